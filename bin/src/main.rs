@@ -1,0 +1,2 @@
+//! The ysyncd binary.
+fn main() {}

@@ -1,0 +1,70 @@
+//! Every limit and delay of the engine, with its unit in its name or type.
+
+use std::time::Duration;
+
+/// How an engine behaves. [`Config::default`] is what production uses.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// Drop the content of deleted structs when a document is compacted, as
+    /// Yjs does. Off for clients that look at old versions.
+    pub gc: bool,
+    /// Largest message that a client may send, in bytes.
+    pub frame_bytes_max: usize,
+    /// A document is saved this long after its last change …
+    pub save_debounce: Duration,
+    /// … but at the latest this long after its first unsaved one.
+    pub save_wait_max: Duration,
+    /// First pause after a failed store operation; doubles with each failure.
+    pub retry_delay_min: Duration,
+    /// Longest pause between two tries.
+    pub retry_delay_max: Duration,
+    /// How long a document without connections stays in memory.
+    pub idle_grace: Duration,
+    /// A connection that got nothing for this long is sent an empty awareness
+    /// message: y-websocket closes after 30 s without a data message.
+    pub keepalive: Duration,
+    /// Awareness of a client that is silent for this long is dropped, as in
+    /// y-protocols, where live clients renew theirs every 15 s.
+    pub awareness_timeout: Duration,
+    /// Awareness ids that one connection may own.
+    pub awareness_ids_max: usize,
+    /// Size of one client's awareness state in bytes of JSON.
+    pub awareness_state_bytes_max: usize,
+    /// Connections that may wait for one document to load.
+    pub waiting_opens_max: usize,
+    /// Runs of structs per document that follow a gap, their predecessors
+    /// being unknown.
+    pub gap_runs_max: usize,
+    /// Ranges of structs per document that name an origin or a parent that is
+    /// not known.
+    pub waiting_ranges_max: usize,
+    /// How long after a refused update its sender is asked to sync again.
+    pub resync_delay: Duration,
+    /// Bytes handed out to a connection and not yet written by its transport.
+    /// Past it the connection is closed and syncs again when it comes back.
+    /// One answer to a SyncStep1 may exceed it.
+    pub outbox_bytes_max: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            gc: true,
+            frame_bytes_max: 16 << 20,
+            save_debounce: Duration::from_secs(5),
+            save_wait_max: Duration::from_secs(30),
+            retry_delay_min: Duration::from_secs(1),
+            retry_delay_max: Duration::from_secs(60),
+            idle_grace: Duration::from_secs(30),
+            keepalive: Duration::from_secs(15),
+            awareness_timeout: Duration::from_secs(30),
+            awareness_ids_max: 64,
+            awareness_state_bytes_max: 64 << 10,
+            waiting_opens_max: 1_000,
+            gap_runs_max: 1_000,
+            waiting_ranges_max: 10_000,
+            resync_delay: Duration::from_secs(5),
+            outbox_bytes_max: 8 << 20,
+        }
+    }
+}

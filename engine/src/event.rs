@@ -1,0 +1,83 @@
+//! What happened, told for logs and metrics. The engine itself counts and
+//! logs nothing; whoever drives it may.
+
+use crate::{
+    id::{ConnId, DocId},
+    output::CloseCode,
+    store::StoreError,
+};
+
+/// Something worth a log line or a metric.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// A document came into memory.
+    DocumentLoaded {
+        /// Which.
+        doc: DocId,
+        /// Size of the stored snapshot; 0 for a new document.
+        bytes: usize,
+    },
+    /// A document could not be loaded; those who waited were refused.
+    DocumentLoadFailed {
+        /// Which.
+        doc: DocId,
+        /// What the store said.
+        error: StoreError,
+    },
+    /// The stored snapshot is no valid document. It is left untouched.
+    DocumentUndecodable {
+        /// Which.
+        doc: DocId,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A document left memory.
+    DocumentUnloaded {
+        /// Which.
+        doc: DocId,
+    },
+    /// New content from a client became part of a document.
+    UpdateApplied {
+        /// Size of what came.
+        bytes: usize,
+    },
+    /// A snapshot was written.
+    SnapshotSaved {
+        /// Which document.
+        doc: DocId,
+        /// Size of the snapshot.
+        bytes: usize,
+    },
+    /// A snapshot was not written; another try follows by itself.
+    SnapshotFailed {
+        /// Which document.
+        doc: DocId,
+        /// What the store said.
+        error: StoreError,
+    },
+    /// Another writer's snapshot was found and taken into the document.
+    SnapshotMerged {
+        /// Which document.
+        doc: DocId,
+    },
+    /// An update was not taken, and its sender asked to sync again later.
+    UpdateRefused {
+        /// Which document.
+        doc: DocId,
+        /// From whom.
+        conn: ConnId,
+        /// Why.
+        reason: &'static str,
+    },
+    /// The engine closes a connection.
+    ConnectionClosed {
+        /// Which.
+        conn: ConnId,
+        /// Which document it had open.
+        doc: DocId,
+        /// The code it gets.
+        code: CloseCode,
+        /// The reason it gets.
+        reason: &'static str,
+    },
+}

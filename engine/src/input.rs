@@ -1,0 +1,60 @@
+//! What the outside tells the engine.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::{
+    auth::Grant,
+    id::{ConnId, DocId, OpId},
+    store::StoreResult,
+};
+
+/// One thing that happened outside.
+#[derive(Debug, Clone)]
+pub enum Input {
+    /// A client that holds a grant asks for a document. Answered by exactly
+    /// one `Accept` or `Refuse`, unless `Closed` comes first.
+    Open {
+        /// A number never used before.
+        conn: ConnId,
+        /// The document asked for.
+        doc: DocId,
+        /// What its token allows.
+        grant: Grant,
+    },
+    /// A whole binary message from an accepted connection.
+    Received {
+        /// From whom.
+        conn: ConnId,
+        /// The message: one or more y-websocket messages back to back.
+        bytes: Bytes,
+    },
+    /// The transport has taken frames off our hands.
+    Written {
+        /// Whose.
+        conn: ConnId,
+        /// Payload bytes written since the connection was accepted, in total.
+        total_bytes: u64,
+    },
+    /// The connection is gone; nothing more comes from it, and nothing
+    /// reaches it. Also sent after the engine's own `Close`.
+    Closed {
+        /// Which.
+        conn: ConnId,
+    },
+    /// Time has passed; harmless when nothing is due.
+    Tick,
+    /// The one result of a storage operation.
+    Store {
+        /// The number that came with the command.
+        op: OpId,
+        /// What came of it.
+        result: StoreResult,
+    },
+    /// Close all connections, save what is not saved, and report `Drained`.
+    Shutdown {
+        /// When to give up waiting for the store, on the monotonic clock.
+        deadline: Duration,
+    },
+}

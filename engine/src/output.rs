@@ -1,0 +1,106 @@
+//! What the engine asks of the outside.
+
+use bytes::Bytes;
+use smallvec::SmallVec;
+
+use crate::{
+    event::Event,
+    id::{ConnId, DocId, OpId},
+    store::StoreCommand,
+};
+
+/// The receivers of one frame.
+pub type Receivers = SmallVec<[ConnId; 2]>;
+
+/// One thing to do outside. Outputs are carried out in the order they come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Output {
+    /// The document is ready: finish the handshake. Always the first output
+    /// of a connection.
+    Accept {
+        /// Whom to let in.
+        conn: ConnId,
+    },
+    /// Answer the handshake with an error. The only output of a connection.
+    Refuse {
+        /// Whom not to let in.
+        conn: ConnId,
+        /// Why.
+        reason: Refusal,
+    },
+    /// Send one binary message, the same bytes to every receiver.
+    Send {
+        /// To whom.
+        conns: Receivers,
+        /// One y-websocket message.
+        frame: Bytes,
+    },
+    /// Send a close frame after everything sent before, then let go of the
+    /// connection. Nothing follows for it.
+    Close {
+        /// Which.
+        conn: ConnId,
+        /// With what code.
+        code: CloseCode,
+        /// At most 123 bytes, as a close frame holds no more.
+        reason: &'static str,
+    },
+    /// Carry out a storage operation and report its one result with this
+    /// number.
+    Store {
+        /// The number to report with.
+        op: OpId,
+        /// What to do.
+        command: StoreCommand,
+    },
+    /// Something that logs and metrics may want to know.
+    Event(Event),
+    /// The shutdown is over; the engine takes no further input.
+    Drained {
+        /// Documents with changes that no store holds.
+        unsaved: Vec<DocId>,
+    },
+}
+
+/// Why a handshake is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// The store did not answer the load with a snapshot or a certain absence.
+    #[error("the document cannot be loaded now, try again later")]
+    LoadFailed,
+    /// What is stored is no valid document; it is left as it is.
+    #[error("the stored document is damaged and was left untouched")]
+    Undecodable,
+    /// Too many connections wait for this document to load.
+    #[error("too many clients wait for this document, try again later")]
+    Busy,
+    /// The server is going down.
+    #[error("the server is shutting down, try again later")]
+    ShuttingDown,
+}
+
+/// WebSocket close codes in use (RFC 6455 section 7.4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u16)]
+pub enum CloseCode {
+    /// The server is going down.
+    GoingAway = 1001,
+    /// A text frame came where only binary ones are spoken.
+    UnsupportedData = 1003,
+    /// A message is malformed.
+    InvalidPayload = 1007,
+    /// A message is well formed but not allowed.
+    PolicyViolation = 1008,
+    /// A message is too big.
+    MessageTooBig = 1009,
+    /// The client cannot be served now; it should connect again.
+    TryAgainLater = 1013,
+}
+
+impl CloseCode {
+    /// The number on the wire.
+    #[must_use]
+    pub const fn number(self) -> u16 {
+        self as u16
+    }
+}

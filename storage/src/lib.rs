@@ -1,0 +1,1 @@
+//! Where ysyncd keeps documents.
