@@ -35,14 +35,13 @@ pub struct Config {
     /// Runs of structs per document that follow a gap, their predecessors
     /// being unknown.
     pub gap_runs_max: usize,
-    /// Ranges of structs per document that name an origin or a parent that is
-    /// not known.
-    pub waiting_ranges_max: usize,
+    /// Deleted ranges per document that name ids not known yet.
+    pub pending_delete_ranges_max: usize,
     /// How long after a refused update its sender is asked to sync again.
     pub resync_delay: Duration,
     /// Bytes handed out to a connection and not yet written by its transport.
     /// Past it the connection is closed and syncs again when it comes back.
-    /// One answer to a SyncStep1 may exceed it.
+    /// One answer to a `SyncStep1` may exceed it.
     pub outbox_bytes_max: usize,
 }
 
@@ -62,7 +61,7 @@ impl Default for Config {
             awareness_state_bytes_max: 64 << 10,
             waiting_opens_max: 1_000,
             gap_runs_max: 1_000,
-            waiting_ranges_max: 10_000,
+            pending_delete_ranges_max: 10_000,
             resync_delay: Duration::from_secs(5),
             outbox_bytes_max: 8 << 20,
         }

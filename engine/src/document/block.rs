@@ -1,0 +1,216 @@
+//! Consecutive structs of one client, encoded back to back.
+
+use crate::{
+    lib0::{Reader, write_var_uint},
+    update::{
+        Body, ClientId, Clock, ClockRange, Head, Id, Item, Lead, Payload, Struct, Trust, write_skip,
+    },
+};
+
+/// A block takes no further struct once it has this many bytes, so that a
+/// struct is found by reading few others. The last struct may still grow.
+const BYTES_FULL: usize = 2 << 10;
+
+/// A run of structs without gaps. Never empty.
+#[derive(Debug, Clone)]
+pub(crate) struct Block {
+    pub(crate) clocks: ClockRange,
+    /// How many structs the bytes tell.
+    structs: u32,
+    bytes: Vec<u8>,
+    /// Where the last struct begins in the bytes.
+    last_at: usize,
+    /// Whether the last struct is certainly no map entry …
+    last_is_listed: bool,
+    /// … and whether that holds for all of them.
+    all_listed: bool,
+}
+
+/// A piece of a section that is being written.
+#[derive(Debug)]
+pub(crate) enum Segment<'a> {
+    /// Whole structs, as many as said.
+    Whole { bytes: &'a [u8], structs: u32 },
+    /// A part of one struct.
+    Part { of: Struct<'a>, range: ClockRange },
+    /// Clocks of which nothing is known.
+    Skip(Clock),
+}
+
+impl Block {
+    /// Starts with one struct. `listed`: it is certainly no map entry.
+    pub(crate) fn new(first: &Struct<'_>, listed: bool) -> Self {
+        Self {
+            clocks: first.id.clock..first.end(),
+            structs: 1,
+            bytes: first.bytes.to_vec(),
+            last_at: 0,
+            last_is_listed: listed,
+            all_listed: listed,
+        }
+    }
+
+    /// Appends the struct that follows the last one, joined to it where that
+    /// loses nothing. False if the block is full and did not take it.
+    #[must_use]
+    pub(crate) fn push(&mut self, next: &Struct<'_>, listed: bool) -> bool {
+        debug_assert_eq!(self.clocks.end, next.id.clock);
+        if !self.squash(next, listed) {
+            if self.bytes.len() >= BYTES_FULL {
+                return false;
+            }
+            self.last_at = self.bytes.len();
+            self.last_is_listed = listed;
+            self.bytes.extend_from_slice(next.bytes);
+            self.structs += 1;
+        }
+        self.all_listed &= listed;
+        self.clocks.end = next.end();
+        true
+    }
+
+    /// Gives back memory that only growing would need.
+    pub(crate) fn finish(&mut self) {
+        self.bytes.shrink_to_fit();
+    }
+
+    pub(crate) fn all_listed(&self) -> bool {
+        self.all_listed
+    }
+
+    pub(crate) fn len_bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Its structs in order.
+    pub(crate) fn structs(&self, client: ClientId) -> Structs<'_> {
+        let clock = self.clocks.start;
+        Structs {
+            reader: Reader::new(&self.bytes),
+            next: Id { client, clock },
+        }
+    }
+
+    /// Its structs, each with the place where it can be read again.
+    pub(crate) fn places(&self, client: ClientId) -> impl Iterator<Item = (u32, Struct<'_>)> {
+        let mut structs = self.structs(client);
+        std::iter::from_fn(move || {
+            let at = self.bytes.len() - structs.reader.rest().len();
+            let at = u32::try_from(at).expect("structs begin before a block is full");
+            Some((at, structs.next()?))
+        })
+    }
+
+    /// Reads a struct again.
+    pub(crate) fn read_at(&self, client: ClientId, clock: Clock, at: u32) -> Struct<'_> {
+        let mut reader = Reader::new(&self.bytes[at as usize..]);
+        Struct::read(&mut reader, Id { client, clock }, Trust::Stored)
+            .expect("blocks hold checked structs")
+    }
+
+    /// The pieces that tell the clocks `range` of it.
+    pub(crate) fn segments<'a>(
+        &'a self,
+        client: ClientId,
+        range: &ClockRange,
+        out: &mut Vec<Segment<'a>>,
+    ) {
+        if range.start <= self.clocks.start && self.clocks.end <= range.end {
+            out.push(Segment::Whole {
+                bytes: &self.bytes,
+                structs: self.structs,
+            });
+            return;
+        }
+        for item in self.structs(client) {
+            if item.end() <= range.start {
+                continue;
+            }
+            if item.id.clock >= range.end {
+                break;
+            }
+            let range = item.id.clock.max(range.start)..item.end().min(range.end);
+            out.push(Segment::Part { of: item, range });
+        }
+    }
+
+    /// Joins `next` to the last struct if Yjs would load the same from both:
+    /// same kind, following each other in the text, and no map entries (the
+    /// values of a key are not one text: only the last of them lives).
+    fn squash(&mut self, next: &Struct<'_>, listed: bool) -> bool {
+        let tail = &self.bytes[self.last_at..];
+        let mut reader = Reader::new(tail);
+        let lead = Head::read(&mut reader, Trust::Stored).expect("blocks hold checked structs");
+        let more = match (lead, next.body) {
+            (Lead::Gc, Body::Gc) => Payload {
+                number: u64::from(next.len),
+                bytes: &[],
+            },
+            (Lead::Item(last), Body::Item(item))
+                if self.follows(&last, next.id, &item)
+                    && (item.content.is_deleted() || (listed && self.last_is_listed)) =>
+            {
+                match item.content.payload() {
+                    Some(payload) => payload,
+                    None => return false,
+                }
+            }
+            _ => return false,
+        };
+        let number_at = self.bytes.len() - reader.rest().len();
+        let number = reader.var_uint().expect("blocks hold checked structs");
+        let bytes_at = self.bytes.len() - reader.rest().len();
+        let mut joined = Vec::with_capacity(8);
+        write_var_uint(&mut joined, number + more.number);
+        self.bytes.splice(number_at..bytes_at, joined);
+        self.bytes.extend_from_slice(more.bytes);
+        true
+    }
+
+    fn follows(&self, last: &Head<'_>, id: Id, item: &Item<'_>) -> bool {
+        let last_id = Id {
+            client: id.client,
+            clock: id.clock - 1,
+        };
+        last.kind == item.content.kind()
+            && item.head.position.origin() == Some(last_id)
+            && item.head.position.right_origin() == last.position.right_origin()
+    }
+}
+
+/// Walks the structs of a block.
+pub(crate) struct Structs<'a> {
+    reader: Reader<'a>,
+    next: Id,
+}
+
+impl<'a> Iterator for Structs<'a> {
+    type Item = Struct<'a>;
+
+    fn next(&mut self) -> Option<Struct<'a>> {
+        if self.reader.is_empty() {
+            return None;
+        }
+        let item = Struct::read(&mut self.reader, self.next, Trust::Stored)
+            .expect("blocks hold checked structs");
+        self.next.clock = item.end();
+        Some(item)
+    }
+}
+
+impl Segment<'_> {
+    pub(crate) fn structs(&self) -> u64 {
+        match self {
+            Self::Whole { structs, .. } => u64::from(*structs),
+            Self::Part { .. } | Self::Skip(_) => 1,
+        }
+    }
+
+    pub(crate) fn write(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Whole { bytes, .. } => out.extend_from_slice(bytes),
+            Self::Part { of, range } => of.write_part(range.start, range.end, out),
+            Self::Skip(len) => write_skip(*len, out),
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! The same document in fewer bytes, without integrating it.
+//!
+//! Three things are done, each of which leaves what Yjs loads unchanged:
+//! children of deleted types become garbage, deleted content is dropped, and
+//! structs that continue each other are joined. The first two only touch
+//! structs that a client could integrate; what still waits for something
+//! keeps its words, as it would in a client.
+
+use super::{
+    block::Block,
+    delete_set::DeleteSet,
+    lineage::{Descent, Lineage},
+    state::read_part,
+    structs::StructStore,
+};
+use crate::{
+    lib0::var_uint_len,
+    update::{Body, ClientId, Clock, ClockRange, Item, Struct, write_gc},
+};
+
+/// Rewrites all blocks. Time and memory are linear in the number of structs.
+pub(super) fn compact(structs: &mut StructStore, deletes: &DeleteSet, gc: bool) {
+    let mut lineage = Lineage::new(structs, deletes);
+    let mut rewritten = Vec::new();
+    for (client, theirs) in &structs.clients {
+        let mut out = Blocks::default();
+        for item in theirs.structs() {
+            let descent = lineage.descent(item.id);
+            if gc && item.end() <= theirs.integrated_end {
+                out.push_collected(&item, descent, deletes);
+            } else {
+                out.push(&item, descent.listed);
+            }
+        }
+        rewritten.push((*client, out.finish()));
+    }
+    for (client, blocks) in rewritten {
+        structs.replace_blocks(client, blocks);
+    }
+}
+
+/// The blocks of one client, as they are written.
+#[derive(Default)]
+struct Blocks {
+    blocks: Vec<Block>,
+    scratch: Vec<u8>,
+}
+
+impl Blocks {
+    fn push(&mut self, item: &Struct<'_>, listed: bool) {
+        let adjoining = self.blocks.last_mut();
+        let adjoining = adjoining.filter(|last| last.clocks.end == item.id.clock);
+        if !adjoining.is_some_and(|last| last.push(item, listed)) {
+            self.blocks.push(Block::new(item, listed));
+        }
+    }
+
+    fn finish(mut self) -> Vec<Block> {
+        self.blocks.iter_mut().for_each(Block::finish);
+        self.blocks.shrink_to_fit();
+        self.blocks
+    }
+
+    /// Pushes a struct without what Yjs would have dropped.
+    fn push_collected(&mut self, item: &Struct<'_>, descent: Descent, deletes: &DeleteSet) {
+        match item.body {
+            Body::Item(_) if descent.dead => {
+                self.push_written(item.id.client, item.id.clock, true, |out| {
+                    write_gc(item.len, out);
+                });
+            }
+            Body::Item(body) if !body.content.is_deleted() => {
+                self.push_cut(item, &body, descent.listed, deletes);
+            }
+            _ => self.push(item, descent.listed),
+        }
+    }
+
+    /// Pushes a struct, its deleted content dropped where that saves bytes.
+    fn push_cut(&mut self, item: &Struct<'_>, body: &Item<'_>, listed: bool, deletes: &DeleteSet) {
+        let all = item.id.clock..item.end();
+        let client = item.id.client;
+        let mut from = all.start;
+        for cut in deletes.within(client, all.clone()) {
+            if cut != all && !saves_bytes(item, body, &cut) {
+                continue;
+            }
+            if from < cut.start {
+                self.push_written(client, from, listed, |out| {
+                    item.write_part(from, cut.start, out);
+                });
+            }
+            self.push_written(client, cut.start, listed, |out| {
+                item.write_deleted_part(cut.start, cut.end, out);
+            });
+            from = cut.end;
+        }
+        if from == all.start {
+            self.push(item, listed);
+        } else if from < all.end {
+            self.push_written(client, from, listed, |out| {
+                item.write_part(from, all.end, out);
+            });
+        }
+    }
+
+    fn push_written(
+        &mut self,
+        client: ClientId,
+        clock: Clock,
+        listed: bool,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) {
+        let mut bytes = std::mem::take(&mut self.scratch);
+        bytes.clear();
+        write(&mut bytes);
+        self.push(&read_part(&bytes, client, clock), listed);
+        self.scratch = bytes;
+    }
+}
+
+/// Whether dropping a part of a struct's content saves more bytes than the
+/// heads of the structs it is then split into take.
+fn saves_bytes(item: &Struct<'_>, body: &Item<'_>, cut: &ClockRange) -> bool {
+    let edges = usize::from(cut.start > item.id.clock) + usize::from(cut.end < item.end());
+    let id_len =
+        |client: ClientId, clock: Clock| var_uint_len(client.0) + var_uint_len(u64::from(clock));
+    let right_origin = body.head.position.right_origin();
+    let head = 1
+        + id_len(item.id.client, cut.start)
+        + right_origin.map_or(0, |id| id_len(id.client, id.clock))
+        + var_uint_len(u64::from(cut.end - cut.start));
+    let dropped = body.content.payload_size(&item.units(cut.start, cut.end));
+    dropped > (edges * head) as u64
+}

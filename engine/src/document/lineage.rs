@@ -1,0 +1,159 @@
+//! What a struct inherits from the structs it hangs on.
+
+use std::collections::BTreeMap;
+
+use super::{block::Block, delete_set::DeleteSet, structs::StructStore};
+use crate::update::{Body, ClientId, Clock, Id, Struct};
+
+/// What a struct inherits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Descent {
+    /// The type that holds it is deleted, itself or further up: Yjs makes
+    /// garbage of it.
+    pub(super) dead: bool,
+    /// It is certainly no map entry.
+    pub(super) listed: bool,
+}
+
+/// Finds the descent of structs, following each only once.
+pub(super) struct Lineage<'a> {
+    structs: &'a StructStore,
+    deletes: &'a DeleteSet,
+    places: BTreeMap<ClientId, Vec<Place<'a>>>,
+}
+
+/// Where a struct stands, and its descent once known.
+struct Place<'a> {
+    clock: Clock,
+    at: u32,
+    block: &'a Block,
+    descent: Found,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Found {
+    NotYet,
+    /// It is being looked for: who comes across this hangs on itself.
+    Searching,
+    Descent(Descent),
+}
+
+/// How a struct that was followed inherits from the next one.
+#[derive(Debug, Clone, Copy)]
+enum Inherit {
+    /// As this neighbour of the same parent.
+    Neighbour,
+    /// As a child of the type that this item holds.
+    Child { parent: Id, listed: bool },
+}
+
+impl<'a> Lineage<'a> {
+    pub(super) fn new(structs: &'a StructStore, deletes: &'a DeleteSet) -> Self {
+        let places_of = |client: ClientId, block: &'a Block| {
+            block.places(client).map(move |(at, item)| Place {
+                clock: item.id.clock,
+                at,
+                block,
+                descent: Found::NotYet,
+            })
+        };
+        let places = structs.clients.iter().map(|(&client, theirs)| {
+            let blocks = theirs.blocks().iter();
+            (
+                client,
+                blocks.flat_map(|block| places_of(client, block)).collect(),
+            )
+        });
+        Self {
+            structs,
+            deletes,
+            places: places.collect(),
+        }
+    }
+
+    /// The descent of the struct that holds an id. What cannot be found out,
+    /// because something is unknown, is answered with no.
+    pub(super) fn descent(&mut self, id: Id) -> Descent {
+        let mut followed = Vec::new();
+        let mut next = id;
+        let mut found = loop {
+            let Some(place) = self.place(next) else {
+                break None;
+            };
+            match place.descent {
+                Found::Descent(descent) => break Some(descent),
+                Found::Searching => break None,
+                Found::NotYet => place.descent = Found::Searching,
+            }
+            let item = place.block.read_at(next.client, place.clock, place.at);
+            match inherit(&item) {
+                Ok(descent) => {
+                    place.descent = Found::Descent(descent);
+                    break Some(descent);
+                }
+                Err((inherit, from)) => {
+                    followed.push((next, inherit));
+                    next = from;
+                }
+            }
+        };
+        for (id, inherit) in followed.into_iter().rev() {
+            let descent = self.inherited(inherit, found);
+            self.place(id).expect("it was just followed").descent = Found::Descent(descent);
+            found = Some(descent);
+        }
+        found.unwrap_or(Descent {
+            dead: false,
+            listed: false,
+        })
+    }
+
+    fn inherited(&self, inherit: Inherit, from: Option<Descent>) -> Descent {
+        match inherit {
+            Inherit::Neighbour => from.unwrap_or(Descent {
+                dead: false,
+                listed: false,
+            }),
+            Inherit::Child { parent, listed } => Descent {
+                dead: from.is_some_and(|type_item| {
+                    type_item.dead || self.deletes.contains(parent.client, parent.clock)
+                }),
+                listed,
+            },
+        }
+    }
+
+    fn place(&mut self, id: Id) -> Option<&mut Place<'a>> {
+        if !self.structs.knows(id) {
+            return None;
+        }
+        let places = self.places.get_mut(&id.client)?;
+        let after = places.partition_point(|place| place.clock <= id.clock);
+        places.get_mut(after.checked_sub(1)?)
+    }
+}
+
+/// What a struct says of its descent: all, or from whom it inherits.
+fn inherit(item: &Struct<'_>) -> Result<Descent, (Inherit, Id)> {
+    let Body::Item(body) = item.body else {
+        // What hangs on garbage is garbage to Yjs, for it has no parent.
+        return Ok(Descent {
+            dead: true,
+            listed: true,
+        });
+    };
+    let position = body.head.position;
+    match position.key_or_neighbour() {
+        Err(neighbour) => Err((Inherit::Neighbour, neighbour)),
+        Ok(key) => {
+            let listed = key.is_none();
+            match position.parent_item() {
+                None => Ok(Descent {
+                    dead: false,
+                    listed,
+                }),
+                Some(parent) => Err((Inherit::Child { parent, listed }, parent)),
+            }
+        }
+    }
+}

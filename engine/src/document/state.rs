@@ -1,0 +1,351 @@
+//! The content of a document: structs and delete set, nothing integrated.
+
+use bytes::Bytes;
+
+use super::{
+    block::Segment,
+    causality::Stretch,
+    compaction,
+    delete_set::DeleteSet,
+    structs::{ClientStructs, StructStore},
+};
+use crate::{
+    lib0::{Reader, write_var_uint},
+    state_vector::StateVector,
+    update::{Body, ClientId, Clock, ClockRange, DecodeError, Id, Struct, Trust, Update},
+};
+
+/// A document as the updates that made it tell it.
+///
+/// It holds validated Yjs structs as bytes and is never integrated: to answer
+/// a peer, merge, and save, it only has to know which ids there are. What
+/// clients make of the content is their business.
+#[derive(Debug, Clone, Default)]
+pub struct DocumentState {
+    structs: StructStore,
+    deletes: DeleteSet,
+}
+
+/// What an update brought.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Applied {
+    /// What of it was new.
+    pub new_part: NewPart,
+    /// An update with what had come too early and is complete only now; to be
+    /// relayed after the new part, to everybody.
+    pub resend: Option<Bytes>,
+}
+
+/// What of an update was new.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NewPart {
+    /// Nothing: the document is as it was.
+    Nothing,
+    /// All of it, and it is in canonical form: the very bytes can be relayed.
+    All,
+    /// This much, as an update.
+    Some(Bytes),
+}
+
+/// Bounds on what may be kept for later without being of use yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pending {
+    /// Runs of structs whose predecessors are unknown.
+    pub gap_runs: usize,
+    /// Deleted ranges that name unknown ids.
+    pub delete_ranges: usize,
+}
+
+impl DocumentState {
+    /// Adds what an update tells. Of what is known already, the first that
+    /// came stays.
+    ///
+    /// # Errors
+    /// The bytes are no valid update; nothing has changed.
+    pub fn apply(&mut self, update: &[u8]) -> Result<Applied, DecodeError> {
+        Ok(self.apply_decoded(&Update::decode(update)?))
+    }
+
+    /// As [`DocumentState::apply`], for an update that was decoded before.
+    pub fn apply_decoded(&mut self, update: &Update<'_>) -> Applied {
+        let mut fresh = Fresh::default();
+        let mut all_new = update.is_canonical();
+        for (client, range) in update.deletes() {
+            all_new &= self.deletes.insert(client, range, &mut fresh.deletes);
+        }
+        for item in update.structs() {
+            all_new &= self.add(&item, &mut fresh);
+        }
+        let grown = fresh.clients();
+        let integrated = self.structs.integrate_waiting(&grown);
+        let resend = fresh.without(integrated);
+        Applied {
+            new_part: match (fresh.is_empty(), all_new) {
+                (true, _) => NewPart::Nothing,
+                (false, true) => NewPart::All,
+                (false, false) => {
+                    NewPart::Some(self.encode_stretches(fresh.structs, &fresh.deletes))
+                }
+            },
+            resend: (!resend.is_empty())
+                .then(|| self.encode_stretches(resend, &DeleteSet::default())),
+        }
+    }
+
+    /// What is kept without being of use yet, and would be after an update.
+    /// May count too much of the update, never too little.
+    #[must_use]
+    pub fn pending_after(&self, update: &Update<'_>) -> Pending {
+        let mut gap_runs = self.structs.gap_runs();
+        let mut last: Option<Id> = None;
+        for item in update.structs() {
+            let known = self.structs.clock(item.id.client);
+            let opens_gap = last != Some(item.id) && item.id.clock > known;
+            gap_runs += usize::from(opens_gap && !self.structs.knows(item.id));
+            last = Some(Id {
+                client: item.id.client,
+                clock: item.end(),
+            });
+        }
+        let mut delete_ranges = 0;
+        for (client, range) in update.deletes() {
+            let pending = range.end > self.structs.clock(client);
+            delete_ranges += usize::from(pending && !self.deletes.has(client, range));
+        }
+        if delete_ranges > 0 {
+            delete_ranges += self.pending_delete_ranges();
+        }
+        Pending {
+            gap_runs,
+            delete_ranges,
+        }
+    }
+
+    /// What is known, gaps left out.
+    #[must_use]
+    pub fn state_vector(&self) -> StateVector {
+        self.structs
+            .clients
+            .iter()
+            .map(|(client, structs)| (*client, structs.contiguous_end()))
+            .filter(|(_, clock)| *clock > 0)
+            .collect()
+    }
+
+    /// An update that brings a peer, which knows what `known` says, up to date.
+    #[must_use]
+    pub fn diff(&self, known: &StateVector) -> Bytes {
+        let sections = self.sections(|client| known.clock(client));
+        encode(&sections, &self.deletes)
+    }
+
+    /// The whole document as an update.
+    #[must_use]
+    pub fn encode(&self) -> Bytes {
+        encode(&self.sections(|_| 0), &self.deletes)
+    }
+
+    /// Tells the same document in fewer bytes. With `gc`, content that was
+    /// deleted is dropped, as Yjs does.
+    pub fn compact(&mut self, gc: bool) {
+        compaction::compact(&mut self.structs, &self.deletes, gc);
+    }
+
+    /// Whether every id of `other`, present or deleted, is here too.
+    #[must_use]
+    pub fn covers(&self, other: &Self) -> bool {
+        let has_structs = other.structs.clients.iter().all(|(client, theirs)| {
+            let runs = theirs.runs(0);
+            match self.structs.client(*client) {
+                Some(ours) => runs.into_iter().all(|run| ours.missing(run).is_empty()),
+                None => runs.is_empty(),
+            }
+        });
+        has_structs && self.deletes.covers(&other.deletes)
+    }
+
+    /// Whether nothing was ever written to it.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.structs.clients.is_empty() && self.deletes.is_empty()
+    }
+
+    /// Size in bytes of its structs as they are kept now.
+    #[must_use]
+    pub fn struct_bytes(&self) -> usize {
+        let blocks = self
+            .structs
+            .clients
+            .values()
+            .flat_map(ClientStructs::blocks);
+        blocks.map(super::block::Block::len_bytes).sum()
+    }
+
+    /// Adds the parts of a struct that are unknown. True if that is all of it.
+    fn add(&mut self, item: &Struct<'_>, fresh: &mut Fresh) -> bool {
+        let client = item.id.client;
+        let all = item.id.clock..item.end();
+        let missing = match self.structs.client(client) {
+            Some(structs) => structs.missing(all.clone()),
+            None => smallvec::smallvec![all.clone()],
+        };
+        for part in &missing {
+            if *part == all {
+                self.structs.insert(item);
+            } else {
+                let mut bytes = Vec::new();
+                item.write_part(part.start, part.end, &mut bytes);
+                self.structs.insert(&read_part(&bytes, client, part.start));
+            }
+            if item.is_deleted() {
+                self.deletes
+                    .insert(client, part.clone(), &mut fresh.deletes);
+            }
+            fresh.push(client, part.clone());
+        }
+        *missing == [all]
+    }
+
+    fn pending_delete_ranges(&self) -> usize {
+        self.deletes
+            .clients()
+            .map(|client| self.deletes.ranges_past(client, self.structs.clock(client)))
+            .sum()
+    }
+
+    /// A section per client with something to tell from a clock on.
+    fn sections(&self, from: impl Fn(ClientId) -> Clock) -> Vec<Section<'_>> {
+        self.structs
+            .clients
+            .iter()
+            .rev()
+            .filter_map(|(client, structs)| {
+                Section::new(*client, structs, &structs.runs(from(*client)))
+            })
+            .collect()
+    }
+
+    /// An update with these structs and deletes alone.
+    fn encode_stretches(&self, mut stretches: Vec<Stretch>, deletes: &DeleteSet) -> Bytes {
+        stretches.sort_by_key(|(client, range)| (std::cmp::Reverse(*client), range.start));
+        let sections: Vec<_> = stretches
+            .chunk_by(|a, b| a.0 == b.0)
+            .filter_map(|stretches| {
+                let client = stretches[0].0;
+                let ranges: Vec<_> = stretches.iter().map(|(_, range)| range.clone()).collect();
+                Section::new(client, self.structs.client(client)?, &ranges)
+            })
+            .collect();
+        encode(&sections, deletes)
+    }
+}
+
+/// Reads back a part of a struct that was just written.
+pub(super) fn read_part(bytes: &[u8], client: ClientId, clock: Clock) -> Struct<'_> {
+    Struct::read(&mut Reader::new(bytes), Id { client, clock }, Trust::Stored)
+        .expect("a part of a checked struct is one")
+}
+
+/// What one update added.
+#[derive(Default)]
+struct Fresh {
+    structs: Vec<Stretch>,
+    deletes: DeleteSet,
+}
+
+impl Fresh {
+    fn is_empty(&self) -> bool {
+        self.structs.is_empty() && self.deletes.is_empty()
+    }
+
+    fn push(&mut self, client: ClientId, range: ClockRange) {
+        match self.structs.last_mut() {
+            Some((last, run)) if *last == client && run.end == range.start => run.end = range.end,
+            _ => self.structs.push((client, range)),
+        }
+    }
+
+    fn clients(&self) -> Vec<ClientId> {
+        let mut clients: Vec<_> = self.structs.iter().map(|(client, _)| *client).collect();
+        clients.dedup();
+        clients
+    }
+
+    /// What of some stretches is not in here.
+    fn without(&self, stretches: Vec<Stretch>) -> Vec<Stretch> {
+        if stretches.is_empty() {
+            return stretches;
+        }
+        let mut have = DeleteSet::default();
+        let mut rest = DeleteSet::default();
+        for (client, range) in &self.structs {
+            have.insert(*client, range.clone(), &mut DeleteSet::default());
+        }
+        for (client, range) in stretches {
+            have.insert(client, range, &mut rest);
+        }
+        rest.stretches()
+    }
+}
+
+/// One client's part of an update.
+struct Section<'a> {
+    client: ClientId,
+    start: Clock,
+    segments: Vec<Segment<'a>>,
+}
+
+impl<'a> Section<'a> {
+    /// Tells ascending ranges of known clocks, with Skips between them. None
+    /// if there are no ranges.
+    fn new(client: ClientId, structs: &'a ClientStructs, ranges: &[ClockRange]) -> Option<Self> {
+        let start = ranges.first()?.start;
+        let mut segments = Vec::new();
+        let mut end = start;
+        for range in ranges {
+            if end < range.start {
+                segments.push(Segment::Skip(range.start - end));
+            }
+            structs.segments(range, &mut segments);
+            end = range.end;
+        }
+        Some(Self {
+            client,
+            start,
+            segments,
+        })
+    }
+
+    fn write(&self, out: &mut Vec<u8>) {
+        let structs = self.segments.iter().map(Segment::structs).sum();
+        write_var_uint(out, structs);
+        write_var_uint(out, self.client.0);
+        write_var_uint(out, u64::from(self.start));
+        for segment in &self.segments {
+            segment.write(out);
+        }
+    }
+}
+
+/// Writes an update. Sections come with clients descending: the merging of
+/// Yjs loses data otherwise.
+fn encode(sections: &[Section<'_>], deletes: &DeleteSet) -> Bytes {
+    let mut out = Vec::new();
+    write_var_uint(&mut out, sections.len() as u64);
+    for section in sections {
+        section.write(&mut out);
+    }
+    deletes.write(&mut out);
+    out.into()
+}
+
+impl Struct<'_> {
+    /// Whether it tells by itself that it is deleted.
+    fn is_deleted(&self) -> bool {
+        match self.body {
+            Body::Gc => true,
+            Body::Skip => false,
+            Body::Item(item) => item.content.is_deleted(),
+        }
+    }
+}

@@ -1,0 +1,315 @@
+//! The structs of a document: per client, blocks in the order of clocks.
+
+use std::collections::BTreeMap;
+
+use smallvec::SmallVec;
+
+use super::{
+    block::{Block, Segment},
+    causality::Blocked,
+};
+use crate::update::{Body, ClientId, Clock, ClockRange, Id, ParentRef, Position, Struct};
+
+/// How far a struct's neighbours are followed to learn whether it is a map
+/// entry. One step suffices nearly always, because a block remembers it.
+const NEIGHBOUR_STEPS_MAX: usize = 16;
+
+/// Every struct that is known, gaps or not.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct StructStore {
+    pub(super) clients: BTreeMap<ClientId, ClientStructs>,
+    pub(super) blocked: Blocked,
+    gap_runs: usize,
+}
+
+/// The structs of one client.
+#[derive(Debug, Clone)]
+pub(crate) struct ClientStructs {
+    client: ClientId,
+    /// Ascending; adjacent unless clocks between them are unknown.
+    blocks: Vec<Block>,
+    /// Everything below is known: the client's clock in the state vector.
+    contiguous_end: Clock,
+    /// Everything below can be integrated by whoever has what we have.
+    pub(super) integrated_end: Clock,
+    /// Whether its next struct waits for another client's.
+    pub(super) blocked: bool,
+}
+
+impl StructStore {
+    /// Runs of structs whose predecessors are unknown.
+    pub(crate) const fn gap_runs(&self) -> usize {
+        self.gap_runs
+    }
+
+    pub(crate) fn client(&self, client: ClientId) -> Option<&ClientStructs> {
+        self.clients.get(&client)
+    }
+
+    /// The clock of a client in the state vector.
+    pub(crate) fn clock(&self, client: ClientId) -> Clock {
+        self.clients
+            .get(&client)
+            .map_or(0, |structs| structs.contiguous_end)
+    }
+
+    /// Whether an id is known, behind a gap or not.
+    pub(crate) fn knows(&self, id: Id) -> bool {
+        self.clients
+            .get(&id.client)
+            .is_some_and(|structs| structs.block(id.clock).is_some())
+    }
+
+    /// Tells all structs of a client in other words, clocks unchanged.
+    pub(super) fn replace_blocks(&mut self, client: ClientId, blocks: Vec<Block>) {
+        if let Some(structs) = self.clients.get_mut(&client) {
+            debug_assert_eq!(
+                blocks.last().map(|block| block.clocks.end),
+                structs.blocks.last().map(|block| block.clocks.end)
+            );
+            structs.blocks = blocks;
+        }
+    }
+
+    /// Adds a struct, none of whose clocks is known yet.
+    pub(crate) fn insert(&mut self, new: &Struct<'_>) {
+        let listed = self.is_listed(new);
+        self.insert_resolved(new, listed);
+        self.integrate_if_next(new);
+    }
+
+    /// Adds a struct, being told whether it is certainly no map entry.
+    pub(super) fn insert_resolved(&mut self, new: &Struct<'_>, listed: bool) {
+        let structs = self
+            .clients
+            .entry(new.id.client)
+            .or_insert_with(|| ClientStructs::new(new.id.client));
+        let before = structs.touching(new);
+        structs.insert(new, listed);
+        self.gap_runs += usize::from(!before.left && new.id.clock != 0);
+        self.gap_runs -= usize::from(before.right);
+    }
+
+    /// Whether a struct is certainly no map entry: it has no key, nor have the
+    /// neighbours from which it takes its parent.
+    fn is_listed(&self, item: &Struct<'_>) -> bool {
+        let mut next = match listed_or_neighbour(item) {
+            Ok(listed) => return listed,
+            Err(neighbour) => neighbour,
+        };
+        for _ in 0..NEIGHBOUR_STEPS_MAX {
+            let Some(block) = self
+                .clients
+                .get(&next.client)
+                .and_then(|c| c.block(next.clock))
+            else {
+                return false;
+            };
+            if block.all_listed() {
+                return true;
+            }
+            match listed_or_neighbour(&find_in(block, next)) {
+                Ok(listed) => return listed,
+                Err(neighbour) => next = neighbour,
+            }
+        }
+        false
+    }
+}
+
+/// Whether a struct says itself that it is no map entry, or the neighbour that
+/// tells.
+fn listed_or_neighbour(item: &Struct<'_>) -> Result<bool, Id> {
+    match item.body {
+        Body::Gc | Body::Skip => Ok(true),
+        Body::Item(item) => item
+            .head
+            .position
+            .key_or_neighbour()
+            .map(|key| key.is_none()),
+    }
+}
+
+fn find_in(block: &Block, id: Id) -> Struct<'_> {
+    block
+        .structs(id.client)
+        .find(|item| id.clock < item.end())
+        .expect("a block holds all of its clocks")
+}
+
+/// Whether a new struct adjoins what is known.
+struct Touching {
+    left: bool,
+    right: bool,
+}
+
+impl ClientStructs {
+    const fn new(client: ClientId) -> Self {
+        Self {
+            client,
+            blocks: Vec::new(),
+            contiguous_end: 0,
+            integrated_end: 0,
+            blocked: false,
+        }
+    }
+
+    pub(crate) const fn contiguous_end(&self) -> Clock {
+        self.contiguous_end
+    }
+
+    pub(crate) fn blocks(&self) -> &[Block] {
+        &self.blocks
+    }
+
+    /// The parts of `range` that are not known yet.
+    pub(crate) fn missing(&self, range: ClockRange) -> SmallVec<[ClockRange; 2]> {
+        let mut missing = SmallVec::new();
+        let mut from = range.start;
+        for block in &self.blocks[self.first_reaching(range.start)..] {
+            if block.clocks.start >= range.end {
+                break;
+            }
+            if from < block.clocks.start {
+                missing.push(from..block.clocks.start);
+            }
+            from = block.clocks.end;
+        }
+        if from < range.end {
+            missing.push(from..range.end);
+        }
+        missing
+    }
+
+    /// The runs of known clocks from `from` on.
+    pub(crate) fn runs(&self, from: Clock) -> Vec<ClockRange> {
+        let mut runs: Vec<ClockRange> = Vec::new();
+        for block in &self.blocks[self.first_reaching(from)..] {
+            match runs.last_mut() {
+                Some(run) if run.end == block.clocks.start => run.end = block.clocks.end,
+                _ => runs.push(block.clocks.start.max(from)..block.clocks.end),
+            }
+        }
+        runs
+    }
+
+    /// The pieces that tell known clocks.
+    pub(crate) fn segments<'a>(&'a self, range: &ClockRange, out: &mut Vec<Segment<'a>>) {
+        for block in &self.blocks[self.first_reaching(range.start)..] {
+            if block.clocks.start >= range.end {
+                break;
+            }
+            block.segments(self.client, range, out);
+        }
+    }
+
+    /// Structs from the one that holds `from` to the next gap.
+    pub(crate) fn structs_from(&self, from: Clock) -> impl Iterator<Item = Struct<'_>> {
+        let blocks = &self.blocks[self.first_reaching(from)..];
+        let mut end = from;
+        blocks
+            .iter()
+            .take_while(move |block| {
+                let adjoins = block.clocks.start <= end;
+                end = block.clocks.end;
+                adjoins
+            })
+            .flat_map(|block| block.structs(self.client))
+            .skip_while(move |item| item.end() <= from)
+    }
+
+    /// All structs, gaps or not.
+    pub(crate) fn structs(&self) -> impl Iterator<Item = Struct<'_>> {
+        let blocks = self.blocks.iter();
+        blocks.flat_map(|block| block.structs(self.client))
+    }
+
+    fn block(&self, clock: Clock) -> Option<&Block> {
+        self.blocks
+            .get(self.first_reaching(clock))
+            .filter(|block| block.clocks.start <= clock)
+    }
+
+    /// The first block that reaches past a clock. New clocks mostly follow
+    /// all others, so the end is looked at first.
+    fn first_reaching(&self, clock: Clock) -> usize {
+        match self.blocks.last() {
+            Some(last) if last.clocks.start <= clock => {
+                self.blocks.len() - usize::from(clock < last.clocks.end)
+            }
+            _ => self
+                .blocks
+                .partition_point(|block| block.clocks.end <= clock),
+        }
+    }
+
+    fn touching(&self, new: &Struct<'_>) -> Touching {
+        let at = self.first_reaching(new.id.clock);
+        let adjoins = |block: &Block| block.clocks.start == new.end();
+        Touching {
+            left: at > 0 && self.blocks[at - 1].clocks.end == new.id.clock,
+            right: self.blocks.get(at).is_some_and(adjoins),
+        }
+    }
+
+    fn insert(&mut self, new: &Struct<'_>, listed: bool) {
+        let at = self.first_reaching(new.id.clock);
+        let left = at.checked_sub(1).map(|left| &mut self.blocks[left]);
+        let taken = match left {
+            Some(left) if left.clocks.end == new.id.clock => {
+                let taken = left.push(new, listed);
+                if !taken {
+                    left.finish();
+                }
+                taken
+            }
+            _ => false,
+        };
+        if !taken {
+            self.blocks.insert(at, Block::new(new, listed));
+        }
+        if self.contiguous_end == new.id.clock {
+            self.contiguous_end = new.end();
+            self.pass_known(at);
+        }
+    }
+
+    /// Moves the contiguous end over blocks that a new struct connected.
+    fn pass_known(&mut self, from: usize) {
+        for block in &self.blocks[from..] {
+            if block.clocks.start > self.contiguous_end {
+                break;
+            }
+            self.contiguous_end = block.clocks.end.max(self.contiguous_end);
+        }
+    }
+}
+
+impl<'a> Position<'a> {
+    /// The key that an item tells (none in lists and texts), or the neighbour
+    /// from which it takes its place.
+    pub(super) fn key_or_neighbour(&self) -> Result<Option<&'a [u8]>, Id> {
+        match *self {
+            Self::Parent { sub, .. } => Ok(sub),
+            Self::Neighbours {
+                origin: Some(id), ..
+            }
+            | Self::Neighbours {
+                right_origin: Some(id),
+                ..
+            } => Err(id),
+            Self::Neighbours { .. } => unreachable!("an item has a neighbour or tells its parent"),
+        }
+    }
+
+    /// The item that holds the parent, if the position tells one.
+    pub(super) const fn parent_item(&self) -> Option<Id> {
+        match *self {
+            Self::Parent {
+                parent: ParentRef::Item(id),
+                ..
+            } => Some(id),
+            _ => None,
+        }
+    }
+}

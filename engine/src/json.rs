@@ -1,0 +1,70 @@
+//! The check that a text is JSON, as `JSON.parse` would take it.
+
+use serde::de::IgnoredAny;
+
+/// Deepest nesting of JSON and of lib0 "any" values. Deeper ones would exhaust
+/// the stack of some client.
+pub(crate) const DEPTH_MAX: usize = 64;
+
+/// Whether the text is one JSON value, nested at most [`DEPTH_MAX`] deep.
+pub(crate) fn is_valid(text: &[u8]) -> bool {
+    depth(text) <= DEPTH_MAX && serde_json::from_slice::<IgnoredAny>(text).is_ok()
+}
+
+/// How deep arrays and objects nest. Only a bound if the text is not JSON.
+fn depth(text: &[u8]) -> usize {
+    let (mut depth, mut deepest) = (0_usize, 0);
+    let (mut in_string, mut escaped) = (false, false);
+    for &byte in text {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_string => escaped = true,
+            b'"' => in_string = !in_string,
+            b'[' | b'{' if !in_string => {
+                depth += 1;
+                deepest = deepest.max(depth);
+            }
+            b']' | b'}' if !in_string => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    deepest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_json_parse_takes_is_valid() {
+        for text in [
+            "null",
+            " {\"a\":[1,-0,1e400,\"\\ud800\"]}\n",
+            "\"]]]\\\"[\"",
+            "1",
+        ] {
+            assert!(is_valid(text.as_bytes()), "{text}");
+        }
+        for text in [
+            "",
+            "undefined",
+            "{",
+            "[1,]",
+            "01",
+            "'a'",
+            "1 2",
+            "\"\u{1}\"",
+            "\u{feff}1",
+        ] {
+            assert!(!is_valid(text.as_bytes()), "{text}");
+        }
+    }
+
+    #[test]
+    fn nesting_is_bounded() {
+        let nested = |n| format!("{}{}", "[".repeat(n), "]".repeat(n));
+        assert!(is_valid(nested(DEPTH_MAX).as_bytes()));
+        assert!(!is_valid(nested(DEPTH_MAX + 1).as_bytes()));
+        assert!(!is_valid(nested(1_000_000).as_bytes()));
+    }
+}

@@ -1,0 +1,224 @@
+//! Reading an update: all of the grammar is checked before anything is used.
+
+use thiserror::Error;
+
+use super::{
+    CLOCK_MAX, ClientId, Clock, ClockRange, Id, Trust,
+    structs::{Body, Struct, read_client, read_clock},
+};
+use crate::lib0::{ReadError, Reader};
+
+/// Why bytes are no update, or none that every client could load.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum DecodeError {
+    /// The bytes cannot be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// Bytes follow after the end.
+    #[error("trailing bytes")]
+    TrailingBytes,
+    /// A count exceeds what the bytes left can hold.
+    #[error("a count exceeds the bytes that follow")]
+    Count,
+    /// A content reference that Yjs does not know.
+    #[error("unknown content reference {0}")]
+    UnknownContent(u8),
+    /// A type reference that Yjs does not know.
+    #[error("unknown type reference {0}")]
+    UnknownType(u64),
+    /// An "any" value that lib0 does not know.
+    #[error("unknown any value {0}")]
+    UnknownAny(u8),
+    /// A parent is neither named (1) nor an item (0).
+    #[error("unknown parent info {0}")]
+    ParentInfo(u64),
+    /// Values nested more than 64 deep.
+    #[error("values nested too deep")]
+    TooDeep,
+    /// A text that should be JSON is not, or nests too deep.
+    #[error("invalid JSON")]
+    Json,
+    /// A subdocument's options are no object, or name another guid.
+    #[error("invalid subdocument options")]
+    DocOptions,
+    /// A struct or a deleted range without length.
+    #[error("empty struct or range")]
+    EmptyStruct,
+    /// A clock past 2^31.
+    #[error("clock out of range")]
+    ClockRange,
+    /// A struct names something of its own client that is not before it.
+    #[error("a struct refers to its own future")]
+    SelfReference,
+}
+
+/// Bytes that are a whole valid update.
+///
+/// Nothing is allocated: what an update holds is read again whenever it is
+/// looked at, so that its size in memory is that of its bytes.
+#[derive(Debug, Clone, Copy)]
+pub struct Update<'a> {
+    bytes: &'a [u8],
+    deletes: &'a [u8],
+    canonical: bool,
+}
+
+impl<'a> Update<'a> {
+    /// Checks that the bytes are an update that Yjs 13.6 decodes and
+    /// integrates.
+    ///
+    /// # Errors
+    /// The first rule that is broken. Time is linear in the bytes.
+    pub fn decode(bytes: &'a [u8]) -> Result<Self, DecodeError> {
+        let mut structs = Structs::new(bytes, Trust::Input)?;
+        let mut canonical = true;
+        let mut last: Option<(ClientId, Clock)> = None;
+        while let Some(item) = structs.read_next()? {
+            canonical &= match last {
+                // Descending clients, each with one run.
+                Some((client, end)) if client == item.id.client => end == item.id.clock,
+                Some((client, _)) => client > item.id.client,
+                None => true,
+            } && !matches!(item.body, Body::Skip);
+            last = Some((item.id.client, item.end()));
+        }
+        let deletes = structs.reader.rest();
+        let mut ranges = Deletes::new(deletes)?;
+        while ranges.read_next()?.is_some() {}
+        if !ranges.reader.is_empty() {
+            return Err(DecodeError::TrailingBytes);
+        }
+        Ok(Self {
+            bytes,
+            deletes,
+            canonical: canonical && !structs.saw_empty_section,
+        })
+    }
+
+    /// Whether the sections stand as Yjs would write them: one per client,
+    /// in descending order, each a single run.
+    pub(crate) const fn is_canonical(&self) -> bool {
+        self.canonical
+    }
+
+    /// The structs, section after section; no Skip among them.
+    pub(crate) fn structs(&self) -> impl Iterator<Item = Struct<'a>> {
+        let mut structs =
+            Structs::new(self.bytes, Trust::Stored).expect("an update was checked as a whole");
+        std::iter::from_fn(move || {
+            structs
+                .read_next()
+                .expect("an update was checked as a whole")
+        })
+        .filter(|item| !matches!(item.body, Body::Skip))
+    }
+
+    /// The deleted ranges, in the order they came.
+    pub(crate) fn deletes(&self) -> impl Iterator<Item = (ClientId, ClockRange)> {
+        let mut ranges = Deletes::new(self.deletes).expect("an update was checked as a whole");
+        std::iter::from_fn(move || {
+            ranges
+                .read_next()
+                .expect("an update was checked as a whole")
+        })
+    }
+}
+
+/// Walks the sections of an update.
+struct Structs<'a> {
+    reader: Reader<'a>,
+    trust: Trust,
+    sections_left: u64,
+    structs_left: u64,
+    next: Id,
+    saw_empty_section: bool,
+}
+
+impl<'a> Structs<'a> {
+    fn new(bytes: &'a [u8], trust: Trust) -> Result<Self, DecodeError> {
+        let mut reader = Reader::new(bytes);
+        let sections_left = read_count(&mut reader)?;
+        Ok(Self {
+            reader,
+            trust,
+            sections_left,
+            structs_left: 0,
+            next: Id {
+                client: ClientId(0),
+                clock: 0,
+            },
+            saw_empty_section: false,
+        })
+    }
+
+    #[inline]
+    fn read_next(&mut self) -> Result<Option<Struct<'a>>, DecodeError> {
+        while self.structs_left == 0 {
+            if self.sections_left == 0 {
+                return Ok(None);
+            }
+            self.sections_left -= 1;
+            self.structs_left = read_count(&mut self.reader)?;
+            self.next.client = read_client(&mut self.reader)?;
+            self.next.clock = read_clock(&mut self.reader)?;
+            self.saw_empty_section |= self.structs_left == 0;
+        }
+        self.structs_left -= 1;
+        let item = Struct::read(&mut self.reader, self.next, self.trust)?;
+        self.next.clock = item.end();
+        Ok(Some(item))
+    }
+}
+
+/// Walks a delete set.
+struct Deletes<'a> {
+    reader: Reader<'a>,
+    clients_left: u64,
+    ranges_left: u64,
+    client: ClientId,
+}
+
+impl<'a> Deletes<'a> {
+    fn new(bytes: &'a [u8]) -> Result<Self, DecodeError> {
+        let mut reader = Reader::new(bytes);
+        let clients_left = read_count(&mut reader)?;
+        Ok(Self {
+            reader,
+            clients_left,
+            ranges_left: 0,
+            client: ClientId(0),
+        })
+    }
+
+    fn read_next(&mut self) -> Result<Option<(ClientId, ClockRange)>, DecodeError> {
+        while self.ranges_left == 0 {
+            if self.clients_left == 0 {
+                return Ok(None);
+            }
+            self.clients_left -= 1;
+            self.client = read_client(&mut self.reader)?;
+            self.ranges_left = read_count(&mut self.reader)?;
+        }
+        self.ranges_left -= 1;
+        let start = read_clock(&mut self.reader)?;
+        let len = self.reader.var_uint()?;
+        if len == 0 {
+            return Err(DecodeError::EmptyStruct);
+        }
+        let end = Clock::try_from(u64::from(start) + len)
+            .ok()
+            .filter(|end| *end <= CLOCK_MAX)
+            .ok_or(DecodeError::ClockRange)?;
+        Ok(Some((self.client, start..end)))
+    }
+}
+
+/// Reads a count of things that take at least two bytes each.
+fn read_count(reader: &mut Reader<'_>) -> Result<u64, DecodeError> {
+    let count = reader.var_uint()?;
+    if count > reader.rest().len() as u64 / 2 {
+        return Err(DecodeError::Count);
+    }
+    Ok(count)
+}

@@ -1,0 +1,349 @@
+//! One struct: garbage, or an item with its place and content.
+
+use super::{
+    CLOCK_MAX, ClientId, Clock, Content, DecodeError, Id, Trust,
+    content::{GC, SKIP, read_len, read_text},
+};
+use crate::lib0::{Reader, UINT_MAX, write_var_bytes, write_var_uint};
+
+const HAS_ORIGIN: u8 = 0x80;
+const HAS_RIGHT_ORIGIN: u8 = 0x40;
+const HAS_PARENT_SUB: u8 = 0x20;
+const KIND: u8 = 0x1f;
+
+/// A struct together with the bytes that tell it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Struct<'a> {
+    pub(crate) id: Id,
+    /// How many clocks it takes, at least one.
+    pub(crate) len: Clock,
+    pub(crate) body: Body<'a>,
+    /// All of it, as it came.
+    pub(crate) bytes: &'a [u8],
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Body<'a> {
+    /// Deleted, and nothing is left but the length.
+    Gc,
+    /// Clocks of which nothing is told. Only in updates, never kept.
+    Skip,
+    Item(Item<'a>),
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Item<'a> {
+    pub(crate) head: Head<'a>,
+    pub(crate) content: Content<'a>,
+}
+
+/// What stands before an item's content.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Head<'a> {
+    /// Its content reference.
+    pub(crate) kind: u8,
+    /// Bit 6 of the info byte: Yjs sets it for map entries, even where no key
+    /// follows because a neighbour tells it.
+    pub(crate) sub_bit: bool,
+    pub(crate) position: Position<'a>,
+}
+
+/// How an item says where it belongs.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Position<'a> {
+    /// By its neighbours when it was made; at least one is there. Parent and
+    /// key are theirs.
+    Neighbours {
+        origin: Option<Id>,
+        right_origin: Option<Id>,
+    },
+    /// By its parent, and in maps its key.
+    Parent {
+        parent: ParentRef<'a>,
+        sub: Option<&'a [u8]>,
+    },
+}
+
+/// How an item names its parent.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum ParentRef<'a> {
+    /// A type of the document itself, by name.
+    Root(&'a [u8]),
+    /// The item that holds the parent type.
+    Item(Id),
+}
+
+impl<'a> Struct<'a> {
+    /// Reads the struct that stands at `id`.
+    #[inline]
+    pub(crate) fn read(reader: &mut Reader<'a>, id: Id, trust: Trust) -> Result<Self, DecodeError> {
+        let before = reader.rest();
+        let (len, body) = match Head::read(reader, trust)? {
+            Lead::Gc => (u64::from(read_len(reader)?), Body::Gc),
+            Lead::Skip => (u64::from(read_len(reader)?), Body::Skip),
+            Lead::Item(head) => {
+                if trust == Trust::Input {
+                    head.position.check_references(id)?;
+                }
+                let content = Content::read(reader, head.kind, trust)?;
+                (content.len(), Body::Item(Item { head, content }))
+            }
+        };
+        let len = Clock::try_from(len)
+            .ok()
+            .filter(|len| {
+                id.clock
+                    .checked_add(*len)
+                    .is_some_and(|end| end <= CLOCK_MAX)
+            })
+            .ok_or(DecodeError::ClockRange)?;
+        let bytes = &before[..before.len() - reader.rest().len()];
+        Ok(Self {
+            id,
+            len,
+            body,
+            bytes,
+        })
+    }
+
+    /// The first clock after it.
+    pub(crate) const fn end(&self) -> Clock {
+        self.id.clock + self.len
+    }
+
+    /// Appends the clocks `from..to` of it. A part that does not begin where
+    /// the struct does follows, as its own origin, what was cut off.
+    pub(crate) fn write_part(&self, from: Clock, to: Clock, out: &mut Vec<u8>) {
+        debug_assert!(self.id.clock <= from && from < to && to <= self.end());
+        if from == self.id.clock && to == self.end() {
+            out.extend_from_slice(self.bytes);
+            return;
+        }
+        match self.body {
+            Body::Gc => write_gc(to - from, out),
+            Body::Skip => write_skip(to - from, out),
+            Body::Item(item) => {
+                item.head.part(self.id, from).write(item.head.kind, out);
+                item.content.write(self.units(from, to), out);
+            }
+        }
+    }
+
+    /// Appends the clocks `from..to` of it as deleted content.
+    pub(crate) fn write_deleted_part(&self, from: Clock, to: Clock, out: &mut Vec<u8>) {
+        match self.body {
+            Body::Gc | Body::Skip => self.write_part(from, to, out),
+            Body::Item(item) => {
+                let content = Content::Deleted(to - from);
+                item.head.part(self.id, from).write(content.kind(), out);
+                content.write(0..u64::from(to - from), out);
+            }
+        }
+    }
+
+    /// The units of the content that stand at the clocks `from..to`.
+    pub(crate) fn units(&self, from: Clock, to: Clock) -> std::ops::Range<u64> {
+        u64::from(from - self.id.clock)..u64::from(to - self.id.clock)
+    }
+}
+
+/// What the info byte announces.
+pub(crate) enum Lead<'a> {
+    Gc,
+    Skip,
+    Item(Head<'a>),
+}
+
+impl<'a> Head<'a> {
+    /// Reads the info byte and, for an item, what stands before its content.
+    #[inline]
+    pub(crate) fn read(reader: &mut Reader<'a>, trust: Trust) -> Result<Lead<'a>, DecodeError> {
+        let info = reader.u8()?;
+        match info & KIND {
+            GC => return Ok(Lead::Gc),
+            // Yjs takes any other info byte of this kind for an item.
+            SKIP if info == SKIP => return Ok(Lead::Skip),
+            _ => {}
+        }
+        let origin = read_id_if(reader, info & HAS_ORIGIN != 0)?;
+        let right_origin = read_id_if(reader, info & HAS_RIGHT_ORIGIN != 0)?;
+        let sub_bit = info & HAS_PARENT_SUB != 0;
+        let position = if origin.is_some() || right_origin.is_some() {
+            Position::Neighbours {
+                origin,
+                right_origin,
+            }
+        } else {
+            Position::read_parent(reader, sub_bit, trust)?
+        };
+        Ok(Lead::Item(Self {
+            kind: info & KIND,
+            sub_bit,
+            position,
+        }))
+    }
+
+    /// The head of the part of the struct `id` that begins at `from`.
+    pub(crate) fn part(self, id: Id, from: Clock) -> Self {
+        if from == id.clock {
+            return self;
+        }
+        let origin = Some(Id {
+            client: id.client,
+            clock: from - 1,
+        });
+        let right_origin = self.position.right_origin();
+        Self {
+            position: Position::Neighbours {
+                origin,
+                right_origin,
+            },
+            ..self
+        }
+    }
+
+    /// Appends the head with another kind of content.
+    pub(crate) fn write(&self, kind: u8, out: &mut Vec<u8>) {
+        let sub = if self.sub_bit { HAS_PARENT_SUB } else { 0 };
+        match self.position {
+            Position::Neighbours {
+                origin,
+                right_origin,
+            } => {
+                let has_origin = origin.map_or(0, |_| HAS_ORIGIN);
+                let has_right_origin = right_origin.map_or(0, |_| HAS_RIGHT_ORIGIN);
+                out.push(kind | sub | has_origin | has_right_origin);
+                for id in [origin, right_origin].into_iter().flatten() {
+                    write_id(id, out);
+                }
+            }
+            Position::Parent { parent, sub: key } => {
+                out.push(kind | sub);
+                parent.write(out);
+                if let Some(key) = key {
+                    write_var_bytes(out, key);
+                }
+            }
+        }
+    }
+}
+
+impl<'a> Position<'a> {
+    fn read_parent(
+        reader: &mut Reader<'a>,
+        has_sub: bool,
+        trust: Trust,
+    ) -> Result<Self, DecodeError> {
+        let parent = match reader.var_uint()? {
+            0 => ParentRef::Item(read_id(reader)?),
+            1 => ParentRef::Root(read_text(reader, trust)?),
+            unknown => return Err(DecodeError::ParentInfo(unknown)),
+        };
+        let sub = match has_sub {
+            true => Some(read_text(reader, trust)?),
+            false => None,
+        };
+        Ok(Self::Parent { parent, sub })
+    }
+
+    /// Checks that what the item names of its own client came before it. Yjs
+    /// waits for nothing else of the same client, and throws.
+    fn check_references(&self, id: Id) -> Result<(), DecodeError> {
+        if self
+            .references()
+            .all(|named| named.client != id.client || named.clock < id.clock)
+        {
+            Ok(())
+        } else {
+            Err(DecodeError::SelfReference)
+        }
+    }
+
+    /// The ids it names: these must be known before it can be integrated.
+    pub(crate) fn references(&self) -> impl Iterator<Item = Id> {
+        match *self {
+            Self::Neighbours {
+                origin,
+                right_origin,
+            } => [origin, right_origin],
+            Self::Parent {
+                parent: ParentRef::Item(id),
+                ..
+            } => [Some(id), None],
+            Self::Parent { .. } => [None, None],
+        }
+        .into_iter()
+        .flatten()
+    }
+
+    pub(crate) const fn origin(&self) -> Option<Id> {
+        match *self {
+            Self::Neighbours { origin, .. } => origin,
+            Self::Parent { .. } => None,
+        }
+    }
+
+    pub(crate) const fn right_origin(&self) -> Option<Id> {
+        match *self {
+            Self::Neighbours { right_origin, .. } => right_origin,
+            Self::Parent { .. } => None,
+        }
+    }
+}
+
+impl ParentRef<'_> {
+    fn write(&self, out: &mut Vec<u8>) {
+        match *self {
+            Self::Item(id) => {
+                write_var_uint(out, 0);
+                write_id(id, out);
+            }
+            Self::Root(name) => {
+                write_var_uint(out, 1);
+                write_var_bytes(out, name);
+            }
+        }
+    }
+}
+
+/// Appends garbage of a length.
+pub(crate) fn write_gc(len: Clock, out: &mut Vec<u8>) {
+    out.push(GC);
+    write_var_uint(out, u64::from(len));
+}
+
+/// Appends clocks of which nothing is told.
+pub(crate) fn write_skip(len: Clock, out: &mut Vec<u8>) {
+    out.push(SKIP);
+    write_var_uint(out, u64::from(len));
+}
+
+/// Reads a client id.
+pub(crate) fn read_client(reader: &mut Reader<'_>) -> Result<ClientId, DecodeError> {
+    const { assert!(UINT_MAX == (1 << 53) - 1) };
+    Ok(ClientId(reader.var_uint()?))
+}
+
+/// Reads a clock that something may stand at.
+pub(crate) fn read_clock(reader: &mut Reader<'_>) -> Result<Clock, DecodeError> {
+    Clock::try_from(reader.var_uint()?)
+        .ok()
+        .filter(|clock| *clock < CLOCK_MAX)
+        .ok_or(DecodeError::ClockRange)
+}
+
+fn read_id(reader: &mut Reader<'_>) -> Result<Id, DecodeError> {
+    let client = read_client(reader)?;
+    let clock = read_clock(reader)?;
+    Ok(Id { client, clock })
+}
+
+#[inline]
+fn read_id_if(reader: &mut Reader<'_>, present: bool) -> Result<Option<Id>, DecodeError> {
+    present.then(|| read_id(reader)).transpose()
+}
+
+fn write_id(id: Id, out: &mut Vec<u8>) {
+    write_var_uint(out, id.client.0);
+    write_var_uint(out, u64::from(id.clock));
+}
