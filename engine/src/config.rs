@@ -18,6 +18,9 @@ pub struct Config {
     pub retry_delay_min: Duration,
     /// Longest pause between two tries.
     pub retry_delay_max: Duration,
+    /// Longest pause before a snapshot is written again that another writer's
+    /// was merged into.
+    pub conflict_delay_max: Duration,
     /// How long a document without connections stays in memory.
     pub idle_grace: Duration,
     /// A connection that got nothing for this long is sent an empty awareness
@@ -54,6 +57,7 @@ impl Default for Config {
             save_wait_max: Duration::from_secs(30),
             retry_delay_min: Duration::from_secs(1),
             retry_delay_max: Duration::from_secs(60),
+            conflict_delay_max: Duration::from_millis(200),
             idle_grace: Duration::from_secs(30),
             keepalive: Duration::from_secs(15),
             awareness_timeout: Duration::from_secs(30),

@@ -1,10 +1,13 @@
 //! What happened, told for logs and metrics. The engine itself counts and
 //! logs nothing; whoever drives it may.
 
+use std::borrow::Cow;
+
 use crate::{
     id::{ConnId, DocId},
     output::CloseCode,
     store::StoreError,
+    update::DecodeError,
 };
 
 /// Something worth a log line or a metric.
@@ -29,7 +32,7 @@ pub enum Event {
         /// Which.
         doc: DocId,
         /// What is wrong with it.
-        reason: String,
+        reason: DecodeError,
     },
     /// A document left memory.
     DocumentUnloaded {
@@ -78,6 +81,6 @@ pub enum Event {
         /// The code it gets.
         code: CloseCode,
         /// The reason it gets.
-        reason: &'static str,
+        reason: Cow<'static, str>,
     },
 }

@@ -1,14 +1,87 @@
 //! The protocol and document logic of ysyncd, free of IO.
-pub mod auth;
-pub mod config;
-pub mod document;
-pub mod event;
-pub mod id;
-pub mod input;
+//!
+//! An [`Engine`] holds documents and the connections of clients to them. It
+//! reads no socket, no file and no clock, has no thread and no source of
+//! chance: all that happens outside comes in as an [`Input`], and all that is
+//! to be done outside goes out as an [`Output`]. The same inputs at the same
+//! times give the same outputs, which is what makes a simulation of it repeat.
+//!
+//! # Driving an engine
+//!
+//! Hand it an input, then take its outputs until there are none; note when it
+//! wants to be woken, and send a [`Input::Tick`] then at the latest.
+//!
+//! ```
+//! use std::time::Duration;
+//! use ysyncd_engine::{
+//!     Config, ConnId, DocId, Engine, Input, Now, Output, StoreResult,
+//!     auth::{TokenKey, UserId},
+//! };
+//!
+//! let key = TokenKey::new(b"a secret of your choice");
+//! let token = key.mint(&UserId::new("alice")?);
+//! let grant = key.verify(&token)?;
+//!
+//! let mut engine = Engine::new(Config::default(), 0);
+//! let now = Now { mono: Duration::ZERO };
+//! let conn = ConnId(1);
+//! engine.handle(now, Input::Open { conn, doc: DocId::new("notes")?, grant });
+//!
+//! // The engine asks the store for the document. There is none yet.
+//! let Some(Output::Store { op, .. }) = engine.poll_output() else { panic!() };
+//! engine.handle(now, Input::Store { op, result: StoreResult::Loaded(Ok(None)) });
+//!
+//! let outputs: Vec<Output> = std::iter::from_fn(|| engine.poll_output()).collect();
+//! assert!(outputs.contains(&Output::Accept { conn }));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # What can be relied on
+//!
+//! - The first output of a connection is `Accept` or `Refuse`. Its `Send`s come
+//!   in order, all before its `Close`; nothing follows `Close` or `Refuse`.
+//! - All connections of a document see its updates in one order. Nothing is
+//!   promised across documents.
+//! - A connection gets updates from its first `SyncStep1` on, together with the
+//!   answer to it.
+//! - Input from connections that are closed, and results of operations that
+//!   nobody waits for, are ignored. A `Tick` that is not due does no harm.
+//!
+//! # What the driver promises
+//!
+//! - The clock never goes back. Connection ids are used once.
+//! - Outputs are carried out in order, and each `Store` command gets exactly
+//!   one result, whatever happens: who carries it out owns the timeout.
+//! - `Written` tells truly what the transport has taken, so that a client that
+//!   does not read can be told from one that does.
+
+mod awareness;
+mod config;
+mod connection;
+mod effect;
+mod engine;
+mod event;
+mod id;
+mod input;
 mod json;
+mod output;
+mod random;
+mod store;
+mod time;
+mod timer;
+
+pub mod auth;
+pub mod document;
 pub mod lib0;
-pub mod output;
+pub mod protocol;
 pub mod state_vector;
-pub mod store;
-pub mod time;
 pub mod update;
+
+pub use config::Config;
+pub use engine::Engine;
+pub use event::Event;
+pub use id::{ConnId, DocId, DocIdError, OpId};
+pub use input::Input;
+pub use output::{CloseCode, Output, Receivers, Refusal};
+pub use store::{Condition, Etag, Snapshot, StoreCommand, StoreError, StoreResult};
+pub use time::Now;

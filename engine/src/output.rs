@@ -1,5 +1,7 @@
 //! What the engine asks of the outside.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use smallvec::SmallVec;
 
@@ -42,8 +44,8 @@ pub enum Output {
         conn: ConnId,
         /// With what code.
         code: CloseCode,
-        /// At most 123 bytes, as a close frame holds no more.
-        reason: &'static str,
+        /// At most [`CloseCode::REASON_BYTES_MAX`].
+        reason: Cow<'static, str>,
     },
     /// Carry out a storage operation and report its one result with this
     /// number.
@@ -98,6 +100,9 @@ pub enum CloseCode {
 }
 
 impl CloseCode {
+    /// A close frame holds no longer reason.
+    pub const REASON_BYTES_MAX: usize = 123;
+
     /// The number on the wire.
     #[must_use]
     pub const fn number(self) -> u16 {

@@ -82,6 +82,10 @@ impl Block {
         self.bytes.len()
     }
 
+    pub(crate) const fn len_structs(&self) -> usize {
+        self.structs as usize
+    }
+
     /// Its structs in order.
     pub(crate) fn structs(&self, client: ClientId) -> Structs<'_> {
         let clock = self.clocks.start;

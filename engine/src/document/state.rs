@@ -92,11 +92,11 @@ impl DocumentState {
         }
     }
 
-    /// What is kept without being of use yet, and would be after an update.
-    /// May count too much of the update, never too little.
+    /// What would be kept without being of use yet after an update that adds
+    /// to it; zero if it does not. May count too much, never too little.
     #[must_use]
     pub fn pending_after(&self, update: &Update<'_>) -> Pending {
-        let mut gap_runs = self.structs.gap_runs();
+        let mut gap_runs = 0;
         let mut last: Option<Id> = None;
         for item in update.structs() {
             let known = self.structs.clock(item.id.client);
@@ -106,6 +106,9 @@ impl DocumentState {
                 client: item.id.client,
                 clock: item.end(),
             });
+        }
+        if gap_runs > 0 {
+            gap_runs += self.structs.gap_runs();
         }
         let mut delete_ranges = 0;
         for (client, range) in update.deletes() {
@@ -168,6 +171,11 @@ impl DocumentState {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.structs.clients.is_empty() && self.deletes.is_empty()
+    }
+
+    /// Panics if something does not hold that always must.
+    pub fn check(&self) {
+        self.structs.check();
     }
 
     /// Size in bytes of its structs as they are kept now.

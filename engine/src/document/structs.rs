@@ -90,6 +90,20 @@ impl StructStore {
         self.gap_runs -= usize::from(before.right);
     }
 
+    pub(super) fn check(&self) {
+        for structs in self.clients.values() {
+            structs.check();
+        }
+        let behind_gaps = |structs: &ClientStructs| {
+            let runs = structs.runs(0);
+            runs.iter().filter(|run| run.start > 0).count()
+        };
+        let gap_runs: usize = self.clients.values().map(behind_gaps).sum();
+        assert_eq!(self.gap_runs, gap_runs);
+        let blocked = self.blocked.values().flatten();
+        assert!(blocked.copied().all(|client| self.clients[&client].blocked));
+    }
+
     /// Whether a struct is certainly no map entry: it has no key, nor have the
     /// neighbours from which it takes its parent.
     fn is_listed(&self, item: &Struct<'_>) -> bool {
@@ -160,6 +174,24 @@ impl ClientStructs {
 
     pub(crate) fn blocks(&self) -> &[Block] {
         &self.blocks
+    }
+
+    fn check(&self) {
+        for pair in self.blocks.windows(2) {
+            assert!(
+                pair[0].clocks.end <= pair[1].clocks.start,
+                "blocks are in order"
+            );
+        }
+        for block in &self.blocks {
+            let told: Vec<_> = block.structs(self.client).collect();
+            assert_eq!(told.last().map(Struct::end), Some(block.clocks.end));
+            assert_eq!(told.len(), block.len_structs());
+        }
+        let first = self.runs(0).into_iter().next().filter(|run| run.start == 0);
+        assert_eq!(self.contiguous_end, first.map_or(0, |run| run.end));
+        assert!(self.integrated_end <= self.contiguous_end);
+        assert!(self.blocked || self.integrated_end == self.contiguous_end);
     }
 
     /// The parts of `range` that are not known yet.

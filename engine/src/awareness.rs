@@ -1,0 +1,263 @@
+//! Who is there: cursors, names, whatever clients tell of themselves.
+//!
+//! Format: `awareness.js` of the npm package y-protocols: `n (client clock
+//! json)*n`, JSON `null` for one who left. A client's own clock orders what it
+//! says; states are JSON that nobody here looks into.
+//!
+//! y-websocket clients announce back to the server each state that they get
+//! from it. So a state counts only if it says something new, and who says it
+//! first owns the id until its connection goes.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use smallvec::SmallVec;
+use thiserror::Error;
+
+use crate::{
+    config::Config,
+    id::ConnId,
+    json,
+    lib0::{ReadError, Reader, write_var_bytes, write_var_uint},
+    update::ClientId,
+};
+
+const NULL: &[u8] = b"null";
+
+/// The awareness of one document.
+#[derive(Debug, Default)]
+pub(crate) struct Awareness {
+    entries: BTreeMap<ClientId, Entry>,
+    owned: BTreeMap<ConnId, BTreeSet<ClientId>>,
+}
+
+/// What is known of one client.
+#[derive(Debug)]
+struct Entry {
+    clock: u64,
+    /// `None`: it left. Kept for a while, so that a late echo of its last
+    /// state does not bring it back.
+    state: Option<Box<[u8]>>,
+    /// The connection that speaks for it, while it has one and a state.
+    owner: Option<ConnId>,
+    updated: Duration,
+}
+
+/// Why an awareness message is not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub(crate) enum AwarenessError {
+    /// The bytes cannot be read.
+    #[error("malformed awareness: {0}")]
+    Malformed(#[from] ReadError),
+    /// Bytes follow after the end.
+    #[error("malformed awareness: trailing bytes")]
+    TrailingBytes,
+    /// A state is not JSON, or nests too deep.
+    #[error("malformed awareness: invalid JSON")]
+    Json,
+    /// A state is bigger than allowed.
+    #[error("awareness state too big")]
+    StateTooBig,
+    /// The connection speaks for more clients than allowed.
+    #[error("too many awareness clients on one connection")]
+    TooManyIds,
+}
+
+/// What a client says of one id.
+#[derive(Debug, Clone, Copy)]
+struct Said<'a> {
+    client: ClientId,
+    clock: u64,
+    /// JSON; `None` is `null`.
+    state: Option<&'a [u8]>,
+}
+
+impl Awareness {
+    /// Takes what a connection says. Returns what of it is new, to be told to
+    /// all; `None` if nothing is.
+    ///
+    /// # Errors
+    /// The message is malformed or goes past a limit; nothing has changed.
+    pub(crate) fn apply(
+        &mut self,
+        now: Duration,
+        conn: ConnId,
+        message: &[u8],
+        config: &Config,
+    ) -> Result<Option<Vec<u8>>, AwarenessError> {
+        let said = read(message, config)?;
+        let mut ids: BTreeSet<_> = self.owned.get(&conn).cloned().unwrap_or_default();
+        ids.extend(
+            said.iter()
+                .filter(|said| said.state.is_some() && self.counts(said, conn))
+                .map(|said| said.client),
+        );
+        if ids.len() > config.awareness_ids_max {
+            return Err(AwarenessError::TooManyIds);
+        }
+        let mut news: SmallVec<[Said<'_>; 4]> = SmallVec::new();
+        for said in said {
+            if self.counts(&said, conn) {
+                self.set(now, conn, &said);
+                news.push(said);
+            }
+        }
+        Ok((!news.is_empty()).then(|| encode(&news)))
+    }
+
+    /// Removes what a connection owned. Returns what to tell all others.
+    pub(crate) fn leave(&mut self, now: Duration, conn: ConnId) -> Option<Vec<u8>> {
+        let ids = self.owned.remove(&conn)?;
+        self.remove(now, &ids)
+    }
+
+    /// Removes clients that fell silent, and forgets those that left long ago.
+    /// Returns what to tell all.
+    pub(crate) fn expire(&mut self, now: Duration, config: &Config) -> Option<Vec<u8>> {
+        let timeout = config.awareness_timeout;
+        let due = |entry: &Entry| entry.updated + timeout <= now;
+        self.entries
+            .retain(|_, entry| entry.state.is_some() || !due(entry));
+        let silent = self.entries.iter().filter(|(_, entry)| due(entry));
+        let silent: BTreeSet<_> = silent.map(|(client, _)| *client).collect();
+        self.remove(now, &silent)
+    }
+
+    /// When [`Awareness::expire`] has something to do next.
+    pub(crate) fn next_expiry(&self, config: &Config) -> Option<Duration> {
+        let updated = self.entries.values().map(|entry| entry.updated);
+        Some(updated.min()? + config.awareness_timeout)
+    }
+
+    /// All that is known, those who left included: a client that comes back
+    /// learns from it that it has to raise its clock to be seen. `None` if
+    /// nothing is known.
+    pub(crate) fn encode(&self) -> Option<Vec<u8>> {
+        let all: Vec<_> = self
+            .entries
+            .iter()
+            .map(|(id, entry)| entry.said(*id))
+            .collect();
+        (!all.is_empty()).then(|| encode(&all))
+    }
+
+    /// Whether an id is owned by exactly the connection that its entry names.
+    pub(crate) fn check(&self, connections: &BTreeSet<ConnId>) {
+        for (client, entry) in &self.entries {
+            if let Some(owner) = entry.owner {
+                assert!(entry.state.is_some(), "who left is owned by nobody");
+                assert!(self.owned[&owner].contains(client));
+            }
+        }
+        for (conn, ids) in &self.owned {
+            assert!(connections.contains(conn), "owners are connected");
+            for id in ids {
+                assert_eq!(self.entries[id].owner, Some(*conn));
+            }
+        }
+    }
+
+    /// Whether it says something new, and is this connection's to say.
+    fn counts(&self, said: &Said<'_>, conn: ConnId) -> bool {
+        match (self.entries.get(&said.client), said.state) {
+            (None, state) => state.is_some(),
+            (Some(known), Some(_)) => said.clock > known.clock,
+            (Some(known), None) => known.owner == Some(conn) && said.clock >= known.clock,
+        }
+    }
+
+    fn set(&mut self, now: Duration, conn: ConnId, said: &Said<'_>) {
+        let owner = said.state.map(|_| conn);
+        let entry = Entry {
+            clock: said.clock,
+            state: said.state.map(Into::into),
+            owner,
+            updated: now,
+        };
+        let before = self
+            .entries
+            .insert(said.client, entry)
+            .and_then(|entry| entry.owner);
+        if before != owner {
+            if let Some(before) = before {
+                self.disown(before, said.client);
+            }
+            if let Some(owner) = owner {
+                self.owned.entry(owner).or_default().insert(said.client);
+            }
+        }
+    }
+
+    fn disown(&mut self, conn: ConnId, client: ClientId) {
+        if let Some(ids) = self.owned.get_mut(&conn) {
+            ids.remove(&client);
+            if ids.is_empty() {
+                self.owned.remove(&conn);
+            }
+        }
+    }
+
+    fn remove(&mut self, now: Duration, ids: &BTreeSet<ClientId>) -> Option<Vec<u8>> {
+        for &client in ids {
+            let entry = self.entries.get_mut(&client);
+            let entry = entry.expect("ids that are owned or listed exist");
+            entry.state = None;
+            entry.updated = now;
+            if let Some(owner) = entry.owner.take() {
+                self.disown(owner, client);
+            }
+        }
+        let news: Vec<_> = ids.iter().map(|id| self.entries[id].said(*id)).collect();
+        (!news.is_empty()).then(|| encode(&news))
+    }
+}
+
+impl Entry {
+    fn said(&self, client: ClientId) -> Said<'_> {
+        Said {
+            client,
+            clock: self.clock,
+            state: self.state.as_deref(),
+        }
+    }
+}
+
+fn read<'a>(message: &'a [u8], config: &Config) -> Result<Vec<Said<'a>>, AwarenessError> {
+    let mut reader = Reader::new(message);
+    let mut said = Vec::new();
+    for _ in 0..reader.var_uint()? {
+        let client = ClientId(reader.var_uint()?);
+        let clock = reader.var_uint()?;
+        let state = reader.var_str()?.as_bytes();
+        if state.len() > config.awareness_state_bytes_max {
+            return Err(AwarenessError::StateTooBig);
+        }
+        if !json::is_valid(state) {
+            return Err(AwarenessError::Json);
+        }
+        let state = (state.trim_ascii() != NULL).then_some(state);
+        said.push(Said {
+            client,
+            clock,
+            state,
+        });
+    }
+    if reader.is_empty() {
+        Ok(said)
+    } else {
+        Err(AwarenessError::TrailingBytes)
+    }
+}
+
+fn encode(said: &[Said<'_>]) -> Vec<u8> {
+    let mut out = Vec::new();
+    write_var_uint(&mut out, said.len() as u64);
+    for said in said {
+        write_var_uint(&mut out, said.client.0);
+        write_var_uint(&mut out, said.clock);
+        write_var_bytes(&mut out, said.state.unwrap_or(NULL));
+    }
+    out
+}

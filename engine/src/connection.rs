@@ -1,0 +1,86 @@
+//! One client's connection to a document.
+
+use std::time::Duration;
+
+use crate::state_vector::StateVector;
+
+/// The state of a connection.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    /// Whether it gets updates: from its first `SyncStep1` on.
+    pub(crate) subscribed: bool,
+    /// Whether it is to be asked for what it knows, and why.
+    pub(crate) resync: Resync,
+    /// Whether it was told that an update was refused; once is enough.
+    pub(crate) told_refused: bool,
+    /// A `SyncStep1` that came before the answer to the last one was written.
+    pub(crate) pending_step_1: Option<StateVector>,
+    /// When something was last sent to it.
+    pub(crate) last_sent: Duration,
+    outbox: Outbox,
+}
+
+/// What a connection is to be asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Resync {
+    /// Nothing.
+    None,
+    /// It sent something whose predecessors are unknown.
+    Gap,
+    /// Something it sent was not taken. What it sends until asked again builds
+    /// on that, and is not taken either.
+    Refused,
+}
+
+/// Bytes on their way to a client.
+#[derive(Debug, Default)]
+struct Outbox {
+    sent: u64,
+    written: u64,
+    /// `sent` at the end of the last answer to a `SyncStep1`. What was sent up
+    /// to there does not count against the budget.
+    answered: u64,
+}
+
+impl Connection {
+    pub(crate) fn new(now: Duration) -> Self {
+        Self {
+            subscribed: false,
+            resync: Resync::None,
+            told_refused: false,
+            pending_step_1: None,
+            last_sent: now,
+            outbox: Outbox::default(),
+        }
+    }
+
+    /// Notes that a frame is sent.
+    pub(crate) fn sent(&mut self, now: Duration, bytes: usize) {
+        self.last_sent = now;
+        self.outbox.sent += bytes as u64;
+    }
+
+    /// Notes that what was sent so far ends with an answer to a `SyncStep1`.
+    pub(crate) const fn answered(&mut self) {
+        self.outbox.answered = self.outbox.sent;
+    }
+
+    /// Notes how much the transport has written in all.
+    pub(crate) fn written(&mut self, total_bytes: u64) {
+        debug_assert!(
+            total_bytes <= self.outbox.sent,
+            "only what was sent is written"
+        );
+        self.outbox.written = self.outbox.written.max(total_bytes);
+    }
+
+    /// Whether the last answer to a `SyncStep1` is still on its way.
+    pub(crate) const fn answer_pending(&self) -> bool {
+        self.outbox.written < self.outbox.answered
+    }
+
+    /// Bytes on their way that count against the budget.
+    pub(crate) fn backlog(&self) -> u64 {
+        self.outbox.sent - self.outbox.written.max(self.outbox.answered)
+    }
+}

@@ -1,0 +1,119 @@
+//! Sending: to one connection, to all, and to those that have been quiet.
+
+use bytes::Bytes;
+
+use super::{Context, Document};
+use crate::{
+    connection::Connection,
+    effect::{Effect, Effects, Fault},
+    id::ConnId,
+    output::{CloseCode, Receivers},
+    protocol,
+    timer::Timer,
+};
+
+impl Document {
+    /// Lets a connection in: asks what it knows, tells who is there.
+    pub(super) fn accept(&mut self, cx: Context<'_>, conn: ConnId, out: &mut Effects) {
+        self.timers.stop(Timer::Idle);
+        self.connections.insert(conn, Connection::new(cx.now));
+        out.push(Effect::Accept(conn));
+        self.send(
+            cx,
+            conn,
+            protocol::sync_step_1(&self.state.state_vector()),
+            out,
+        );
+        if let Some(states) = self.awareness.encode() {
+            self.send(cx, conn, protocol::awareness(&states), out);
+        }
+        self.timers
+            .set_earlier(Timer::Keepalive, cx.now + cx.config.keepalive);
+    }
+
+    /// Sends a frame to one connection.
+    pub(super) fn send(&mut self, cx: Context<'_>, conn: ConnId, frame: Bytes, out: &mut Effects) {
+        let connection = self.connections.get_mut(&conn);
+        connection
+            .expect("only connections that are open are sent to")
+            .sent(cx.now, frame.len());
+        out.push(Effect::Send(Receivers::from_elem(conn, 1), frame));
+    }
+
+    /// Sends an update frame to all that are in step, except its sender.
+    pub(super) fn send_update(
+        &mut self,
+        cx: Context<'_>,
+        from: Option<ConnId>,
+        frame: Bytes,
+        out: &mut Effects,
+    ) {
+        self.send_to_all(cx, frame, out, |conn, connection| {
+            connection.subscribed && Some(conn) != from
+        });
+    }
+
+    /// Tells everybody about awareness, its sender included: y-websocket
+    /// closes a connection on which it hears nothing for 30 s, alone or not.
+    pub(super) fn tell_awareness(&mut self, cx: Context<'_>, states: &[u8], out: &mut Effects) {
+        self.send_to_all(cx, protocol::awareness(states), out, |_, _| true);
+    }
+
+    /// Sends to those that got nothing for long.
+    pub(super) fn keep_alive(&mut self, cx: Context<'_>, out: &mut Effects) {
+        let quiet = |connection: &Connection| connection.last_sent + cx.config.keepalive;
+        self.send_to_all(cx, protocol::keepalive(), out, |_, connection| {
+            quiet(connection) <= cx.now
+        });
+        if let Some(next) = self.connections.values().map(quiet).min() {
+            self.timers.set(Timer::Keepalive, next);
+        }
+    }
+
+    pub(super) fn expire_awareness(&mut self, cx: Context<'_>, out: &mut Effects) {
+        if let Some(left) = self.awareness.expire(cx.now, cx.config) {
+            self.tell_awareness(cx, &left, out);
+        }
+        self.watch_awareness(cx);
+    }
+
+    /// Sets the timer that notices silence.
+    pub(super) fn watch_awareness(&mut self, cx: Context<'_>) {
+        if self.timers.is_set(Timer::Awareness) {
+            return;
+        }
+        if let Some(next) = self.awareness.next_expiry(cx.config) {
+            self.timers.set(Timer::Awareness, next);
+        }
+    }
+
+    /// Sends a frame to many. A connection whose transport lags too far behind
+    /// is closed instead: when it comes back it gets what it missed, exactly.
+    fn send_to_all(
+        &mut self,
+        cx: Context<'_>,
+        frame: Bytes,
+        out: &mut Effects,
+        wants: impl Fn(ConnId, &Connection) -> bool,
+    ) {
+        let budget = cx.config.outbox_bytes_max as u64;
+        let mut receivers = Receivers::new();
+        let mut lagging = Vec::new();
+        for (&conn, connection) in &mut self.connections {
+            if !wants(conn, connection) {
+            } else if connection.backlog() > budget {
+                lagging.push(conn);
+            } else {
+                connection.sent(cx.now, frame.len());
+                receivers.push(conn);
+            }
+        }
+        if !receivers.is_empty() {
+            out.push(Effect::Send(receivers, frame));
+        }
+        for conn in lagging {
+            let fault = Fault::new(CloseCode::TryAgainLater, "reading too slowly");
+            self.close(cx, conn, fault, out);
+        }
+    }
+}

@@ -1,0 +1,42 @@
+//! What a document wants done. It shares nothing with other documents: it
+//! returns effects, and the engine carries them out once it is finished, so
+//! that nothing of a document that failed halfway gets out.
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+
+use crate::{
+    event::Event,
+    id::ConnId,
+    output::{CloseCode, Receivers, Refusal},
+    store::StoreCommand,
+};
+
+#[derive(Debug)]
+pub(crate) enum Effect {
+    Accept(ConnId),
+    Refuse(ConnId, Refusal),
+    Send(Receivers, Bytes),
+    Close(ConnId, Fault),
+    Store(StoreCommand),
+    Event(Event),
+}
+
+/// The effects of handling one input, in order.
+pub(crate) type Effects = Vec<Effect>;
+
+/// Why a connection is closed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Fault {
+    pub(crate) code: CloseCode,
+    pub(crate) reason: Cow<'static, str>,
+}
+
+impl Fault {
+    pub(crate) fn new(code: CloseCode, reason: impl Into<Cow<'static, str>>) -> Self {
+        let reason = reason.into();
+        debug_assert!(reason.len() <= CloseCode::REASON_BYTES_MAX, "{reason}");
+        Self { code, reason }
+    }
+}
