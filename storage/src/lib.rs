@@ -7,6 +7,8 @@
 //! errors) it speaks. It depends on the engine and on nothing else of this
 //! house; it knows no connection and no protocol.
 
+pub mod object_name;
+
 use std::{future::Future, pin::Pin};
 
 use bytes::Bytes;
@@ -35,7 +37,8 @@ pub trait SnapshotStore: Send + Sync {
     /// `None` means that there is certainly no snapshot: the store looked and
     /// found nothing. Whatever keeps it from looking is an error, since a
     /// caller takes `None` as leave to start an empty document. The body is
-    /// the very bytes that were saved, whole, or else it is an error.
+    /// the very bytes that were saved, whole, or else it is an error; and it
+    /// is durable, as it may be the body of a save whose own answer was lost.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] if another try may succeed,
