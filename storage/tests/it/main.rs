@@ -1,0 +1,9 @@
+//! What every store promises, asked of every store; and what only one does.
+
+#![allow(
+    clippy::unwrap_used,
+    reason = "a panic of a test or of its helpers is the failure report"
+)]
+
+mod conformance;
+mod memory;
