@@ -10,6 +10,8 @@
 pub mod disk;
 pub mod memory;
 pub mod object_name;
+#[cfg(feature = "s3")]
+pub mod s3;
 
 use std::{future::Future, pin::Pin};
 

@@ -1,0 +1,166 @@
+//! What a failed request means for the snapshot.
+//!
+//! The question that decides is whether a save may have taken place. Where the
+//! answer is not plainly no, the error is `Unknown`, and the engine looks.
+
+use std::{error::Error, io};
+
+use aws_sdk_s3::{
+    error::{ProvideErrorMetadata, SdkError},
+    operation::RequestId,
+};
+use ysyncd_engine::{Condition, StoreError};
+
+/// How a request failed.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// It cannot be sent as it is.
+    Malformed(String),
+    /// It did not get as far as the store.
+    Unreachable(String),
+    /// It may have got there; no answer came back, or none that makes sense.
+    Lost(String),
+    /// The store answered with an error.
+    Refused {
+        status: u16,
+        /// S3's name of the error. Proxies between do not give one.
+        code: Option<String>,
+        message: String,
+    },
+}
+
+impl Failure {
+    /// Whether the answer to a load says that there is certainly no object.
+    /// A 404 alone does not: a proxy or a wrong endpoint may give one.
+    pub(super) fn is_absence(&self) -> bool {
+        matches!(self, Self::Refused { status: 404, code: Some(code), .. } if code == "NoSuchKey")
+    }
+
+    pub(super) fn into_load_error(self) -> StoreError {
+        let text = self.text(
+            "; the server needs the rights s3:GetObject and s3:ListBucket (without the latter, \
+             S3 answers like this for a document that does not exist yet)",
+        );
+        match self {
+            Self::Malformed(_) => StoreError::Denied(text),
+            Self::Unreachable(_) | Self::Lost(_) => StoreError::Unavailable(text),
+            Self::Refused { status, code, .. } => match (status, code.as_deref()) {
+                _ if is_passing(status, code.as_deref()) => StoreError::Unavailable(text),
+                (404, Some("NoSuchBucket")) => StoreError::Denied(text),
+                // Something else than the store answers in its place.
+                (404, _) => StoreError::Unavailable(text),
+                (300..=499 | 501, _) => StoreError::Denied(text),
+                _ => StoreError::Unavailable(text),
+            },
+        }
+    }
+
+    pub(super) fn into_save_error(self, condition: &Condition) -> StoreError {
+        let text = self.text("; the server needs the rights s3:PutObject and s3:GetObject");
+        match self {
+            Self::Malformed(_) => StoreError::Denied(text),
+            Self::Unreachable(_) => StoreError::Unavailable(text),
+            Self::Lost(_) => StoreError::Unknown(text),
+            Self::Refused { status, code, .. } => match (status, code.as_deref()) {
+                (412, _) | (409, Some("ConditionalRequestConflict")) => StoreError::Conflict,
+                (404, Some("NoSuchBucket")) => StoreError::Denied(text),
+                (404, _) if *condition != Condition::Absent => StoreError::Conflict,
+                _ if is_passing(status, code.as_deref()) => StoreError::Unavailable(text),
+                (409, _) => StoreError::Unavailable(text),
+                (300..=499 | 501, _) => StoreError::Denied(text),
+                // It failed inside, before or after writing.
+                _ => StoreError::Unknown(text),
+            },
+        }
+    }
+
+    /// The failure in words, with what to do about it where that is clear.
+    fn text(&self, rights: &str) -> String {
+        let (status, code, message) = match self {
+            Self::Malformed(text) => return format!("cannot ask S3: {text}"),
+            Self::Unreachable(text) => return format!("cannot reach S3: {text}"),
+            Self::Lost(text) => return format!("no answer of S3: {text}"),
+            Self::Refused {
+                status,
+                code,
+                message,
+            } => (*status, code.as_deref(), message),
+        };
+        let hint = match (status, code) {
+            (403, None | Some("AccessDenied")) => rights,
+            (_, Some("NoSuchBucket")) => "; check S3_BUCKET and the endpoint",
+            (301, _) | (_, Some("AuthorizationHeaderMalformed")) => "; check AWS_REGION",
+            (501, _) => "; the store must support conditional writes",
+            (404, None) => "; check the endpoint",
+            _ => "",
+        };
+        let code = code.unwrap_or("without a code");
+        format!("S3 answered {status} {code}: {message}{hint}")
+    }
+}
+
+impl<E> From<SdkError<E>> for Failure
+where
+    E: Error + ProvideErrorMetadata + RequestId + Send + Sync + 'static,
+{
+    fn from(error: SdkError<E>) -> Self {
+        match &error {
+            SdkError::ConstructionFailure(_) => Self::Malformed(chain(&error)),
+            SdkError::DispatchFailure(_) if is_refused_connection(&error) => {
+                Self::Unreachable(chain(&error))
+            }
+            SdkError::ResponseError(context) => Self::Refused {
+                status: context.raw().status().as_u16(),
+                code: None,
+                message: chain(&error),
+            },
+            SdkError::ServiceError(context) => {
+                let (told, raw) = (context.err(), context.raw());
+                let message = told.message().unwrap_or("no reason given");
+                let request = told.request_id().unwrap_or("unknown");
+                Self::Refused {
+                    status: raw.status().as_u16(),
+                    code: told.code().map(str::to_owned),
+                    message: format!("{message} (request {request})"),
+                }
+            }
+            _ => Self::Lost(chain(&error)),
+        }
+    }
+}
+
+/// An error with all its causes, in one line.
+pub(super) fn chain(error: &(dyn Error + 'static)) -> String {
+    let mut text = error.to_string();
+    for cause in causes(error).skip(1) {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+    }
+    text
+}
+
+/// Answers that say: not done, ask again.
+fn is_passing(status: u16, code: Option<&str>) -> bool {
+    match (status, code) {
+        (307 | 429, _) => true,
+        (400, Some(code)) => matches!(code, "RequestTimeout" | "ExpiredToken"),
+        // Without one of these codes it may come from a proxy that lost the
+        // answer.
+        (503, Some(code)) => matches!(
+            code,
+            "SlowDown" | "SlowDownRead" | "SlowDownWrite" | "ServiceUnavailable"
+        ),
+        _ => false,
+    }
+}
+
+/// Of all ways not to get through, the one that proves that nothing was sent.
+fn is_refused_connection(error: &(dyn Error + 'static)) -> bool {
+    causes(error)
+        .filter_map(|cause| cause.downcast_ref::<io::Error>())
+        .any(|cause| cause.kind() == io::ErrorKind::ConnectionRefused)
+}
+
+fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |error| (*error).source())
+}
