@@ -8,3 +8,7 @@
 mod conformance;
 mod disk;
 mod memory;
+#[cfg(feature = "s3")]
+mod s3;
+#[cfg(feature = "s3")]
+mod s3_faults;
