@@ -5,6 +5,7 @@
 
 use std::{error::Error, io};
 
+use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_s3::{
     error::{ProvideErrorMetadata, SdkError},
     operation::RequestId,
@@ -16,7 +17,9 @@ use ysyncd_engine::{Condition, StoreError};
 pub(super) enum Failure {
     /// It cannot be sent as it is.
     Malformed(String),
-    /// It did not get as far as the store.
+    /// It cannot be signed: there are no credentials.
+    Unsigned(String),
+    /// It was not sent.
     Unreachable(String),
     /// It may have got there; no answer came back, or none that makes sense.
     Lost(String),
@@ -42,7 +45,7 @@ impl Failure {
              S3 answers like this for a document that does not exist yet)",
         );
         match self {
-            Self::Malformed(_) => StoreError::Denied(text),
+            Self::Malformed(_) | Self::Unsigned(_) => StoreError::Denied(text),
             Self::Unreachable(_) | Self::Lost(_) => StoreError::Unavailable(text),
             Self::Refused { status, code, .. } => match (status, code.as_deref()) {
                 _ if is_passing(status, code.as_deref()) => StoreError::Unavailable(text),
@@ -58,7 +61,7 @@ impl Failure {
     pub(super) fn into_save_error(self, condition: &Condition) -> StoreError {
         let text = self.text("; the server needs the rights s3:PutObject and s3:GetObject");
         match self {
-            Self::Malformed(_) => StoreError::Denied(text),
+            Self::Malformed(_) | Self::Unsigned(_) => StoreError::Denied(text),
             Self::Unreachable(_) => StoreError::Unavailable(text),
             Self::Lost(_) => StoreError::Unknown(text),
             Self::Refused { status, code, .. } => match (status, code.as_deref()) {
@@ -78,6 +81,11 @@ impl Failure {
     fn text(&self, rights: &str) -> String {
         let (status, code, message) = match self {
             Self::Malformed(text) => return format!("cannot ask S3: {text}"),
+            Self::Unsigned(text) => {
+                return format!(
+                    "no credentials for S3: {text}; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+                );
+            }
             Self::Unreachable(text) => return format!("cannot reach S3: {text}"),
             Self::Lost(text) => return format!("no answer of S3: {text}"),
             Self::Refused {
@@ -106,9 +114,7 @@ where
     fn from(error: SdkError<E>) -> Self {
         match &error {
             SdkError::ConstructionFailure(_) => Self::Malformed(chain(&error)),
-            SdkError::DispatchFailure(_) if is_refused_connection(&error) => {
-                Self::Unreachable(chain(&error))
-            }
+            SdkError::DispatchFailure(_) => of_dispatch(&error),
             SdkError::ResponseError(context) => Self::Refused {
                 status: context.raw().status().as_u16(),
                 code: None,
@@ -136,7 +142,7 @@ pub(super) fn chain(error: &(dyn Error + 'static)) -> String {
         text.push_str(": ");
         text.push_str(&cause.to_string());
     }
-    text
+    text.lines().map(str::trim).collect::<Vec<_>>().join(" ")
 }
 
 /// Answers that say: not done, ask again.
@@ -154,11 +160,25 @@ fn is_passing(status: u16, code: Option<&str>) -> bool {
     }
 }
 
-/// Of all ways not to get through, the one that proves that nothing was sent.
-fn is_refused_connection(error: &(dyn Error + 'static)) -> bool {
-    causes(error)
-        .filter_map(|cause| cause.downcast_ref::<io::Error>())
-        .any(|cause| cause.kind() == io::ErrorKind::ConnectionRefused)
+/// A request that got no answer. Of the many reasons, two kinds prove that
+/// nothing was sent.
+fn of_dispatch(error: &(dyn Error + 'static)) -> Failure {
+    let text = chain(error);
+    for cause in causes(error) {
+        match cause.downcast_ref() {
+            Some(CredentialsError::CredentialsNotLoaded(_)) => return Failure::Unsigned(text),
+            // A source of credentials that is known but does not answer.
+            Some(_) => return Failure::Unreachable(text),
+            None => {}
+        }
+        match cause.downcast_ref::<io::Error>() {
+            Some(cause) if cause.kind() == io::ErrorKind::ConnectionRefused => {
+                return Failure::Unreachable(text);
+            }
+            _ => {}
+        }
+    }
+    Failure::Lost(text)
 }
 
 fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {

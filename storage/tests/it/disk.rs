@@ -3,7 +3,7 @@ use std::{
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
@@ -167,8 +167,10 @@ async fn a_save_that_hangs_is_answered_in_time_and_may_still_happen() {
         .map(|n| File::create(folder.path().join(format!(".locks/{n:02}"))).unwrap())
         .inspect(|lock| lock.lock().unwrap())
         .collect();
+    let start = Instant::now();
     let saved = create(&store, "a", "late").await;
     assert!(matches!(saved, Err(StoreError::Unknown(_))), "{saved:?}");
+    assert!(start.elapsed() < Duration::from_secs(5));
     assert_eq!(store.load(&doc("a")).await, Ok(None));
     drop(locks);
     while store.load(&doc("a")).await.unwrap().is_none() {

@@ -1,8 +1,12 @@
 //! What each failure of S3 is taken for, shown by a server that answers every
 //! request with the same bytes.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
+use aws_credential_types::provider::{ProvideCredentials, error::CredentialsError, future};
 use bytes::Bytes;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, BufReader},
@@ -117,6 +121,53 @@ async fn conditions_and_bodies_go_out_as_they_are() {
 }
 
 #[tokio::test]
+async fn slashes_around_the_prefix_do_not_count() {
+    for (prefix, path) in [
+        ("", "/bucket/a.bin?"),
+        ("/", "/bucket/a.bin?"),
+        ("docs", "/bucket/docs/a.bin?"),
+        ("//docs//", "/bucket/docs/a.bin?"),
+        ("docs/of/us/", "/bucket/docs/of/us/a.bin?"),
+    ] {
+        let server = Server::answering(error_answer(404, "NoSuchKey")).await;
+        let store = S3Store::new(config_for(&server.endpoint), "bucket", prefix);
+        assert_eq!(store.load(&doc("a")).await, Ok(None));
+        let request = &server.requests().await[0];
+        assert!(request.starts_with(&format!("GET {path}")), "{request}");
+    }
+}
+
+#[tokio::test]
+async fn without_credentials_nothing_is_sent() {
+    let server = Server::answering(String::new()).await;
+    for (error, expected) in [
+        (CredentialsError::not_loaded("there are none"), Is::Denied),
+        (CredentialsError::provider_error("down"), Is::Unavailable),
+    ] {
+        let provider = NoCredentials(Mutex::new(Some(error)).into());
+        let config = config_for(&server.endpoint).credentials_provider(provider);
+        let store = S3Store::new(config, "bucket", "");
+        let saved = save(&store, Condition::Absent).await;
+        assert_eq!(kind(&saved), expected, "{saved:?}");
+    }
+    assert!(server.requests().await.is_empty());
+}
+
+/// Fails once as it is told.
+#[derive(Debug)]
+struct NoCredentials(Arc<Mutex<Option<CredentialsError>>>);
+
+impl ProvideCredentials for NoCredentials {
+    fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
+    where
+        Self: 'a,
+    {
+        let error = Arc::clone(&self.0);
+        future::ProvideCredentials::new(async move { Err(error.lock().await.take().unwrap()) })
+    }
+}
+
+#[tokio::test]
 async fn a_whole_object_is_loaded_with_its_etag_as_it_came() {
     let server = Server::answering(answer("200 OK", "etag: W/\"odd\"", "body")).await;
     let snapshot = Snapshot {
@@ -166,18 +217,19 @@ async fn a_save_without_an_etag_in_reply_is_unknown() {
 
 #[tokio::test]
 async fn a_reply_that_never_comes_is_answered_in_time() {
+    let stalled = full_answer("etag: \"1\"\r\ncontent-length: 10", "body");
+    for reply in [Reply::Never, Reply::Stalling(stalled)] {
+        let server = Server::start(reply).await;
+        let store = server.store().with_timeout(Duration::from_millis(200));
+        let start = Instant::now();
+        let loaded = store.load(&doc("a")).await;
+        assert_eq!(kind(&loaded), Is::Unavailable, "{loaded:?}");
+        assert!(start.elapsed() < Duration::from_secs(5));
+    }
     let server = Server::start(Reply::Never).await;
     let store = server.store().with_timeout(Duration::from_millis(200));
     let saved = save(&store, Condition::Absent).await;
     assert_eq!(kind(&saved), Is::Unknown, "{saved:?}");
-    let loaded = store.load(&doc("a")).await;
-    assert_eq!(kind(&loaded), Is::Unavailable, "{loaded:?}");
-
-    let stalled = full_answer("etag: \"1\"\r\ncontent-length: 10", "body");
-    let server = Server::start(Reply::Stalling(stalled)).await;
-    let store = server.store().with_timeout(Duration::from_millis(200));
-    let loaded = store.load(&doc("a")).await;
-    assert_eq!(kind(&loaded), Is::Unavailable, "{loaded:?}");
 }
 
 #[tokio::test]
