@@ -1,1 +1,43 @@
-//! The network side of ysyncd.
+//! The network side of ysyncd: HTTP, WebSockets and the loop that drives the
+//! engine.
+//!
+//! [`serve`] is the whole interface. It answers HTTP on a [`Listener`], lets
+//! clients with a valid token through to the engine, carries out what the
+//! engine asks for, and ends in order when told to.
+//!
+//! # How it is laid out
+//! A shard owns one engine. It and every connection it serves live on one
+//! thread, so nothing between a socket and its document takes a lock or
+//! crosses a channel: a connection hands a message to the engine by calling
+//! it, and the engine's frames land in the mailboxes of their receivers, whose
+//! tasks write them out. A shard never waits for a socket.
+//!
+//! Everything before the upgrade is plain HTTP (`http`, `request`); an
+//! upgraded stream is spoken to by a `Connection` through a `WebSocket`, the
+//! one place that knows the framing.
+//!
+//! # Time and chance
+//! All time is tokio's, so that a paused or simulated clock governs all of it;
+//! the only randomness is the engine's seed, which the caller brings.
+
+mod accept;
+mod config;
+mod connection;
+mod event;
+mod exposition;
+mod health;
+mod http;
+mod link;
+mod listener;
+mod mailbox;
+mod metrics;
+mod outgoing;
+mod request;
+mod serve;
+mod shard;
+mod store;
+mod websocket;
+
+pub use config::Config;
+pub use listener::Listener;
+pub use serve::serve;

@@ -1,0 +1,54 @@
+//! Every limit and delay of the network side.
+
+use std::time::Duration;
+
+use ysyncd_engine::auth::TokenKey;
+
+/// How [`serve`](crate::serve) behaves. [`Config::new`] gives what production
+/// uses.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// How the engine behaves. Its `frame_bytes_max` also bounds what is read
+    /// from a socket for one message.
+    pub engine: ysyncd_engine::Config,
+    /// The key that tokens must be signed with.
+    pub key: TokenKey,
+    /// Seed of the engine's choices, such as the jitter of its retries.
+    pub seed: u64,
+    /// How long a client may take to send the head of a request; also how
+    /// long a connection may idle between two requests.
+    pub header_timeout: Duration,
+    /// Size of a request's head in bytes, not below 8,192.
+    pub header_bytes_max: usize,
+    /// Connections that have not yet sent a request for a document. While
+    /// there are as many, new ones wait in the kernel's backlog.
+    pub handshakes_max: usize,
+    /// Time between two pings to a client.
+    pub ping_interval: Duration,
+    /// A connection from which not one byte came for this long is cut.
+    pub silence_max: Duration,
+    /// How long a close may take, from handing out the close frame to the
+    /// peer's answer. After it the socket is dropped.
+    pub close_timeout: Duration,
+    /// How long a shutdown may take to save what is not saved.
+    pub shutdown_timeout: Duration,
+}
+
+impl Config {
+    /// The configuration of production for a key and a seed.
+    #[must_use]
+    pub fn new(key: TokenKey, seed: u64) -> Self {
+        Self {
+            engine: ysyncd_engine::Config::default(),
+            key,
+            seed,
+            header_timeout: Duration::from_secs(10),
+            header_bytes_max: 16 << 10,
+            handshakes_max: 1_024,
+            ping_interval: Duration::from_secs(30),
+            silence_max: Duration::from_secs(60),
+            close_timeout: Duration::from_secs(5),
+            shutdown_timeout: Duration::from_secs(25),
+        }
+    }
+}

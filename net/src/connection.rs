@@ -1,0 +1,376 @@
+//! One client's WebSocket, from its handshake to its end.
+
+use std::{
+    borrow::Cow,
+    future::poll_fn,
+    pin::Pin,
+    rc::Rc,
+    task::{Context, Poll},
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    time::{Instant, Sleep, sleep_until},
+};
+use tracing::{debug, info};
+use tungstenite::{
+    Error, Message,
+    error::{CapacityError, ProtocolError},
+};
+
+use crate::{Config, http::Upgraded, link::Link, websocket::WebSocket};
+
+/// Messages that one connection may hand to the engine before the others get
+/// their turn.
+const MESSAGES_PER_TURN: usize = 64;
+
+/// While a client leaves this much of our pongs unread, it is not read from.
+const CONTROL_BYTES_MAX: usize = 1_024;
+
+/// Codes of RFC 6455 that the engine has no use for.
+mod code {
+    pub(super) const PROTOCOL_ERROR: u16 = 1002;
+    pub(super) const UNSUPPORTED: u16 = 1003;
+    pub(super) const NO_STATUS: u16 = 1005;
+    pub(super) const ABNORMAL: u16 = 1006;
+    pub(super) const INVALID: u16 = 1007;
+    pub(super) const TOO_BIG: u16 = 1009;
+}
+
+/// Serves an upgraded stream until it has ended.
+pub(crate) async fn run<S>(upgraded: Upgraded<S>, config: Rc<Config>)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let mut connection = Connection::new(upgraded, config);
+    poll_fn(|cx| connection.poll(cx)).await;
+}
+
+/// Reading and writing go on side by side in one task: neither waits for the
+/// other, and both are tried whenever the task is woken.
+struct Connection<S> {
+    socket: WebSocket<S>,
+    link: Link,
+    config: Rc<Config>,
+    phase: Phase,
+    timer: Pin<Box<Sleep>>,
+    next_ping: Instant,
+    /// Set when there is something to write and a turn has been left to the
+    /// others to add to it.
+    flush_due: bool,
+    reported: Reported,
+    ending: Option<Ending>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Open,
+    /// A close frame is queued. Reads on until the peer's arrives.
+    Closing,
+    /// A close frame is queued behind a fault that the reader cannot get
+    /// over. Reads on without looking: closing a socket with unread bytes
+    /// would reset it, and the peer might never see the close frame.
+    Discarding {
+        shut: bool,
+    },
+    /// The peer has closed, too. What is queued is all that is left to do.
+    Flushing,
+    Over,
+}
+
+/// What was told of the written messages so far.
+#[derive(Debug, Default)]
+struct Reported {
+    messages: u64,
+    bytes: u64,
+}
+
+/// How a connection came to its end.
+#[derive(Debug)]
+struct Ending {
+    code: u16,
+    reason: Cow<'static, str>,
+    by_fault: bool,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
+    fn new(upgraded: Upgraded<S>, config: Rc<Config>) -> Self {
+        let Upgraded {
+            stream,
+            ahead,
+            link,
+        } = upgraded;
+        link.shard().metrics().connection_opened();
+        debug!(
+            conn = link.conn().0,
+            doc = link.doc().as_str(),
+            user = link.user().as_str(),
+            "connection open"
+        );
+        let socket = WebSocket::new(stream, ahead, config.engine.frame_bytes_max);
+        let now = Instant::now();
+        let next_ping = now + config.ping_interval;
+        let first_alarm = next_ping.min(now + config.silence_max);
+        Self {
+            socket,
+            link,
+            config,
+            phase: Phase::Open,
+            timer: Box::pin(sleep_until(first_alarm)),
+            next_ping,
+            flush_due: false,
+            reported: Reported::default(),
+            ending: None,
+        }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.link.mailbox().register(cx);
+        let paused = self.poll_incoming(cx);
+        self.obey(cx);
+        self.poll_outgoing(cx);
+        if paused && !self.is_choked() {
+            cx.waker().wake_by_ref();
+        }
+        self.poll_timer(cx);
+        match self.phase {
+            Phase::Over => Poll::Ready(()),
+            _ => Poll::Pending,
+        }
+    }
+
+    /// Takes what has come, within one turn. True if it was not read because
+    /// the client does not read either.
+    fn poll_incoming(&mut self, cx: &mut Context<'_>) -> bool {
+        for _ in 0..MESSAGES_PER_TURN {
+            match self.phase {
+                Phase::Open | Phase::Closing if self.is_choked() => return true,
+                Phase::Open | Phase::Closing => {
+                    match self.socket.poll_message(cx, &self.link) {
+                        Poll::Pending => return false,
+                        Poll::Ready(Ok(message)) => self.take(cx, message),
+                        Poll::Ready(Err(error)) => self.fail(cx, &error),
+                    }
+                    self.obey(cx);
+                }
+                Phase::Discarding { .. } => {
+                    if self.socket.poll_discard(cx, &self.link).is_ready() {
+                        self.phase = Phase::Flushing;
+                    }
+                    return false;
+                }
+                Phase::Flushing | Phase::Over => return false,
+            }
+        }
+        cx.waker().wake_by_ref();
+        false
+    }
+
+    fn take(&mut self, cx: &mut Context<'_>, message: Message) {
+        if self.phase != Phase::Open {
+            return;
+        }
+        match message {
+            Message::Binary(bytes) => {
+                let metrics = self.link.shard().metrics();
+                metrics.messages_received.inc();
+                metrics.bytes_received.inc_by(bytes.len() as u64);
+                self.link.received(bytes);
+            }
+            Message::Text(_) => {
+                self.fault(cx, code::UNSUPPORTED, "only binary messages are understood");
+            }
+            Message::Close(frame) => {
+                let code = frame.map_or(code::NO_STATUS, |frame| frame.code.into());
+                self.end(code, "closed by the client", false);
+                self.close_by(Phase::Closing);
+            }
+            Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => {}
+        }
+    }
+
+    /// Ends a connection whose stream or framing has failed.
+    fn fail(&mut self, cx: &mut Context<'_>, error: &Error) {
+        if self.phase != Phase::Open {
+            self.phase = Phase::Flushing;
+            return;
+        }
+        let (code, reason) = match error {
+            Error::ConnectionClosed
+            | Error::AlreadyClosed
+            | Error::Io(_)
+            | Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => {
+                self.end(code::ABNORMAL, "lost", false);
+                self.phase = Phase::Over;
+                return;
+            }
+            Error::Capacity(CapacityError::MessageTooLong { .. }) => {
+                (code::TOO_BIG, "the message is too big")
+            }
+            Error::Utf8(_) => (code::INVALID, "the text is not UTF-8"),
+            _ => (code::PROTOCOL_ERROR, "the WebSocket framing is broken"),
+        };
+        self.fault(cx, code, reason);
+        self.phase = Phase::Discarding { shut: false };
+    }
+
+    /// Closes because of what the client did.
+    fn fault(&mut self, cx: &mut Context<'_>, code: u16, reason: &'static str) {
+        self.send_close(cx, code, reason);
+        self.end(code, reason, true);
+    }
+
+    /// Carries out the engine's order to close, if there is one.
+    fn obey(&mut self, cx: &mut Context<'_>) {
+        if let Some(order) = self.link.mailbox().take_close()
+            && self.phase == Phase::Open
+        {
+            let code = order.code.number();
+            self.send_close(cx, code, &order.reason);
+            self.end(code, order.reason, false);
+        }
+    }
+
+    fn send_close(&mut self, cx: &mut Context<'_>, code: u16, reason: &str) {
+        match self.socket.close(cx, &self.link, code, reason) {
+            Ok(()) => self.close_by(Phase::Closing),
+            Err(_) => self.phase = Phase::Over,
+        }
+    }
+
+    /// Goes on in a phase of closing, which must not take for ever.
+    fn close_by(&mut self, phase: Phase) {
+        self.phase = phase;
+        self.timer
+            .as_mut()
+            .reset(Instant::now() + self.config.close_timeout);
+    }
+
+    /// Notes how the connection ends, the first time, and tells the engine.
+    fn end(&mut self, code: u16, reason: impl Into<Cow<'static, str>>, by_fault: bool) {
+        if self.ending.is_none() {
+            self.ending = Some(Ending {
+                code,
+                reason: reason.into(),
+                by_fault,
+            });
+            self.link.closed();
+        }
+    }
+
+    /// Writes what is queued, one turn after it was: whatever the other
+    /// connections add in that turn goes out in the same write.
+    fn poll_outgoing(&mut self, cx: &mut Context<'_>) {
+        if self.phase == Phase::Over {
+            return;
+        }
+        if !self.link.mailbox().outgoing().is_empty() {
+            if !self.flush_due {
+                self.flush_due = true;
+                cx.waker().wake_by_ref();
+                return;
+            }
+            let flushed = self.socket.poll_flush(cx, &self.link);
+            self.report();
+            match flushed {
+                Poll::Pending => return,
+                Poll::Ready(Ok(())) => self.flush_due = false,
+                Poll::Ready(Err(_)) => {
+                    self.end(code::ABNORMAL, "lost", false);
+                    self.phase = Phase::Over;
+                    return;
+                }
+            }
+        }
+        match self.phase {
+            Phase::Flushing => self.phase = Phase::Over,
+            Phase::Discarding { shut: false } => {
+                let shut = self.socket.poll_shutdown(cx).is_ready();
+                self.phase = Phase::Discarding { shut };
+            }
+            _ => {}
+        }
+    }
+
+    /// Tells the engine and the metrics what has been written.
+    fn report(&mut self) {
+        let (messages, bytes) = {
+            let outgoing = self.link.mailbox().outgoing();
+            (
+                outgoing.messages_written(),
+                outgoing.payload_bytes_written(),
+            )
+        };
+        if bytes != self.reported.bytes {
+            self.link.written(bytes);
+        }
+        let metrics = self.link.shard().metrics();
+        metrics
+            .messages_sent
+            .inc_by(messages - self.reported.messages);
+        metrics.bytes_sent.inc_by(bytes - self.reported.bytes);
+        self.reported = Reported { messages, bytes };
+    }
+
+    fn poll_timer(&mut self, cx: &mut Context<'_>) {
+        while self.phase != Phase::Over && self.timer.as_mut().poll(cx).is_ready() {
+            self.alarm(cx, Instant::now());
+        }
+    }
+
+    /// Does what is due: a ping, or the end of a connection that is silent or
+    /// takes too long to close.
+    fn alarm(&mut self, cx: &mut Context<'_>, now: Instant) {
+        let silent_at = self.socket.heard() + self.config.silence_max;
+        if self.phase != Phase::Open {
+            self.phase = Phase::Over;
+        } else if now >= silent_at {
+            self.end(code::ABNORMAL, "silent for too long", false);
+            self.phase = Phase::Over;
+        } else {
+            if now >= self.next_ping {
+                self.next_ping = now + self.config.ping_interval;
+                self.ping(cx);
+            }
+            self.timer.as_mut().reset(self.next_ping.min(silent_at));
+        }
+    }
+
+    /// Queues a ping, unless the last one has not even left.
+    fn ping(&mut self, cx: &mut Context<'_>) {
+        if self.link.mailbox().outgoing().control_bytes() == 0 {
+            // It fails only on a closed WebSocket, and this one is open.
+            let _ = self.socket.ping(cx, &self.link);
+            cx.waker().wake_by_ref();
+        }
+    }
+
+    fn is_choked(&self) -> bool {
+        self.link.mailbox().outgoing().control_bytes() > CONTROL_BYTES_MAX
+    }
+}
+
+impl<S> Drop for Connection<S> {
+    fn drop(&mut self) {
+        let Ending {
+            code,
+            reason,
+            by_fault,
+        } = self.ending.take().unwrap_or(Ending {
+            code: code::ABNORMAL,
+            reason: "the server let go of it".into(),
+            by_fault: false,
+        });
+        let (conn, doc, user) = (self.link.conn().0, self.link.doc(), self.link.user());
+        self.link.shard().metrics().connection_closed(code);
+        let (doc, user) = (doc.as_str(), user.as_str());
+        if by_fault {
+            info!(
+                conn,
+                doc, user, code, %reason, "connection closed for a fault"
+            );
+        } else {
+            debug!(conn, doc, user, code, %reason, "connection closed");
+        }
+    }
+}

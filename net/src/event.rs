@@ -1,0 +1,53 @@
+//! The engine's events as log lines.
+
+use tracing::{debug, error, info, warn};
+use ysyncd_engine::Event;
+
+/// Writes an event to the log, at a level that says who must care: an error
+/// needs somebody's hand, a warning is being dealt with, the rest is told for
+/// those who look. What a client can cause by itself is never above info.
+pub(crate) fn log(event: &Event) {
+    match event {
+        Event::DocumentLoaded { doc, bytes } => {
+            debug!(doc = doc.as_str(), bytes, "document loaded");
+        }
+        Event::DocumentLoadFailed { doc, error } => {
+            warn!(doc = doc.as_str(), %error, "document cannot be loaded");
+        }
+        Event::DocumentUndecodable { doc, reason } => {
+            error!(
+                doc = doc.as_str(),
+                %reason, "stored document is damaged, left untouched"
+            );
+        }
+        Event::DocumentUnloaded { doc } => debug!(doc = doc.as_str(), "document unloaded"),
+        Event::UpdateApplied { .. } => {}
+        Event::SnapshotSaved { doc, bytes } => {
+            debug!(doc = doc.as_str(), bytes, "snapshot saved");
+        }
+        Event::SnapshotFailed { doc, error } => {
+            warn!(doc = doc.as_str(), %error, "snapshot not saved, will be tried again");
+        }
+        Event::SnapshotMerged { doc } => {
+            info!(doc = doc.as_str(), "another writer's snapshot merged");
+        }
+        Event::UpdateRefused { doc, conn, reason } => {
+            info!(doc = doc.as_str(), conn = conn.0, %reason, "update refused");
+        }
+        Event::ConnectionClosed {
+            conn,
+            doc,
+            code,
+            reason,
+        } => {
+            let code = code.number();
+            debug!(
+                doc = doc.as_str(),
+                conn = conn.0,
+                code,
+                %reason,
+                "engine closes connection"
+            );
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! HTTP on one stream, up to the point where it becomes a WebSocket.
+
+use std::{
+    cell::{Cell, RefCell},
+    convert::Infallible,
+    future::poll_fn,
+    pin::Pin,
+    rc::Rc,
+};
+
+use bytes::Bytes;
+use hyper::{Method, Request, Response, body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    sync::OwnedSemaphorePermit,
+};
+use tracing::debug;
+
+use crate::{
+    Config, health,
+    link::Link,
+    request::{PATH_PREFIX, Rejection, SyncRequest},
+    shard::Shard,
+};
+
+/// A stream that is done with HTTP and speaks WebSocket from here on.
+pub(crate) struct Upgraded<S> {
+    pub(crate) stream: S,
+    /// What was read from the stream behind the request.
+    pub(crate) ahead: Bytes,
+    pub(crate) link: Link,
+}
+
+/// Answers requests until the stream ends or a client is let in.
+///
+/// The permit is given back when a request for a document goes to the engine:
+/// from then on the engine bounds how many wait.
+pub(crate) async fn serve<S>(
+    shard: &Rc<Shard>,
+    config: &Config,
+    stream: S,
+    permit: OwnedSemaphorePermit,
+) -> Option<Upgraded<S>>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let handshake = &Handshake {
+        shard,
+        config,
+        permit: Cell::new(Some(permit)),
+        admitted: RefCell::default(),
+    };
+    let service =
+        service_fn(
+            move |request| async move { Ok::<_, Infallible>(handshake.answer(request).await) },
+        );
+    let served = http1::Builder::new()
+        .auto_date_header(false)
+        .timer(TokioTimer::new())
+        .header_read_timeout(config.header_timeout)
+        .max_buf_size(config.header_bytes_max)
+        .serve_connection(TokioIo::new(stream), service)
+        .without_shutdown()
+        .await;
+    let parts = match served {
+        Ok(parts) => parts,
+        Err(error) => {
+            debug!(%error, "HTTP connection ended");
+            return None;
+        }
+    };
+    let mut stream = parts.io.into_inner();
+    let Some(link) = handshake.admitted.take() else {
+        // An error here means that the peer was faster.
+        let _ = poll_fn(|cx| Pin::new(&mut stream).poll_shutdown(cx)).await;
+        return None;
+    };
+    Some(Upgraded {
+        stream,
+        ahead: parts.read_buf,
+        link,
+    })
+}
+
+struct Handshake<'a> {
+    shard: &'a Rc<Shard>,
+    config: &'a Config,
+    permit: Cell<Option<OwnedSemaphorePermit>>,
+    /// Set by the request that is answered with 101, the last on its stream.
+    admitted: RefCell<Option<Link>>,
+}
+
+impl Handshake<'_> {
+    async fn answer(&self, request: Request<Incoming>) -> Response<String> {
+        let path = request.uri().path();
+        if path.starts_with(PATH_PREFIX) {
+            return self.upgrade(request).await.unwrap_or_else(|rejection| {
+                let status = rejection.status().as_u16();
+                self.shard.metrics().handshake_refused(status);
+                debug!(status, reason = %rejection, "request for a document refused");
+                rejection.response()
+            });
+        }
+        let respond = match path {
+            "/healthz" => health::healthz,
+            "/metrics" => health::metrics,
+            _ => return Rejection::NotFound.response(),
+        };
+        if !matches!(*request.method(), Method::GET | Method::HEAD) {
+            return Rejection::Method("GET, HEAD").response();
+        }
+        respond(self.shard, request.headers())
+    }
+
+    /// Holds the request until the engine has answered. If the client goes
+    /// away meanwhile, this future is dropped, and the link with it.
+    async fn upgrade(&self, request: Request<Incoming>) -> Result<Response<String>, Rejection> {
+        let SyncRequest {
+            doc,
+            grant,
+            switching,
+        } = SyncRequest::parse(request, &self.config.key)?;
+        drop(self.permit.take());
+        let link = Link::open(self.shard, doc, grant);
+        link.admission().await?;
+        *self.admitted.borrow_mut() = Some(link);
+        Ok(switching.map(|()| String::new()))
+    }
+}

@@ -1,0 +1,109 @@
+//! One connection's tie to its shard.
+
+use std::{cell::Cell, future::poll_fn, rc::Rc, task::Context};
+
+use bytes::Bytes;
+use ysyncd_engine::{
+    ConnId, DocId, Input, Refusal,
+    auth::{Grant, UserId},
+};
+
+use crate::{mailbox::Mailbox, shard::Shard};
+
+/// What a connection says goes through its link to the engine, and what the
+/// engine says to it lies in its mailbox.
+///
+/// The engine hears exactly once that the connection is gone: at
+/// [`Link::closed`], or when the link is dropped, in whatever way that comes.
+#[derive(Debug)]
+pub(crate) struct Link {
+    shard: Rc<Shard>,
+    mailbox: Rc<Mailbox>,
+    conn: ConnId,
+    doc: DocId,
+    user: UserId,
+    closed: Cell<bool>,
+}
+
+impl Link {
+    /// Asks the engine for a document. Its answer comes with
+    /// [`Link::admission`].
+    pub(crate) fn open(shard: &Rc<Shard>, doc: DocId, grant: Grant) -> Self {
+        let (conn, mailbox) = shard.register();
+        let link = Self {
+            shard: Rc::clone(shard),
+            mailbox,
+            conn,
+            doc: doc.clone(),
+            user: grant.user.clone(),
+            closed: Cell::new(false),
+        };
+        shard.input(Input::Open { conn, doc, grant });
+        link
+    }
+
+    /// Waits for the engine's answer to the handshake.
+    pub(crate) async fn admission(&self) -> Result<(), Refusal> {
+        poll_fn(|cx: &mut Context<'_>| self.mailbox.poll_admission(cx)).await
+    }
+
+    /// Passes on one message.
+    pub(crate) fn received(&self, bytes: Bytes) {
+        self.input(Input::Received {
+            conn: self.conn,
+            bytes,
+        });
+    }
+
+    /// Says how many bytes of messages the kernel has taken in total.
+    pub(crate) fn written(&self, total_bytes: u64) {
+        self.input(Input::Written {
+            conn: self.conn,
+            total_bytes,
+        });
+    }
+
+    /// Says that the connection is gone. Later words are not passed on.
+    pub(crate) fn closed(&self) {
+        if !self.closed.replace(true) {
+            self.shard.unregister(self.conn);
+            self.shard.input(Input::Closed { conn: self.conn });
+        }
+    }
+
+    pub(crate) fn shard(&self) -> &Rc<Shard> {
+        &self.shard
+    }
+
+    pub(crate) fn mailbox(&self) -> &Mailbox {
+        &self.mailbox
+    }
+
+    pub(crate) fn conn(&self) -> ConnId {
+        self.conn
+    }
+
+    pub(crate) fn doc(&self) -> &DocId {
+        &self.doc
+    }
+
+    pub(crate) fn user(&self) -> &UserId {
+        &self.user
+    }
+
+    fn input(&self, input: Input) {
+        if !self.closed.get() {
+            self.shard.input(input);
+        }
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        if !self.closed.replace(true) {
+            self.shard.unregister(self.conn);
+            // The task may be unwinding: the engine must not run here.
+            self.shard.input_later(Input::Closed { conn: self.conn });
+        }
+    }
+}

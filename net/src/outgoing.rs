@@ -1,0 +1,275 @@
+//! The bytes that one connection has yet to write.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+
+/// Payloads of at least this size are written from where they are; smaller
+/// ones are copied together, so that many share one write.
+const COPY_BYTES_MAX: usize = 16 << 10;
+
+/// An idle connection keeps no more room than for this many chunks.
+const IDLE_CHUNKS_MAX: usize = 8;
+
+/// A queue of WebSocket frames, from the engine's hand to the kernel's.
+///
+/// Payloads stay shared with other receivers: a frame's header is made when
+/// the frame is written, and nothing is copied that is not about to leave.
+#[derive(Debug, Default)]
+pub(crate) struct Outgoing {
+    chunks: VecDeque<Chunk>,
+    /// Bytes of the first chunk, header included, that are written already.
+    front_written: usize,
+    control_bytes: usize,
+    messages_written: u64,
+    payload_bytes_written: u64,
+}
+
+#[derive(Debug)]
+enum Chunk {
+    /// The payload of one binary message.
+    Message(Bytes),
+    /// A control frame, with its header.
+    Control(Bytes),
+}
+
+impl Outgoing {
+    /// Queues one binary message.
+    pub(crate) fn push_message(&mut self, payload: Bytes) {
+        self.chunks.push_back(Chunk::Message(payload));
+    }
+
+    /// Queues bytes that are framed already.
+    pub(crate) fn push_control(&mut self, framed: Bytes) {
+        self.control_bytes += framed.len();
+        self.chunks.push_back(Chunk::Control(framed));
+    }
+
+    /// True if nothing is left to write.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.chunks.is_empty()
+    }
+
+    /// Bytes of control frames in the queue.
+    pub(crate) fn control_bytes(&self) -> usize {
+        self.control_bytes
+    }
+
+    /// Messages written whole, since the beginning.
+    pub(crate) fn messages_written(&self) -> u64 {
+        self.messages_written
+    }
+
+    /// Bytes of messages written since the beginning, without headers. Parts
+    /// of a message count.
+    pub(crate) fn payload_bytes_written(&self) -> u64 {
+        self.payload_bytes_written
+    }
+
+    /// What to write next: either a large payload itself, or as much of the
+    /// queue as `scratch` holds, copied there. Empty if the queue is.
+    pub(crate) fn next_write<'a>(&'a self, scratch: &'a mut [u8]) -> &'a [u8] {
+        if let Some(front) = self.chunks.front() {
+            let header = front.header();
+            let payload = front.payload();
+            if self.front_written >= header.len && payload.len() >= COPY_BYTES_MAX {
+                return &payload[self.front_written - header.len..];
+            }
+        }
+        let filled = self.fill(scratch);
+        &scratch[..filled]
+    }
+
+    /// Notes that the first `written` bytes of the queue have left.
+    pub(crate) fn advance(&mut self, mut written: usize) {
+        while written > 0 {
+            let front = self.chunks.front().expect("only queued bytes are written");
+            let left = front.len() - self.front_written;
+            let step = written.min(left);
+            self.count(self.front_written, self.front_written + step);
+            written -= step;
+            if step < left {
+                self.front_written += step;
+                return;
+            }
+            self.front_written = 0;
+            self.chunks.pop_front();
+        }
+        if self.chunks.is_empty() && self.chunks.capacity() > IDLE_CHUNKS_MAX {
+            self.chunks = VecDeque::new();
+        }
+    }
+
+    /// Copies chunks into `scratch` up to the first large payload.
+    fn fill(&self, scratch: &mut [u8]) -> usize {
+        let mut filled = 0;
+        let mut from = self.front_written;
+        for chunk in &self.chunks {
+            let (header, payload) = (chunk.header(), chunk.payload());
+            let header = header.as_slice();
+            let in_header = from.min(header.len());
+            filled += copy(&header[in_header..], &mut scratch[filled..]);
+            if payload.len() >= COPY_BYTES_MAX {
+                break;
+            }
+            filled += copy(&payload[from - in_header..], &mut scratch[filled..]);
+            if filled == scratch.len() {
+                break;
+            }
+            from = 0;
+        }
+        filled
+    }
+
+    /// Counts the bytes `from..to` of the first chunk as written.
+    fn count(&mut self, from: usize, to: usize) {
+        let Some(front) = self.chunks.front() else {
+            return;
+        };
+        let whole = to == front.len();
+        match front {
+            Chunk::Message(payload) => {
+                let header_len = front.header().as_slice().len();
+                let bytes = to.max(header_len) - from.max(header_len);
+                debug_assert!(bytes <= payload.len(), "a payload is written once");
+                self.payload_bytes_written += bytes as u64;
+                self.messages_written += u64::from(whole);
+            }
+            Chunk::Control(framed) if whole => self.control_bytes -= framed.len(),
+            Chunk::Control(_) => {}
+        }
+    }
+}
+
+/// Copies as much as fits and says how much that was.
+fn copy(from: &[u8], to: &mut [u8]) -> usize {
+    let len = from.len().min(to.len());
+    to[..len].copy_from_slice(&from[..len]);
+    len
+}
+
+impl Chunk {
+    fn header(&self) -> Header {
+        match self {
+            Self::Message(payload) => Header::of_message(payload.len()),
+            Self::Control(_) => Header::default(),
+        }
+    }
+
+    fn payload(&self) -> &Bytes {
+        match self {
+            Self::Message(bytes) | Self::Control(bytes) => bytes,
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.header().as_slice().len() + self.payload().len()
+    }
+}
+
+/// The header of a frame, as RFC 6455 section 5.2 draws it.
+#[derive(Debug, Default)]
+struct Header {
+    bytes: [u8; 10],
+    len: usize,
+}
+
+impl Header {
+    /// FIN set, opcode 2 (binary), not masked.
+    const FINAL_BINARY: u8 = 0x82;
+
+    fn of_message(payload_len: usize) -> Self {
+        let mut header = Self::default();
+        header.push(&[Self::FINAL_BINARY]);
+        if let Ok(len @ ..=125) = u8::try_from(payload_len) {
+            header.push(&[len]);
+        } else if let Ok(len) = u16::try_from(payload_len) {
+            header.push(&[126]);
+            header.push(&len.to_be_bytes());
+        } else {
+            header.push(&[127]);
+            header.push(&(payload_len as u64).to_be_bytes());
+        }
+        header
+    }
+
+    fn push(&mut self, bytes: &[u8]) {
+        self.bytes[self.len..self.len + bytes.len()].copy_from_slice(bytes);
+        self.len += bytes.len();
+    }
+
+    fn as_slice(&self) -> &[u8] {
+        &self.bytes[..self.len]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Cursor;
+
+    use tungstenite::{Message, WebSocket, protocol::Role};
+
+    use super::*;
+
+    /// Writes everything out, at most `step` bytes at a time.
+    fn drain(outgoing: &mut Outgoing, scratch_len: usize, step: usize) -> Vec<u8> {
+        let mut scratch = vec![0; scratch_len];
+        let mut wire = Vec::new();
+        while !outgoing.is_empty() {
+            let next = outgoing.next_write(&mut scratch);
+            let len = next.len().min(step);
+            assert!(len > 0, "a queue that is not empty has something to write");
+            wire.extend_from_slice(&next[..len]);
+            outgoing.advance(len);
+        }
+        wire
+    }
+
+    #[test]
+    fn what_is_queued_arrives_however_the_writes_are_cut() {
+        let sizes = [
+            0, 1, 125, 126, 127, 65_535, 65_536, 200_000, 3, 16_383, 16_384, 5,
+        ];
+        for (scratch_len, step) in [(64 << 10, usize::MAX), (64 << 10, 1_000), (50, 7), (16, 1)] {
+            let mut outgoing = Outgoing::default();
+            let payloads =
+                sizes.map(|len| Bytes::from(vec![u8::try_from(len % 251).unwrap(); len]));
+            for payload in &payloads {
+                outgoing.push_message(payload.clone());
+                outgoing.push_control(Bytes::from_static(&[0x89, 1, b'p']));
+            }
+            assert_eq!(outgoing.control_bytes(), 3 * sizes.len());
+
+            let wire = drain(&mut outgoing, scratch_len, step);
+
+            let mut client = WebSocket::from_raw_socket(Cursor::new(wire), Role::Client, None);
+            for payload in &payloads {
+                assert_eq!(client.read().unwrap(), Message::Binary(payload.clone()));
+                assert_eq!(
+                    client.read().unwrap(),
+                    Message::Ping(Bytes::from_static(b"p"))
+                );
+            }
+            assert_eq!(outgoing.control_bytes(), 0);
+            assert_eq!(outgoing.messages_written(), sizes.len() as u64);
+            assert_eq!(
+                outgoing.payload_bytes_written(),
+                sizes.iter().sum::<usize>() as u64
+            );
+        }
+    }
+
+    #[test]
+    fn small_messages_share_a_write_and_large_ones_are_not_copied() {
+        let mut outgoing = Outgoing::default();
+        let large = Bytes::from(vec![7; COPY_BYTES_MAX]);
+        outgoing.push_message(Bytes::from_static(b"a"));
+        outgoing.push_message(Bytes::from_static(b"b"));
+        outgoing.push_message(large.clone());
+        let mut scratch = vec![0; 64 << 10];
+        let first = outgoing.next_write(&mut scratch).to_vec();
+        assert_eq!(first, b"\x82\x01a\x82\x01b\x82\x7e\x40\x00");
+        outgoing.advance(first.len());
+        assert_eq!(outgoing.next_write(&mut scratch).as_ptr(), large.as_ptr());
+    }
+}

@@ -1,0 +1,251 @@
+//! Requests for a document: what they must hold, and what is said to those
+//! that do not.
+
+use std::borrow::Cow;
+
+use hyper::{
+    HeaderMap, Method, Request, Response, StatusCode, Uri,
+    header::{
+        ALLOW, AUTHORIZATION, HeaderValue, RETRY_AFTER, SEC_WEBSOCKET_VERSION, UPGRADE,
+        WWW_AUTHENTICATE,
+    },
+};
+use percent_encoding::percent_decode_str;
+use tungstenite::handshake::server::create_response;
+use ysyncd_engine::{
+    DocId, DocIdError, Refusal,
+    auth::{Grant, TokenError, TokenKey},
+};
+
+/// What the path of every document begins with.
+pub(crate) const PATH_PREFIX: &str = "/sync/v1/";
+
+/// A request for a document that may go to the engine.
+#[derive(Debug)]
+pub(crate) struct SyncRequest {
+    pub(crate) doc: DocId,
+    pub(crate) grant: Grant,
+    /// The answer that completes the handshake, if the engine accepts.
+    pub(crate) switching: Response<()>,
+}
+
+/// Why a request is answered with an error. The message tells the client's
+/// developer what to do.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Rejection {
+    #[error("nothing is here; documents are at {PATH_PREFIX}<document id>, health at /healthz")]
+    NotFound,
+    #[error("this allows {0} only")]
+    Method(&'static str),
+    #[error("{0}; use {PATH_PREFIX}<document id>, percent-encoded UTF-8 of 1 to {max} bytes",
+        max = DocId::BYTES_MAX)]
+    DocId(#[from] DocIdError),
+    #[error("the document id holds a '%' that is not followed by two hex digits; write it as %25")]
+    DocIdPercent,
+    #[error("the document id is not UTF-8 after percent-decoding")]
+    DocIdUtf8,
+    #[error(
+        "this is a WebSocket endpoint; connect with a y-websocket client to ws(s)://<host>/sync/v1"
+    )]
+    UpgradeRequired,
+    #[error("only WebSocket version 13 is spoken here")]
+    Version,
+    #[error("{0}")]
+    Handshake(String),
+    #[error(
+        "a token is missing; send 'Authorization: Bearer <userId>:<signature>' or '?token=', \
+         percent-encoded; `ysyncd token <userId>` mints one"
+    )]
+    TokenMissing,
+    #[error("the token is not UTF-8")]
+    TokenUtf8,
+    #[error("{0}; `ysyncd token <userId>` mints one")]
+    Token(#[from] TokenError),
+    #[error("{0}")]
+    Refused(#[from] Refusal),
+}
+
+impl SyncRequest {
+    /// Checks everything that can be checked without the engine.
+    pub(crate) fn parse<B>(request: Request<B>, key: &TokenKey) -> Result<Self, Rejection> {
+        if request.method() != Method::GET {
+            return Err(Rejection::Method("GET"));
+        }
+        let doc = doc_id(request.uri().path())?;
+        if !request.headers().contains_key(UPGRADE) {
+            return Err(Rejection::UpgradeRequired);
+        }
+        let token = token(request.headers(), request.uri())?;
+        let grant = key.verify(&token)?;
+        let switching = switching_protocols(request)?;
+        Ok(Self {
+            doc,
+            grant,
+            switching,
+        })
+    }
+}
+
+impl Rejection {
+    pub(crate) fn status(&self) -> StatusCode {
+        match self {
+            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::Method(_) => StatusCode::METHOD_NOT_ALLOWED,
+            Self::DocId(_) | Self::DocIdPercent | Self::DocIdUtf8 | Self::Handshake(_) => {
+                StatusCode::BAD_REQUEST
+            }
+            Self::UpgradeRequired | Self::Version => StatusCode::UPGRADE_REQUIRED,
+            Self::TokenMissing | Self::TokenUtf8 | Self::Token(_) => StatusCode::UNAUTHORIZED,
+            Self::Refused(_) => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+
+    /// The whole answer: the message as plain text, and the headers that go
+    /// with its status.
+    pub(crate) fn response(&self) -> Response<String> {
+        let mut response = Response::new(format!("{self}\n"));
+        *response.status_mut() = self.status();
+        let headers = response.headers_mut();
+        let mut set = |name, value| headers.insert(name, HeaderValue::from_static(value));
+        set(hyper::header::CONTENT_TYPE, "text/plain; charset=utf-8");
+        match self {
+            Self::Method(allowed) => set(ALLOW, allowed),
+            Self::UpgradeRequired => set(UPGRADE, "websocket"),
+            Self::Version => set(SEC_WEBSOCKET_VERSION, "13"),
+            Self::TokenMissing | Self::TokenUtf8 | Self::Token(_) => {
+                set(WWW_AUTHENTICATE, "Bearer")
+            }
+            Self::Refused(_) => set(RETRY_AFTER, "5"),
+            _ => None,
+        };
+        response
+    }
+}
+
+/// The document that a path names. Slashes are part of the name, as
+/// y-websocket does not encode them.
+fn doc_id(path: &str) -> Result<DocId, Rejection> {
+    let encoded = path.strip_prefix(PATH_PREFIX).ok_or(Rejection::NotFound)?;
+    if !has_whole_escapes(encoded) {
+        return Err(Rejection::DocIdPercent);
+    }
+    let name = percent_decode_str(encoded)
+        .decode_utf8()
+        .map_err(|_| Rejection::DocIdUtf8)?;
+    Ok(DocId::new(&name)?)
+}
+
+/// True if two hex digits follow every `%`. Decoding as such lets others pass
+/// unchanged, and two names would be one document.
+fn has_whole_escapes(encoded: &str) -> bool {
+    encoded.split('%').skip(1).all(|after| {
+        let digits = after.as_bytes().get(..2);
+        digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
+    })
+}
+
+/// The token of a request: from the header if there is one, else from the
+/// query, since browsers cannot set headers on a WebSocket.
+fn token<'a>(headers: &'a HeaderMap, uri: &'a Uri) -> Result<Cow<'a, str>, Rejection> {
+    if let Some(token) = headers.get(AUTHORIZATION).and_then(bearer) {
+        let token = std::str::from_utf8(token).map_err(|_| Rejection::TokenUtf8)?;
+        return Ok(Cow::Borrowed(token));
+    }
+    form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes())
+        .find(|(name, _)| name == "token")
+        .map(|(_, token)| token)
+        .ok_or(Rejection::TokenMissing)
+}
+
+/// The credentials of the Bearer scheme. Another scheme is none of ours: a
+/// proxy in front may have its own use for it.
+fn bearer(value: &HeaderValue) -> Option<&[u8]> {
+    let (scheme, token) = value.as_bytes().split_at_checked("Bearer ".len())?;
+    scheme
+        .eq_ignore_ascii_case(b"Bearer ")
+        .then(|| token.trim_ascii())
+}
+
+/// Checks the WebSocket handshake and makes the answer that completes it.
+fn switching_protocols<B>(request: Request<B>) -> Result<Response<()>, Rejection> {
+    use tungstenite::error::{Error, ProtocolError};
+    let (head, _) = request.into_parts();
+    create_response(&Request::from_parts(head, ())).map_err(|error| match error {
+        Error::Protocol(ProtocolError::MissingSecWebSocketVersionHeader) => Rejection::Version,
+        Error::Protocol(ProtocolError::MissingUpgradeWebSocketHeader) => Rejection::UpgradeRequired,
+        error => Rejection::Handshake(error.to_string()),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(path: &str) -> String {
+        doc_id(path).unwrap().as_str().to_owned()
+    }
+
+    #[test]
+    fn the_rest_of_the_path_is_the_document_id() {
+        assert_eq!(name("/sync/v1/notes"), "notes");
+        assert_eq!(name("/sync/v1/team%2Fa%20b"), "team/a b");
+        assert_eq!(name("/sync/v1/team/notes/"), "team/notes/");
+        assert_eq!(name("/sync/v1//"), "/");
+        assert_eq!(name("/sync/v1/%E5%90%8D+"), "名+");
+        assert_eq!(name("/sync/v1/100%25"), "100%");
+    }
+
+    #[test]
+    fn a_path_without_a_document_id_says_what_is_wrong() {
+        let status = |path: &str| doc_id(path).unwrap_err().status().as_u16();
+        assert_eq!(status("/sync/v1"), 404);
+        assert_eq!(status("/sync/v2/a"), 404);
+        assert!(matches!(
+            doc_id("/sync/v1/"),
+            Err(Rejection::DocId(DocIdError::Empty))
+        ));
+        let long = format!("/sync/v1/{}", "a".repeat(DocId::BYTES_MAX + 1));
+        assert!(matches!(
+            doc_id(&long),
+            Err(Rejection::DocId(DocIdError::TooLong))
+        ));
+        for bad in ["%", "%4", "%zz", "a%2", "%%41"] {
+            let path = format!("/sync/v1/{bad}");
+            assert!(
+                matches!(doc_id(&path), Err(Rejection::DocIdPercent)),
+                "{bad}"
+            );
+        }
+        assert!(matches!(doc_id("/sync/v1/%ff"), Err(Rejection::DocIdUtf8)));
+    }
+
+    #[test]
+    fn the_header_token_goes_before_the_query_token() {
+        let token_of = |authorization: Option<&[u8]>, uri: &'static str| {
+            let mut headers = HeaderMap::new();
+            if let Some(value) = authorization {
+                headers.insert(AUTHORIZATION, HeaderValue::from_bytes(value).unwrap());
+            }
+            token(&headers, &Uri::from_static(uri)).map(Cow::into_owned)
+        };
+        let uri = "/sync/v1/a?x=1&token=b%C3%B6b%2B%3As";
+        assert_eq!(token_of(None, uri).unwrap(), "böb+:s");
+        assert_eq!(token_of(Some(b"Bearer alice:s"), uri).unwrap(), "alice:s");
+        assert_eq!(
+            token_of(Some("bearer  ä:s".as_bytes()), "/a").unwrap(),
+            "ä:s"
+        );
+        assert_eq!(
+            token_of(Some(b"Basic Zm9vOmJhcg=="), uri).unwrap(),
+            "böb+:s"
+        );
+        assert!(matches!(
+            token_of(Some(b"Bearer \xe4:s"), uri),
+            Err(Rejection::TokenUtf8)
+        ));
+        assert!(matches!(
+            token_of(None, "/a?tokens=b"),
+            Err(Rejection::TokenMissing)
+        ));
+    }
+}

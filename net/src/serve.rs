@@ -1,0 +1,174 @@
+//! The server as a whole: accepting, and ending in order.
+
+use std::{future::Future, io, rc::Rc, sync::Arc, time::Duration};
+
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    sync::{OwnedSemaphorePermit, Semaphore},
+    task::JoinSet,
+    time::{sleep, timeout},
+};
+use tracing::{debug, error, warn};
+use ysyncd_engine::DocId;
+use ysyncd_storage::SnapshotStore;
+
+use crate::{Config, Listener, connection, http, shard::Shard};
+
+/// Pause after an error that another try at once would only repeat, such as
+/// having no file descriptor left.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(500);
+
+/// Serves until `shutdown` resolves and what is unsaved has been saved, or
+/// the configured time for that is over. Returns the documents that hold
+/// changes which no store has; none, if all went well.
+///
+/// Must run inside a [`tokio::task::LocalSet`] on a runtime with time: its
+/// tasks stay on the thread that polls them. Dropping the future ends
+/// everything at once, unsaved changes included.
+///
+/// # Panics
+/// If the engine panics, which nothing should make it do, so that no more is
+/// written by an engine that is not in order.
+pub async fn serve<L: Listener>(
+    listener: L,
+    store: Arc<dyn SnapshotStore>,
+    config: Config,
+    shutdown: impl Future<Output = ()>,
+) -> Vec<DocId> {
+    let shard = Rc::new(Shard::new(config.engine.clone(), config.seed, store));
+    let mut server = Server {
+        shard,
+        config: Rc::new(config),
+        tasks: JoinSet::new(),
+    };
+    server
+        .tasks
+        .spawn_local(Rc::clone(&server.shard).keep_time());
+    server.accept_until(listener, shutdown).await;
+    server.drain().await
+}
+
+struct Server {
+    shard: Rc<Shard>,
+    config: Rc<Config>,
+    tasks: JoinSet<()>,
+}
+
+impl Server {
+    /// Accepts connections. The listener is closed when this returns.
+    async fn accept_until<L: Listener>(&mut self, listener: L, shutdown: impl Future<Output = ()>) {
+        let permits = Arc::new(Semaphore::new(self.config.handshakes_max));
+        tokio::pin!(shutdown);
+        loop {
+            tokio::select! {
+                biased;
+                () = &mut shutdown => return,
+                () = reap(&mut self.tasks, &self.shard) => {}
+                (permit, accepted) = accept(&listener, &permits) => match accepted {
+                    Ok(stream) => self.spawn::<L>(stream, permit),
+                    Err(error) if is_of_one_connection(&error) => {
+                        debug!(%error, "connection gone before it was accepted");
+                    }
+                    Err(error) => {
+                        warn!(%error, "cannot accept connections");
+                        sleep(ACCEPT_PAUSE).await;
+                    }
+                },
+            }
+        }
+    }
+
+    fn spawn<L: Listener>(&mut self, stream: L::Stream, permit: OwnedSemaphorePermit) {
+        if let Err(error) = L::set_nodelay(&stream) {
+            debug!(%error, "connection without TCP_NODELAY");
+        }
+        let (shard, config) = (Rc::clone(&self.shard), Rc::clone(&self.config));
+        self.tasks
+            .spawn_local(serve_stream(shard, config, stream, permit));
+    }
+
+    /// Ends the connections and saves what is not saved.
+    async fn drain(mut self) -> Vec<DocId> {
+        self.shard.shut_down(self.config.shutdown_timeout);
+        let shard = Rc::clone(&self.shard);
+        let unsaved = tokio::select! {
+            biased;
+            unsaved = shard.drained() => unsaved,
+            () = reap_all(&mut self.tasks, &self.shard) => self.shard.drained().await,
+        };
+        // The close frames are on their way; clients get a moment to answer.
+        let ended = reap_all(&mut self.tasks, &self.shard);
+        if timeout(self.config.close_timeout, ended).await.is_err() {
+            debug!("connections cut that did not end in time");
+        }
+        unsaved
+    }
+}
+
+/// Takes a stream through its whole life.
+async fn serve_stream<S>(
+    shard: Rc<Shard>,
+    config: Rc<Config>,
+    stream: S,
+    permit: OwnedSemaphorePermit,
+) where
+    S: AsyncRead + AsyncWrite + Unpin + 'static,
+{
+    // Boxed, so that an idle WebSocket does not keep the room of the HTTP
+    // state that came before it.
+    let upgraded = Box::pin(async {
+        tokio::select! {
+            biased;
+            upgraded = http::serve(&shard, &config, stream, permit) => upgraded,
+            _ = shard.drained() => None,
+        }
+    })
+    .await;
+    drop(shard);
+    if let Some(upgraded) = upgraded {
+        connection::run(upgraded, config).await;
+    }
+}
+
+/// Waits for a free place, then for a connection to take it.
+async fn accept<L: Listener>(
+    listener: &L,
+    permits: &Arc<Semaphore>,
+) -> (OwnedSemaphorePermit, io::Result<L::Stream>) {
+    let permit = Arc::clone(permits)
+        .acquire_owned()
+        .await
+        .expect("the semaphore is never closed");
+    let accepted = listener.accept().await;
+    (permit, accepted.map(|(stream, _)| stream))
+}
+
+/// Errors that say something of the connection, not of the listener.
+fn is_of_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionRefused
+    )
+}
+
+/// Waits for one task to end. If it broke the engine, so does everything.
+async fn reap(tasks: &mut JoinSet<()>, shard: &Shard) {
+    match tasks.join_next().await {
+        Some(Err(failure)) if failure.is_panic() => {
+            error!(%failure, "a connection's task panicked");
+            if shard.is_broken() {
+                std::panic::resume_unwind(failure.into_panic());
+            }
+        }
+        Some(_) => {}
+        None => std::future::pending().await,
+    }
+}
+
+async fn reap_all(tasks: &mut JoinSet<()>, shard: &Shard) {
+    while !tasks.is_empty() {
+        reap(tasks, shard).await;
+    }
+}

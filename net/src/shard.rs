@@ -1,0 +1,244 @@
+//! One engine and the loop that drives it.
+
+use std::{
+    cell::{Cell, RefCell, RefMut},
+    collections::{HashMap, VecDeque},
+    fmt,
+    rc::Rc,
+    sync::Arc,
+    time::Duration,
+};
+
+use tokio::{
+    sync::Notify,
+    task::spawn_local,
+    time::{Instant, sleep_until},
+};
+use ysyncd_engine::{Config, ConnId, DocId, Engine, Input, Now, Output};
+use ysyncd_storage::SnapshotStore;
+
+use crate::{
+    event,
+    mailbox::{CloseOrder, Mailbox},
+    metrics::Metrics,
+    store,
+};
+
+/// Room for what is read and written in one go, shared by the connections of
+/// a shard so that an idle one holds none.
+pub(crate) const SCRATCH_BYTES: usize = 64 << 10;
+
+/// One engine with everything that belongs to it. Lives on one thread.
+pub(crate) struct Shard {
+    engine: RefCell<Engine>,
+    inputs: RefCell<VecDeque<Input>>,
+    mailboxes: RefCell<HashMap<ConnId, Rc<Mailbox>>>,
+    next_conn: Cell<u64>,
+    store: Arc<dyn SnapshotStore>,
+    start: Instant,
+    /// When the timer is set to go off. `None` if it is not set.
+    armed: Cell<Option<Duration>>,
+    rearm: Notify,
+    /// What the engine reported as unsaved; it takes no input after that.
+    drained: RefCell<Option<Vec<DocId>>>,
+    drained_notify: Notify,
+    /// Set while the engine handles an input. Found set by the next one, it
+    /// means that the engine broke off in the middle.
+    handling: Cell<bool>,
+    scratch: RefCell<Box<[u8]>>,
+    metrics: Metrics,
+}
+
+impl Shard {
+    pub(crate) fn new(config: Config, seed: u64, store: Arc<dyn SnapshotStore>) -> Self {
+        Self {
+            engine: RefCell::new(Engine::new(config, seed)),
+            inputs: RefCell::default(),
+            mailboxes: RefCell::default(),
+            next_conn: Cell::new(1),
+            store,
+            start: Instant::now(),
+            armed: Cell::new(None),
+            rearm: Notify::new(),
+            drained: RefCell::default(),
+            drained_notify: Notify::new(),
+            handling: Cell::new(false),
+            scratch: RefCell::new(vec![0; SCRATCH_BYTES].into_boxed_slice()),
+            metrics: Metrics::new(),
+        }
+    }
+
+    /// Hands one input to the engine and carries out everything that it asks
+    /// for in answer.
+    pub(crate) fn input(self: &Rc<Self>, input: Input) {
+        self.inputs.borrow_mut().push_back(input);
+        self.drive();
+    }
+
+    /// Hands one input to the engine soon, without running it here.
+    pub(crate) fn input_later(&self, input: Input) {
+        self.inputs.borrow_mut().push_back(input);
+        self.rearm.notify_one();
+    }
+
+    /// Makes a connection known and gives it a number never used before.
+    pub(crate) fn register(&self) -> (ConnId, Rc<Mailbox>) {
+        let conn = ConnId(self.next_conn.get());
+        self.next_conn.set(conn.0 + 1);
+        let mailbox = Rc::<Mailbox>::default();
+        self.mailboxes
+            .borrow_mut()
+            .insert(conn, Rc::clone(&mailbox));
+        (conn, mailbox)
+    }
+
+    /// Forgets a connection: what the engine still says to it is dropped.
+    pub(crate) fn unregister(&self, conn: ConnId) {
+        self.mailboxes.borrow_mut().remove(&conn);
+    }
+
+    /// Tells the engine when its time has come, until it has drained.
+    pub(crate) async fn keep_time(self: Rc<Self>) {
+        loop {
+            tokio::select! {
+                biased;
+                _ = self.drained() => return,
+                () = self.rearm.notified() => self.drive(),
+                () = self.alarm() => self.input(Input::Tick),
+            }
+        }
+    }
+
+    /// Has the engine close all connections and save what is not saved, for
+    /// as long as `timeout`.
+    pub(crate) fn shut_down(self: &Rc<Self>, timeout: Duration) {
+        let deadline = self.now().mono + timeout;
+        self.input(Input::Shutdown { deadline });
+    }
+
+    /// Waits for the end of the shutdown and says what stays unsaved.
+    pub(crate) async fn drained(&self) -> Vec<DocId> {
+        loop {
+            let drained = self.drained_notify.notified();
+            if let Some(unsaved) = &*self.drained.borrow() {
+                return unsaved.clone();
+            }
+            drained.await;
+        }
+    }
+
+    /// True if the engine panicked while it handled an input.
+    pub(crate) fn is_broken(&self) -> bool {
+        self.handling.get() && self.engine.try_borrow_mut().is_ok()
+    }
+
+    /// Room for one read or one write. Not to be held across either.
+    pub(crate) fn scratch(&self) -> RefMut<'_, Box<[u8]>> {
+        self.scratch.borrow_mut()
+    }
+
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// Time since the shard was made.
+    pub(crate) fn uptime(&self) -> Duration {
+        self.now().mono
+    }
+
+    fn now(&self) -> Now {
+        Now {
+            mono: self.start.elapsed(),
+        }
+    }
+
+    /// Feeds the engine until its input is used up. Called again from within
+    /// itself, it leaves the rest to the call that is already running.
+    fn drive(self: &Rc<Self>) {
+        let Ok(mut engine) = self.engine.try_borrow_mut() else {
+            return;
+        };
+        while let Some(input) = self.next_input() {
+            let broken = self.handling.replace(true);
+            assert!(!broken, "an engine that panicked is not used again");
+            engine.handle(self.now(), input);
+            while let Some(output) = engine.poll_output() {
+                self.execute(output);
+            }
+            self.handling.set(false);
+        }
+        self.arm(engine.poll_timeout());
+    }
+
+    fn next_input(&self) -> Option<Input> {
+        let input = self.inputs.borrow_mut().pop_front();
+        input.filter(|_| self.drained.borrow().is_none())
+    }
+
+    fn execute(self: &Rc<Self>, output: Output) {
+        match output {
+            Output::Accept { conn } => self.with_mailbox(conn, |mailbox| mailbox.admit(Ok(()))),
+            Output::Refuse { conn, reason } => {
+                self.with_mailbox(conn, |mailbox| mailbox.admit(Err(reason)));
+            }
+            Output::Send { conns, frame } => {
+                let mailboxes = self.mailboxes.borrow();
+                for mailbox in conns.iter().filter_map(|conn| mailboxes.get(conn)) {
+                    mailbox.send(frame.clone());
+                }
+            }
+            Output::Close { conn, code, reason } => {
+                self.with_mailbox(conn, |mailbox| mailbox.close(CloseOrder { code, reason }));
+            }
+            Output::Store { op, command } => {
+                let shard = Rc::clone(self);
+                spawn_local(async move {
+                    let result = store::execute(Arc::clone(&shard.store), command).await;
+                    shard.input(Input::Store { op, result });
+                });
+            }
+            Output::Event(event) => {
+                self.metrics.record(&event);
+                event::log(&event);
+            }
+            Output::Drained { unsaved } => {
+                *self.drained.borrow_mut() = Some(unsaved);
+                self.drained_notify.notify_waiters();
+            }
+        }
+    }
+
+    fn with_mailbox(&self, conn: ConnId, then: impl FnOnce(&Mailbox)) {
+        if let Some(mailbox) = self.mailboxes.borrow().get(&conn) {
+            then(mailbox);
+        }
+    }
+
+    /// Sets the timer. One that goes off too early costs one spurious tick,
+    /// so it is only ever set anew for an earlier time.
+    fn arm(&self, due: Option<Duration>) {
+        let Some(due) = due else { return };
+        if self.armed.get().is_none_or(|armed| due < armed) {
+            self.armed.set(Some(due));
+            self.rearm.notify_one();
+        }
+    }
+
+    async fn alarm(&self) {
+        match self.armed.get() {
+            Some(due) => {
+                sleep_until(self.start + due).await;
+                self.armed.set(None);
+            }
+            None => std::future::pending().await,
+        }
+    }
+}
+
+impl fmt::Debug for Shard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shard")
+            .field("connections", &self.mailboxes.borrow().len())
+            .finish_non_exhaustive()
+    }
+}

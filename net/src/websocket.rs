@@ -1,0 +1,210 @@
+//! The WebSocket framing of one stream.
+//!
+//! Reading is tungstenite's, which also answers pings and keeps the rules of
+//! closing. Writing is ours ([`Outgoing`](crate::outgoing::Outgoing)): what
+//! tungstenite wants to say goes into the same queue as the engine's
+//! messages, so that a shared message is never copied into a connection's own
+//! buffer, which would stay as large as the largest message for ever.
+
+use std::{
+    io::{self, Read, Write},
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use bytes::{Buf, Bytes};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    time::Instant,
+};
+use tungstenite::{
+    Error, Message,
+    protocol::{CloseFrame, Role, WebSocketConfig, WebSocketContext, frame::coding::CloseCode},
+};
+
+use crate::link::Link;
+
+/// Allocated for every connection, so it is small. Reads from the socket are
+/// larger than this: they go through the shard's scratch room.
+const READ_BUFFER_BYTES: usize = 512;
+
+/// A message of at least this size is not left to its connection's buffer.
+const LARGE_BYTES: usize = 16 << 10;
+
+/// One stream that speaks WebSocket.
+pub(crate) struct WebSocket<S> {
+    stream: S,
+    context: WebSocketContext,
+    /// Read from the stream, not yet taken by the context.
+    ahead: Bytes,
+    heard: Instant,
+    /// Keeps the last large message until the context has read on. Without
+    /// it the context would find itself the only owner of the allocation,
+    /// reclaim it as its buffer, and hold it as long as the connection lives.
+    large: Option<Bytes>,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
+    /// Takes a stream behind its handshake, with what was read of it already.
+    pub(crate) fn new(stream: S, ahead: Bytes, message_bytes_max: usize) -> Self {
+        let config = WebSocketConfig::default()
+            .read_buffer_size(READ_BUFFER_BYTES)
+            .write_buffer_size(0)
+            .max_message_size(Some(message_bytes_max))
+            .max_frame_size(Some(message_bytes_max));
+        Self {
+            stream,
+            context: WebSocketContext::new(Role::Server, Some(config)),
+            ahead,
+            heard: Instant::now(),
+            large: None,
+        }
+    }
+
+    /// The next message. Answers to pings and close frames are queued on the
+    /// way. After an error, nothing may be read but by
+    /// [`WebSocket::poll_discard`].
+    pub(crate) fn poll_message(
+        &mut self,
+        cx: &mut Context<'_>,
+        link: &Link,
+    ) -> Poll<Result<Message, Error>> {
+        let (context, mut io) = self.split(cx, link);
+        let message = match context.read(&mut io) {
+            Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => Poll::Pending,
+            message => Poll::Ready(message),
+        };
+        self.large = match &message {
+            Poll::Ready(Ok(Message::Binary(bytes))) if bytes.len() >= LARGE_BYTES => {
+                Some(bytes.clone())
+            }
+            _ => None,
+        };
+        message
+    }
+
+    /// Reads and forgets until the peer has nothing more to say.
+    pub(crate) fn poll_discard(&mut self, cx: &mut Context<'_>, link: &Link) -> Poll<()> {
+        self.ahead = Bytes::new();
+        loop {
+            let mut scratch = link.shard().scratch();
+            let mut buf = ReadBuf::new(&mut scratch);
+            let read = ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buf));
+            if read.is_err() || buf.filled().is_empty() {
+                return Poll::Ready(());
+            }
+        }
+    }
+
+    /// Queues a ping.
+    pub(crate) fn ping(&mut self, cx: &mut Context<'_>, link: &Link) -> Result<(), Error> {
+        let (context, mut io) = self.split(cx, link);
+        context.write(&mut io, Message::Ping(Bytes::new()))
+    }
+
+    /// Queues a close frame, behind everything that is queued now.
+    pub(crate) fn close(
+        &mut self,
+        cx: &mut Context<'_>,
+        link: &Link,
+        code: u16,
+        reason: &str,
+    ) -> Result<(), Error> {
+        let frame = CloseFrame {
+            code: CloseCode::from(code),
+            reason: reason.into(),
+        };
+        let (context, mut io) = self.split(cx, link);
+        context.close(&mut io, Some(frame))
+    }
+
+    /// Writes until the queue is empty or the stream takes no more.
+    pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>, link: &Link) -> Poll<io::Result<()>> {
+        loop {
+            let mut outgoing = link.mailbox().outgoing();
+            if outgoing.is_empty() {
+                return Pin::new(&mut self.stream).poll_flush(cx);
+            }
+            let mut scratch = link.shard().scratch();
+            let next = outgoing.next_write(&mut scratch);
+            let written = ready!(Pin::new(&mut self.stream).poll_write(cx, next))?;
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            outgoing.advance(written);
+        }
+    }
+
+    /// Says that nothing more will be written.
+    pub(crate) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+
+    /// When something last came from the peer.
+    pub(crate) fn heard(&self) -> Instant {
+        self.heard
+    }
+
+    fn split<'a, 'cx>(
+        &'a mut self,
+        cx: &'a mut Context<'cx>,
+        link: &'a Link,
+    ) -> (&'a mut WebSocketContext, Io<'a, 'cx, S>) {
+        let io = Io {
+            stream: &mut self.stream,
+            ahead: &mut self.ahead,
+            heard: &mut self.heard,
+            cx,
+            link,
+        };
+        (&mut self.context, io)
+    }
+}
+
+/// What tungstenite takes for its socket during one call.
+struct Io<'a, 'cx, S> {
+    stream: &'a mut S,
+    ahead: &'a mut Bytes,
+    heard: &'a mut Instant,
+    cx: &'a mut Context<'cx>,
+    link: &'a Link,
+}
+
+impl<S: AsyncRead + Unpin> Read for Io<'_, '_, S> {
+    /// Takes from what was read ahead, else from the socket, as much as there
+    /// is: tungstenite alone would read in steps of its own small buffer.
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        if self.ahead.is_empty() {
+            let mut scratch = self.link.shard().scratch();
+            let mut read = ReadBuf::new(&mut scratch);
+            match Pin::new(&mut *self.stream).poll_read(self.cx, &mut read) {
+                Poll::Pending => return Err(io::ErrorKind::WouldBlock.into()),
+                Poll::Ready(result) => result?,
+            }
+            *self.heard = Instant::now();
+            let (now, later) = read.filled().split_at(read.filled().len().min(buf.len()));
+            buf[..now.len()].copy_from_slice(now);
+            *self.ahead = Bytes::copy_from_slice(later);
+            return Ok(now.len());
+        }
+        let len = self.ahead.len().min(buf.len());
+        self.ahead.copy_to_slice(&mut buf[..len]);
+        if self.ahead.is_empty() {
+            *self.ahead = Bytes::new();
+        }
+        Ok(len)
+    }
+}
+
+impl<S> Write for Io<'_, '_, S> {
+    fn write(&mut self, framed: &[u8]) -> io::Result<usize> {
+        let framed = Bytes::copy_from_slice(framed);
+        let len = framed.len();
+        self.link.mailbox().outgoing().push_control(framed);
+        Ok(len)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,1 @@
+//! The server, spoken to over real sockets.
