@@ -1,2 +1,29 @@
-//! The ysyncd binary.
-fn main() {}
+//! The ysyncd binary: configuration, logs, signals; the rest is elsewhere.
+
+mod cli;
+mod duration;
+mod failure;
+mod secret;
+mod serve;
+mod signals;
+mod telemetry;
+mod token;
+
+use std::process::ExitCode;
+
+use cli::Command;
+use failure::Failure;
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}
+
+fn run() -> Result<(), Failure> {
+    match cli::command()? {
+        Command::Serve(settings) => serve::run(&settings),
+        Command::Token(settings) => token::run(&settings),
+    }
+}

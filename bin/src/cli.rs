@@ -1,0 +1,272 @@
+//! The command line and the environment.
+#![expect(clippy::doc_markdown, reason = "these comments are the help text")]
+
+use std::{ffi::OsString, path::PathBuf, time::Duration};
+
+use clap::{
+    ArgAction, Args, CommandFactory, Parser, Subcommand,
+    error::{ContextKind, ContextValue, ErrorKind},
+};
+use tracing_subscriber::filter::{LevelFilter, Targets};
+
+use crate::{duration, failure::Failure};
+
+const AFTER_HELP: &str = "\
+S3: credentials and region are found as AWS's own tools find them:
+  AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN   keys
+  AWS_PROFILE, AWS_CONFIG_FILE, AWS_SHARED_CREDENTIALS_FILE     or a profile
+  AWS_REGION                                                    region of the bucket
+  AWS_ENDPOINT_URL_S3                                           URL of a store that is not AWS's
+The keys need s3:GetObject, s3:PutObject and s3:ListBucket; without the last
+one a missing document cannot be told from a forbidden one.
+
+A variable that is set to nothing counts as not set.
+Exit codes: 0 all is saved, 1 something failed, 2 the configuration is wrong.";
+
+/// What the program is asked to do.
+///
+/// # Errors
+/// A word of the command line or a variable is wrong; the message names it.
+pub(crate) fn command() -> Result<Command, Failure> {
+    let cli = Cli::try_parse().map_err(|error| explain(&error))?;
+    Ok(cli
+        .command
+        .unwrap_or_else(|| Command::Serve(Box::new(cli.serve))))
+}
+
+#[derive(Debug, Parser)]
+#[command(
+    name = "ysyncd",
+    version,
+    about = "A Yjs-compatible WebSocket sync server. Without a command it serves.",
+    after_help = AFTER_HELP,
+    args_conflicts_with_subcommands = true,
+    disable_help_subcommand = true
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    serve: ServeSettings,
+}
+
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Serve documents (also what is done without a command)
+    #[command(after_help = AFTER_HELP)]
+    Serve(Box<ServeSettings>),
+    /// Print a token for a user
+    Token(TokenSettings),
+}
+
+/// What `ysyncd token` needs to know.
+#[derive(Debug, Args)]
+pub(crate) struct TokenSettings {
+    /// Name of the user: any text without ':'
+    pub(crate) user_id: String,
+    #[command(flatten)]
+    pub(crate) secret: SecretSettings,
+}
+
+/// Where the secret is.
+#[derive(Debug, Args)]
+pub(crate) struct SecretSettings {
+    /// Secret that tokens are signed with, at least 16 bytes. Without it one
+    /// is made and kept in DATA_DIR/secret, for use on this machine alone. Set
+    /// the variable rather than the option, which others on the machine see
+    #[arg(
+        env = "SYNC_SHARED_SECRET",
+        hide_env_values = true,
+        hide_default_value = true
+    )]
+    #[arg(long, default_value = "")]
+    pub(crate) shared_secret: OsString,
+    /// Folder of the documents, unless S3_BUCKET is set, and of the secret,
+    /// unless SYNC_SHARED_SECRET is
+    #[arg(long, env = "DATA_DIR", default_value = defaults::DATA_DIR, value_parser = data_dir)]
+    pub(crate) data_dir: PathBuf,
+}
+
+/// What `ysyncd serve` needs to know.
+#[derive(Debug, Args)]
+pub(crate) struct ServeSettings {
+    #[command(flatten)]
+    pub(crate) secret: SecretSettings,
+    /// Address or host name to listen on
+    #[arg(long, env = "HOST", default_value = defaults::HOST, value_parser = host)]
+    pub(crate) host: String,
+    /// Port to listen on; 0 for any that is free
+    #[arg(long, env = "PORT", default_value = defaults::PORT, value_parser = port)]
+    pub(crate) port: u16,
+    /// S3 bucket to keep documents in, instead of DATA_DIR
+    #[arg(long, env = "S3_BUCKET", default_value = "", hide_default_value = true)]
+    pub(crate) s3_bucket: String,
+    /// What the keys of objects in the bucket begin with, before a '/'
+    #[arg(long, env = "S3_PREFIX", default_value = "", hide_default_value = true)]
+    pub(crate) s3_prefix: String,
+    /// A document is saved this long after its last change; 5s, 500ms, 2m, or
+    /// plain seconds
+    #[arg(long, env = "SAVE_DEBOUNCE", value_parser = save_debounce)]
+    #[arg(default_value = defaults::SAVE_DEBOUNCE)]
+    pub(crate) save_debounce: Duration,
+    /// … but at the latest this long after its first unsaved one
+    #[arg(long, env = "SAVE_MAX_WAIT", value_parser = save_max_wait)]
+    #[arg(default_value = defaults::SAVE_MAX_WAIT)]
+    pub(crate) save_max_wait: Duration,
+    /// How long saving may take after SIGTERM or SIGINT
+    #[arg(long, env = "SHUTDOWN_TIMEOUT", value_parser = shutdown_timeout)]
+    #[arg(default_value = defaults::SHUTDOWN_TIMEOUT)]
+    pub(crate) shutdown_timeout: Duration,
+    /// Largest message that a client may send, in bytes
+    #[arg(long, env = "FRAME_BYTES_MAX", value_parser = frame_bytes_max)]
+    #[arg(default_value = defaults::FRAME_BYTES_MAX)]
+    pub(crate) frame_bytes_max: usize,
+    /// Drop deleted content, as Yjs does; false keeps it, for clients that
+    /// look at old versions
+    #[arg(long, env = "GC", default_value = defaults::GC, value_parser = gc)]
+    #[arg(action = ArgAction::Set)]
+    pub(crate) gc: bool,
+    /// How log lines look, human or json; by default human on a terminal,
+    /// json elsewhere
+    #[arg(
+        long,
+        env = "LOG_FORMAT",
+        default_value = "",
+        hide_default_value = true
+    )]
+    #[arg(value_parser = log_format)]
+    pub(crate) log_format: Setting<LogFormat>,
+    /// What is logged: error, warn, info, debug, trace or off, also by module
+    /// as in 'info,ysyncd_net=debug'; by default RUST_LOG, else info
+    #[arg(long, env = "LOG", default_value = "", hide_default_value = true)]
+    #[arg(value_parser = log_filter)]
+    pub(crate) log: Setting<Targets>,
+    #[arg(long, env = "RUST_LOG", default_value = "", hide = true)]
+    #[arg(value_parser = log_filter)]
+    pub(crate) rust_log: Setting<Targets>,
+}
+
+/// A value that may have been left open.
+#[derive(Debug, Clone)]
+pub(crate) struct Setting<T>(pub(crate) Option<T>);
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LogFormat {
+    /// For people.
+    Human,
+    /// One JSON object per line.
+    Json,
+}
+
+/// Values of variables that are not set, or set to nothing.
+mod defaults {
+    pub(super) const DATA_DIR: &str = "./data";
+    pub(super) const HOST: &str = "127.0.0.1";
+    pub(super) const PORT: &str = "1234";
+    pub(super) const SAVE_DEBOUNCE: &str = "5s";
+    pub(super) const SAVE_MAX_WAIT: &str = "30s";
+    pub(super) const SHUTDOWN_TIMEOUT: &str = "25s";
+    pub(super) const FRAME_BYTES_MAX: &str = "16777216";
+    pub(super) const GC: &str = "true";
+}
+
+fn or<'a>(text: &'a str, default: &'a str) -> &'a str {
+    if text.is_empty() { default } else { text }
+}
+
+// Each parser answers with what it expected instead.
+type Parsed<T> = Result<T, &'static str>;
+
+fn data_dir(text: &str) -> Parsed<PathBuf> {
+    Ok(or(text, defaults::DATA_DIR).into())
+}
+
+fn host(text: &str) -> Parsed<String> {
+    Ok(or(text, defaults::HOST).to_owned())
+}
+
+fn port(text: &str) -> Parsed<u16> {
+    let port = or(text, defaults::PORT).parse();
+    port.map_err(|_| "expected a port number from 0 to 65535")
+}
+
+fn save_debounce(text: &str) -> Parsed<Duration> {
+    duration::parse(or(text, defaults::SAVE_DEBOUNCE))
+}
+
+fn save_max_wait(text: &str) -> Parsed<Duration> {
+    duration::parse(or(text, defaults::SAVE_MAX_WAIT))
+}
+
+fn shutdown_timeout(text: &str) -> Parsed<Duration> {
+    duration::parse(or(text, defaults::SHUTDOWN_TIMEOUT))
+}
+
+fn frame_bytes_max(text: &str) -> Parsed<usize> {
+    let bytes = or(text, defaults::FRAME_BYTES_MAX).parse().ok();
+    bytes
+        .filter(|bytes| (1_024..=1 << 30).contains(bytes))
+        .ok_or("expected a number of bytes from 1024 to 1073741824")
+}
+
+fn gc(text: &str) -> Parsed<bool> {
+    let gc = or(text, defaults::GC).parse();
+    gc.map_err(|_| "expected true or false")
+}
+
+fn log_format(text: &str) -> Parsed<Setting<LogFormat>> {
+    match text {
+        "" => Ok(Setting(None)),
+        "human" => Ok(Setting(Some(LogFormat::Human))),
+        "json" => Ok(Setting(Some(LogFormat::Json))),
+        _ => Err("expected human or json"),
+    }
+}
+
+fn log_filter(text: &str) -> Parsed<Setting<Targets>> {
+    if text.is_empty() {
+        return Ok(Setting(None));
+    }
+    // A single word would pass for the name of a module otherwise.
+    let has_levels = text
+        .split(',')
+        .all(|part| part.contains('=') || part.parse::<LevelFilter>().is_ok());
+    let filter = text.parse().ok().filter(|_| has_levels);
+    filter
+        .map(|filter| Setting(Some(filter)))
+        .ok_or("expected a level such as info, or levels by module as in info,ysyncd_net=debug")
+}
+
+/// One line for what clap tells in several. Help and version are no errors.
+fn explain(error: &clap::Error) -> Failure {
+    let context = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => Some(text.as_str()),
+        _ => None,
+    };
+    if let (ErrorKind::ValueValidation, Some(arg), Some(value)) = (
+        error.kind(),
+        context(ContextKind::InvalidArg),
+        context(ContextKind::InvalidValue),
+    ) {
+        let expected = std::error::Error::source(error).map(ToString::to_string);
+        let (name, expected) = (variable(arg), expected.unwrap_or_default());
+        return Failure::configuration(format_args!("{name} is {value:?}: {expected}"));
+    }
+    if matches!(error.kind(), ErrorKind::InvalidUtf8) {
+        return Failure::configuration("a word or a variable is not UTF-8");
+    }
+    // Clap's own words for the rest, which ends the process.
+    error.exit()
+}
+
+/// The variable behind an argument that clap names like `--port <PORT>`.
+fn variable(arg: &str) -> String {
+    let cli = Cli::command();
+    let long = arg.trim_start_matches('-').split(' ').next();
+    let found = cli.get_arguments().find(|known| known.get_long() == long);
+    found
+        .and_then(|known| known.get_env())
+        .map_or_else(|| arg.to_owned(), |env| env.to_string_lossy().into_owned())
+}

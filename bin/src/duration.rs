@@ -1,0 +1,53 @@
+//! Lengths of time, as people write them.
+
+use std::time::Duration;
+
+/// Timers further off than this make no sense for a server, and very large
+/// ones would overflow the clock.
+const MAX: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Reads `90`, `90s`, `1m 30s` or `500ms`; a plain number counts seconds.
+///
+/// # Errors
+/// The text is none of these, or more than a day. The message says what is
+/// expected.
+pub(crate) fn parse(text: &str) -> Result<Duration, &'static str> {
+    const EXPECTED: &str = "expected a time up to 24h, such as 5s, 500ms, 2m, or plain seconds";
+    text.parse()
+        .map(Duration::from_secs)
+        .or_else(|_| humantime::parse_duration(text))
+        .ok()
+        .filter(|duration| *duration <= MAX)
+        .ok_or(EXPECTED)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_read_with_and_without_units() {
+        for (text, millis) in [
+            ("5s", 5_000),
+            ("500ms", 500),
+            ("2m", 120_000),
+            ("1m 30s", 90_000),
+            ("90", 90_000),
+            ("0", 0),
+            ("24h", 86_400_000),
+        ] {
+            assert_eq!(parse(text), Ok(Duration::from_millis(millis)), "{text}");
+        }
+        for bad in [
+            "",
+            "s",
+            "-1",
+            "1.5",
+            "5 parsecs",
+            "25h",
+            "99999999999999999999",
+        ] {
+            assert!(parse(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! The secret that tokens are signed with: brought by the environment, or
+//! made once and kept beside the documents.
+
+use std::{
+    fs::{self, DirBuilder, OpenOptions},
+    io::{self, ErrorKind, Write},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+};
+
+use data_encoding::BASE64URL_NOPAD;
+use ysyncd_engine::auth::TokenKey;
+
+use crate::{cli::SecretSettings, failure::Failure};
+
+/// A shorter secret could be found by trying, with one token at hand.
+const BYTES_MIN: usize = 16;
+
+/// The key that tokens are signed with.
+#[derive(Debug)]
+pub(crate) struct Secret {
+    pub(crate) key: TokenKey,
+    /// The file that the secret is kept in, if it was made here.
+    pub(crate) file: Option<PathBuf>,
+    /// True if the secret is shorter than it should be.
+    pub(crate) is_short: bool,
+}
+
+impl Secret {
+    /// The secret of the environment, else the one in the data folder.
+    ///
+    /// # Errors
+    /// There is neither.
+    pub(crate) fn find(settings: &SecretSettings) -> Result<Self, Failure> {
+        if let Some(secret) = Self::from_environment(settings) {
+            return Ok(secret);
+        }
+        let file = file(settings);
+        match fs::read(&file) {
+            Ok(text) => Self::from_file(file, &text),
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                Err(Failure::configuration(format_args!(
+                    "there is no secret: set SYNC_SHARED_SECRET, or start `ysyncd` once, \
+                     which makes {}",
+                    file.display()
+                )))
+            }
+            Err(error) => Err(cannot("read", &file, &error)),
+        }
+    }
+
+    /// Like [`Secret::find`], but makes the secret if there is none.
+    ///
+    /// # Errors
+    /// It can be neither read nor written.
+    pub(crate) fn find_or_make(settings: &SecretSettings) -> Result<Self, Failure> {
+        if let Some(secret) = Self::from_environment(settings) {
+            return Ok(secret);
+        }
+        let file = file(settings);
+        if !file.exists() {
+            make(&file).map_err(|error| cannot("make", &file, &error))?;
+        }
+        Self::find(settings)
+    }
+
+    fn from_environment(settings: &SecretSettings) -> Option<Self> {
+        let secret = settings.shared_secret.as_encoded_bytes();
+        (!secret.is_empty()).then(|| Self {
+            key: TokenKey::new(secret),
+            file: None,
+            is_short: secret.len() < BYTES_MIN,
+        })
+    }
+
+    fn from_file(file: PathBuf, text: &[u8]) -> Result<Self, Failure> {
+        let secret = text.trim_ascii();
+        if secret.len() < BYTES_MIN {
+            return Err(Failure::configuration(format_args!(
+                "{} holds no secret; remove it to have a new one made",
+                file.display()
+            )));
+        }
+        Ok(Self {
+            key: TokenKey::new(secret),
+            file: Some(file),
+            is_short: false,
+        })
+    }
+}
+
+fn file(settings: &SecretSettings) -> PathBuf {
+    settings.data_dir.join("secret")
+}
+
+fn cannot(what: &str, file: &Path, error: &io::Error) -> Failure {
+    let file = file.display();
+    Failure::outside(format_args!("cannot {what} the secret {file}: {error}"))
+}
+
+/// Makes the file, whole or not at all: of several processes that try, one
+/// wins, and all find the same secret afterwards.
+fn make(file: &Path) -> io::Result<()> {
+    let folder = file.parent().unwrap_or(Path::new("."));
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)?;
+    let mut random = [0; 32];
+    getrandom::fill(&mut random)?;
+    let draft = folder.join(format!("secret.{}.tmp", std::process::id()));
+    let written =
+        write(&draft, &BASE64URL_NOPAD.encode(&random)).and_then(|()| {
+            match fs::hard_link(&draft, file) {
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+                linked => linked,
+            }
+        });
+    let removed = fs::remove_file(&draft);
+    written.and(removed)
+}
+
+/// Writes a file that nobody else may read at any moment.
+fn write(path: &Path, text: &str) -> io::Result<()> {
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)?;
+    writeln!(file, "{text}")?;
+    file.sync_all()
+}

@@ -1,0 +1,193 @@
+//! `ysyncd serve`: everything that stands between the settings and
+//! [`ysyncd_net::serve`].
+
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use tokio::{
+    net::{TcpListener, lookup_host},
+    runtime::{Builder, Runtime},
+    task::LocalSet,
+};
+use tracing::{error, info, warn};
+use ysyncd_engine::auth::UserId;
+use ysyncd_net::Config;
+use ysyncd_storage::{SnapshotStore, disk::DiskStore};
+
+use crate::{cli::ServeSettings, failure::Failure, secret::Secret, signals::Signals, telemetry};
+
+/// How long a store operation that is cut off may hold up the end.
+const EXIT_GRACE: Duration = Duration::from_secs(1);
+
+/// Serves until a signal comes.
+///
+/// # Errors
+/// The settings do not fit together, something outside is in the way, or
+/// documents stay unsaved.
+pub(crate) fn run(settings: &ServeSettings) -> Result<(), Failure> {
+    check(settings)?;
+    telemetry::init(settings);
+    let runtime = Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(Failure::outside)?;
+    let served = LocalSet::new().block_on(&runtime, serve(settings));
+    end(runtime);
+    served
+}
+
+async fn serve(settings: &ServeSettings) -> Result<(), Failure> {
+    let addresses = resolve(settings).await?;
+    refuse_open_house(settings, &addresses)?;
+    let secret = Secret::find_or_make(&settings.secret)?;
+    let store = open_store(settings).await?;
+    let listener = listen(settings, &addresses).await?;
+    let address = listener.local_addr().map_err(Failure::outside)?;
+    let signals = Signals::listen().map_err(Failure::outside)?;
+    if secret.is_short {
+        warn!(
+            "SYNC_SHARED_SECRET is shorter than 16 bytes, so that tokens can be forged by guessing"
+        );
+    }
+    info!(%address, version = env!("CARGO_PKG_VERSION"), documents = place(settings), "listening");
+    if secret.file.is_some() {
+        greet(address, &secret);
+    }
+    let config = config(settings, &secret)?;
+    let unsaved = ysyncd_net::serve(listener, store, config, signals.shutdown()).await;
+    for doc in &unsaved {
+        error!(
+            doc = doc.as_str(),
+            "unsaved changes are lost with this process"
+        );
+    }
+    if unsaved.is_empty() {
+        info!("all documents are saved");
+        Ok(())
+    } else {
+        Err(Failure::Unsaved(unsaved.len()))
+    }
+}
+
+/// Checks what one value alone does not tell.
+fn check(settings: &ServeSettings) -> Result<(), Failure> {
+    if settings.save_debounce > settings.save_max_wait {
+        return Err(Failure::configuration(format_args!(
+            "SAVE_DEBOUNCE is {:?}: expected no more than SAVE_MAX_WAIT, which is {:?}",
+            settings.save_debounce, settings.save_max_wait
+        )));
+    }
+    Ok(())
+}
+
+async fn resolve(settings: &ServeSettings) -> Result<Vec<SocketAddr>, Failure> {
+    let host = settings.host.trim_matches(['[', ']']);
+    let addresses = lookup_host((host, settings.port)).await;
+    let addresses = addresses.map(Iterator::collect).unwrap_or_default();
+    if Vec::is_empty(&addresses) {
+        return Err(Failure::configuration(format_args!(
+            "HOST is {host:?}: expected an address or a host name that resolves to one"
+        )));
+    }
+    Ok(addresses)
+}
+
+/// A secret that was made here is for this machine alone: whoever opens the
+/// server to others must know what its secret is.
+fn refuse_open_house(settings: &ServeSettings, addresses: &[SocketAddr]) -> Result<(), Failure> {
+    let is_local = addresses.iter().all(|address| address.ip().is_loopback());
+    if is_local || !settings.secret.shared_secret.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::configuration(format_args!(
+        "HOST is {:?}, which others can reach: set SYNC_SHARED_SECRET to a secret of at least \
+         16 bytes, for example from `openssl rand -base64 32`",
+        settings.host
+    )))
+}
+
+async fn open_store(settings: &ServeSettings) -> Result<Arc<dyn SnapshotStore>, Failure> {
+    if !settings.s3_bucket.is_empty() {
+        return open_bucket(settings).await;
+    }
+    let store = DiskStore::open(&settings.secret.data_dir).map_err(Failure::outside)?;
+    Ok(Arc::new(store))
+}
+
+#[cfg(feature = "s3")]
+async fn open_bucket(settings: &ServeSettings) -> Result<Arc<dyn SnapshotStore>, Failure> {
+    let (bucket, prefix) = (&settings.s3_bucket, &settings.s3_prefix);
+    let store = ysyncd_storage::s3::S3Store::from_env(bucket, prefix).await;
+    Ok(Arc::new(store.map_err(Failure::configuration)?))
+}
+
+#[cfg(not(feature = "s3"))]
+#[expect(clippy::unused_async, reason = "the other build waits here")]
+async fn open_bucket(_: &ServeSettings) -> Result<Arc<dyn SnapshotStore>, Failure> {
+    Err(Failure::configuration(
+        "S3_BUCKET is set, but this ysyncd was built without S3",
+    ))
+}
+
+/// Where documents are kept, as the log tells it.
+fn place(settings: &ServeSettings) -> String {
+    match (settings.s3_bucket.as_str(), settings.s3_prefix.as_str()) {
+        ("", _) => settings.secret.data_dir.display().to_string(),
+        (bucket, "") => format!("s3://{bucket}"),
+        (bucket, prefix) => format!("s3://{bucket}/{prefix}"),
+    }
+}
+
+async fn listen(
+    settings: &ServeSettings,
+    addresses: &[SocketAddr],
+) -> Result<TcpListener, Failure> {
+    TcpListener::bind(addresses).await.map_err(|error| {
+        let (host, port) = (&settings.host, settings.port);
+        let hint = match error.kind() {
+            io::ErrorKind::AddrInUse => "; stop what listens there, or set PORT",
+            io::ErrorKind::PermissionDenied => "; set PORT to 1024 or more",
+            _ => "",
+        };
+        Failure::outside(format_args!(
+            "cannot listen on {host}:{port}: {error}{hint}"
+        ))
+    })
+}
+
+fn config(settings: &ServeSettings, secret: &Secret) -> Result<Config, Failure> {
+    let seed = getrandom::u64().map_err(Failure::outside)?;
+    let mut config = Config::new(secret.key.clone(), seed);
+    config.shutdown_timeout = settings.shutdown_timeout;
+    config.engine.gc = settings.gc;
+    config.engine.frame_bytes_max = settings.frame_bytes_max;
+    config.engine.save_debounce = settings.save_debounce;
+    config.engine.save_wait_max = settings.save_max_wait;
+    Ok(config)
+}
+
+/// Shows a newcomer how to connect. Only where the secret was made here, and
+/// so only on loopback: a token has no place in the output of a real server.
+fn greet(address: SocketAddr, secret: &Secret) {
+    let user = UserId::new("demo").expect("the name holds no colon");
+    let token = secret.key.mint(&user);
+    let encoded = utf8_percent_encode(&token, NON_ALPHANUMERIC);
+    println!(
+        "
+ysyncd is ready. In a page or in Node:
+
+  import {{ WebsocketProvider }} from 'y-websocket'
+  new WebsocketProvider('ws://{address}/sync/v1', 'my-document', ydoc, {{ params: {{ token: '{token}' }} }})
+
+  url    ws://{address}/sync/v1/my-document?token={encoded}
+  token  {token}
+
+`ysyncd token <userId>` prints tokens for others. Ctrl-C saves everything and ends.
+"
+    );
+}
+
+/// Ends the runtime without waiting for ever for a disk that hangs.
+fn end(runtime: Runtime) {
+    runtime.shutdown_timeout(EXIT_GRACE);
+}

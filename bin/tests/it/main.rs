@@ -1,0 +1,1 @@
+//! The built binary, run as its users run it.
