@@ -1,1 +1,2 @@
 //! The built binary, run as its users run it.
+#![allow(clippy::unwrap_used, reason = "a panic is the failure report")]

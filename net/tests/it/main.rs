@@ -1,1 +1,8 @@
 //! The server, spoken to over real sockets.
+#![allow(clippy::unwrap_used, reason = "a panic is the failure report")]
+
+mod handshake;
+mod health;
+mod messages;
+mod shutdown;
+mod support;

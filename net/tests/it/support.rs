@@ -1,0 +1,246 @@
+//! A server on a free port, and clients that speak to it.
+
+use std::{future::Future, net::SocketAddr, rc::Rc, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use futures_util::{SinkExt, StreamExt};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    sync::{Notify, Semaphore},
+    task::{JoinHandle, LocalSet, spawn_local},
+    time::timeout,
+};
+use tokio_tungstenite::{
+    WebSocketStream, client_async,
+    tungstenite::{self, Message, client::IntoClientRequest},
+};
+use ysyncd_engine::{
+    Condition, DocId, Etag, Snapshot, StoreError,
+    auth::{TokenKey, UserId},
+};
+use ysyncd_net::{Config, serve};
+use ysyncd_storage::{SnapshotStore, StoreFuture, memory::MemoryStore};
+
+/// Longer than anything here takes, shorter than anyone's patience.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The first message of every y-websocket client: its empty state vector.
+pub(crate) const SYNC_STEP_1: &[u8] = &[0, 0, 1, 0];
+
+/// Runs one test, which must end in time.
+pub(crate) fn run(test: impl Future<Output = ()>) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    LocalSet::new().block_on(&runtime, async {
+        timeout(3 * PATIENCE, test).await.expect("the test hangs");
+    });
+}
+
+/// Waits for what must come.
+pub(crate) async fn soon<T>(future: impl Future<Output = T>) -> T {
+    timeout(PATIENCE, future).await.expect("nothing came")
+}
+
+pub(crate) struct Server {
+    pub(crate) address: SocketAddr,
+    stop: Rc<Notify>,
+    served: JoinHandle<Vec<DocId>>,
+}
+
+impl Server {
+    /// A server with an empty store.
+    pub(crate) async fn start(tweak: impl FnOnce(&mut Config)) -> Self {
+        Self::with_store(Arc::new(MemoryStore::new()), tweak).await
+    }
+
+    pub(crate) async fn with_store(
+        store: Arc<dyn SnapshotStore>,
+        tweak: impl FnOnce(&mut Config),
+    ) -> Self {
+        let mut config = Config::new(key(), 1);
+        config.close_timeout = Duration::from_secs(1);
+        tweak(&mut config);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let stop = Rc::new(Notify::new());
+        let stopped = Rc::clone(&stop);
+        let served = spawn_local(async move {
+            serve(
+                listener,
+                store,
+                config,
+                async move { stopped.notified().await },
+            )
+            .await
+        });
+        Self {
+            address,
+            stop,
+            served,
+        }
+    }
+
+    /// Shuts the server down and returns what it could not save.
+    pub(crate) async fn stop(self) -> Vec<DocId> {
+        self.begin_stop();
+        soon(self.served).await.unwrap()
+    }
+
+    pub(crate) fn begin_stop(&self) {
+        self.stop.notify_one();
+    }
+
+    pub(crate) async fn tcp(&self) -> TcpStream {
+        TcpStream::connect(self.address).await.unwrap()
+    }
+
+    /// A client of a document, its handshake done.
+    pub(crate) async fn client(&self, doc: &str) -> Client {
+        soon(self.connect(doc)).await.unwrap()
+    }
+
+    pub(crate) async fn connect(&self, doc: &str) -> Result<Client, tungstenite::Error> {
+        let url = format!("ws://{}/sync/v1/{doc}", self.address);
+        let mut request = url.into_client_request().unwrap();
+        let bearer = format!("Bearer {}", token("alice"));
+        request
+            .headers_mut()
+            .insert("authorization", bearer.parse().unwrap());
+        let (socket, _) = client_async(request, self.tcp().await).await?;
+        Ok(Client { socket })
+    }
+
+    /// The whole answer to a request for `path` with some more header lines.
+    pub(crate) async fn get(&self, path: &str, headers: &str) -> String {
+        let headers = match headers.replace("connection: Upgrade", "connection: close, Upgrade") {
+            headers if headers.contains("connection:") => headers,
+            headers => format!("connection: close\r\n{headers}"),
+        };
+        self.request(&format!("GET {path} HTTP/1.1\r\nhost: x\r\n{headers}\r\n"))
+            .await
+    }
+
+    pub(crate) async fn request(&self, request: &str) -> String {
+        let mut stream = self.tcp().await;
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        // What the server did not care to read may reset the connection in the
+        // end; the answer tells.
+        let _ = soon(stream.read_to_end(&mut answer)).await;
+        String::from_utf8(answer).unwrap()
+    }
+}
+
+pub(crate) struct Client {
+    pub(crate) socket: WebSocketStream<TcpStream>,
+}
+
+impl Client {
+    pub(crate) async fn send(&mut self, message: &[u8]) {
+        let message = Message::Binary(Bytes::copy_from_slice(message));
+        self.socket.send(message).await.unwrap();
+    }
+
+    /// The next sync step 2, whatever comes before it.
+    pub(crate) async fn sync_step_2(&mut self) -> Bytes {
+        loop {
+            if let Message::Binary(frame) = soon(self.socket.next()).await.unwrap().unwrap()
+                && frame.starts_with(&[0, 1])
+            {
+                return frame;
+            }
+        }
+    }
+
+    /// Asks for the document and waits for it.
+    pub(crate) async fn sync(&mut self) -> Bytes {
+        self.send(SYNC_STEP_1).await;
+        self.sync_step_2().await
+    }
+
+    /// The code and reason that the server closes with.
+    pub(crate) async fn closed(&mut self) -> (u16, String) {
+        loop {
+            match soon(self.socket.next())
+                .await
+                .expect("no close frame")
+                .unwrap()
+            {
+                Message::Close(frame) => {
+                    let frame = frame.expect("a close frame with a code");
+                    return (frame.code.into(), frame.reason.to_string());
+                }
+                _ => continue,
+            }
+        }
+    }
+}
+
+pub(crate) fn key() -> TokenKey {
+    TokenKey::new(b"a secret of the tests")
+}
+
+pub(crate) fn token(user: &str) -> String {
+    key().mint(&UserId::new(user).unwrap())
+}
+
+/// The headers of a WebSocket handshake.
+pub(crate) fn upgrade() -> String {
+    "connection: Upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n\
+     sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+        .to_owned()
+}
+
+/// A valid Yjs v1 update: the text `len` times "a" at the root `t`.
+pub(crate) fn text_update(len: usize) -> Bytes {
+    // One client (1), one struct from clock 0, a string whose parent is named.
+    let mut update = vec![1, 1, 1, 0, 4, 1, 1, b't'];
+    let mut rest = len;
+    while rest >= 0x80 {
+        update.push(u8::try_from(rest & 0x7f).unwrap() | 0x80);
+        rest >>= 7;
+    }
+    update.push(u8::try_from(rest).unwrap());
+    update.resize(update.len() + len, b'a');
+    update.push(0);
+    update.into()
+}
+
+/// A store that holds one document, named `big`.
+pub(crate) async fn store_with(update: Bytes) -> Arc<MemoryStore> {
+    let store = MemoryStore::new();
+    let doc = DocId::new("big").unwrap();
+    store.save(&doc, update, Condition::Absent).await.unwrap();
+    Arc::new(store)
+}
+
+/// A store whose loads wait, each for one permit, and then answer as told.
+pub(crate) struct GatedStore {
+    pub(crate) gate: Semaphore,
+    pub(crate) answer: fn() -> Result<Option<Snapshot>, StoreError>,
+}
+
+impl GatedStore {
+    pub(crate) fn new(answer: fn() -> Result<Option<Snapshot>, StoreError>) -> Arc<Self> {
+        Arc::new(Self {
+            gate: Semaphore::new(0),
+            answer,
+        })
+    }
+}
+
+impl SnapshotStore for GatedStore {
+    fn load<'a>(&'a self, _: &'a DocId) -> StoreFuture<'a, Option<Snapshot>> {
+        Box::pin(async {
+            self.gate.acquire().await.unwrap().forget();
+            (self.answer)()
+        })
+    }
+
+    fn save<'a>(&'a self, _: &'a DocId, _: Bytes, _: Condition) -> StoreFuture<'a, Etag> {
+        Box::pin(async { Err(StoreError::Unavailable("read only".to_owned())) })
+    }
+}
