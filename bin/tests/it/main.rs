@@ -1,2 +1,7 @@
 //! The built binary, run as its users run it.
 #![allow(clippy::unwrap_used, reason = "a panic is the failure report")]
+
+mod configuration;
+mod life;
+mod process;
+mod token;

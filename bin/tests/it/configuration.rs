@@ -1,0 +1,114 @@
+//! What is refused, and how it is told.
+
+use crate::process::output;
+
+const SECRET: (&str, &str) = ("SYNC_SHARED_SECRET", "0123456789abcdef");
+
+#[test]
+fn a_bad_value_is_told_in_one_line_that_names_the_variable() {
+    let folder = tempfile::tempdir().unwrap();
+    for (variable, value, says) in [
+        ("PORT", "abc", "PORT is \"abc\": expected a port number"),
+        ("PORT", "65536", "PORT is \"65536\": expected a port number"),
+        (
+            "HOST",
+            "no such host",
+            "HOST is \"no such host\": expected an address",
+        ),
+        ("GC", "yes", "GC is \"yes\": expected true or false"),
+        (
+            "SAVE_DEBOUNCE",
+            "5 parsecs",
+            "SAVE_DEBOUNCE is \"5 parsecs\": expected a time",
+        ),
+        (
+            "SAVE_DEBOUNCE",
+            "31",
+            "SAVE_DEBOUNCE is 31s: expected no more than SAVE_MAX_WAIT",
+        ),
+        (
+            "SAVE_MAX_WAIT",
+            "-1",
+            "SAVE_MAX_WAIT is \"-1\": expected a time",
+        ),
+        (
+            "SHUTDOWN_TIMEOUT",
+            "25h",
+            "SHUTDOWN_TIMEOUT is \"25h\": expected a time up to 24h",
+        ),
+        (
+            "FRAME_BYTES_MAX",
+            "16MB",
+            "FRAME_BYTES_MAX is \"16MB\": expected a number of bytes",
+        ),
+        (
+            "LOG_FORMAT",
+            "xml",
+            "LOG_FORMAT is \"xml\": expected human or json",
+        ),
+        ("LOG", "verbose", "LOG is \"verbose\": expected a level"),
+        ("RUST_LOG", "a=b", "RUST_LOG is \"a=b\": expected a level"),
+    ] {
+        let ended = output(folder.path(), &[], &[SECRET, (variable, value)]);
+        let told = String::from_utf8(ended.stderr).unwrap();
+        assert_eq!(ended.status.code(), Some(2), "{variable}={value}: {told}");
+        assert_eq!(told.lines().count(), 1, "{told}");
+        assert!(told.starts_with(&format!("ysyncd: {says}")), "{told}");
+    }
+}
+
+#[test]
+fn others_are_not_let_in_with_a_secret_that_nobody_chose() {
+    let folder = tempfile::tempdir().unwrap();
+    for host in ["0.0.0.0", "::"] {
+        let ended = output(folder.path(), &[], &[("HOST", host), ("PORT", "0")]);
+        let told = String::from_utf8(ended.stderr).unwrap();
+        assert_eq!(ended.status.code(), Some(2), "{told}");
+        assert_eq!(told.lines().count(), 1, "{told}");
+        assert!(told.contains("SYNC_SHARED_SECRET"), "{told}");
+    }
+    assert!(!folder.path().join("data").exists(), "a secret was made");
+}
+
+#[test]
+fn a_folder_that_cannot_be_used_is_told_in_one_line() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("file"), "").unwrap();
+    for environment in [&[("DATA_DIR", "file")][..], &[("DATA_DIR", "file"), SECRET]] {
+        let ended = output(folder.path(), &["--port", "0"], environment);
+        let told = String::from_utf8(ended.stderr).unwrap();
+        assert_eq!(ended.status.code(), Some(1), "{told}");
+        assert_eq!(told.lines().count(), 1, "{told}");
+        assert!(told.contains("file"), "{told}");
+    }
+}
+
+#[test]
+fn help_explains_every_variable_and_shows_no_secret() {
+    let folder = tempfile::tempdir().unwrap();
+    let shown = output(folder.path(), &["--help"], &[SECRET]);
+    assert!(shown.status.success());
+    let help = String::from_utf8(shown.stdout).unwrap();
+    for variable in [
+        "SYNC_SHARED_SECRET",
+        "PORT",
+        "HOST",
+        "S3_BUCKET",
+        "S3_PREFIX",
+        "AWS_REGION",
+        "AWS_ENDPOINT_URL_S3",
+        "AWS_ACCESS_KEY_ID",
+        "DATA_DIR",
+        "LOG_FORMAT",
+        "LOG",
+        "RUST_LOG",
+        "SHUTDOWN_TIMEOUT",
+        "GC",
+        "SAVE_DEBOUNCE",
+        "SAVE_MAX_WAIT",
+        "FRAME_BYTES_MAX",
+    ] {
+        assert!(help.contains(variable), "{variable}");
+    }
+    assert!(!help.contains(SECRET.1), "{help}");
+}

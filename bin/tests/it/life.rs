@@ -1,0 +1,82 @@
+//! From the first start to the end.
+
+use std::{fs, net::TcpStream, os::unix::fs::PermissionsExt, time::Duration};
+
+use crate::process::{Server, between, output};
+
+#[test]
+fn without_any_environment_it_prints_a_url_and_a_token_that_work() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(folder.path());
+
+    let url = between(&server.greeting, "url    ", "\n");
+    let path = &url[url.find("/sync").unwrap()..];
+    assert_eq!(server.handshake(path, ""), "HTTP/1.1 101");
+
+    let token = between(&server.greeting, "token  ", "\n");
+    let header = format!("authorization: Bearer {token}\r\n");
+    assert_eq!(server.handshake("/sync/v1/a", &header), "HTTP/1.1 101");
+    assert_eq!(server.handshake("/sync/v1/a", ""), "HTTP/1.1 401");
+}
+
+#[test]
+fn the_secret_is_made_once_and_for_its_owner_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("data/secret");
+    assert!(Server::start(folder.path()).end("-TERM").success());
+    let mode = fs::metadata(&file).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let secret = fs::read(&file).unwrap();
+    // 32 bytes in base64url, and the end of the line.
+    assert_eq!(secret.len(), 44);
+
+    let again = Server::start(folder.path());
+    assert_eq!(fs::read(&file).unwrap(), secret);
+    let minted = output(folder.path(), &["token", "alice"], &[]);
+    let token = String::from_utf8(minted.stdout).unwrap();
+    let header = format!("authorization: Bearer {}\r\n", token.trim_end());
+    assert_eq!(again.handshake("/sync/v1/a", &header), "HTTP/1.1 101");
+}
+
+#[test]
+fn servers_that_start_together_agree_on_the_secret() {
+    let folder = tempfile::tempdir().unwrap();
+    let servers: Vec<Server> = std::thread::scope(|scope| {
+        let starting: Vec<_> = (0..4)
+            .map(|_| scope.spawn(|| Server::start(folder.path())))
+            .collect();
+        starting
+            .into_iter()
+            .map(|one| one.join().unwrap())
+            .collect()
+    });
+    let tokens = servers
+        .iter()
+        .map(|one| between(&one.greeting, "token  ", "\n"));
+    assert_eq!(tokens.collect::<std::collections::BTreeSet<_>>().len(), 1);
+}
+
+#[test]
+fn sigterm_and_sigint_end_it_in_order() {
+    for signal in ["-TERM", "-INT"] {
+        let folder = tempfile::tempdir().unwrap();
+        let server = Server::start(folder.path());
+        let connection = TcpStream::connect(("127.0.0.1", server.port)).unwrap();
+        let status = server.end(signal);
+        assert_eq!(status.code(), Some(0), "{signal}");
+        drop(connection);
+    }
+}
+
+#[test]
+fn a_port_that_is_taken_is_told_in_one_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(folder.path());
+    let port = server.port.to_string();
+    std::thread::sleep(Duration::from_millis(10));
+    let second = output(folder.path(), &["--port", &port], &[]);
+    assert_eq!(second.status.code(), Some(1));
+    let says = String::from_utf8(second.stderr).unwrap();
+    assert_eq!(says.lines().count(), 1, "{says}");
+    assert!(says.contains(&port) && says.contains("PORT"), "{says}");
+}

@@ -1,0 +1,126 @@
+//! Running the binary.
+
+use std::{
+    io::{BufRead, BufReader, Read, Write},
+    net::TcpStream,
+    path::Path,
+    process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio},
+    sync::mpsc,
+    thread,
+    time::{Duration, Instant},
+};
+
+/// Longer than anything here takes.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The binary, to be run in a folder with no environment but what is given.
+pub(crate) fn ysyncd(folder: &Path, args: &[&str], environment: &[(&str, &str)]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ysyncd"));
+    command
+        .current_dir(folder)
+        .args(args)
+        .env_clear()
+        .envs(environment.iter().copied());
+    command
+}
+
+/// Runs the binary to its end.
+pub(crate) fn output(folder: &Path, args: &[&str], environment: &[(&str, &str)]) -> Output {
+    ysyncd(folder, args, environment).output().unwrap()
+}
+
+/// A server that runs until it is dropped, if not ended before.
+pub(crate) struct Server {
+    child: Child,
+    /// What it printed on standard output until it was ready.
+    pub(crate) greeting: String,
+    pub(crate) port: u16,
+    /// Kept open, so that printing does not fail.
+    _stdout: Option<BufReader<ChildStdout>>,
+}
+
+impl Server {
+    /// Starts a server that makes its own secret, and waits for its greeting.
+    pub(crate) fn start(folder: &Path) -> Self {
+        let mut child = ysyncd(folder, &["--port", "0"], &[])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let stdout = child.stdout.take().unwrap();
+        let (greeting, stdout) = within(move || {
+            let mut stdout = BufReader::new(stdout);
+            let mut greeting = String::new();
+            while !greeting.contains("Ctrl-C") {
+                assert!(stdout.read_line(&mut greeting).unwrap() > 0, "{greeting}");
+            }
+            (greeting, stdout)
+        });
+        let address = between(&greeting, "ws://127.0.0.1:", "/");
+        Self {
+            child,
+            port: address.parse().unwrap(),
+            greeting,
+            _stdout: Some(stdout),
+        }
+    }
+
+    /// The first line of the answer to a WebSocket handshake.
+    pub(crate) fn handshake(&self, path: &str, header: &str) -> String {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        write!(
+            stream,
+            "GET {path} HTTP/1.1\r\nhost: x\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\
+             sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+             {header}\r\n"
+        )
+        .unwrap();
+        let mut line = [0; 12];
+        stream.read_exact(&mut line).unwrap();
+        String::from_utf8(line.to_vec()).unwrap()
+    }
+
+    /// Sends a signal and waits for the end.
+    pub(crate) fn end(mut self, signal: &str) -> ExitStatus {
+        self.signal(signal);
+        self.wait()
+    }
+
+    pub(crate) fn signal(&self, signal: &str) {
+        let pid = self.child.id().to_string();
+        let sent = Command::new("kill").args([signal, &pid]).status().unwrap();
+        assert!(sent.success());
+    }
+
+    pub(crate) fn wait(&mut self) -> ExitStatus {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            assert!(Instant::now() < deadline, "the server does not end");
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// What stands between two marks, the first time.
+pub(crate) fn between<'a>(text: &'a str, from: &str, to: &str) -> &'a str {
+    let (_, rest) = text.split_once(from).unwrap();
+    rest.split_once(to).unwrap().0
+}
+
+/// Does what may block, for so long and no longer.
+fn within<T: Send + 'static>(what: impl FnOnce() -> T + Send + 'static) -> T {
+    let (done, wait) = mpsc::channel();
+    thread::spawn(move || done.send(what()));
+    wait.recv_timeout(PATIENCE).expect("nothing came in time")
+}
