@@ -1,0 +1,12 @@
+//! What an engine does, rule by rule: inputs by hand, a clock that stands
+//! still until it is moved, and a store that answers what a test says.
+
+mod awareness;
+mod bad_input;
+mod document_life;
+mod saving;
+mod shutdown;
+mod slow_clients;
+mod sync;
+mod wire;
+mod world;

@@ -1,0 +1,226 @@
+//! Who is there.
+
+use ysyncd_engine::{CloseCode, Config};
+
+use super::{
+    wire::{awareness, read_awareness},
+    world::{Stage, World, secs},
+};
+
+fn said(client: u64, clock: u64, state: &str) -> (u64, u64, String) {
+    (client, clock, state.to_owned())
+}
+
+#[test]
+fn a_state_is_told_to_all_and_to_its_sender() {
+    let mut world = World::new();
+    let (one, two) = (world.greeted("d"), world.greeted("d"));
+    world.send(one, awareness(&[(1, 1, r#"{"name":"a"}"#)]));
+    let told = [awareness(&[(1, 1, r#"{"name":"a"}"#)])];
+    assert_eq!(world.take(two), told, "updates or not");
+    assert_eq!(world.take(one), told, "y-websocket wants to hear things");
+}
+
+#[test]
+fn an_echo_is_neither_relayed_nor_an_offence() {
+    let mut world = World::new();
+    let (one, two) = (world.greeted("d"), world.greeted("d"));
+    world.send(one, awareness(&[(1, 5, "{}")]));
+    world.take(one);
+    world.take(two);
+    world.send(two, awareness(&[(1, 5, "{}")]));
+    world.send(two, awareness(&[(1, 4, "{}")]));
+    world.send(one, awareness(&[(1, 5, "{}")]));
+    assert!(world.take(one).is_empty() && world.take(two).is_empty());
+    assert_eq!(world.stage(two), Stage::Open);
+
+    // The echo made nobody the owner.
+    world.leave(two);
+    assert!(world.take(one).is_empty());
+}
+
+#[test]
+fn of_a_message_only_what_is_new_is_relayed() {
+    let mut world = World::new();
+    let (one, two) = (world.greeted("d"), world.greeted("d"));
+    world.send(one, awareness(&[(1, 1, "{}")]));
+    world.take(one);
+    world.send(two, awareness(&[(1, 1, "{}"), (2, 1, "{}")]));
+    assert_eq!(world.take(one), [awareness(&[(2, 1, "{}")])]);
+}
+
+#[test]
+fn when_a_connection_goes_what_it_owned_is_removed_at_the_same_clock() {
+    let mut world = World::new();
+    let (one, two) = (world.greeted("d"), world.greeted("d"));
+    world.send(one, awareness(&[(1, 7, "{}"), (10, 3, "{}")]));
+    world.send(two, awareness(&[(2, 1, "{}")]));
+    world.take(two);
+    world.leave(one);
+    let gone = awareness(&[(1, 7, "null"), (10, 3, "null")]);
+    assert_eq!(world.take(two), [gone]);
+}
+
+#[test]
+fn who_says_a_higher_clock_owns_the_id() {
+    let mut world = World::new();
+    let (old, new) = (world.greeted("d"), world.greeted("d"));
+    let other = world.greeted("d");
+    world.send(old, awareness(&[(1, 1, "{}")]));
+    world.send(new, awareness(&[(1, 2, "{}")]));
+    world.take(other);
+    world.leave(old);
+    assert!(world.take(other).is_empty(), "it is another's now");
+    world.leave(new);
+    assert_eq!(world.take(other), [awareness(&[(1, 2, "null")])]);
+}
+
+#[test]
+fn a_null_counts_only_from_the_owner() {
+    let mut world = World::new();
+    let (owner, other) = (world.greeted("d"), world.greeted("d"));
+    world.send(owner, awareness(&[(1, 3, "{}")]));
+    world.take(owner);
+    world.take(other);
+    world.send(other, awareness(&[(1, 3, "null")]));
+    world.send(other, awareness(&[(1, 9, "null")]));
+    world.send(other, awareness(&[(5, 1, "null")]));
+    assert!(world.take(owner).is_empty() && world.take(other).is_empty());
+
+    world.send(owner, awareness(&[(1, 3, "null")]));
+    assert_eq!(world.take(other), [awareness(&[(1, 3, "null")])]);
+    world.leave(owner);
+    assert!(world.take(other).is_empty(), "it had left already");
+}
+
+#[test]
+fn a_client_that_is_named_dead_but_lives_hears_of_it_and_is_seen_again() {
+    let mut world = World::new();
+    let (old, other) = (world.greeted("d"), world.greeted("d"));
+    world.send(old, awareness(&[(1, 4, "{}")]));
+    // It comes back on a new connection while the old one hangs on.
+    let new = world.greeted("d");
+    world.send(new, awareness(&[(1, 4, "{}")]));
+    world.take(other);
+    world.leave(old);
+    let gone = [awareness(&[(1, 4, "null")])];
+    assert_eq!(world.take(new), gone, "the named one is told too");
+    assert_eq!(world.take(other), gone);
+
+    world.send(new, awareness(&[(1, 5, "{}")]));
+    assert_eq!(world.take(other), [awareness(&[(1, 5, "{}")])]);
+}
+
+#[test]
+fn a_late_echo_does_not_bring_back_who_left() {
+    let mut world = World::new();
+    let (one, two) = (world.greeted("d"), world.greeted("d"));
+    world.send(one, awareness(&[(1, 4, "{}")]));
+    world.leave(one);
+    world.take(two);
+    world.advance(secs(29));
+    world.take(two);
+    world.send(two, awareness(&[(1, 4, "{}")]));
+    assert!(world.take(two).is_empty());
+}
+
+#[test]
+fn one_who_comes_back_with_the_same_clock_learns_that_it_was_removed() {
+    let mut world = World::new();
+    let (one, two) = (world.greeted("d"), world.greeted("d"));
+    world.send(one, awareness(&[(1, 4, "{}")]));
+    world.send(two, awareness(&[(2, 1, "{}")]));
+    world.leave(one);
+    let again = world.open("d");
+    let greeting = world.take(again);
+    let told = read_awareness(&greeting[1]);
+    assert_eq!(told, [said(1, 4, "null"), said(2, 1, "{}")]);
+}
+
+#[test]
+fn silent_clients_are_removed_after_30_s() {
+    let mut world = World::new();
+    let (one, two) = (world.greeted("d"), world.greeted("d"));
+    world.send(one, awareness(&[(1, 1, "{}")]));
+    world.send(two, awareness(&[(2, 1, "{}")]));
+    world.advance(secs(20));
+    world.send(one, awareness(&[(1, 2, "{}")]));
+    world.advance(secs(9));
+    world.take(one);
+    world.advance(secs(1));
+    assert_eq!(world.take(one), [awareness(&[(2, 1, "null")])]);
+
+    // It was only silent, and is seen again as soon as it says something.
+    world.send(two, awareness(&[(2, 2, "{}")]));
+    assert_eq!(world.take(one), [awareness(&[(2, 2, "{}")])]);
+    world.leave(two);
+    assert_eq!(world.take(one), [awareness(&[(2, 2, "null")])]);
+}
+
+#[test]
+fn who_left_is_forgotten_after_30_s_more() {
+    let mut world = World::new();
+    let (one, two) = (world.greeted("d"), world.greeted("d"));
+    world.send(one, awareness(&[(1, 1, "{}")]));
+    world.leave(one);
+    world.take(two);
+    world.advance(secs(31));
+    let joiner = world.open("d");
+    assert_eq!(world.take(joiner).len(), 1, "a SyncStep1 and no awareness");
+}
+
+#[test]
+fn a_query_is_answered_with_all_states() {
+    let mut world = World::new();
+    let (one, two) = (world.greeted("d"), world.greeted("d"));
+    world.send(two, vec![3]);
+    assert_eq!(world.take(two), [awareness(&[])]);
+    world.send(one, awareness(&[(1, 1, "{}")]));
+    world.take(two);
+    world.send(two, vec![3]);
+    assert_eq!(world.take(two), [awareness(&[(1, 1, "{}")])]);
+}
+
+#[test]
+fn a_connection_that_speaks_for_too_many_is_closed_and_all_of_them_go() {
+    let config = Config {
+        awareness_ids_max: 2,
+        ..Config::default()
+    };
+    let mut world = World::with(config);
+    let (one, two) = (world.greeted("d"), world.greeted("d"));
+    world.send(one, awareness(&[(1, 1, "{}"), (2, 1, "{}")]));
+    world.send(one, awareness(&[(1, 2, "{}"), (2, 2, "{}")]));
+    assert_eq!(world.stage(one), Stage::Open);
+    world.take(two);
+    world.send(one, awareness(&[(3, 1, "{}")]));
+    assert_eq!(world.closed(one).0, CloseCode::PolicyViolation);
+    assert_eq!(
+        world.take(two),
+        [awareness(&[(1, 2, "null"), (2, 2, "null")])]
+    );
+    // Echoing many is no offence.
+    let many = world.greeted("d");
+    world.send(many, awareness(&[(3, 1, "{}"), (4, 1, "{}")]));
+    world.send(two, awareness(&[(3, 1, "{}"), (4, 1, "{}"), (5, 1, "{}")]));
+    assert_eq!(world.stage(two), Stage::Open);
+}
+
+#[test]
+fn a_state_that_is_too_big_or_no_json_closes_its_connection() {
+    let config = Config {
+        awareness_state_bytes_max: 10,
+        ..Config::default()
+    };
+    let mut world = World::with(config);
+    let (one, two, three) = (world.greeted("d"), world.greeted("d"), world.greeted("d"));
+    world.send(one, awareness(&[(1, 1, r#""12345678""#)]));
+    assert_eq!(world.stage(one), Stage::Open);
+    world.take(three);
+    world.send(one, awareness(&[(1, 2, r#""123456789""#)]));
+    assert_eq!(world.closed(one).0, CloseCode::PolicyViolation);
+    assert_eq!(world.take(three), [awareness(&[(1, 1, "null")])]);
+    world.send(two, awareness(&[(2, 1, "{}"), (3, 1, "{")]));
+    assert_eq!(world.closed(two).0, CloseCode::InvalidPayload);
+    assert!(world.take(three).is_empty(), "none of it was taken");
+}

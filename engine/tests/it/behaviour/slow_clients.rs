@@ -1,0 +1,99 @@
+//! Clients that do not read, and clients that nothing is said to.
+
+use ysyncd_engine::{CloseCode, Config, protocol};
+
+use super::{
+    wire::{self, state_of_frames, text},
+    world::{Stage, World, secs},
+};
+
+fn small_outbox() -> Config {
+    Config {
+        outbox_bytes_max: 100,
+        ..Config::default()
+    }
+}
+
+#[test]
+fn who_reads_too_slowly_is_closed_with_1013() {
+    let mut world = World::with(small_outbox());
+    let (writer, slow, quick) = (world.joined("d"), world.joined("d"), world.joined("d"));
+    world.stall(slow);
+    for clock in 0..20 {
+        world.send_update(writer, &text(1, clock, "a"));
+    }
+    assert_eq!(world.closed(slow).0, CloseCode::TryAgainLater);
+    assert_eq!(world.take(quick).len(), 20, "others miss nothing");
+    assert_eq!(world.stage(writer), Stage::Open);
+
+    // It comes back and gets exactly what it missed.
+    let read = state_of_frames(&world.take(slow));
+    let known = read.state_vector();
+    let back = world.greeted("d");
+    world.send(back, protocol::sync_step_1(&known));
+    let frames = world.take(back);
+    let mut after = read.clone();
+    after
+        .apply(wire::read_step_2(&frames[0]))
+        .expect("an update");
+    wire::assert_same(
+        &after,
+        &wire::state([text(1, 0, &"a".repeat(20)).as_slice()]),
+    );
+}
+
+#[test]
+fn one_frame_may_pass_the_budget() {
+    let mut world = World::with(small_outbox());
+    let (writer, slow) = (world.joined("d"), world.joined("d"));
+    world.stall(slow);
+    world.send_update(writer, &text(1, 0, &"a".repeat(500)));
+    assert_eq!(world.stage(slow), Stage::Open);
+    world.send_update(writer, &text(2, 0, "b"));
+    assert_eq!(world.closed(slow).0, CloseCode::TryAgainLater);
+}
+
+#[test]
+fn an_answer_to_sync_step_1_does_not_count_against_the_budget() {
+    let mut world = World::with(small_outbox());
+    let writer = world.joined("d");
+    world.send_update(writer, &text(1, 0, &"a".repeat(500)));
+    let slow = world.greeted("d");
+    world.stall(slow);
+    world.send(slow, wire::sync_step_1(&[]));
+    for clock in 0..3 {
+        world.send_update(writer, &text(2, clock, "b"));
+    }
+    assert_eq!(world.stage(slow), Stage::Open);
+    assert_eq!(world.take(slow).len(), 4);
+}
+
+#[test]
+fn a_quiet_connection_is_sent_something_every_15_s() {
+    let mut world = World::new();
+    let conn = world.joined("d");
+    world.advance(secs(14));
+    assert!(world.take(conn).is_empty());
+    world.advance(secs(1));
+    assert_eq!(world.take(conn), [protocol::keepalive()]);
+    world.advance(secs(45));
+    assert_eq!(world.take(conn).len(), 3);
+}
+
+#[test]
+fn only_quiet_connections_are_kept_alive() {
+    let mut world = World::new();
+    let (writer, reader) = (world.joined("d"), world.joined("d"));
+    world.advance(secs(10));
+    world.send_update(writer, &text(1, 0, "a"));
+    world.take(reader);
+    world.advance(secs(5));
+    assert_eq!(
+        world.take(writer),
+        [protocol::keepalive()],
+        "it heard nothing"
+    );
+    assert!(world.take(reader).is_empty(), "it heard of the update");
+    world.advance(secs(10));
+    assert_eq!(world.take(reader), [protocol::keepalive()]);
+}
