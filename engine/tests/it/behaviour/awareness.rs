@@ -116,8 +116,10 @@ fn a_late_echo_does_not_bring_back_who_left() {
     let mut world = World::new();
     let (one, two) = (world.greeted("d"), world.greeted("d"));
     world.send(one, awareness(&[(1, 4, "{}")]));
+    world.send(two, awareness(&[(2, 1, "{}")]));
+    world.advance(secs(20));
     world.leave(one);
-    world.take(two);
+    // Meanwhile another falls silent.
     world.advance(secs(29));
     world.take(two);
     world.send(two, awareness(&[(1, 4, "{}")]));

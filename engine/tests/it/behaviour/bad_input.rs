@@ -127,6 +127,11 @@ fn too_many_gaps_are_refused_without_closing() {
     assert_eq!(world.take(writer), [wire::sync_step_1(&[(4, 1)])]);
     world.send(writer, protocol::sync_step_2(&text(3, 0, "d")));
     assert_eq!(world.take(reader), [protocol::update(&text(3, 0, "d"))]);
+    // Refused again, it is asked again but not told again.
+    world.send_update(writer, &text(2, 5, "b"));
+    assert!(world.take(writer).is_empty());
+    world.advance(secs(5));
+    assert_eq!(world.take(writer), [wire::sync_step_1(&[(3, 1), (4, 1)])]);
 }
 
 #[test]

@@ -38,6 +38,7 @@ fn wait_for_store(world: &mut World) -> Duration {
     while world.store_is_idle() {
         let due = world.poll_timeout().expect("something is planned");
         world.advance(due.saturating_sub(world.now));
+        assert!(world.now - start < secs(1_000), "nothing is asked for");
     }
     world.now - start
 }
