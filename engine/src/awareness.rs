@@ -107,9 +107,10 @@ impl Awareness {
         Ok((!news.is_empty()).then(|| encode(&news)))
     }
 
-    /// Removes what a connection owned. Returns what to tell all others.
-    pub(crate) fn leave(&mut self, now: Duration, conn: ConnId) -> Option<Vec<u8>> {
-        let ids = self.owned.remove(&conn)?;
+    /// Removes what connections owned. Returns what to tell all others.
+    pub(crate) fn leave(&mut self, now: Duration, conns: &[ConnId]) -> Option<Vec<u8>> {
+        let owned = conns.iter().filter_map(|conn| self.owned.remove(conn));
+        let ids = owned.flatten().collect();
         self.remove(now, &ids)
     }
 

@@ -132,7 +132,8 @@ impl Document {
         out: &mut Effects,
     ) {
         if let Err(fault) = self.receive(cx, conn, frame, out) {
-            self.close(cx, conn, fault, out);
+            let left = self.close(cx, &[conn], &fault, out);
+            self.tell_left(cx, left, out);
         }
     }
 
@@ -156,7 +157,10 @@ impl Document {
             Phase::Loading { waiting } => {
                 waiting.remove(&conn);
             }
-            _ => self.remove(cx, conn, out),
+            _ => {
+                let left = self.forget(cx, &[conn]);
+                self.tell_left(cx, left, out);
+            }
         }
     }
 
@@ -187,10 +191,10 @@ impl Document {
             self.phase = Phase::Gone;
             return;
         }
-        for conn in self.connections.keys().copied().collect::<Vec<_>>() {
-            let fault = Fault::new(CloseCode::GoingAway, "the server is shutting down");
-            self.close(cx, conn, fault, out);
-        }
+        let conns: Vec<_> = self.connections.keys().copied().collect();
+        let fault = Fault::new(CloseCode::GoingAway, "the server is shutting down");
+        // Nobody stays who could be told who left.
+        let _left = self.close(cx, &conns, &fault, out);
         self.drain(cx, out);
     }
 
@@ -246,25 +250,34 @@ impl Document {
         }
     }
 
-    fn close(&mut self, cx: Context<'_>, conn: ConnId, fault: Fault, out: &mut Effects) {
-        out.push(Effect::Event(Event::ConnectionClosed {
-            conn,
-            doc: self.id.clone(),
-            code: fault.code,
-            reason: fault.reason.clone(),
-        }));
-        out.push(Effect::Close(conn, fault));
-        self.remove(cx, conn, out);
+    /// Closes connections for one reason. Returns the awareness that left with
+    /// them, for those who stay.
+    fn close(
+        &mut self,
+        cx: Context<'_>,
+        conns: &[ConnId],
+        fault: &Fault,
+        out: &mut Effects,
+    ) -> Option<Vec<u8>> {
+        for &conn in conns {
+            out.push(Effect::Event(Event::ConnectionClosed {
+                conn,
+                doc: self.id.clone(),
+                code: fault.code,
+                reason: fault.reason.clone(),
+            }));
+            out.push(Effect::Close(conn, fault.clone()));
+        }
+        self.forget(cx, conns)
     }
 
-    fn remove(&mut self, cx: Context<'_>, conn: ConnId, out: &mut Effects) {
-        if self.connections.remove(&conn).is_none() {
-            return;
-        }
-        if let Some(left) = self.awareness.leave(cx.now, conn) {
-            self.tell_awareness(cx, &left, out);
+    /// Lets go of connections. Returns as [`Document::close`] does.
+    fn forget(&mut self, cx: Context<'_>, conns: &[ConnId]) -> Option<Vec<u8>> {
+        for conn in conns {
+            self.connections.remove(conn);
         }
         self.wait_if_idle(cx);
+        self.awareness.leave(cx.now, conns)
     }
 
     fn wait_if_idle(&mut self, cx: Context<'_>) {

@@ -87,8 +87,16 @@ impl Document {
         }
     }
 
+    /// Tells those who stay who left, if anybody did.
+    pub(super) fn tell_left(&mut self, cx: Context<'_>, left: Option<Vec<u8>>, out: &mut Effects) {
+        if let Some(left) = left {
+            self.tell_awareness(cx, &left, out);
+        }
+    }
+
     /// Sends a frame to many. A connection whose transport lags too far behind
-    /// is closed instead: when it comes back it gets what it missed, exactly.
+    /// is closed instead, be it the one whose message is being handled: when
+    /// it comes back it gets what it missed, exactly.
     fn send_to_all(
         &mut self,
         cx: Context<'_>,
@@ -96,6 +104,26 @@ impl Document {
         out: &mut Effects,
         wants: impl Fn(ConnId, &Connection) -> bool,
     ) {
+        let mut lagging = self.send_unless_lagging(cx, frame, out, wants);
+        while !lagging.is_empty() {
+            let fault = Fault::new(CloseCode::TryAgainLater, "reading too slowly");
+            let Some(left) = self.close(cx, &lagging, &fault, out) else {
+                return;
+            };
+            let frame = protocol::awareness(&left);
+            lagging = self.send_unless_lagging(cx, frame, out, |_, _| true);
+        }
+    }
+
+    /// Sends a frame to those who want it, and returns those who want it but
+    /// lag too far behind.
+    fn send_unless_lagging(
+        &mut self,
+        cx: Context<'_>,
+        frame: Bytes,
+        out: &mut Effects,
+        wants: impl Fn(ConnId, &Connection) -> bool,
+    ) -> Vec<ConnId> {
         let budget = cx.config.outbox_bytes_max as u64;
         let mut receivers = Receivers::new();
         let mut lagging = Vec::new();
@@ -111,9 +139,6 @@ impl Document {
         if !receivers.is_empty() {
             out.push(Effect::Send(receivers, frame));
         }
-        for conn in lagging {
-            let fault = Fault::new(CloseCode::TryAgainLater, "reading too slowly");
-            self.close(cx, conn, fault, out);
-        }
+        lagging
     }
 }

@@ -44,6 +44,10 @@ impl Document {
                     self.send(cx, conn, protocol::awareness(&states), out);
                 }
             }
+            // It is closed if it does not read what it gets of its own.
+            if !self.connections.contains_key(&conn) {
+                return Ok(());
+            }
         }
         self.answer_pending_step_1(cx, conn, out);
         Ok(())

@@ -3,7 +3,7 @@
 use ysyncd_engine::{CloseCode, Event, Refusal};
 
 use super::{
-    wire::text,
+    wire::{self, text},
     world::{Stage, World, doc, secs},
 };
 
@@ -83,6 +83,23 @@ fn shutdown_refuses_who_waits_for_a_load() {
     assert_eq!(world.stage(conn), Stage::Refused(Refusal::ShuttingDown));
     assert_eq!(world.drained, Some(vec![]));
     world.loaded(op, Ok(None));
+}
+
+#[test]
+fn shutdown_does_not_tell_everybody_that_everybody_leaves() {
+    let mut world = World::new();
+    let conns: Vec<_> = (0..20).map(|_| world.joined("d")).collect();
+    for (client, &conn) in (1..).zip(&conns) {
+        world.send(conn, wire::awareness(&[(client, 1, "{}")]));
+    }
+    for &conn in &conns {
+        world.take(conn);
+    }
+    world.shut_down(secs(10));
+    for &conn in &conns {
+        assert!(world.take(conn).is_empty());
+        assert_eq!(world.closed(conn).0, CloseCode::GoingAway);
+    }
 }
 
 #[test]

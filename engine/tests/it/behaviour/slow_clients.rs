@@ -3,7 +3,7 @@
 use ysyncd_engine::{CloseCode, Config, protocol};
 
 use super::{
-    wire::{self, state_of_frames, text},
+    wire::{self, awareness, state_of_frames, text},
     world::{Stage, World, secs},
 };
 
@@ -66,6 +66,77 @@ fn an_answer_to_sync_step_1_does_not_count_against_the_budget() {
     }
     assert_eq!(world.stage(slow), Stage::Open);
     assert_eq!(world.take(slow).len(), 4);
+}
+
+#[test]
+fn who_does_not_read_its_own_awareness_is_closed() {
+    let mut world = World::with(small_outbox());
+    let (slow, other) = (world.joined("d"), world.joined("d"));
+    world.stall(slow);
+    let mut clock = 1;
+    let mut state = || {
+        clock += 1;
+        awareness(&[(1, clock, "{}")])
+    };
+    for _ in 0..=100 / state().len() {
+        world.send(slow, state());
+    }
+    assert_eq!(world.stage(slow), Stage::Open);
+    world.take(other);
+    // It is closed over the first message, and the others are not heard.
+    let late = protocol::update(&text(9, 0, "late"));
+    world.send(slow, [state(), late, wire::sync_step_1(&[])].concat());
+    assert_eq!(world.closed(slow).0, CloseCode::TryAgainLater);
+    let heard: Vec<_> = world.take(other);
+    assert_eq!(heard.len(), 2);
+    assert_eq!(wire::read_awareness(&heard[1])[0].2, "null");
+}
+
+#[test]
+fn who_does_not_read_what_is_sent_again_is_closed() {
+    let mut world = World::with(small_outbox());
+    let slow = world.joined("d");
+    world.stall(slow);
+    for client in 2..12 {
+        let waits = wire::update(&[(client, 0, vec![wire::text_after(1, 0, "waits")])], &[]);
+        world.send_update(slow, &waits);
+    }
+    world.send_update(slow, &text(1, 0, "a"));
+    assert_eq!(world.stage(slow), Stage::Open);
+    let waits = wire::update(&[(20, 0, vec![wire::text_after(21, 0, "waits")])], &[]);
+    let frame = [
+        protocol::update(&waits),
+        protocol::update(&text(21, 0, "b")),
+    ]
+    .concat();
+    world.send(slow, frame);
+    assert_eq!(world.closed(slow).0, CloseCode::TryAgainLater);
+}
+
+#[test]
+fn many_that_lag_together_are_each_closed_once() {
+    let mut world = World::with(small_outbox());
+    let writer = world.joined("d");
+    let slow: Vec<_> = (0..50).map(|_| world.joined("d")).collect();
+    for (client, &conn) in (10..).zip(&slow) {
+        world.send(conn, awareness(&[(client, 1, "{}")]));
+    }
+    for &conn in &slow {
+        world.stall(conn);
+    }
+    world.send_update(writer, &text(1, 0, &"a".repeat(100)));
+    world.take(writer);
+    world.send_update(writer, &text(1, 100, "b"));
+    for &conn in &slow {
+        assert_eq!(world.closed(conn).0, CloseCode::TryAgainLater);
+    }
+    let told = world.take(writer);
+    let gone: Vec<_> = told.iter().flat_map(wire::read_awareness).collect();
+    let expected: Vec<_> = (10..60)
+        .map(|client| (client, 1, "null".to_owned()))
+        .collect();
+    assert_eq!(gone, expected);
+    assert_eq!(told.len(), 1, "those who go together are told together");
 }
 
 #[test]
