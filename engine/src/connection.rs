@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::state_vector::StateVector;
+use crate::{config::Config, state_vector::StateVector};
 
 /// The state of a connection.
 #[derive(Debug)]
@@ -79,8 +79,10 @@ impl Connection {
         self.outbox.written < self.outbox.answered
     }
 
-    /// Bytes on their way that count against the budget.
-    pub(crate) fn backlog(&self) -> u64 {
-        self.outbox.sent - self.outbox.written.max(self.outbox.answered)
+    /// Whether more is on its way than the budget allows: it gets no more.
+    pub(crate) fn lags(&self, config: &Config) -> bool {
+        let outbox = &self.outbox;
+        let backlog = outbox.sent - outbox.written.max(outbox.answered);
+        backlog > config.outbox_bytes_max as u64
     }
 }

@@ -39,4 +39,9 @@ impl Fault {
         debug_assert!(reason.len() <= CloseCode::REASON_BYTES_MAX, "{reason}");
         Self { code, reason }
     }
+
+    /// The connection does not read what it is sent.
+    pub(crate) fn lagging() -> Self {
+        Self::new(CloseCode::TryAgainLater, "reading too slowly")
+    }
 }

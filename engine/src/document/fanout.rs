@@ -7,7 +7,7 @@ use crate::{
     connection::Connection,
     effect::{Effect, Effects, Fault},
     id::ConnId,
-    output::{CloseCode, Receivers},
+    output::Receivers,
     protocol,
     timer::Timer,
 };
@@ -106,8 +106,7 @@ impl Document {
     ) {
         let mut lagging = self.send_unless_lagging(cx, frame, out, wants);
         while !lagging.is_empty() {
-            let fault = Fault::new(CloseCode::TryAgainLater, "reading too slowly");
-            let Some(left) = self.close(cx, &lagging, &fault, out) else {
+            let Some(left) = self.close(cx, &lagging, &Fault::lagging(), out) else {
                 return;
             };
             let frame = protocol::awareness(&left);
@@ -124,12 +123,11 @@ impl Document {
         out: &mut Effects,
         wants: impl Fn(ConnId, &Connection) -> bool,
     ) -> Vec<ConnId> {
-        let budget = cx.config.outbox_bytes_max as u64;
         let mut receivers = Receivers::new();
         let mut lagging = Vec::new();
         for (&conn, connection) in &mut self.connections {
             if !wants(conn, connection) {
-            } else if connection.backlog() > budget {
+            } else if connection.lags(cx.config) {
                 lagging.push(conn);
             } else {
                 connection.sent(cx.now, frame.len());

@@ -30,6 +30,7 @@ impl Document {
         }
         let mut messages = Messages::new(frame);
         let mut first = true;
+        let mut asks_awareness = false;
         while let Some(message) = messages.read_next()? {
             // A frame that is one update and nothing else can be relayed.
             let whole = (first && messages.is_at_end()).then_some(frame);
@@ -39,10 +40,7 @@ impl Document {
                 Message::SyncStep2(update) => self.update(cx, conn, update, None, out)?,
                 Message::Update(update) => self.update(cx, conn, update, whole, out)?,
                 Message::Awareness(states) => self.take_awareness(cx, conn, states, out)?,
-                Message::QueryAwareness => {
-                    let states = self.awareness.encode().unwrap_or_else(|| vec![0]);
-                    self.send(cx, conn, protocol::awareness(&states), out);
-                }
+                Message::QueryAwareness => asks_awareness = true,
             }
             // It is closed if it does not read what it gets of its own.
             if !self.connections.contains_key(&conn) {
@@ -50,6 +48,9 @@ impl Document {
             }
         }
         self.answer_pending_step_1(cx, conn, out);
+        if asks_awareness {
+            self.answer_query_awareness(cx, conn, out)?;
+        }
         Ok(())
     }
 
@@ -109,6 +110,22 @@ impl Document {
         for conn in owing {
             self.send(cx, conn, frame.clone(), out);
         }
+    }
+
+    /// Tells all awareness states to one who asked, and who reads the answers.
+    fn answer_query_awareness(
+        &mut self,
+        cx: Context<'_>,
+        conn: ConnId,
+        out: &mut Effects,
+    ) -> Result<(), Fault> {
+        if self.connection(conn).lags(cx.config) {
+            return Err(Fault::lagging());
+        }
+        let states = self.awareness.encode();
+        let frame = states.map_or_else(protocol::keepalive, |states| protocol::awareness(&states));
+        self.send(cx, conn, frame, out);
+        Ok(())
     }
 
     fn sync_step_1(&mut self, conn: ConnId, known: &[u8]) -> Result<(), Fault> {

@@ -184,6 +184,16 @@ fn a_query_is_answered_with_all_states() {
 }
 
 #[test]
+fn many_queries_in_a_frame_cost_one_answer() {
+    let mut world = World::new();
+    let conn = world.greeted("d");
+    world.send(conn, awareness(&[(1, 1, "{}")]));
+    world.take(conn);
+    world.send(conn, vec![3; 10_000]);
+    assert_eq!(world.take(conn), [awareness(&[(1, 1, "{}")])]);
+}
+
+#[test]
 fn a_connection_that_speaks_for_too_many_is_closed_and_all_of_them_go() {
     let config = Config {
         awareness_ids_max: 2,

@@ -140,6 +140,17 @@ fn many_that_lag_together_are_each_closed_once() {
 }
 
 #[test]
+fn who_asks_for_awareness_without_reading_is_closed() {
+    let mut world = World::with(small_outbox());
+    let slow = world.joined("d");
+    world.stall(slow);
+    for _ in 0..100 {
+        world.send(slow, vec![3]);
+    }
+    assert_eq!(world.closed(slow).0, CloseCode::TryAgainLater);
+}
+
+#[test]
 fn a_quiet_connection_is_sent_something_every_15_s() {
     let mut world = World::new();
     let conn = world.joined("d");
