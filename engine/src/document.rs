@@ -123,7 +123,7 @@ impl Document {
         }
     }
 
-    /// A whole message came from a client.
+    /// A whole message came from a client; ignored until it is let in.
     pub(crate) fn received(
         &mut self,
         cx: Context<'_>,
@@ -131,6 +131,9 @@ impl Document {
         frame: &Bytes,
         out: &mut Effects,
     ) {
+        if !self.connections.contains_key(&conn) {
+            return;
+        }
         if let Err(fault) = self.receive(cx, conn, frame, out) {
             let left = self.close(cx, &[conn], &fault, out);
             self.tell_left(cx, left, out);

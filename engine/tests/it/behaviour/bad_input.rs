@@ -170,3 +170,17 @@ fn input_of_unknown_connections_is_ignored() {
     }
     assert!(world.take(conn).is_empty());
 }
+
+#[test]
+fn a_frame_from_one_that_was_not_accepted_yet_is_ignored() {
+    let mut world = World::new();
+    let early = world.open("d");
+    world.send(early, protocol::update(&text(1, 0, "a")));
+    world.handle(Input::Written {
+        conn: early,
+        total_bytes: 0,
+    });
+    let op = world.take_load();
+    world.loaded(op, Ok(None));
+    assert_eq!(world.take(early), [wire::sync_step_1(&[])]);
+}
