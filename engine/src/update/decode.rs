@@ -72,16 +72,9 @@ impl<'a> Update<'a> {
     /// The first rule that is broken. Time is linear in the bytes.
     pub fn decode(bytes: &'a [u8]) -> Result<Self, DecodeError> {
         let mut structs = Structs::new(bytes, Trust::Input)?;
-        let mut canonical = true;
-        let mut last: Option<(ClientId, Clock)> = None;
+        let mut skips = false;
         while let Some(item) = structs.read_next()? {
-            canonical &= match last {
-                // Descending clients, each with one run.
-                Some((client, end)) if client == item.id.client => end == item.id.clock,
-                Some((client, _)) => client > item.id.client,
-                None => true,
-            } && !matches!(item.body, Body::Skip);
-            last = Some((item.id.client, item.end()));
+            skips |= matches!(item.body, Body::Skip);
         }
         let deletes = structs.reader.rest();
         let mut ranges = Deletes::new(deletes)?;
@@ -92,7 +85,7 @@ impl<'a> Update<'a> {
         Ok(Self {
             bytes,
             deletes,
-            canonical: canonical && !structs.saw_empty_section,
+            canonical: structs.canonical && !skips,
         })
     }
 
@@ -132,7 +125,10 @@ struct Structs<'a> {
     sections_left: u64,
     structs_left: u64,
     next: Id,
-    saw_empty_section: bool,
+    /// The client of the section being read.
+    section: Option<ClientId>,
+    /// Whether the sections so far descend by client, one each, none empty.
+    canonical: bool,
 }
 
 impl<'a> Structs<'a> {
@@ -148,7 +144,8 @@ impl<'a> Structs<'a> {
                 client: ClientId(0),
                 clock: 0,
             },
-            saw_empty_section: false,
+            section: None,
+            canonical: true,
         })
     }
 
@@ -160,9 +157,12 @@ impl<'a> Structs<'a> {
             }
             self.sections_left -= 1;
             self.structs_left = read_count(&mut self.reader)?;
-            self.next.client = read_client(&mut self.reader)?;
-            self.next.clock = read_clock(&mut self.reader)?;
-            self.saw_empty_section |= self.structs_left == 0;
+            let client = read_client(&mut self.reader)?;
+            let clock = read_clock(&mut self.reader)?;
+            let descends = self.section.is_none_or(|last| client < last);
+            self.canonical &= descends && self.structs_left > 0;
+            self.section = Some(client);
+            self.next = Id { client, clock };
         }
         self.structs_left -= 1;
         let item = Struct::read(&mut self.reader, self.next, self.trust)?;

@@ -146,6 +146,23 @@ fn a_sync_step_2_that_is_all_new_is_relayed_as_an_update() {
 }
 
 #[test]
+fn two_sections_of_one_client_are_relayed_as_one() {
+    // Yjs keeps only the last section of a client that it reads.
+    let mut world = World::new();
+    let writer = world.joined("d");
+    let reader = world.joined("d");
+    let twice = update(
+        &[
+            (1, 0, vec![wire::first_text("a")]),
+            (1, 1, vec![wire::text_after(1, 0, "b")]),
+        ],
+        &[],
+    );
+    world.send_update(writer, &twice);
+    assert_eq!(world.take(reader), [protocol::update(&text(1, 0, "ab"))]);
+}
+
+#[test]
 fn sections_in_ascending_order_are_relayed_in_descending_order() {
     // Y.mergeUpdates loses what does not come in descending order.
     let mut world = World::new();
