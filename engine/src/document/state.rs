@@ -1,5 +1,7 @@
 //! The content of a document: structs and delete set, nothing integrated.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 
 use super::{
@@ -110,11 +112,7 @@ impl DocumentState {
         if gap_runs > 0 {
             gap_runs += self.structs.gap_runs();
         }
-        let mut delete_ranges = 0;
-        for (client, range) in update.deletes() {
-            let pending = range.end > self.structs.clock(client);
-            delete_ranges += usize::from(pending && !self.deletes.has(client, range));
-        }
+        let mut delete_ranges = self.new_pending_deletes(update);
         if delete_ranges > 0 {
             delete_ranges += self.pending_delete_ranges();
         }
@@ -212,6 +210,39 @@ impl DocumentState {
             fresh.push(client, part.clone());
         }
         *missing == [all]
+    }
+
+    /// How many deleted ranges of an update are new and name ids that are
+    /// unknown even after it.
+    fn new_pending_deletes(&self, update: &Update<'_>) -> usize {
+        let is_unknown = |(client, range): &(ClientId, ClockRange)| {
+            range.end > self.structs.clock(*client) && !self.deletes.has(*client, range.clone())
+        };
+        let mut unknown = update.deletes().filter(is_unknown).peekable();
+        if unknown.peek().is_none() {
+            return 0;
+        }
+        let clocks = self.clocks_after(update);
+        let stays_unknown = |(client, range): &(ClientId, ClockRange)| {
+            clocks.get(client).is_none_or(|clock| range.end > *clock)
+        };
+        unknown.filter(stays_unknown).count()
+    }
+
+    /// The clocks of those clients that an update tells of, as they are after
+    /// it; less if it closes gaps.
+    fn clocks_after(&self, update: &Update<'_>) -> BTreeMap<ClientId, Clock> {
+        let mut clocks = BTreeMap::new();
+        for item in update.structs() {
+            let client = item.id.client;
+            let clock = clocks
+                .entry(client)
+                .or_insert_with(|| self.structs.clock(client));
+            if item.id.clock <= *clock {
+                *clock = item.end().max(*clock);
+            }
+        }
+        clocks
     }
 
     fn pending_delete_ranges(&self) -> usize {

@@ -315,3 +315,25 @@ fn a_sync_step_1_waits_until_the_answer_to_the_one_before_is_written() {
     let last = update(&[(1, 2, vec![wire::text_after(1, 1, "c")])], &[]);
     assert_eq!(wire::read_step_2(&second[0]), last);
 }
+
+#[test]
+fn a_large_document_with_its_deletes_can_be_brought_along() {
+    // None of its deletes is left waiting, as what they name comes along.
+    let mut world = World::new();
+    let writer = world.joined("d");
+    let letters = "ab".repeat(10_100);
+    let mut import = text(7, 0, &letters);
+    import.pop();
+    import.extend([1, 7]);
+    ysyncd_engine::lib0::write_var_uint(&mut import, 10_100);
+    for at in 0..10_100 {
+        ysyncd_engine::lib0::write_var_uint(&mut import, 2 * at);
+        import.push(1);
+    }
+    world.send(writer, protocol::sync_step_2(&import));
+    assert!(!world.told(|event| matches!(event, Event::UpdateRefused { .. })));
+    let reader = world.greeted("d");
+    world.send(reader, wire::sync_step_1(&[]));
+    let frames = world.take(reader);
+    assert_eq!(wire::read_step_2(&frames[0]), import);
+}
