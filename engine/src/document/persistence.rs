@@ -39,6 +39,9 @@ pub(super) struct Persistence {
     failures: u32,
     /// Whether to read before the next write.
     must_read: bool,
+    /// Whether the timer is set for another try, which further changes must
+    /// not put off.
+    retrying: bool,
     jitter: Jitter,
 }
 
@@ -63,6 +66,7 @@ impl Persistence {
             unsaved_since: None,
             failures: 0,
             must_read: false,
+            retrying: false,
             jitter,
         }
     }
@@ -93,8 +97,8 @@ impl Document {
     pub(super) fn changed(&mut self, cx: Context<'_>) {
         self.persistence.version += 1;
         let since = *self.persistence.unsaved_since.get_or_insert(cx.now);
-        // While a write is under way or retried, its end sets the timer.
-        if !self.persistence.is_busy() && self.persistence.failures == 0 {
+        // While the store is busy, the end of that sets the timer.
+        if !self.persistence.is_busy() && !self.persistence.retrying {
             let due = cx.now + cx.config.save_debounce;
             self.timers
                 .set(Timer::Store, due.min(since + cx.config.save_wait_max));
@@ -119,6 +123,7 @@ impl Document {
     /// The time to write, or to try again, has come.
     pub(super) fn store_due(&mut self, cx: Context<'_>, out: &mut Effects) {
         self.timers.stop(Timer::Store);
+        self.persistence.retrying = false;
         if self.persistence.must_read {
             self.read_snapshot(out);
             return;
@@ -286,7 +291,7 @@ impl Document {
     fn write_merged(&mut self, cx: Context<'_>) {
         self.persistence.must_read = false;
         let pause = self.persistence.jitter.up_to(cx.config.conflict_delay_max);
-        self.timers.set(Timer::Store, cx.now + pause);
+        self.retry_in(cx, pause);
     }
 
     /// Plans the next write, after one has succeeded.
@@ -304,6 +309,11 @@ impl Document {
 
     fn retry_later(&mut self, cx: Context<'_>) {
         let delay = self.persistence.retry_delay(cx);
+        self.retry_in(cx, delay);
+    }
+
+    fn retry_in(&mut self, cx: Context<'_>, delay: Duration) {
+        self.persistence.retrying = true;
         self.timers.set(Timer::Store, cx.now + delay);
     }
 }

@@ -196,6 +196,18 @@ fn a_conflict_is_read_merged_told_to_clients_and_written_again() {
 }
 
 #[test]
+fn going_on_to_write_does_not_put_off_the_write_after_a_conflict() {
+    let (mut world, conn, save) = saving();
+    world.saved(save.op, Err(StoreError::Conflict));
+    let load = world.take_load();
+    let theirs = snapshot(text(9, 0, "theirs"), "other");
+    world.loaded(load, Ok(Some(theirs)));
+    world.send_update(conn, &text(1, 3, "d"));
+    let pause = wait_for_store(&mut world);
+    assert!(pause <= Duration::from_millis(200), "{pause:?}");
+}
+
+#[test]
 fn conflicts_in_a_row_are_merged_one_by_one() {
     let (mut world, _, mut save) = saving();
     for round in 0..5 {
