@@ -198,6 +198,8 @@ impl Document {
         let fault = Fault::new(CloseCode::GoingAway, "the server is shutting down");
         // Nobody stays who could be told who left.
         let _left = self.close(cx, &conns, &fault, out);
+        // The pauses of a long outage would reach past the deadline.
+        self.persistence.forget_failures();
         self.drain(cx, out);
     }
 

@@ -84,6 +84,11 @@ impl Persistence {
         assert!(!self.is_dirty() || self.unsaved_since.is_some() || self.is_busy());
     }
 
+    /// Starts over with short pauses between tries.
+    pub(super) const fn forget_failures(&mut self) {
+        self.failures = 0;
+    }
+
     fn retry_delay(&mut self, cx: Context<'_>) -> Duration {
         let doublings = self.failures.min(20);
         self.failures += 1;

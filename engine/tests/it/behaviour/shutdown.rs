@@ -1,6 +1,6 @@
 //! Going down in order.
 
-use ysyncd_engine::{CloseCode, Event, Refusal};
+use ysyncd_engine::{CloseCode, Event, Refusal, StoreError};
 
 use super::{
     wire::{self, text},
@@ -72,6 +72,25 @@ fn at_the_deadline_the_unsaved_documents_are_told() {
     assert_eq!(world.drained, None);
     world.advance(secs(1));
     assert_eq!(world.drained, Some(vec![doc("stuck")]));
+}
+
+#[test]
+fn shutdown_tries_again_soon_even_after_a_long_outage() {
+    let mut world = World::new();
+    let conn = world.joined("d");
+    world.send_update(conn, &text(1, 0, "a"));
+    for _ in 0..10 {
+        world.advance(secs(60));
+        let save = world.take_save();
+        world.saved(save.op, Err(StoreError::Unavailable("down".into())));
+    }
+    world.shut_down(secs(10));
+    let save = world.take_save();
+    world.saved(save.op, Err(StoreError::Unavailable("down".into())));
+    world.advance(secs(2));
+    let save = world.take_save();
+    world.saved(save.op, Ok("1"));
+    assert_eq!(world.drained, Some(vec![]));
 }
 
 #[test]
