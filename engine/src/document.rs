@@ -215,6 +215,10 @@ impl Document {
             Phase::Draining => assert!(self.connections.is_empty(), "nobody is in any more"),
             Phase::Gone => assert!(!self.is_unsaved(), "what leaves memory is saved"),
         }
+        assert!(
+            !self.is_unsaved() || self.persistence.is_busy() || self.timers.is_set(Timer::Store),
+            "what is unsaved is saved some day"
+        );
         let idle = self.connections.is_empty() && self.phase == Phase::Live;
         assert!(
             !idle || self.timers.is_set(Timer::Idle),

@@ -82,6 +82,7 @@ impl Persistence {
     pub(super) fn check(&self) {
         assert!(self.saved_version <= self.version);
         assert!(!self.is_dirty() || self.unsaved_since.is_some() || self.is_busy());
+        assert!(!self.retrying || !self.is_busy(), "one try at a time");
     }
 
     /// Starts over with short pauses between tries.
