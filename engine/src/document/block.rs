@@ -18,8 +18,11 @@ pub(crate) struct Block {
     /// How many structs the bytes tell.
     structs: u32,
     bytes: Vec<u8>,
-    /// Where the last struct begins in the bytes.
+    /// Where the last struct begins, in the bytes and in clocks. It may be
+    /// long, as text that is typed is joined to it, so that it is not read
+    /// without need.
     last_at: usize,
+    last_clock: Clock,
     /// Whether the last struct is certainly no map entry …
     last_is_listed: bool,
     /// … and whether that holds for all of them.
@@ -45,6 +48,7 @@ impl Block {
             structs: 1,
             bytes: first.bytes.to_vec(),
             last_at: 0,
+            last_clock: first.id.clock,
             last_is_listed: listed,
             all_listed: listed,
         }
@@ -60,6 +64,7 @@ impl Block {
                 return false;
             }
             self.last_at = self.bytes.len();
+            self.last_clock = next.id.clock;
             self.last_is_listed = listed;
             self.bytes.extend_from_slice(next.bytes);
             self.structs += 1;
@@ -74,8 +79,9 @@ impl Block {
         self.bytes.shrink_to_fit();
     }
 
-    pub(crate) fn all_listed(&self) -> bool {
-        self.all_listed
+    /// Whether the struct that holds a clock was told to be no map entry.
+    pub(crate) const fn is_listed(&self, clock: Clock) -> bool {
+        self.all_listed || (self.last_is_listed && self.last_clock <= clock)
     }
 
     pub(crate) fn len_bytes(&self) -> usize {
@@ -103,6 +109,24 @@ impl Block {
             let at = u32::try_from(at).expect("structs begin before a block is full");
             Some((at, structs.next()?))
         })
+    }
+
+    /// The struct that holds a clock.
+    pub(crate) fn struct_at(&self, client: ClientId, clock: Clock) -> Struct<'_> {
+        let mut structs = if self.last_clock <= clock {
+            Structs {
+                reader: Reader::new(&self.bytes[self.last_at..]),
+                next: Id {
+                    client,
+                    clock: self.last_clock,
+                },
+            }
+        } else {
+            self.structs(client)
+        };
+        structs
+            .find(|item| clock < item.end())
+            .expect("a block holds all of its clocks")
     }
 
     /// Reads a struct again.

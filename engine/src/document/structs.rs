@@ -119,10 +119,10 @@ impl StructStore {
             else {
                 return false;
             };
-            if block.all_listed() {
+            if block.is_listed(next.clock) {
                 return true;
             }
-            match listed_or_neighbour(&find_in(block, next)) {
+            match listed_or_neighbour(&block.struct_at(next.client, next.clock)) {
                 Ok(listed) => return listed,
                 Err(neighbour) => next = neighbour,
             }
@@ -142,13 +142,6 @@ fn listed_or_neighbour(item: &Struct<'_>) -> Result<bool, Id> {
             .key_or_neighbour()
             .map(|key| key.is_none()),
     }
-}
-
-fn find_in(block: &Block, id: Id) -> Struct<'_> {
-    block
-        .structs(id.client)
-        .find(|item| id.clock < item.end())
-        .expect("a block holds all of its clocks")
 }
 
 /// Whether a new struct adjoins what is known.

@@ -3,6 +3,7 @@
 
 mod awareness;
 mod bad_input;
+mod cost;
 mod document_life;
 mod saving;
 mod shutdown;

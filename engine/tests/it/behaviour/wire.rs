@@ -64,6 +64,15 @@ pub(super) fn text_after(client: u64, clock: u64, text: &str) -> Vec<u8> {
     out
 }
 
+/// An entry of the root map `m`: a number.
+pub(super) fn map_entry(key: &str, value: u8) -> Vec<u8> {
+    let mut out = vec![0x28, 1];
+    write_var_bytes(&mut out, b"m");
+    write_var_bytes(&mut out, key.as_bytes());
+    out.extend([1, 125, value]);
+    out
+}
+
 pub(super) fn skip(len: u8) -> Vec<u8> {
     vec![10, len]
 }
