@@ -19,14 +19,25 @@ use crate::{
 };
 
 /// Rewrites all blocks. Time and memory are linear in the number of structs.
-pub(super) fn compact(structs: &mut StructStore, deletes: &DeleteSet, gc: bool) {
+///
+/// What becomes garbage joins the delete set, as it would on loading what is
+/// written: a state and its own snapshot have to be equal.
+pub(super) fn compact(structs: &mut StructStore, deletes: &mut DeleteSet, gc: bool) {
     let mut lineage = Lineage::new(structs, deletes);
     let mut rewritten = Vec::new();
+    let mut garbage = DeleteSet::default();
     for (client, theirs) in &structs.clients {
         let mut out = Blocks::default();
         for item in theirs.structs() {
             let descent = lineage.descent(item.id);
             if gc && item.end() <= theirs.integrated_end {
+                if descent.dead {
+                    garbage.insert(
+                        *client,
+                        item.id.clock..item.end(),
+                        &mut DeleteSet::default(),
+                    );
+                }
                 out.push_collected(&item, descent, deletes);
             } else {
                 out.push(&item, descent.listed);
@@ -36,6 +47,9 @@ pub(super) fn compact(structs: &mut StructStore, deletes: &DeleteSet, gc: bool) 
     }
     for (client, blocks) in rewritten {
         structs.replace_blocks(client, blocks);
+    }
+    for (client, range) in garbage.stretches() {
+        deletes.insert(client, range, &mut DeleteSet::default());
     }
 }
 

@@ -149,7 +149,7 @@ impl DocumentState {
     /// Tells the same document in fewer bytes. With `gc`, content that was
     /// deleted is dropped, as Yjs does.
     pub fn compact(&mut self, gc: bool) {
-        compaction::compact(&mut self.structs, &self.deletes, gc);
+        compaction::compact(&mut self.structs, &mut self.deletes, gc);
     }
 
     /// Whether every id of `other`, present or deleted, is here too.
