@@ -1,4 +1,15 @@
 //! Tests of the engine through its public API.
+#![allow(
+    clippy::unwrap_used,
+    reason = "a panic in a test is its failure report"
+)]
 
 mod behaviour;
+mod content;
+mod crafted;
+mod differential;
+mod handmade;
+mod histories;
+mod hostile;
+mod properties;
 mod protocol_page;
