@@ -11,5 +11,6 @@ mod differential;
 mod handmade;
 mod histories;
 mod hostile;
+mod lagging;
 mod properties;
 mod protocol_page;

@@ -1,0 +1,71 @@
+//! Clients whose transport lags too far behind.
+
+use std::time::Duration;
+
+use ysyncd_engine::{
+    CloseCode, Config, ConnId, DocId, Engine, Input, Now, Output, StoreResult,
+    auth::{TokenKey, UserId},
+    protocol,
+};
+
+const NOW: Now = Now {
+    mono: Duration::ZERO,
+};
+
+/// An engine with some connections to one document, none of which ever reads.
+fn engine_with(connections: u64) -> Engine {
+    let config = Config {
+        outbox_bytes_max: 200,
+        ..Config::default()
+    };
+    let mut engine = Engine::new(config, 0);
+    let key = TokenKey::new(b"secret");
+    let token = key.mint(&UserId::new("somebody").unwrap());
+    for conn in (1..=connections).map(ConnId) {
+        let (doc, grant) = (DocId::new("doc").unwrap(), key.verify(&token).unwrap());
+        engine.handle(NOW, Input::Open { conn, doc, grant });
+        while let Some(output) = engine.poll_output() {
+            if let Output::Store { op, .. } = output {
+                let result = StoreResult::Loaded(Ok(None));
+                engine.handle(NOW, Input::Store { op, result });
+            }
+        }
+    }
+    engine
+}
+
+/// Says something of its presence, again and again, and gathers who is closed.
+fn chatter(engine: &mut Engine, conns: &[ConnId]) -> Vec<ConnId> {
+    let mut closed = Vec::new();
+    for clock in 1..20 {
+        for &conn in conns {
+            let id = u8::try_from(conn.0 % 100).unwrap();
+            let states = [&[1, id, clock, 7][..], b"\"hello\""].concat();
+            let bytes = protocol::awareness(&states);
+            engine.handle(NOW, Input::Received { conn, bytes });
+            engine.check();
+            while let Some(output) = engine.poll_output() {
+                if let Output::Close { conn, code, .. } = output {
+                    assert_eq!(code, CloseCode::TryAgainLater);
+                    closed.push(conn);
+                }
+            }
+        }
+    }
+    closed
+}
+
+#[test]
+fn a_client_may_be_found_lagging_while_it_speaks() {
+    let mut engine = engine_with(1);
+    assert_eq!(chatter(&mut engine, &[ConnId(1)]), [ConnId(1)]);
+}
+
+#[test]
+fn each_of_many_lagging_clients_is_closed_once() {
+    let mut engine = engine_with(50);
+    let conns: Vec<_> = (1..=50).map(ConnId).collect();
+    let mut closed = chatter(&mut engine, &conns);
+    closed.sort();
+    assert_eq!(closed, conns);
+}
