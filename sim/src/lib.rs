@@ -1,1 +1,31 @@
 //! Simulated worlds for ysyncd.
+//!
+//! A world is a function of its seed: what clients do, when frames and answers
+//! arrive, what goes wrong and when. One engine, exactly as in production, is
+//! driven by an event queue without runtime, threads or clocks; model clients
+//! on yrs edit, lose their connections and come back; a simulated store is
+//! slow, fails, and is written to by somebody else. An oracle watches every
+//! output, and at the end, when everything has healed, everybody must hold the
+//! same document.
+//!
+//! ```text
+//! main     the command: batches of seeds, replay, meta
+//! world    the event queue and what events do
+//! swarm    what a seed draws: sizes, limits, faults and how often
+//! client   a model client: yrs document, awareness, y-websocket's habits
+//! store    the simulated snapshot store
+//! oracle   the invariants, numbered
+//! trace    what happened, hashed and remembered
+//! ```
+
+mod client;
+mod oracle;
+mod store;
+mod swarm;
+mod trace;
+mod world;
+
+pub use oracle::{Invariant, Violation};
+pub use swarm::Swarm;
+pub use trace::Recording;
+pub use world::{Outcome, run};

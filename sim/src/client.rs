@@ -1,0 +1,283 @@
+//! A model client: a yrs document with the habits of y-websocket.
+
+use std::{cell::RefCell, collections::BTreeMap, rc::Rc, time::Duration};
+
+use bytes::Bytes;
+use rand::{RngExt, rngs::ChaCha8Rng};
+use yrs::{
+    Doc, GetString, Map, MapRef, OffsetKind, Options, ReadTxn, StateVector, Text, TextRef,
+    Transact, Update,
+    block::ClientID,
+    updates::{decoder::Decode, encoder::Encode},
+};
+use ysyncd_engine::{
+    ConnId,
+    lib0::{Reader, write_var_bytes, write_var_uint},
+    protocol::{self, Message, MessageError, Messages},
+};
+
+/// What a client is connected to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Link {
+    /// Nothing; it may try to connect.
+    Offline,
+    /// It waits to be let in.
+    Connecting(ConnId),
+    /// It is in.
+    Open(ConnId),
+}
+
+/// A client and all it knows.
+pub(crate) struct Client {
+    pub(crate) id: u64,
+    pub(crate) link: Link,
+    /// When it last heard something.
+    pub(crate) heard: Duration,
+    doc: Doc,
+    text: TextRef,
+    map: MapRef,
+    /// Updates of its own that are not yet handed out.
+    made: Rc<RefCell<Vec<Vec<u8>>>>,
+    awareness: BTreeMap<u64, Presence>,
+}
+
+/// What is known of somebody's presence.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Presence {
+    pub(crate) clock: u64,
+    /// JSON; `None`: gone.
+    pub(crate) state: Option<String>,
+}
+
+/// What makes a document the wrong one.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ClientError {
+    /// The server sent what is no message.
+    #[error("the server sent no message: {0}")]
+    Message(#[from] MessageError),
+    /// The server sent an update that cannot be decoded.
+    #[error("the server sent no update: {0}")]
+    Decode(#[from] yrs::encoding::read::Error),
+    /// The server sent an update that cannot be integrated.
+    #[error("the server sent an update that does not integrate: {0}")]
+    Integrate(#[from] yrs::error::UpdateError),
+    /// The server sent awareness that cannot be read.
+    #[error("the server sent no awareness: {0}")]
+    Awareness(#[from] ysyncd_engine::lib0::ReadError),
+}
+
+/// What a client answers to a frame.
+type Frames = Vec<Bytes>;
+
+impl Client {
+    pub(crate) fn new(id: u64) -> Self {
+        let options = Options {
+            offset_kind: OffsetKind::Utf16,
+            ..Options::with_client_id(ClientID::new(id))
+        };
+        let doc = Doc::with_options(options);
+        let (text, map) = (doc.get_or_insert_text("text"), doc.get_or_insert_map("map"));
+        let made = Rc::new(RefCell::new(Vec::new()));
+        let sink = Rc::clone(&made);
+        doc.observe_update_v1("made", move |txn, event| {
+            if txn.origin().is_none() {
+                sink.borrow_mut().push(event.update.clone());
+            }
+        })
+        .expect("no transaction is open yet");
+        let own = Presence {
+            clock: 0,
+            state: Some("{}".to_owned()),
+        };
+        Self {
+            id,
+            link: Link::Offline,
+            heard: Duration::ZERO,
+            doc,
+            text,
+            map,
+            made,
+            awareness: BTreeMap::from([(id, own)]),
+        }
+    }
+
+    /// Edits a little, connected or not. Returns the updates made.
+    pub(crate) fn edit(&mut self, rng: &mut ChaCha8Rng) -> Vec<Vec<u8>> {
+        let mut txn = self.doc.transact_mut();
+        let len = self.text.len(&txn);
+        match rng.random_range(0..10) {
+            0..5 => {
+                let at = rng.random_range(0..=len);
+                let word = ["a", "bc", "def ", "\u{e9}", "1234567890"][rng.random_range(0..5)];
+                self.text.insert(&mut txn, at, word);
+            }
+            5 | 6 if len > 0 => {
+                let at = rng.random_range(0..len);
+                let count = rng.random_range(1..=(len - at).min(5));
+                self.text.remove_range(&mut txn, at, count);
+            }
+            7 => {
+                self.map.remove(&mut txn, key(rng));
+            }
+            _ => {
+                let value = rng.random_range(0..1_000);
+                self.map.insert(&mut txn, key(rng), value);
+            }
+        }
+        drop(txn);
+        self.made.take()
+    }
+
+    /// Says that it is still there, and what it does now.
+    pub(crate) fn announce(&mut self, state: String) -> Bytes {
+        let own = self.awareness.entry(self.id).or_insert(Presence {
+            clock: 0,
+            state: None,
+        });
+        own.clock += 1;
+        own.state = Some(state);
+        self.presence(&[self.id])
+    }
+
+    /// The connection is open: says what it knows and that it is there. Of
+    /// others it keeps nothing over an interruption.
+    pub(crate) fn opened(&mut self, conn: ConnId, now: Duration) -> Frames {
+        self.link = Link::Open(conn);
+        self.heard = now;
+        let known = self.doc.transact().state_vector().encode_v1();
+        let mut step_1 = vec![0, 0];
+        write_var_bytes(&mut step_1, &known);
+        vec![step_1.into(), self.presence(&[self.id])]
+    }
+
+    /// The connection is gone: so is everybody else.
+    pub(crate) fn closed(&mut self) {
+        self.link = Link::Offline;
+        for (id, presence) in &mut self.awareness {
+            if *id != self.id {
+                presence.state = None;
+            }
+        }
+    }
+
+    /// Takes a frame and answers it.
+    pub(crate) fn receive(&mut self, now: Duration, frame: &[u8]) -> Result<Frames, ClientError> {
+        self.heard = now;
+        // Servers may say so; y-websocket logs it.
+        if frame.first() == Some(&2) {
+            return Ok(Vec::new());
+        }
+        let mut answers = Vec::new();
+        let mut messages = Messages::new(frame);
+        while let Some(message) = messages.read_next()? {
+            match message {
+                Message::SyncStep1(known) => {
+                    let known = StateVector::decode_v1(known)?;
+                    let diff = self.doc.transact().encode_state_as_update_v1(&known);
+                    answers.push(protocol::sync_step_2(&diff));
+                }
+                Message::SyncStep2(update) | Message::Update(update) => self.apply(update)?,
+                Message::Awareness(states) => answers.extend(self.take_awareness(states)?),
+                Message::QueryAwareness => answers.push(self.presence(&[self.id])),
+            }
+        }
+        Ok(answers)
+    }
+
+    pub(crate) fn apply(&mut self, update: &[u8]) -> Result<(), ClientError> {
+        let update = Update::decode_v1(update)?;
+        Ok(self.doc.transact_mut_with("remote").apply_update(update)?)
+    }
+
+    /// The whole document as an update.
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let txn = self.doc.transact();
+        txn.encode_state_as_update_v1(&StateVector::default())
+    }
+
+    /// What it shows.
+    pub(crate) fn content(&self) -> String {
+        let txn = self.doc.transact();
+        let entries: BTreeMap<_, _> = self
+            .map
+            .iter(&txn)
+            .map(|(key, value)| (key.to_owned(), value.to_string(&txn)))
+            .collect();
+        let waits = if txn.has_missing_updates() {
+            ", waits"
+        } else {
+            ""
+        };
+        format!("{:?} {entries:?}{waits}", self.text.get_string(&txn))
+    }
+
+    /// Who it believes is there.
+    pub(crate) fn present(&self) -> BTreeMap<u64, String> {
+        let here = |(id, presence): (&u64, &Presence)| Some((*id, presence.state.clone()?));
+        self.awareness.iter().filter_map(here).collect()
+    }
+
+    /// Takes awareness as y-protocols does; what changed is announced to the
+    /// server again, as y-websocket does. Somebody else's word that it is gone
+    /// makes a client raise its clock.
+    fn take_awareness(&mut self, message: &[u8]) -> Result<Option<Bytes>, ClientError> {
+        let mut reader = Reader::new(message);
+        let mut changed = Vec::new();
+        for _ in 0..reader.var_uint()? {
+            let (id, clock) = (reader.var_uint()?, reader.var_uint()?);
+            let state = Some(reader.var_str()?).filter(|state| *state != "null");
+            let known = self.awareness.get(&id);
+            let counts = known.is_none_or(|known| {
+                known.clock < clock
+                    || (known.clock == clock && state.is_none() && known.state.is_some())
+            });
+            if !counts {
+                continue;
+            }
+            let mut news = Presence {
+                clock,
+                state: state.map(str::to_owned),
+            };
+            if id == self.id && state.is_none() {
+                news.clock += 1;
+                news.state = known.and_then(|own| own.state.clone());
+            }
+            self.awareness.insert(id, news);
+            changed.push(id);
+        }
+        Ok((!changed.is_empty()).then(|| self.presence(&changed)))
+    }
+
+    fn presence(&self, ids: &[u64]) -> Bytes {
+        let mut out = Vec::new();
+        write_var_uint(&mut out, ids.len() as u64);
+        for id in ids {
+            let presence = &self.awareness[id];
+            write_var_uint(&mut out, *id);
+            write_var_uint(&mut out, presence.clock);
+            let state = presence.state.as_deref().unwrap_or("null");
+            write_var_bytes(&mut out, state.as_bytes());
+        }
+        protocol::awareness(&out)
+    }
+}
+
+fn key(rng: &mut ChaCha8Rng) -> &'static str {
+    ["k0", "k1", "k2"][rng.random_range(0..3)]
+}
+
+/// An update frame.
+pub(crate) fn update_frame(update: &[u8]) -> Bytes {
+    protocol::update(update)
+}
+
+/// What an update tells somebody who knows nothing.
+pub(crate) fn content_of<'a>(
+    updates: impl IntoIterator<Item = &'a [u8]>,
+) -> Result<String, ClientError> {
+    let mut reader = Client::new((1 << 53) - 3);
+    for update in updates {
+        reader.apply(update)?;
+    }
+    Ok(reader.content())
+}
