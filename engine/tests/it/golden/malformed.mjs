@@ -100,10 +100,15 @@ const json = () => {
       [`embed: ${name}`, alone(c.embed(text)), why],
       [`format: ${name}`, alone(c.format('bold', text)), why]
     ]),
+    ['JSON nested 65 deep', alone(c.json([brackets(65)])), 'a reader that recurses must have a bound'],
+    ['embed nested 65 deep', alone(c.embed(brackets(65))), 'the same'],
+    ['format nested 1,000 deep', alone(c.format('bold', brackets(1_000))), 'the same; from about 10,000 on Yjs reads it and overflows its stack when it writes it back'],
     ['embed: undefined', alone(c.embed('undefined')), 'only ContentJSON knows the word'],
     ['format: undefined', alone(c.format('bold', 'undefined')), 'only ContentJSON knows the word']
   ]
 }
+
+const brackets = depth => '['.repeat(depth) + ']'.repeat(depth)
 
 const docs = () => [
   ['null', null], ['undefined', undefined], ['a number', 5], ['a string', 'gc'], ['an array', []], ['bytes', new Uint8Array(2)], ['true', true]

@@ -175,7 +175,7 @@ const json = () => [
   ['a lone surrogate escape', '"\\ud800"'], ['a number past every float', '1e999'],
   ['a long number', '9'.repeat(400)], ['white space around', ' \t\r\n1\n'],
   ['the same key twice', '{"a":1,"a":2}'], ['the empty key', '{"":0}'], ['-0', '-0'],
-  ['nested 100 deep', '['.repeat(100) + ']'.repeat(100)]
+  ['nested 64 deep', '['.repeat(64) + ']'.repeat(64)]
 ].map(([name, text]) => one(`JSON: ${name}`, 'valid JSON', [
   item({}, c.embed(text)), item({ origin: [1, 0] }, c.json([text]))
 ]))
@@ -238,6 +238,9 @@ const oddButValid = () => {
   return [
     { name: 'a section without structs', what: 'says nothing', updates: [update([{ client: 5, structs: [] }, { client: 1, structs: [a] }])] },
     { name: 'sections in ascending order', what: 'read alike; must be written in descending order', updates: [update([{ client: 1, structs: [a] }, { client: 2, structs: [gc(1)] }])], merged: false },
+    { name: 'one client in two sections', what: 'Yjs forgets the first of them: both must be kept, and written as one', updates: [update([{ client: 1, structs: [a] }, { client: 1, clock: 2, structs: [later] }])], merged: false },
+    { name: 'one client in two sections with a gap', what: 'the same, two runs', updates: [update([{ client: 1, structs: [a] }, { client: 1, clock: 9, structs: [gc(2)] }])], merged: false },
+    { name: 'one client in two sections, the later first', what: 'the same, out of order', updates: [update([{ client: 1, clock: 2, structs: [later] }, { client: 1, structs: [a] }])], merged: false },
     one('Skip first', 'the section says clock 0, the first struct is at 3', [skip(3), gc(2)]),
     one('Skip last', 'says nothing', [a, skip(3)]),
     one('two Skips in a row', 'one gap', [a, skip(1), skip(2), gc(1)]),
