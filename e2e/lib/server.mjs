@@ -1,0 +1,95 @@
+// Starts the ysyncd binary for a test and ends it again.
+import { spawn } from 'node:child_process'
+import { createHmac } from 'node:crypto'
+import { once } from 'node:events'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { eventually } from './wait.mjs'
+
+const BINARY = process.env.YSYNCD_BIN ? resolve(process.env.YSYNCD_BIN) : fileURLToPath(new URL('../../target/release/ysyncd', import.meta.url))
+const SECRET = 'a secret for tests, long enough'
+
+/**
+ * Starts a server on a free loopback port, with a data folder of its own
+ * unless one is given, and ends it when the test does.
+ * @param {import('node:test').TestContext} t
+ * @param {{dataDir?: string, port?: number, env?: Record<string, string>}} [options]
+ */
+export const startServer = async (t, { dataDir, port, env = {} } = {}) => {
+  dataDir ??= await temporaryFolder(t)
+  port ??= await freePort()
+  const child = spawn(BINARY, ['serve'], {
+    env: {
+      PATH: process.env.PATH,
+      HOST: '127.0.0.1',
+      PORT: String(port),
+      DATA_DIR: dataDir,
+      SYNC_SHARED_SECRET: SECRET,
+      LOG_FORMAT: 'json',
+      ...env
+    },
+    stdio: ['ignore', 'pipe', 'pipe']
+  })
+  const server = new Server(child, port, dataDir)
+  t.after(() => server.stop('SIGKILL'))
+  await server.ready()
+  return server
+}
+
+/** A folder that is removed when the test ends. */
+export const temporaryFolder = async t => {
+  const path = await mkdtemp(join(tmpdir(), 'ysyncd-e2e-'))
+  t.after(() => rm(path, { recursive: true, force: true }))
+  return path
+}
+
+/** A token as an application would make it. */
+export const token = (user = 'tester', { secret = SECRET, encoding = 'base64url' } = {}) =>
+  `${user}:${createHmac('sha256', secret).update(user).digest(encoding)}`
+
+class Server {
+  constructor (child, port, dataDir) {
+    this.child = child
+    this.port = port
+    this.dataDir = dataDir
+    this.log = ''
+    this.exited = once(child, 'exit').then(([code, signal]) => ({ code, signal }))
+    child.on('error', error => { this.log += error })
+    for (const stream of [child.stdout, child.stderr]) stream.on('data', chunk => { this.log += chunk })
+  }
+
+  /** What clients connect to; y-websocket adds the document's id. */
+  get url () {
+    return `ws://127.0.0.1:${this.port}/sync/v1`
+  }
+
+  get http () {
+    return `http://127.0.0.1:${this.port}`
+  }
+
+  async ready () {
+    await eventually('the server answers /healthz', async () => {
+      if (this.child.exitCode !== null) throw new Error(`the server ended: ${this.log}`)
+      const response = await fetch(`${this.http}/healthz`).catch(() => null)
+      return response?.ok
+    })
+  }
+
+  /** Ends the server by its pid and says how it ended. */
+  async stop (signal = 'SIGTERM') {
+    if (this.child.exitCode === null && this.child.signalCode === null) this.child.kill(signal)
+    return await this.exited
+  }
+}
+
+const freePort = async () => {
+  const listener = createServer().listen(0, '127.0.0.1')
+  await once(listener, 'listening')
+  const { port } = listener.address()
+  listener.close()
+  await once(listener, 'close')
+  return port
+}
