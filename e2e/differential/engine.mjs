@@ -8,7 +8,9 @@ const BINARY = process.env.YSYNCD_STATE ??
 export class Engine {
   constructor () {
     this.child = spawn(BINARY, { stdio: ['pipe', 'pipe', 'inherit'] })
+    /** Questions asked, and how many of them were answered. */
     this.waiting = []
+    this.answered = 0
     this.outgoing = []
     this.input = Buffer.alloc(0)
     this.child.stdout.on('data', chunk => this.#read(chunk))
@@ -43,14 +45,16 @@ export class Engine {
     while (this.input.length >= at + 4) {
       const end = at + 4 + this.input.readUInt32LE(at)
       if (this.input.length < end) break
-      this.waiting.shift().resolve(new Uint8Array(this.input.subarray(at + 4, end)))
+      this.waiting[this.answered++].resolve(new Uint8Array(this.input.subarray(at + 4, end)))
       at = end
     }
     this.input = this.input.subarray(at)
+    // Not one by one: that takes time linear in the length of the queue.
+    if (this.answered === this.waiting.length) this.answered = this.waiting.length = 0
   }
 
   #fail (error) {
-    for (const { reject } of this.waiting.splice(0)) reject(error)
+    for (const { reject } of this.waiting.splice(this.answered)) reject(error)
   }
 }
 

@@ -15,16 +15,14 @@ export const tracesAreHere = () => {
 
 export const loadTrace = name => JSON.parse(gunzipSync(readFileSync(join(SHARED, 'traces', `${name}.json.gz`))))
 
-/** Plays a trace into `doc`, one transaction for each step of it. */
+/** Plays a trace into `doc`, one transaction for each patch of it. */
 export function * play (trace, doc) {
   const text = doc.getText('text')
   if (trace.startContent) text.insert(0, trace.startContent)
-  for (const { patches } of trace.txns) {
+  for (const [position, deleted, inserted] of trace.txns.flatMap(({ patches }) => patches)) {
     doc.transact(() => {
-      for (const [position, deleted, inserted] of patches) {
-        if (deleted > 0) text.delete(position, deleted)
-        if (inserted) text.insert(position, inserted)
-      }
+      if (deleted > 0) text.delete(position, deleted)
+      if (inserted) text.insert(position, inserted)
     })
     yield
   }
