@@ -64,6 +64,7 @@ test('a state set to null is removed everywhere', async t => {
   const server = await startServer(t)
   const [a, b] = await Promise.all([connected(t, server, 'doc'), connected(t, server, 'doc')])
   a.awareness.setLocalState({ name: 'Ada' })
+  b.awareness.setLocalState({ name: 'Bob' })
   await eventually('b sees a', () => sees(b, a))
   a.awareness.setLocalState(null)
   await eventually('b sees it go', () => !sees(b, a))

@@ -120,7 +120,8 @@ test('a client without garbage collection keeps its history', async t => {
 
 test('documents do not mix, whatever their ids', async t => {
   const server = await startServer(t)
-  const ids = ['a', 'A', 'a/b', 'a//b', 'a/', '/a', 'with space', 'ü/名前/😀', '..', '.', 'a?b#c%', '%2e', 'x'.repeat(300), '0', 'CON', 'new\nline']
+  // Not `.` and `..`: URLs cannot end in these, however they are encoded.
+  const ids = ['a', 'A', 'a/b', 'a//b', 'a/', '/a', 'with space', 'ü/名前/😀', '...', 'a?b#c%', '%2e', 'x'.repeat(300), '0', 'CON', 'new\nline']
   for (const id of ids) {
     const client = await connected(t, server, encodeURIComponent(id))
     client.doc.getText('t').insert(0, `this is ${id}`)
@@ -165,7 +166,7 @@ test('a snapshot that Yjs wrote is loaded', async t => {
   const doc = new Y.Doc()
   doc.getText('t').insert(0, 'from another server 😀')
   doc.getText('t').delete(4, 9)
-  doc.getArray('a').push([1n, new Y.Map([['k', new Uint8Array([1, 2])]])])
+  doc.getArray('a').push([{ big: 1n }, new Y.Map([['k', new Uint8Array([1, 2])]])])
   const id = 'team/plan ü'
   await writeFile(join(dataDir, `${encodeURIComponent(id)}.bin`), Y.encodeStateAsUpdate(doc))
   const server = await startServer(t, { dataDir })

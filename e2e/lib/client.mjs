@@ -6,6 +6,9 @@ import * as Y from 'yjs'
 import { token } from './server.mjs'
 import { eventually } from './wait.mjs'
 
+// Each y-websocket client listens for the end of the process.
+process.setMaxListeners(0)
+
 /**
  * Connects a y-websocket client that is closed when the test ends.
  * @param {import('node:test').TestContext} t
@@ -41,12 +44,24 @@ export const synced = client => eventually('the client is synced', () => client.
 
 /** Waits until all clients hold the same document, and nothing waits in one. */
 export const converged = (clients, timeoutMs) => eventually('all clients hold the same document', () => {
-  const [first, ...others] = clients.map(client => state(client.doc))
-  return others.every(other => other === first) &&
-    clients.every(({ doc }) => doc.store.pendingStructs === null && doc.store.pendingDs === null)
+  const docs = clients.map(({ doc }) => doc)
+  return docs.every(({ store }) => store.pendingStructs === null && store.pendingDs === null) &&
+    allEqual(docs.map(doc => hex(Y.encodeStateVector(doc)))) && allEqual(docs.map(collected))
 }, timeoutMs)
 
-const state = doc => Buffer.from(Y.encodeStateAsUpdate(doc)).toString('hex')
+const allEqual = ([first, ...others]) => others.every(other => other === first)
+
+/**
+ * The document as one would load it. Documents of clients that can undo, or
+ * collect no garbage, still hold what others have dropped.
+ */
+const collected = doc => {
+  const loaded = new Y.Doc()
+  Y.applyUpdate(loaded, Y.encodeStateAsUpdate(doc))
+  return hex(Y.encodeStateAsUpdate(loaded))
+}
+
+const hex = bytes => Buffer.from(bytes).toString('hex')
 
 /** The connection is torn, as by a crash: no close frame, no goodbye. */
 export const vanish = client => {
