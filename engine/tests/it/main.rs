@@ -8,6 +8,7 @@ mod behaviour;
 mod content;
 mod crafted;
 mod differential;
+mod golden;
 mod handmade;
 mod histories;
 mod hostile;

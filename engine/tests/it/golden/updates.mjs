@@ -19,12 +19,31 @@ const describe = ({ name, what, updates, merged = true, diffs = [] }) => {
     name,
     what,
     updates: updates.map(hex),
+    canonical: updates.length === 1 && !hasJoints(updates[0]) && hex(updates[0]) === hex(kept(updates[0])),
     state_vector: hex(stateVector(firstRuns(runs))),
     delete_set: deletedRanges(updates),
     merged: merged ? hex(Y.mergeUpdates([...updates, update([])])) : null,
     yjs: { update: hex(Y.encodeStateAsUpdate(doc)), pending },
     ...(diffs.length === 0 ? {} : { diffs: diffs.map(sv => diff(doc, sv)) })
   }
+}
+
+/** Whether two structs could be told as one. */
+const hasJoints = u => Y.decodeUpdate(u).structs.some((b, i, structs) => {
+  const a = structs[i - 1]
+  if (a?.id.client !== b.id.client || a.constructor !== b.constructor) return false
+  if (b instanceof Y.GC) return true
+  return a.content?.constructor === b.content?.constructor &&
+    [Y.ContentString, Y.ContentAny, Y.ContentJSON, Y.ContentDeleted].includes(b.content?.constructor) &&
+    Y.compareIDs(b.origin, Y.createID(a.id.client, a.id.clock + a.length - 1)) &&
+    Y.compareIDs(a.rightOrigin, b.rightOrigin)
+})
+
+/** The update as Yjs would write it that merges what it can and drops nothing. */
+const kept = u => {
+  const doc = new Y.Doc({ gc: false })
+  Y.applyUpdate(doc, u)
+  return Y.encodeStateAsUpdate(doc)
 }
 
 const diff = (doc, sv) => ({
@@ -119,7 +138,7 @@ const twoWriters = () => {
 const everyContent = () => [
   one('GC', 'ref 0', [gc(3)]),
   one('deleted', 'ref 1, ContentDeleted', [item({}, c.deleted(7))], [], [[[1, 3]]]),
-  one('JSON', 'ref 2, ContentJSON of old clients', [item({ parent: 'a' }, c.json(['1', '"x"', 'null', '{"a":[1]}', 'undefined', ' true ']))], [], [[[1, 4]]]),
+  one('JSON', 'ref 2, ContentJSON of old clients', [item({ parent: 'a' }, c.json(['1', '"x"', 'null', '{"a":[1]}', 'undefined', 'true']))], [], [[[1, 4]]]),
   one('binary', 'ref 3', [item({ parent: 'a' }, c.binary(new Uint8Array([0, 1, 254, 255])))]),
   one('binary, empty', 'ref 3, no bytes, still of length 1', [item({ parent: 'a' }, c.binary(new Uint8Array()))]),
   one('string', 'ref 4', [item({}, c.string('hello'))], [], [[[1, 2]]]),
@@ -159,15 +178,7 @@ const strings = () => [
   one('string, only a pair, cut', 'the rest is U+FFFD alone', [item({}, c.string('😀'))], [], [[[1, 1]]]),
   one('string, NUL', 'U+0000 is a character like any other', [item({}, c.string('a\0b'))]),
   one('string, BOM', 'U+FEFF is kept', [item({}, c.string('\ufeffa'))]),
-  one('string, noncharacters', 'U+FFFF and U+10FFFF are valid', [item({}, c.string('\uffff\u{10ffff}'))]),
-  {
-    name: 'halves of a pair from two writers',
-    what: 'the second update starts in the middle of the pair that the first one holds',
-    updates: [
-      update([{ client: 1, structs: [item({}, c.string('a😀b'))] }]),
-      update([{ client: 1, clock: 2, structs: [item({ origin: [1, 1] }, c.string('\ufffdbc'))] }])
-    ]
-  }
+  one('string, noncharacters', 'U+FFFF and U+10FFFF are valid', [item({}, c.string('\uffff\u{10ffff}'))])
 ]
 
 /** Texts that JSON.parse takes, and that a strict reader may stumble on. */
@@ -218,7 +229,7 @@ const gaps = () => {
     { name: 'starts past zero', what: 'nothing before clock 7 is known', updates: [update([{ client: 1, clock: 7, structs: [z] }])] },
     { name: 'starts past zero, then filled in part', what: 'the new part overlaps on both sides', updates: [
       update([{ client: 1, clock: 7, structs: [z] }]),
-      update([{ client: 1, structs: [item({}, c.string('abcdefgh'))] }])] },
+      update([{ client: 1, structs: [item({}, c.string('abcdefgx'))] }])] },
     { name: 'several clients with gaps', what: 'two runs each', updates: [update([
       { client: 9, structs: [a, skip(1), gc(2), skip(5), gc(1)] },
       { client: 4, clock: 2, structs: [gc(1), skip(1), gc(1)] },
@@ -258,7 +269,7 @@ const deleteSets = () => {
   const a = item({}, c.string('0123456789'))
   const many = Array.from({ length: 200 }, (_, i) => [i * 3, 1])
   return [
-    one('delete one range', 'in the middle of a struct', [a], [[1, [[3, 4]]]], [[[1, 5]]]),
+    one('delete one range', 'in the middle of a struct', [a], [[1, [[3, 4]]]]),
     one('delete many ranges', '200 ranges in a long text', [item({}, c.string('x'.repeat(600)))], [[1, many]]),
     one('delete all', 'the whole struct', [a], [[1, [[0, 10]]]]),
     one('ranges that overlap and touch', 'one range once merged', [a], [[1, [[5, 2], [1, 3], [3, 2], [2, 1]]]]),
