@@ -52,7 +52,7 @@ const editMap = (random, map) => {
 }
 
 const editText = (random, text, style) => {
-  const at = place(random, text, style)
+  const at = (random.once(3) && cursorIn(text)) || place(random, text, style)
   switch (random(10)) {
     case 0: case 1: case 2: typeOn(random, text, at); break
     case 3: text.insert(at, random.of(WORDS), random.of(MARKS)); break
@@ -71,7 +71,16 @@ const typeOn = (random, text, at) => {
     text.insert(at, word)
     at += word.length
   }
+  CURSORS.set(text, Y.createRelativePositionFromTypeIndex(text, at, -1))
 }
+
+/** Where somebody typed last, to go on there after others have written too. */
+const cursorIn = text => {
+  const cursor = CURSORS.get(text)
+  return cursor && Y.createAbsolutePositionFromRelativePosition(cursor, text.doc)?.index
+}
+
+const CURSORS = new WeakMap()
 
 const cut = (random, text, style, change) => {
   const ends = [place(random, text, style), place(random, text, style)].sort((a, b) => a - b)
