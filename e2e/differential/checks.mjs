@@ -51,7 +51,8 @@ async function order ({ random, log, slot }) {
     const bytes = await document.encode()
     equal('state vector, compacted', hex(await document.stateVector()), expected.stateVector)
     equal('known clocks, compacted', rangesText(knownRuns([bytes])), expected.runs)
-    equal('delete set, compacted', rangesText(namedDeletes(bytes)), expected.deletes)
+    // It may have grown by what became garbage with its parent; nothing else.
+    equal('delete set, compacted', rangesText(namedDeletes(bytes)), rangesText(deletedRanges([...log, bytes])))
     compacted.push(loaded([bytes], true))
   }
   equalDocs('compacted, in another order', compacted[1], compacted[0])
@@ -178,7 +179,8 @@ async function relay ({ random, log, states, slot, count }) {
   lagging.receive(await server.diff(Y.encodeStateVector(lagging.doc)))
   disjoint(parts)
   equal('new parts make up what came', rangesText(knownRuns(parts)), rangesText(knownRuns(updates)))
-  equal('deletes of new parts make up what came', rangesText(deletedRanges(parts)), rangesText(deletedRanges(updates)))
+  // What became garbage with its parent is known to be deleted from then on.
+  if (!compactsOnTheWay) equal('deletes of new parts make up what came', rangesText(deletedRanges(parts)), rangesText(deletedRanges(updates)))
   if (isPending(everything.doc)) count('Yjs stuck on pending, fully relayed')
 
   const reader = loaded([Y.mergeUpdates(updates)], true)
