@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ysyncd_engine::auth::TokenKey;
 
-/// How [`serve`](crate::serve) behaves. [`Config::new`] gives what production
+/// How [`serve`](crate::serve()) behaves. [`Config::new`] gives what production
 /// uses.
 #[derive(Debug, Clone)]
 pub struct Config {

@@ -1,7 +1,7 @@
 //! The network side of ysyncd: HTTP, WebSockets and the loop that drives the
 //! engine.
 //!
-//! [`serve`] is the whole interface. It answers HTTP on a [`Listener`], lets
+//! [`serve()`] is the whole interface. It answers HTTP on a [`Listener`], lets
 //! clients with a valid token through to the engine, carries out what the
 //! engine asks for, and ends in order when told to.
 //!
