@@ -44,8 +44,9 @@
 //!   promised across documents.
 //! - A connection gets updates from its first `SyncStep1` on, together with the
 //!   answer to it.
-//! - Input from connections that are closed, and results of operations that
-//!   nobody waits for, are ignored. A `Tick` that is not due does no harm.
+//! - Input from connections that are closed or not accepted yet, and results
+//!   of operations that nobody waits for, are ignored. A `Tick` that is not due
+//!   does no harm.
 //!
 //! # What the driver promises
 //!

@@ -171,6 +171,41 @@ fn what_a_deleted_element_held_becomes_garbage() {
 }
 
 #[test]
+fn sections_stand_with_clients_descending() {
+    // Y.mergeUpdates loses data otherwise, without a word.
+    let mut update = Update::default();
+    for client in [300, 7, 1 << 40, 1] {
+        update.push(client, 0, &Item::in_root("text").text("x"));
+        update.delete(client, &[(0, 1)]);
+    }
+    let mut descending = Update::default();
+    for client in [1 << 40, 300, 7, 1] {
+        descending.push(client, 0, &Item::in_root("text").text("x"));
+        descending.delete(client, &[(0, 1)]);
+    }
+    let mut state = DocumentState::default();
+    let applied = state.apply(&update.encode()).unwrap();
+    let descending = descending.encode();
+    assert_eq!(state.encode(), descending);
+    assert_eq!(state.diff(&StateVector::default()), descending);
+    assert_eq!(applied.new_part, NewPart::Some(descending.into()));
+}
+
+#[test]
+fn what_still_waits_keeps_its_words() {
+    let mut update = Update::default();
+    update
+        .push(1, 0, &Item::in_root("xml").element("p"))
+        .push(1, 1, &Item::in_type(1, 0).element("b"))
+        .push(2, 0, &Item::between((1, 1), (3, 0)).element("i"))
+        .delete(1, &[(0, 1)]);
+    // As garbage it would not wait for the client 3 any more.
+    let truth = tell(&load([update.encode()]));
+    assert!(truth.waits);
+    assert_loads_the_same(&update);
+}
+
+#[test]
 fn a_snapshot_tells_the_state_that_wrote_it() {
     let mut update = Update::default();
     update

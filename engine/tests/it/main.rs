@@ -5,6 +5,7 @@
 )]
 
 mod behaviour;
+mod connections;
 mod content;
 mod crafted;
 mod differential;
@@ -12,6 +13,5 @@ mod golden;
 mod handmade;
 mod histories;
 mod hostile;
-mod lagging;
 mod properties;
 mod protocol_page;

@@ -1,4 +1,5 @@
-//! Clients whose transport lags too far behind.
+//! Connections at the edges of their life: not in yet, or lagging too far
+//! behind.
 
 use std::time::Duration;
 
@@ -53,6 +54,22 @@ fn chatter(engine: &mut Engine, conns: &[ConnId]) -> Vec<ConnId> {
         }
     }
     closed
+}
+
+#[test]
+fn a_client_that_is_not_let_in_yet_is_not_heard() {
+    let mut engine = Engine::new(Config::default(), 0);
+    let key = TokenKey::new(b"secret");
+    let token = key.mint(&UserId::new("somebody").unwrap());
+    let (doc, grant) = (DocId::new("doc").unwrap(), key.verify(&token).unwrap());
+    let conn = ConnId(1);
+    engine.handle(NOW, Input::Open { conn, doc, grant });
+    while engine.poll_output().is_some() {}
+    for bytes in [protocol::keepalive(), vec![0xff].into()] {
+        engine.handle(NOW, Input::Received { conn, bytes });
+        engine.check();
+        assert_eq!(engine.poll_output(), None);
+    }
 }
 
 #[test]
