@@ -17,6 +17,7 @@ use tungstenite::{
     Error, Message,
     error::{CapacityError, ProtocolError},
 };
+use ysyncd_engine::CloseCode;
 
 use crate::{Config, http::Upgraded, link::Link, websocket::WebSocket};
 
@@ -226,8 +227,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             && self.phase == Phase::Open
         {
             let code = order.code.number();
+            let by_fault = order.code != CloseCode::GoingAway;
             self.send_close(cx, code, &order.reason);
-            self.end(code, order.reason, false);
+            self.end(code, order.reason, by_fault);
         }
     }
 

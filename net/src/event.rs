@@ -34,20 +34,7 @@ pub(crate) fn log(event: &Event) {
         Event::UpdateRefused { doc, conn, reason } => {
             info!(doc = doc.as_str(), conn = conn.0, %reason, "update refused");
         }
-        Event::ConnectionClosed {
-            conn,
-            doc,
-            code,
-            reason,
-        } => {
-            let code = code.number();
-            debug!(
-                doc = doc.as_str(),
-                conn = conn.0,
-                code,
-                %reason,
-                "engine closes connection"
-            );
-        }
+        // Told by the connection itself, with its user.
+        Event::ConnectionClosed { .. } => {}
     }
 }
