@@ -1,10 +1,7 @@
 //! Whatever bytes come: no panic, no broken state, and what is accepted can be
 //! told again.
 
-use std::{
-    collections::BTreeSet,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeSet, time::Instant};
 
 use proptest::prelude::*;
 use ysyncd_engine::{
@@ -209,12 +206,17 @@ fn time_is_linear_in_the_size_of_an_update() {
             assert!(!diff.is_empty());
             start.elapsed()
         };
-        (0..3).map(|_| one()).min().unwrap()
+        (0..2).map(|_| one()).min().unwrap()
     };
-    let (short, long) = (time(5_000), time(40_000));
-    // Eight times as many; quadratic work would take 64 times as long.
-    assert!(
-        long < short * 24 + Duration::from_millis(20),
-        "{short:?} {long:?}"
-    );
+    // Sixteen times as many; quadratic work would take 256 times as long. A
+    // busy machine may slow one measurement down, but not all of them.
+    let ratios = (0..10).map(|_| time(80_000).as_secs_f64() / time(5_000).as_secs_f64());
+    let mut tried = Vec::new();
+    for ratio in ratios {
+        if ratio < 64.0 {
+            return;
+        }
+        tried.push(ratio);
+    }
+    panic!("sixteen times the structs take {tried:.0?} times as long");
 }
