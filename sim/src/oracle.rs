@@ -6,6 +6,7 @@ use std::{collections::BTreeMap, fmt};
 use ysyncd_engine::{
     Condition, ConnId, Etag, OpId, Output, Snapshot, StoreCommand, StoreResult,
     document::DocumentState,
+    protocol::{Message, Messages},
 };
 
 /// What must hold.
@@ -42,6 +43,8 @@ pub enum Invariant {
     Drained = 14,
     /// The engine's own checks hold, and nothing panics.
     Panic = 15,
+    /// A document leaves memory only when the store has all that it took.
+    LeftClean = 16,
 }
 
 /// An invariant that did not hold.
@@ -84,6 +87,8 @@ pub(crate) struct Oracle {
     operation: Option<OpId>,
     /// The stored object as the engine last read or wrote it.
     known: Option<Etag>,
+    /// All that the engine took from its connections.
+    taken: DocumentState,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,6 +107,34 @@ impl Oracle {
     /// The engine was told that a connection is gone.
     pub(crate) fn closed(&mut self, conn: ConnId) {
         self.connections.insert(conn, Stage::Over);
+    }
+
+    /// A frame of a connection comes to the engine, which has to take what it
+    /// says if it has let the connection in.
+    pub(crate) fn received(&mut self, conn: ConnId, frame: &[u8]) {
+        if self.connections.get(&conn) != Some(&Stage::Accepted) {
+            return;
+        }
+        let mut messages = Messages::new(frame);
+        while let Ok(Some(message)) = messages.read_next() {
+            if let Message::SyncStep2(update) | Message::Update(update) = message {
+                let taken = self.taken.apply(update);
+                taken.expect("model clients send updates");
+            }
+        }
+    }
+
+    /// Checks that what is stored holds all that the engine took.
+    pub(crate) fn left(&self, stored: Option<&Snapshot>) -> Result<(), Violation> {
+        let mut state = DocumentState::default();
+        if let Some(snapshot) = stored {
+            let applied = state.apply(&snapshot.body);
+            applied.map_err(|error| Invariant::LeftClean.violated(error))?;
+        }
+        match state.covers(&self.taken) {
+            true => Ok(()),
+            false => Err(Invariant::LeftClean.violated("something that was taken is not stored")),
+        }
     }
 
     /// Checks an output against what came before.

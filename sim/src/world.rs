@@ -408,11 +408,17 @@ impl World {
 
     fn input(&mut self, input: Input) -> Result<(), Violation> {
         self.note(format_args!("> {input:02x?}"));
+        if let Input::Received { conn, bytes } = &input {
+            self.oracle.received(*conn, bytes);
+        }
         self.engine.handle(Now { mono: self.now }, input);
         self.engine.check();
         while let Some(output) = self.engine.poll_output() {
             self.note(format_args!("< {output:02x?}"));
             self.oracle.output(&output)?;
+            if let Output::Event(EngineEvent::DocumentUnloaded { .. }) = &output {
+                self.oracle.left(self.store.object())?;
+            }
             self.output(output);
         }
         Ok(())
@@ -440,7 +446,6 @@ impl World {
                 let event = Event::Lands(self.engines, operation, answer);
                 self.after(schedule.lands, event);
             }
-            Output::Event(EngineEvent::DocumentUndecodable { .. }) => {}
             Output::Event(_) => {}
             Output::Drained { unsaved } => self.drained = Some(unsaved),
         }
