@@ -11,7 +11,7 @@ use super::{
     delete_set::DeleteSet,
     lineage::{Descent, Lineage},
     state::read_part,
-    structs::StructStore,
+    structs::{Placement, StructStore},
 };
 use crate::{
     lib0::var_uint_len,
@@ -20,36 +20,40 @@ use crate::{
 
 /// Rewrites all blocks. Time and memory are linear in the number of structs.
 ///
-/// What becomes garbage joins the delete set, as it would on loading what is
-/// written: a state and its own snapshot have to be equal.
+/// What becomes garbage joins the delete set, and so does what is superseded,
+/// as it would on loading what is written: a state and its own snapshot have
+/// to be equal.
 pub(super) fn compact(structs: &mut StructStore, deletes: &mut DeleteSet, gc: bool) {
     let mut lineage = Lineage::new(structs, deletes);
     let mut rewritten = Vec::new();
-    let mut garbage = DeleteSet::default();
-    for (client, theirs) in &structs.clients {
+    let mut deleted = DeleteSet::default();
+    let mut delete = |client, clocks| {
+        deleted.insert(client, clocks, &mut DeleteSet::default());
+    };
+    for (&client, theirs) in &structs.clients {
         let mut out = Blocks::default();
         for item in theirs.structs() {
             let descent = lineage.descent(item.id);
-            if gc && item.end() <= theirs.integrated_end {
-                if descent.dead {
-                    garbage.insert(
-                        *client,
-                        item.id.clock..item.end(),
-                        &mut DeleteSet::default(),
-                    );
-                }
+            let collected = gc && item.end() <= theirs.integrated_end;
+            if collected && descent.dead {
+                delete(client, item.id.clock..item.end());
+                out.push_collected(&item, descent, deletes);
+            } else if let Some(before) = descent.placement.superseded(&item) {
+                delete(client, before.clone());
+                out.push_last_unit(&item, &before);
+            } else if collected {
                 out.push_collected(&item, descent, deletes);
             } else {
-                out.push(&item, descent.listed);
+                out.push(&item, descent.placement == Placement::List);
             }
         }
-        rewritten.push((*client, out.finish()));
+        rewritten.push((client, out.finish()));
     }
     for (client, blocks) in rewritten {
         structs.replace_blocks(client, blocks);
     }
-    for (client, range) in garbage.stretches() {
-        deletes.insert(client, range, &mut DeleteSet::default());
+    for (client, clocks) in deleted.stretches() {
+        deletes.insert(client, clocks, &mut DeleteSet::default());
     }
 }
 
@@ -75,8 +79,20 @@ impl Blocks {
         self.blocks
     }
 
+    /// Pushes a map entry of which only the unit after `before` is left.
+    fn push_last_unit(&mut self, item: &Struct<'_>, before: &ClockRange) {
+        let client = item.id.client;
+        self.push_written(client, before.start, false, |out| {
+            item.write_deleted_part(before.start, before.end, out);
+        });
+        self.push_written(client, before.end, false, |out| {
+            item.write_part(before.end, item.end(), out);
+        });
+    }
+
     /// Pushes a struct without what Yjs would have dropped.
     fn push_collected(&mut self, item: &Struct<'_>, descent: Descent, deletes: &DeleteSet) {
+        let listed = descent.placement == Placement::List;
         match item.body {
             Body::Item(_) if descent.dead => {
                 self.push_written(item.id.client, item.id.clock, true, |out| {
@@ -84,9 +100,9 @@ impl Blocks {
                 });
             }
             Body::Item(body) if !body.content.is_deleted() => {
-                self.push_cut(item, &body, descent.listed, deletes);
+                self.push_cut(item, &body, listed, deletes);
             }
-            _ => self.push(item, descent.listed),
+            _ => self.push(item, listed),
         }
     }
 

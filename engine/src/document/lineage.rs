@@ -2,7 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use super::{block::Block, delete_set::DeleteSet, structs::StructStore};
+use super::{
+    block::Block,
+    delete_set::DeleteSet,
+    structs::{Placement, StructStore},
+};
 use crate::update::{Body, ClientId, Clock, Id, Struct};
 
 /// What a struct inherits.
@@ -11,9 +15,14 @@ pub(super) struct Descent {
     /// The type that holds it is deleted, itself or further up: Yjs makes
     /// garbage of it.
     pub(super) dead: bool,
-    /// It is certainly no map entry.
-    pub(super) listed: bool,
+    pub(super) placement: Placement,
 }
+
+/// What is to be assumed where nothing can be found out.
+const UNKNOWN: Descent = Descent {
+    dead: false,
+    placement: Placement::Unknown,
+};
 
 /// Finds the descent of structs, following each only once.
 pub(super) struct Lineage<'a> {
@@ -44,7 +53,7 @@ enum Inherit {
     /// As this neighbour of the same parent.
     Neighbour,
     /// As a child of the type that this item holds.
-    Child { parent: Id, listed: bool },
+    Child { parent: Id, placement: Placement },
 }
 
 impl<'a> Lineage<'a> {
@@ -72,7 +81,7 @@ impl<'a> Lineage<'a> {
     }
 
     /// The descent of the struct that holds an id. What cannot be found out,
-    /// because something is unknown, is answered with no.
+    /// because something is unknown, is answered with [`UNKNOWN`].
     pub(super) fn descent(&mut self, id: Id) -> Descent {
         let mut followed = Vec::new();
         let mut next = id;
@@ -102,23 +111,17 @@ impl<'a> Lineage<'a> {
             self.place(id).expect("it was just followed").descent = Found::Descent(descent);
             found = Some(descent);
         }
-        found.unwrap_or(Descent {
-            dead: false,
-            listed: false,
-        })
+        found.unwrap_or(UNKNOWN)
     }
 
     fn inherited(&self, inherit: Inherit, from: Option<Descent>) -> Descent {
         match inherit {
-            Inherit::Neighbour => from.unwrap_or(Descent {
-                dead: false,
-                listed: false,
-            }),
-            Inherit::Child { parent, listed } => Descent {
+            Inherit::Neighbour => from.unwrap_or(UNKNOWN),
+            Inherit::Child { parent, placement } => Descent {
                 dead: from.is_some_and(|type_item| {
                     type_item.dead || self.deletes.contains(parent.client, parent.clock)
                 }),
-                listed,
+                placement,
             },
         }
     }
@@ -139,20 +142,20 @@ fn inherit(item: &Struct<'_>) -> Result<Descent, (Inherit, Id)> {
         // What hangs on garbage is garbage to Yjs, for it has no parent.
         return Ok(Descent {
             dead: true,
-            listed: true,
+            placement: Placement::List,
         });
     };
     let position = body.head.position;
     match position.key_or_neighbour() {
         Err(neighbour) => Err((Inherit::Neighbour, neighbour)),
         Ok(key) => {
-            let listed = key.is_none();
+            let placement = Placement::of_key(key);
             match position.parent_item() {
                 None => Ok(Descent {
                     dead: false,
-                    listed,
+                    placement,
                 }),
-                Some(parent) => Err((Inherit::Child { parent, listed }, parent)),
+                Some(parent) => Err((Inherit::Child { parent, placement }, parent)),
             }
         }
     }

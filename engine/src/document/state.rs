@@ -9,7 +9,7 @@ use super::{
     causality::Stretch,
     compaction,
     delete_set::DeleteSet,
-    structs::{ClientStructs, StructStore},
+    structs::{ClientStructs, Placement, StructStore},
 };
 use crate::{
     lib0::{Reader, write_var_uint},
@@ -187,7 +187,8 @@ impl DocumentState {
         blocks.map(super::block::Block::len_bytes).sum()
     }
 
-    /// Adds the parts of a struct that are unknown. True if that is all of it.
+    /// Adds the parts of a struct that are unknown. True if that is all of it,
+    /// as it is.
     fn add(&mut self, item: &Struct<'_>, fresh: &mut Fresh) -> bool {
         let client = item.id.client;
         let all = item.id.clock..item.end();
@@ -195,21 +196,42 @@ impl DocumentState {
             Some(structs) => structs.missing(all.clone()),
             None => smallvec::smallvec![all.clone()],
         };
-        for part in &missing {
-            if *part == all {
-                self.structs.insert(item);
+        let mut as_it_is = *missing == [all.clone()];
+        for part in missing {
+            if part == all {
+                as_it_is &= self.add_new(item, fresh);
             } else {
                 let mut bytes = Vec::new();
                 item.write_part(part.start, part.end, &mut bytes);
-                self.structs.insert(&read_part(&bytes, client, part.start));
+                self.add_new(&read_part(&bytes, client, part.start), fresh);
             }
-            if item.is_deleted() {
-                self.deletes
-                    .insert(client, part.clone(), &mut fresh.deletes);
-            }
-            fresh.push(client, part.clone());
         }
-        *missing == [all]
+        as_it_is
+    }
+
+    /// Adds a struct that is unknown. False if it was changed for that.
+    fn add_new(&mut self, new: &Struct<'_>, fresh: &mut Fresh) -> bool {
+        let placement = self.structs.placement(new);
+        if let Some(before) = placement.superseded(new) {
+            let (client, mut deleted, mut last) = (new.id.client, Vec::new(), Vec::new());
+            new.write_deleted_part(before.start, before.end, &mut deleted);
+            new.write_part(before.end, new.end(), &mut last);
+            self.add_placed(&read_part(&deleted, client, before.start), placement, fresh);
+            self.add_placed(&read_part(&last, client, before.end), placement, fresh);
+            return false;
+        }
+        self.add_placed(new, placement, fresh);
+        true
+    }
+
+    fn add_placed(&mut self, new: &Struct<'_>, placement: Placement, fresh: &mut Fresh) {
+        let (client, clocks) = (new.id.client, new.id.clock..new.end());
+        self.structs.insert(new, placement);
+        if new.is_deleted() {
+            self.deletes
+                .insert(client, clocks.clone(), &mut fresh.deletes);
+        }
+        fresh.push(client, clocks);
     }
 
     /// How many deleted ranges of an update are new and name ids that are
@@ -380,7 +402,7 @@ fn encode(sections: &[Section<'_>], deletes: &DeleteSet) -> Bytes {
 
 impl Struct<'_> {
     /// Whether it tells by itself that it is deleted.
-    fn is_deleted(&self) -> bool {
+    pub(super) fn is_deleted(&self) -> bool {
         match self.body {
             Body::Gc => true,
             Body::Skip => false,

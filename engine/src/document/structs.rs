@@ -22,6 +22,17 @@ pub(crate) struct StructStore {
     gap_runs: usize,
 }
 
+/// Where a struct stands in the type that holds it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Placement {
+    /// In a list or a text.
+    List,
+    /// As the value of a key in a map.
+    Entry,
+    /// What it hangs on is unknown, or too far to look.
+    Unknown,
+}
+
 /// The structs of one client.
 #[derive(Debug, Clone)]
 pub(crate) struct ClientStructs {
@@ -72,22 +83,16 @@ impl StructStore {
     }
 
     /// Adds a struct, none of whose clocks is known yet.
-    pub(crate) fn insert(&mut self, new: &Struct<'_>) {
-        let listed = self.is_listed(new);
-        self.insert_resolved(new, listed);
-        self.integrate_if_next(new);
-    }
-
-    /// Adds a struct, being told whether it is certainly no map entry.
-    pub(super) fn insert_resolved(&mut self, new: &Struct<'_>, listed: bool) {
+    pub(super) fn insert(&mut self, new: &Struct<'_>, placement: Placement) {
         let structs = self
             .clients
             .entry(new.id.client)
             .or_insert_with(|| ClientStructs::new(new.id.client));
         let before = structs.touching(new);
-        structs.insert(new, listed);
+        structs.insert(new, placement == Placement::List);
         self.gap_runs += usize::from(!before.left && new.id.clock != 0);
         self.gap_runs -= usize::from(before.right);
+        self.integrate_if_next(new);
     }
 
     pub(super) fn check(&self) {
@@ -104,11 +109,11 @@ impl StructStore {
         assert!(blocked.copied().all(|client| self.clients[&client].blocked));
     }
 
-    /// Whether a struct is certainly no map entry: it has no key, nor have the
-    /// neighbours from which it takes its parent.
-    fn is_listed(&self, item: &Struct<'_>) -> bool {
-        let mut next = match listed_or_neighbour(item) {
-            Ok(listed) => return listed,
+    /// Where a struct stands, as it tells or the neighbours do from which it
+    /// takes its parent.
+    pub(super) fn placement(&self, item: &Struct<'_>) -> Placement {
+        let mut next = match placement_or_neighbour(item) {
+            Ok(placement) => return placement,
             Err(neighbour) => neighbour,
         };
         for _ in 0..NEIGHBOUR_STEPS_MAX {
@@ -117,30 +122,41 @@ impl StructStore {
                 .get(&next.client)
                 .and_then(|c| c.block(next.clock))
             else {
-                return false;
+                return Placement::Unknown;
             };
             if block.is_listed(next.clock) {
-                return true;
+                return Placement::List;
             }
-            match listed_or_neighbour(&block.struct_at(next.client, next.clock)) {
-                Ok(listed) => return listed,
+            match placement_or_neighbour(&block.struct_at(next.client, next.clock)) {
+                Ok(placement) => return placement,
                 Err(neighbour) => next = neighbour,
             }
         }
-        false
+        Placement::Unknown
     }
 }
 
-/// Whether a struct says itself that it is no map entry, or the neighbour that
-/// tells.
-fn listed_or_neighbour(item: &Struct<'_>) -> Result<bool, Id> {
+/// Where a struct says itself that it stands, or the neighbour that tells.
+fn placement_or_neighbour(item: &Struct<'_>) -> Result<Placement, Id> {
     match item.body {
-        Body::Gc | Body::Skip => Ok(true),
-        Body::Item(item) => item
-            .head
-            .position
-            .key_or_neighbour()
-            .map(|key| key.is_none()),
+        Body::Gc | Body::Skip => Ok(Placement::List),
+        Body::Item(item) => item.head.position.key_or_neighbour().map(Placement::of_key),
+    }
+}
+
+impl Placement {
+    /// Where an item stands that tells its parent, with this key or none.
+    pub(super) fn of_key(key: Option<&[u8]>) -> Self {
+        key.map_or(Self::List, |_| Self::Entry)
+    }
+
+    /// The clocks of a struct here that only its last unit is left of: no Yjs
+    /// writes a map entry of several units, and one that gets it splits it in
+    /// places and then fails for ever to collect the type that holds it.
+    pub(super) fn superseded(self, item: &Struct<'_>) -> Option<ClockRange> {
+        let last = item.end() - 1;
+        let several = self == Self::Entry && item.id.clock < last && !item.is_deleted();
+        several.then_some(item.id.clock..last)
     }
 }
 

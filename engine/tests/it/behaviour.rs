@@ -4,6 +4,7 @@
 mod awareness;
 mod bad_input;
 mod cost;
+mod crafted;
 mod document_life;
 mod saving;
 mod shutdown;

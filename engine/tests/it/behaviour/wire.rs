@@ -66,10 +66,24 @@ pub(super) fn text_after(client: u64, clock: u64, text: &str) -> Vec<u8> {
 
 /// An entry of the root map `m`: a number.
 pub(super) fn map_entry(key: &str, value: u8) -> Vec<u8> {
+    long_map_entry(key, &[value])
+}
+
+/// Some numbers at one key of the root map `m`, which no Yjs writes.
+pub(super) fn long_map_entry(key: &str, values: &[u8]) -> Vec<u8> {
     let mut out = vec![0x28, 1];
     write_var_bytes(&mut out, b"m");
     write_var_bytes(&mut out, key.as_bytes());
-    out.extend([1, 125, value]);
+    write_var_uint(&mut out, values.len() as u64);
+    out.extend(values.iter().flat_map(|value| [125, *value]));
+    out
+}
+
+/// Some numbers behind another unit.
+pub(super) fn values_after(client: u8, clock: u8, values: &[u8]) -> Vec<u8> {
+    let mut out = vec![0x88, client, clock];
+    write_var_uint(&mut out, values.len() as u64);
+    out.extend(values.iter().flat_map(|value| [125, *value]));
     out
 }
 

@@ -210,7 +210,6 @@ const places = () => {
     one('live map entries in a row', 'both values, neither deleted by the delete set: must not be squashed', [
       item({ parent: 'm', sub: 'k' }, c.any([any('first')])),
       item({ origin: [1, 0], bit6: true }, c.any([any('second')]))]),
-    one('map entry of two values', 'legal, though no client writes it', [item({ parent: 'm', sub: 'k' }, c.any([1, 2].map(any)))]),
     one('split text', 'three structs that squash into one', [
       item({}, c.string('ab')), item({ origin: [1, 1] }, c.string('cd')), item({ origin: [1, 3] }, c.string('ef'))]),
     one('children of a deleted type', 'may be compacted to GC', [

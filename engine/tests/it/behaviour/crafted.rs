@@ -1,0 +1,87 @@
+//! Updates that no Yjs writes but every Yjs reads: what is kept and told of
+//! them must not make a client throw that loads the document.
+
+use ysyncd_engine::protocol;
+
+use super::{
+    wire::{self, update},
+    world::{World, secs},
+};
+
+/// What is left of `long_map_entry("k", &[1, 2, 3])` at a client's clock 0.
+fn last_of_three(client: u64) -> Vec<u8> {
+    let deleted = [&[0x21, 1, 1, b'm', 1, b'k'][..], &[2]].concat();
+    let id = u8::try_from(client).expect("a small id");
+    let last = vec![0xa8, id, 1, 1, 125, 3];
+    update(&[(client, 0, vec![deleted, last])], &[(client, 0, 2)])
+}
+
+#[test]
+fn of_a_map_entry_of_several_units_the_last_one_is_left() {
+    // Once split, the type that holds it cannot be collected: Yjs throws
+    // whenever it loads the document.
+    let mut world = World::new();
+    let (writer, reader) = (world.joined("d"), world.joined("d"));
+    let entry = wire::long_map_entry("k", &[1, 2, 3]);
+    world.send_update(writer, &update(&[(1, 0, vec![entry])], &[]));
+    assert_eq!(world.take(reader), [protocol::update(&last_of_three(1))]);
+}
+
+#[test]
+fn so_it_is_where_the_key_is_that_of_a_neighbour() {
+    let mut world = World::new();
+    let (writer, reader) = (world.joined("d"), world.joined("d"));
+    let first = update(&[(1, 0, vec![wire::map_entry("k", 0)])], &[]);
+    world.send_update(writer, &first);
+    world.take(reader);
+    let next = wire::values_after(1, 0, &[1, 2, 3]);
+    world.send_update(writer, &update(&[(2, 0, vec![next])], &[]));
+    let deleted = vec![0x81, 1, 0, 2];
+    let last = wire::values_after(2, 1, &[3]);
+    let left = update(&[(2, 0, vec![deleted, last])], &[(2, 0, 2)]);
+    assert_eq!(world.take(reader), [protocol::update(&left)]);
+}
+
+#[test]
+fn what_turns_out_to_be_such_an_entry_is_not_saved_as_it_came() {
+    for gc in [true, false] {
+        let config = ysyncd_engine::Config {
+            gc,
+            ..Default::default()
+        };
+        let mut world = World::with(config);
+        let writer = world.joined("d");
+        // What it hangs on is not known yet: it may stand in a list.
+        let next = wire::values_after(1, 0, &[1, 2, 3]);
+        let early = update(&[(2, 0, vec![next])], &[]);
+        world.send_update(writer, &early);
+        let first = update(&[(1, 0, vec![wire::map_entry("k", 0)])], &[]);
+        world.send_update(writer, &first);
+        world.advance(secs(5));
+        let save = world.take_save();
+        let last = wire::values_after(2, 1, &[3]);
+        let left = update(
+            &[
+                (2, 0, vec![vec![0x81, 1, 0, 2], last]),
+                (1, 0, vec![wire::map_entry("k", 0)]),
+            ],
+            &[(2, 0, 2)],
+        );
+        assert_eq!(save.body, left, "gc {gc}");
+    }
+}
+
+#[test]
+fn values_in_a_list_stay_together() {
+    let mut world = World::new();
+    let (writer, reader) = (world.joined("d"), world.joined("d"));
+    let first = update(&[(1, 0, vec![wire::first_text("a")])], &[]);
+    world.send_update(writer, &first);
+    let more = wire::values_after(1, 0, &[1, 2, 3]);
+    let more = update(&[(2, 0, vec![more])], &[]);
+    world.send_update(writer, &more);
+    assert_eq!(
+        world.take(reader),
+        [first, more].map(|update| protocol::update(&update))
+    );
+}
