@@ -85,12 +85,13 @@ impl<'a> Update<'a> {
         Ok(Self {
             bytes,
             deletes,
-            canonical: structs.canonical && !skips,
+            canonical: structs.canonical && !skips && ranges.canonical,
         })
     }
 
-    /// Whether the sections stand as Yjs would write them: one per client,
-    /// in descending order, each a single run.
+    /// Whether it stands as Yjs would write it: one section per client in
+    /// descending order, each a single run, and the deletes in order too. Yjs
+    /// takes others, but loses some of what they tell.
     pub(crate) const fn is_canonical(&self) -> bool {
         self.canonical
     }
@@ -176,7 +177,12 @@ struct Deletes<'a> {
     reader: Reader<'a>,
     clients_left: u64,
     ranges_left: u64,
-    client: ClientId,
+    client: Option<ClientId>,
+    /// The end of the last range of the client.
+    end: Option<Clock>,
+    /// Whether clients so far descend, each with ascending ranges that do not
+    /// touch.
+    canonical: bool,
 }
 
 impl<'a> Deletes<'a> {
@@ -187,7 +193,9 @@ impl<'a> Deletes<'a> {
             reader,
             clients_left,
             ranges_left: 0,
-            client: ClientId(0),
+            client: None,
+            end: None,
+            canonical: true,
         })
     }
 
@@ -197,8 +205,11 @@ impl<'a> Deletes<'a> {
                 return Ok(None);
             }
             self.clients_left -= 1;
-            self.client = read_client(&mut self.reader)?;
+            let client = read_client(&mut self.reader)?;
             self.ranges_left = read_count(&mut self.reader)?;
+            self.canonical &= self.client.is_none_or(|last| client < last);
+            self.client = Some(client);
+            self.end = None;
         }
         self.ranges_left -= 1;
         let start = read_clock(&mut self.reader)?;
@@ -210,7 +221,10 @@ impl<'a> Deletes<'a> {
             .ok()
             .filter(|end| *end <= CLOCK_MAX)
             .ok_or(DecodeError::ClockRange)?;
-        Ok(Some((self.client, start..end)))
+        self.canonical &= self.end.is_none_or(|last| last < start);
+        self.end = Some(end);
+        let client = self.client.expect("ranges follow their client");
+        Ok(Some((client, start..end)))
     }
 }
 

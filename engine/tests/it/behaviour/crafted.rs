@@ -85,3 +85,24 @@ fn values_in_a_list_stay_together() {
         [first, more].map(|update| protocol::update(&update))
     );
 }
+
+#[test]
+fn a_delete_set_out_of_order_is_put_in_order() {
+    // Yjs garbles it if it has to keep it for later.
+    let mut world = World::new();
+    let (writer, reader) = (world.joined("d"), world.joined("d"));
+    let mut unordered = vec![0, 1, 1, 2];
+    unordered.extend([5, 1, 0, 2]);
+    world.send_update(writer, &unordered);
+    let mut ordered = vec![0, 1, 1, 2];
+    ordered.extend([0, 2, 5, 1]);
+    let mut twice = vec![0, 2, 2, 1, 5, 1];
+    twice.extend([2, 1, 0, 2]);
+    world.send_update(writer, &twice);
+    let mut once = vec![0, 1, 2, 2];
+    once.extend([0, 2, 5, 1]);
+    assert_eq!(
+        world.take(reader),
+        [ordered, once].map(|update| protocol::update(&update))
+    );
+}
