@@ -241,13 +241,14 @@ const ANY_OBJECT: u8 = 118;
 const ANY_ARRAY: u8 = 117;
 
 /// A subdocument's options: an object. An option `guid` would take the place
-/// of the guid itself, and unless a string make Yjs throw when it encodes.
+/// of the guid itself, and unless a string make Yjs throw when it encodes; a
+/// `gcFilter` is no function, and Yjs throws when it calls it.
 fn skip_doc_options(reader: &mut Reader<'_>, trust: Trust) -> Result<(), DecodeError> {
     if reader.u8()? != ANY_OBJECT {
         return Err(DecodeError::DocOptions);
     }
     for _ in 0..reader.var_uint()? {
-        if read_text(reader, trust)? == b"guid" {
+        if matches!(read_text(reader, trust)?, b"guid" | b"gcFilter") {
             return Err(DecodeError::DocOptions);
         }
         skip_any_below(reader, trust, 1)?;

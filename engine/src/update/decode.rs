@@ -39,7 +39,7 @@ pub enum DecodeError {
     /// A text that should be JSON is not, or nests too deep.
     #[error("invalid JSON")]
     Json,
-    /// A subdocument's options are no object, or name another guid.
+    /// A subdocument's options are no object, or hold what breaks it.
     #[error("invalid subdocument options")]
     DocOptions,
     /// A struct or a deleted range without length.

@@ -1,11 +1,11 @@
 //! Updates that no Yjs writes but every Yjs reads: what is kept and told of
 //! them must not make a client throw that loads the document.
 
-use ysyncd_engine::protocol;
+use ysyncd_engine::{lib0::write_var_bytes, protocol};
 
 use super::{
     wire::{self, update},
-    world::{World, secs},
+    world::{Stage, World, secs},
 };
 
 /// What is left of `long_map_entry("k", &[1, 2, 3])` at a client's clock 0.
@@ -105,4 +105,17 @@ fn a_delete_set_out_of_order_is_put_in_order() {
         world.take(reader),
         [ordered, once].map(|update| protocol::update(&update))
     );
+}
+
+#[test]
+fn a_subdocument_with_options_that_break_it_is_refused() {
+    for (option, taken) in [(&b"meta"[..], true), (b"guid", false), (b"gcFilter", false)] {
+        let mut world = World::new();
+        let writer = world.joined("d");
+        let mut subdocument = vec![9, 1, 1, b'm', 1, b'g', 118, 1];
+        write_var_bytes(&mut subdocument, option);
+        subdocument.extend([125, 5]);
+        world.send_update(writer, &update(&[(1, 0, vec![subdocument])], &[]));
+        assert_eq!(world.stage(writer) == Stage::Open, taken, "{option:?}");
+    }
 }
