@@ -44,7 +44,9 @@ pub struct Config {
     pub resync_delay: Duration,
     /// Bytes handed out to a connection and not yet written by its transport.
     /// Past it the connection is closed and syncs again when it comes back.
-    /// One answer to a `SyncStep1` may exceed it.
+    /// One answer to a `SyncStep1` may exceed it. Not less than
+    /// `frame_bytes_max`: the messages of one frame are relayed one by one,
+    /// before any transport can have written the first of them.
     pub outbox_bytes_max: usize,
 }
 
@@ -67,7 +69,7 @@ impl Default for Config {
             gap_runs_max: 1_000,
             pending_delete_ranges_max: 10_000,
             resync_delay: Duration::from_secs(5),
-            outbox_bytes_max: 8 << 20,
+            outbox_bytes_max: 16 << 20,
         }
     }
 }

@@ -54,6 +54,21 @@ fn one_frame_may_pass_the_budget() {
 }
 
 #[test]
+fn nobody_can_make_others_lag_with_one_frame() {
+    let mut world = World::new();
+    let (writer, reader) = (world.joined("d"), world.joined("d"));
+    let letters = "a".repeat(1 << 20);
+    let mut frame = Vec::new();
+    for client in 1..16 {
+        frame.extend_from_slice(&protocol::update(&text(client, 0, &letters)));
+    }
+    assert!(frame.len() <= Config::default().frame_bytes_max);
+    world.send(writer, frame);
+    assert_eq!(world.stage(reader), Stage::Open);
+    assert_eq!(world.take(reader).len(), 15);
+}
+
+#[test]
 fn an_answer_to_sync_step_1_does_not_count_against_the_budget() {
     let mut world = World::with(small_outbox());
     let writer = world.joined("d");
