@@ -38,7 +38,9 @@ pub(super) fn compact(structs: &mut StructStore, deletes: &mut DeleteSet, gc: bo
             if collected && descent.dead {
                 delete(client, item.id.clock..item.end());
                 out.push_collected(&item, descent, deletes);
-            } else if let Some(before) = descent.placement.superseded(&item) {
+            } else if let Some(before) = descent.placement.superseded(&item)
+                && !deletes.has(client, before.clone())
+            {
                 delete(client, before.clone());
                 out.push_last_unit(&item, &before);
             } else if collected {

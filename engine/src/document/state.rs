@@ -212,7 +212,7 @@ impl DocumentState {
     /// Adds a struct that is unknown. False if it was changed for that.
     fn add_new(&mut self, new: &Struct<'_>, fresh: &mut Fresh) -> bool {
         let placement = self.structs.placement(new);
-        if let Some(before) = placement.superseded(new) {
+        if let Some(before) = self.superseded(new, placement) {
             let (client, mut deleted, mut last) = (new.id.client, Vec::new(), Vec::new());
             new.write_deleted_part(before.start, before.end, &mut deleted);
             new.write_part(before.end, new.end(), &mut last);
@@ -222,6 +222,14 @@ impl DocumentState {
         }
         self.add_placed(new, placement, fresh);
         true
+    }
+
+    /// The units of a map entry before its last that nothing deletes. Yjs
+    /// joins old values of a key only once they are deleted, and where it keeps
+    /// deleted content, theirs is to be kept.
+    fn superseded(&self, new: &Struct<'_>, placement: Placement) -> Option<ClockRange> {
+        let before = placement.superseded(new)?;
+        (!self.deletes.has(new.id.client, before.clone())).then_some(before)
     }
 
     fn add_placed(&mut self, new: &Struct<'_>, placement: Placement, fresh: &mut Fresh) {

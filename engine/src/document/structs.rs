@@ -150,9 +150,10 @@ impl Placement {
         key.map_or(Self::List, |_| Self::Entry)
     }
 
-    /// The clocks of a struct here that only its last unit is left of: no Yjs
-    /// writes a map entry of several units, and one that gets it splits it in
-    /// places and then fails for ever to collect the type that holds it.
+    /// The clocks of a struct here that only its last unit is left of, unless
+    /// they are deleted: no Yjs writes a living map entry of several units, and
+    /// one that gets it splits it in places and then fails for ever to collect
+    /// the type that holds it.
     pub(super) fn superseded(self, item: &Struct<'_>) -> Option<ClockRange> {
         let last = item.end() - 1;
         let several = self == Self::Entry && item.id.clock < last && !item.is_deleted();

@@ -1,7 +1,7 @@
 //! Updates that no Yjs writes but every Yjs reads: what is kept and told of
 //! them must not make a client throw that loads the document.
 
-use ysyncd_engine::{lib0::write_var_bytes, protocol};
+use ysyncd_engine::{document::DocumentState, lib0::write_var_bytes, protocol};
 
 use super::{
     wire::{self, update},
@@ -25,6 +25,22 @@ fn of_a_map_entry_of_several_units_the_last_one_is_left() {
     let entry = wire::long_map_entry("k", &[1, 2, 3]);
     world.send_update(writer, &update(&[(1, 0, vec![entry])], &[]));
     assert_eq!(world.take(reader), [protocol::update(&last_of_three(1))]);
+}
+
+#[test]
+fn old_values_that_a_client_keeps_are_kept() {
+    // Yjs without garbage collection joins the values that a key had before.
+    let entry = wire::long_map_entry("k", &[1, 2, 3]);
+    let deleted = update(&[(1, 0, vec![entry])], &[(1, 0, 3)]);
+    let mut world = World::new();
+    let (writer, reader) = (world.joined("d"), world.joined("d"));
+    world.send_update(writer, &deleted);
+    assert_eq!(world.take(reader), [protocol::update(&deleted)]);
+
+    let mut state = DocumentState::default();
+    state.apply(&deleted).unwrap();
+    state.compact(false);
+    assert_eq!(state.encode(), deleted);
 }
 
 #[test]
