@@ -20,7 +20,7 @@ mod structs;
 
 pub use decode::{DecodeError, Update};
 
-pub(crate) use content::{Content, Payload};
+pub(crate) use content::{Content, Cursor, Payload};
 pub(crate) use structs::{
     Body, Head, Item, Lead, ParentRef, Position, Struct, write_gc, write_skip,
 };

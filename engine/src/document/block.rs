@@ -3,7 +3,8 @@
 use crate::{
     lib0::{Reader, write_var_uint},
     update::{
-        Body, ClientId, Clock, ClockRange, Head, Id, Item, Lead, Payload, Struct, Trust, write_skip,
+        Body, ClientId, Clock, ClockRange, Cursor, Head, Id, Item, Lead, Payload, Struct, Trust,
+        write_skip,
     },
 };
 
@@ -94,10 +95,13 @@ impl Block {
 
     /// Its structs in order.
     pub(crate) fn structs(&self, client: ClientId) -> Structs<'_> {
-        let clock = self.clocks.start;
         Structs {
-            reader: Reader::new(&self.bytes),
-            next: Id { client, clock },
+            block: self,
+            at: 0,
+            next: Id {
+                client,
+                clock: self.clocks.start,
+            },
         }
     }
 
@@ -105,34 +109,52 @@ impl Block {
     pub(crate) fn places(&self, client: ClientId) -> impl Iterator<Item = (u32, Struct<'_>)> {
         let mut structs = self.structs(client);
         std::iter::from_fn(move || {
-            let at = self.bytes.len() - structs.reader.rest().len();
-            let at = u32::try_from(at).expect("structs begin before a block is full");
+            let at = u32::try_from(structs.at).expect("structs begin before a block is full");
             Some((at, structs.next()?))
         })
     }
 
     /// The struct that holds a clock.
     pub(crate) fn struct_at(&self, client: ClientId, clock: Clock) -> Struct<'_> {
-        let mut structs = if self.last_clock <= clock {
-            Structs {
-                reader: Reader::new(&self.bytes[self.last_at..]),
-                next: Id {
-                    client,
-                    clock: self.last_clock,
-                },
-            }
-        } else {
-            self.structs(client)
-        };
-        structs
+        if self.last_clock <= clock {
+            return self.last(client);
+        }
+        self.structs(client)
             .find(|item| clock < item.end())
             .expect("a block holds all of its clocks")
     }
 
     /// Reads a struct again.
     pub(crate) fn read_at(&self, client: ClientId, clock: Clock, at: u32) -> Struct<'_> {
-        let mut reader = Reader::new(&self.bytes[at as usize..]);
+        let at = at as usize;
+        if at == self.last_at {
+            return self.last(client);
+        }
+        let mut reader = Reader::new(&self.bytes[at..]);
         Struct::read(&mut reader, Id { client, clock }, Trust::Stored)
+            .expect("blocks hold checked structs")
+    }
+
+    /// Panics if the last struct is not as long as is told of it.
+    pub(crate) fn check(&self, client: ClientId) {
+        let told = self.last(client);
+        let mut reader = Reader::new(&self.bytes[self.last_at..]);
+        let read = Struct::read(&mut reader, told.id, Trust::Stored);
+        assert_eq!(read.map(|read| read.len), Ok(told.len));
+        assert!(
+            reader.is_empty(),
+            "the last struct ends where the block does"
+        );
+    }
+
+    /// The last struct, however long, without reading its content.
+    fn last(&self, client: ClientId) -> Struct<'_> {
+        let id = Id {
+            client,
+            clock: self.last_clock,
+        };
+        let len = self.clocks.end - self.last_clock;
+        Struct::read_whole(&self.bytes[self.last_at..], id, len)
             .expect("blocks hold checked structs")
     }
 
@@ -208,7 +230,8 @@ impl Block {
 
 /// Walks the structs of a block.
 pub(crate) struct Structs<'a> {
-    reader: Reader<'a>,
+    block: &'a Block,
+    at: usize,
     next: Id,
 }
 
@@ -216,11 +239,17 @@ impl<'a> Iterator for Structs<'a> {
     type Item = Struct<'a>;
 
     fn next(&mut self) -> Option<Struct<'a>> {
-        if self.reader.is_empty() {
+        if self.next.clock == self.block.clocks.end {
             return None;
         }
-        let item = Struct::read(&mut self.reader, self.next, Trust::Stored)
-            .expect("blocks hold checked structs");
+        let item = if self.at == self.block.last_at {
+            self.block.last(self.next.client)
+        } else {
+            let mut reader = Reader::new(&self.block.bytes[self.at..]);
+            Struct::read(&mut reader, self.next, Trust::Stored)
+                .expect("blocks hold checked structs")
+        };
+        self.at += item.bytes.len();
         self.next.clock = item.end();
         Some(item)
     }
@@ -234,10 +263,11 @@ impl Segment<'_> {
         }
     }
 
-    pub(crate) fn write(&self, out: &mut Vec<u8>) {
+    /// Appends it. Parts of one struct that follow each other share a cursor.
+    pub(crate) fn write(&self, cursor: &mut Cursor, out: &mut Vec<u8>) {
         match self {
             Self::Whole { bytes, .. } => out.extend_from_slice(bytes),
-            Self::Part { of, range } => of.write_part(range.start, range.end, out),
+            Self::Part { of, range } => of.write_part(range.start, range.end, cursor, out),
             Self::Skip(len) => write_skip(*len, out),
         }
     }

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     lib0::var_uint_len,
-    update::{Body, ClientId, Clock, ClockRange, Item, Struct, write_gc},
+    update::{Body, ClientId, Clock, ClockRange, Cursor, Item, Struct, write_gc},
 };
 
 /// Rewrites all blocks. Time and memory are linear in the number of structs.
@@ -88,7 +88,7 @@ impl Blocks {
             item.write_deleted_part(before.start, before.end, out);
         });
         self.push_written(client, before.end, false, |out| {
-            item.write_part(before.end, item.end(), out);
+            item.write_part(before.end, item.end(), &mut Cursor::default(), out);
         });
     }
 
@@ -113,13 +113,14 @@ impl Blocks {
         let all = item.id.clock..item.end();
         let client = item.id.client;
         let mut from = all.start;
+        let (mut measured, mut written) = (Cursor::default(), Cursor::default());
         for cut in deletes.within(client, all.clone()) {
-            if cut != all && !saves_bytes(item, body, &cut) {
+            if cut != all && !saves_bytes(item, body, &cut, &mut measured) {
                 continue;
             }
             if from < cut.start {
                 self.push_written(client, from, listed, |out| {
-                    item.write_part(from, cut.start, out);
+                    item.write_part(from, cut.start, &mut written, out);
                 });
             }
             self.push_written(client, cut.start, listed, |out| {
@@ -131,7 +132,7 @@ impl Blocks {
             self.push(item, listed);
         } else if from < all.end {
             self.push_written(client, from, listed, |out| {
-                item.write_part(from, all.end, out);
+                item.write_part(from, all.end, &mut written, out);
             });
         }
     }
@@ -153,7 +154,7 @@ impl Blocks {
 
 /// Whether dropping a part of a struct's content saves more bytes than the
 /// heads of the structs it is then split into take.
-fn saves_bytes(item: &Struct<'_>, body: &Item<'_>, cut: &ClockRange) -> bool {
+fn saves_bytes(item: &Struct<'_>, body: &Item<'_>, cut: &ClockRange, cursor: &mut Cursor) -> bool {
     let edges = usize::from(cut.start > item.id.clock) + usize::from(cut.end < item.end());
     let id_len =
         |client: ClientId, clock: Clock| var_uint_len(client.0) + var_uint_len(u64::from(clock));
@@ -162,6 +163,8 @@ fn saves_bytes(item: &Struct<'_>, body: &Item<'_>, cut: &ClockRange) -> bool {
         + id_len(item.id.client, cut.start)
         + right_origin.map_or(0, |id| id_len(id.client, id.clock))
         + var_uint_len(u64::from(cut.end - cut.start));
-    let dropped = body.content.payload_size(&item.units(cut.start, cut.end));
+    let dropped = body
+        .content
+        .payload_size(&item.units(cut.start, cut.end), cursor);
     dropped > (edges * head) as u64
 }

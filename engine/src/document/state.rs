@@ -14,7 +14,7 @@ use super::{
 use crate::{
     lib0::{Reader, write_var_uint},
     state_vector::StateVector,
-    update::{Body, ClientId, Clock, ClockRange, DecodeError, Id, Struct, Trust, Update},
+    update::{Body, ClientId, Clock, ClockRange, Cursor, DecodeError, Id, Struct, Trust, Update},
 };
 
 /// A document as the updates that made it tell it.
@@ -197,12 +197,13 @@ impl DocumentState {
             None => smallvec::smallvec![all.clone()],
         };
         let mut as_it_is = *missing == [all.clone()];
+        let mut cursor = Cursor::default();
         for part in missing {
             if part == all {
                 as_it_is &= self.add_new(item, fresh);
             } else {
                 let mut bytes = Vec::new();
-                item.write_part(part.start, part.end, &mut bytes);
+                item.write_part(part.start, part.end, &mut cursor, &mut bytes);
                 self.add_new(&read_part(&bytes, client, part.start), fresh);
             }
         }
@@ -215,7 +216,7 @@ impl DocumentState {
         if let Some(before) = self.superseded(new, placement) {
             let (client, mut deleted, mut last) = (new.id.client, Vec::new(), Vec::new());
             new.write_deleted_part(before.start, before.end, &mut deleted);
-            new.write_part(before.end, new.end(), &mut last);
+            new.write_part(before.end, new.end(), &mut Cursor::default(), &mut last);
             self.add_placed(&read_part(&deleted, client, before.start), placement, fresh);
             self.add_placed(&read_part(&last, client, before.end), placement, fresh);
             return false;
@@ -390,8 +391,15 @@ impl<'a> Section<'a> {
         write_var_uint(out, structs);
         write_var_uint(out, self.client.0);
         write_var_uint(out, u64::from(self.start));
+        // The parts of one struct ascend and follow each other, Skips between.
+        let (mut cursor, mut cut) = (Cursor::default(), None);
         for segment in &self.segments {
-            segment.write(out);
+            if let Segment::Part { of, .. } = segment
+                && cut.replace(of.id) != Some(of.id)
+            {
+                cursor = Cursor::default();
+            }
+            segment.write(&mut cursor, out);
         }
     }
 }

@@ -197,6 +197,7 @@ impl ClientStructs {
             let told: Vec<_> = block.structs(self.client).collect();
             assert_eq!(told.last().map(Struct::end), Some(block.clocks.end));
             assert_eq!(told.len(), block.len_structs());
+            block.check(self.client);
         }
         let first = self.runs(0).into_iter().next().filter(|run| run.start == 0);
         assert_eq!(self.contiguous_end, first.map_or(0, |run| run.end));

@@ -52,7 +52,39 @@ pub(crate) struct Payload<'a> {
     pub(crate) bytes: &'a [u8],
 }
 
+/// Where a unit of a content begins in its bytes. Whoever cuts a content in
+/// several places, ascending, keeps one, so that all cuts together read the
+/// content once.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Cursor {
+    unit: u64,
+    offset: usize,
+}
+
 impl<'a> Content<'a> {
+    /// Takes the content of a stored struct, all that is left being its own:
+    /// nothing is looked for, so that it takes no time, however long.
+    pub(crate) fn read_rest(reader: &mut Reader<'a>, kind: u8) -> Result<Self, DecodeError> {
+        let values = |kind, reader: &mut Reader<'a>| {
+            let count = read_len(reader)?;
+            let bytes = reader.rest();
+            Ok(Self::Values { kind, count, bytes })
+        };
+        match kind {
+            DELETED => Ok(Self::Deleted(read_len(reader)?)),
+            JSON => values(Values::Json, reader),
+            ANY => values(Values::Any, reader),
+            STRING => {
+                reader.var_uint()?;
+                Ok(Self::Text(reader.rest()))
+            }
+            _ => {
+                let bytes = reader.rest();
+                Ok(Self::Unit { kind, bytes })
+            }
+        }
+    }
+
     /// Reads the content of a struct whose info byte names `kind`.
     pub(crate) fn read(
         reader: &mut Reader<'a>,
@@ -125,15 +157,20 @@ impl<'a> Content<'a> {
 
     /// Appends the units `from..to` of it, as Yjs cuts: a cut inside a
     /// surrogate pair leaves U+FFFD on both sides.
-    pub(crate) fn write(&self, range: std::ops::Range<u64>, out: &mut Vec<u8>) {
+    pub(crate) fn write(
+        &self,
+        range: std::ops::Range<u64>,
+        cursor: &mut Cursor,
+        out: &mut Vec<u8>,
+    ) {
         match *self {
             Self::Deleted(_) => write_var_uint(out, range.end - range.start),
             Self::Values { kind, bytes, .. } => {
                 write_var_uint(out, range.end - range.start);
-                out.extend_from_slice(cut_values(bytes, kind, &range));
+                out.extend_from_slice(cut_values(bytes, kind, &range, cursor));
             }
             Self::Text(text) => {
-                let cut = cut_text(text, &range);
+                let cut = cut_text(text, &range, cursor);
                 write_var_uint(out, cut.encoded_len());
                 cut.write(out);
             }
@@ -142,11 +179,11 @@ impl<'a> Content<'a> {
     }
 
     /// Size in bytes of the units `range` of it, without the number in front.
-    pub(crate) fn payload_size(&self, range: &std::ops::Range<u64>) -> u64 {
+    pub(crate) fn payload_size(&self, range: &std::ops::Range<u64>, cursor: &mut Cursor) -> u64 {
         match *self {
             Self::Deleted(_) => 0,
-            Self::Values { kind, bytes, .. } => cut_values(bytes, kind, range).len() as u64,
-            Self::Text(text) => cut_text(text, range).encoded_len(),
+            Self::Values { kind, bytes, .. } => cut_values(bytes, kind, range, cursor).len() as u64,
+            Self::Text(text) => cut_text(text, range, cursor).encoded_len(),
             Self::Unit { bytes, .. } => bytes.len() as u64,
         }
     }
@@ -343,9 +380,9 @@ impl TextCut<'_> {
 }
 
 /// Cuts the UTF-16 units `range`, which is not empty, out of a text.
-fn cut_text<'a>(text: &'a [u8], range: &std::ops::Range<u64>) -> TextCut<'a> {
-    let (start, half_before) = utf16_offset(text, range.start);
-    let (end, half_after) = utf16_offset(text, range.end);
+fn cut_text<'a>(text: &'a [u8], range: &std::ops::Range<u64>, cursor: &mut Cursor) -> TextCut<'a> {
+    let (start, half_before) = utf16_offset(text, range.start, cursor);
+    let (end, half_after) = utf16_offset(text, range.end, cursor);
     // A pair cut in front starts after itself; one cut behind ends before.
     let start = if half_before { start + 4 } else { start };
     TextCut {
@@ -357,38 +394,49 @@ fn cut_text<'a>(text: &'a [u8], range: &std::ops::Range<u64>) -> TextCut<'a> {
 
 /// The byte at which a UTF-16 unit starts; if the unit is the second half of a
 /// pair, the byte at which the pair starts, and true.
-fn utf16_offset(text: &[u8], unit: u64) -> (usize, bool) {
-    let mut units = 0;
-    for (offset, &byte) in text.iter().enumerate() {
-        if (byte & 0xc0) == 0x80 {
-            continue;
-        }
-        if units == unit {
-            return (offset, false);
-        }
-        if byte >= 0xf0 {
-            if units + 1 == unit {
-                return (offset, true);
-            }
-            units += 1;
-        }
-        units += 1;
+fn utf16_offset(text: &[u8], unit: u64, cursor: &mut Cursor) -> (usize, bool) {
+    if unit < cursor.unit {
+        *cursor = Cursor::default();
     }
-    (text.len(), false)
+    while cursor.offset < text.len() && cursor.unit < unit {
+        // Lead bytes tell how long a character is, in bytes and in units.
+        let (bytes, units) = match text[cursor.offset] {
+            0xf0.. => (4, 2),
+            0xe0.. => (3, 1),
+            0xc0.. => (2, 1),
+            _ => (1, 1),
+        };
+        if cursor.unit + units > unit {
+            return (cursor.offset, true);
+        }
+        cursor.offset += bytes;
+        cursor.unit += units;
+    }
+    (cursor.offset, false)
 }
 
 /// The bytes of the values `range` of a run.
-fn cut_values<'a>(bytes: &'a [u8], kind: Values, range: &std::ops::Range<u64>) -> &'a [u8] {
-    let mut reader = Reader::new(bytes);
-    let mut skip = |count| {
-        for _ in 0..count {
+fn cut_values<'a>(
+    bytes: &'a [u8],
+    kind: Values,
+    range: &std::ops::Range<u64>,
+    cursor: &mut Cursor,
+) -> &'a [u8] {
+    if range.start < cursor.unit {
+        *cursor = Cursor::default();
+    }
+    let mut reader = Reader::new(&bytes[cursor.offset..]);
+    let mut pass_to = |unit| {
+        while cursor.unit < unit {
             kind.skip_one(&mut reader, Trust::Stored)
                 .expect("stored values were checked when they came");
+            cursor.unit += 1;
         }
-        bytes.len() - reader.rest().len()
+        cursor.offset = bytes.len() - reader.rest().len();
+        cursor.offset
     };
-    let start = skip(range.start);
-    let end = skip(range.end - range.start);
+    let start = pass_to(range.start);
+    let end = pass_to(range.end);
     &bytes[start..end]
 }
 

@@ -1,7 +1,7 @@
 //! One struct: garbage, or an item with its place and content.
 
 use super::{
-    CLOCK_MAX, ClientId, Clock, Content, DecodeError, Id, Trust,
+    CLOCK_MAX, ClientId, Clock, Content, Cursor, DecodeError, Id, Trust,
     content::{GC, SKIP, read_len, read_text},
 };
 use crate::lib0::{Reader, UINT_MAX, write_var_bytes, write_var_uint};
@@ -106,6 +106,26 @@ impl<'a> Struct<'a> {
         })
     }
 
+    /// Takes bytes that are one stored struct and nothing else. Its length is
+    /// told, so that its content need not be looked at.
+    pub(crate) fn read_whole(bytes: &'a [u8], id: Id, len: Clock) -> Result<Self, DecodeError> {
+        let mut reader = Reader::new(bytes);
+        let body = match Head::read(&mut reader, Trust::Stored)? {
+            Lead::Gc => Body::Gc,
+            Lead::Skip => Body::Skip,
+            Lead::Item(head) => {
+                let content = Content::read_rest(&mut reader, head.kind)?;
+                Body::Item(Item { head, content })
+            }
+        };
+        Ok(Self {
+            id,
+            len,
+            body,
+            bytes,
+        })
+    }
+
     /// The first clock after it.
     pub(crate) const fn end(&self) -> Clock {
         self.id.clock + self.len
@@ -113,7 +133,15 @@ impl<'a> Struct<'a> {
 
     /// Appends the clocks `from..to` of it. A part that does not begin where
     /// the struct does follows, as its own origin, what was cut off.
-    pub(crate) fn write_part(&self, from: Clock, to: Clock, out: &mut Vec<u8>) {
+    ///
+    /// Parts that ascend share a cursor, which begins as its default.
+    pub(crate) fn write_part(
+        &self,
+        from: Clock,
+        to: Clock,
+        cursor: &mut Cursor,
+        out: &mut Vec<u8>,
+    ) {
         debug_assert!(self.id.clock <= from && from < to && to <= self.end());
         if from == self.id.clock && to == self.end() {
             out.extend_from_slice(self.bytes);
@@ -124,7 +152,7 @@ impl<'a> Struct<'a> {
             Body::Skip => write_skip(to - from, out),
             Body::Item(item) => {
                 item.head.part(self.id, from).write(item.head.kind, out);
-                item.content.write(self.units(from, to), out);
+                item.content.write(self.units(from, to), cursor, out);
             }
         }
     }
@@ -132,11 +160,12 @@ impl<'a> Struct<'a> {
     /// Appends the clocks `from..to` of it as deleted content.
     pub(crate) fn write_deleted_part(&self, from: Clock, to: Clock, out: &mut Vec<u8>) {
         match self.body {
-            Body::Gc | Body::Skip => self.write_part(from, to, out),
+            Body::Gc => write_gc(to - from, out),
+            Body::Skip => write_skip(to - from, out),
             Body::Item(item) => {
                 let content = Content::Deleted(to - from);
                 item.head.part(self.id, from).write(content.kind(), out);
-                content.write(0..u64::from(to - from), out);
+                content.write(0..u64::from(to - from), &mut Cursor::default(), out);
             }
         }
     }

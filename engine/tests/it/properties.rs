@@ -187,9 +187,33 @@ proptest! {
     }
 }
 
+/// Fails if a case of sixteen times the size takes far more than sixteen times
+/// as long; quadratic work would take 256 times as long. A busy machine may
+/// slow one measurement down, but not all of them.
+fn assert_linear(small: u32, case: impl Fn(u32) -> Box<dyn FnOnce()>) {
+    let time = |size| {
+        let one = || {
+            let case = case(size);
+            let start = Instant::now();
+            case();
+            start.elapsed()
+        };
+        one().min(one()).as_secs_f64()
+    };
+    let mut tried = Vec::new();
+    for _ in 0..10 {
+        let ratio = time(16 * small) / time(small);
+        if ratio < 64.0 {
+            return;
+        }
+        tried.push(ratio);
+    }
+    panic!("sixteen times the size takes {tried:.0?} times as long");
+}
+
 #[test]
-fn time_is_linear_in_the_size_of_an_update() {
-    let time = |structs: u32| {
+fn time_is_linear_in_the_number_of_structs() {
+    assert_linear(5_000, |structs| {
         let mut update = handmade::Update::default();
         update.push(1, 0, &Item::in_root("text").text("x"));
         for clock in 1..structs {
@@ -197,26 +221,73 @@ fn time_is_linear_in_the_size_of_an_update() {
             update.push(1, clock, &Item::before(1, clock - 1).text("x"));
         }
         let bytes = update.encode();
-        let one = || {
-            let start = Instant::now();
+        Box::new(move || {
             let mut state = DocumentState::default();
             state.apply(&bytes).unwrap();
             state.compact(true);
             let diff = state.diff(&[(ClientId(1), structs / 2)].into_iter().collect());
             assert!(!diff.is_empty());
-            start.elapsed()
-        };
-        (0..2).map(|_| one()).min().unwrap()
-    };
-    // Sixteen times as many; quadratic work would take 256 times as long. A
-    // busy machine may slow one measurement down, but not all of them.
-    let ratios = (0..10).map(|_| time(80_000).as_secs_f64() / time(5_000).as_secs_f64());
-    let mut tried = Vec::new();
-    for ratio in ratios {
-        if ratio < 64.0 {
-            return;
+        })
+    });
+}
+
+#[test]
+fn time_is_linear_where_one_long_struct_is_cut_in_many_places() {
+    assert_linear(10_000, |len| {
+        let text = "ä".repeat(len as usize);
+        let values = vec![&b"\x7d\x01"[..]; len as usize];
+        let mut update = handmade::Update::default();
+        update.push(1, 0, &Item::in_root("text").text(&text));
+        update.push(2, 0, &Item::in_root("list").any(&values));
+        let cuts: Vec<_> = (0..len / 40).map(|cut| (cut * 40, 1 + cut % 30)).collect();
+        update.delete(1, &cuts).delete(2, &cuts);
+        let mut state = DocumentState::default();
+        state.apply(&update.encode()).unwrap();
+        Box::new(move || {
+            state.compact(true);
+            state.compact(true);
+        })
+    });
+}
+
+#[test]
+fn time_is_linear_where_much_hangs_on_one_long_struct() {
+    assert_linear(4_000, |len| {
+        let mut update = handmade::Update::default();
+        let text = "x".repeat(len as usize * 10);
+        update.push(1, 0, &Item::in_root("map").with_key("k").text(&text));
+        let mut state = DocumentState::default();
+        state.apply(&update.encode()).unwrap();
+        let hanging: Vec<_> = (0..len / 10)
+            .map(|at| {
+                let mut update = handmade::Update::default();
+                update.push(2, at, &Item::after(1, at * 10).text("y"));
+                update.encode()
+            })
+            .collect();
+        Box::new(move || {
+            for update in hanging {
+                state.apply(&update).unwrap();
+            }
+        })
+    });
+}
+
+#[test]
+fn time_is_linear_where_one_long_struct_fills_many_gaps() {
+    assert_linear(5_000, |len| {
+        let mut state = DocumentState::default();
+        for at in 0..len / 50 {
+            let mut update = handmade::Update::default();
+            update.push(1, at * 50 + 25, &Item::in_root("text").text("y"));
+            state.apply(&update.encode()).unwrap();
         }
-        tried.push(ratio);
-    }
-    panic!("sixteen times the structs take {tried:.0?} times as long");
+        let mut update = handmade::Update::default();
+        let text = "x".repeat(len as usize);
+        update.push(1, 0, &Item::in_root("text").text(&text));
+        let bytes = update.encode();
+        Box::new(move || {
+            state.apply(&bytes).unwrap();
+        })
+    });
 }
