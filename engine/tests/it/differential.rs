@@ -242,7 +242,7 @@ impl Strict {
 fn edit_through_the_engine(seed: u64) -> bool {
     let mut rng = SmallRng::seed_from_u64(seed);
     let mut writers = random_writers(&mut rng);
-    let mut state = DocumentState::default();
+    let mut server = Server::default();
     let mut log = Vec::new();
     let mut up: Vec<(usize, Vec<u8>)> = Vec::new();
     let mut down: Vec<Vec<Vec<u8>>> = vec![Vec::new(); writers.len()];
@@ -264,7 +264,7 @@ fn edit_through_the_engine(seed: u64) -> bool {
                 if rng.random_bool(0.9) {
                     up.remove(next);
                 }
-                pass_on(&mut state, from, &update, &mut down);
+                server.take(from, &update, &mut down);
             }
             _ => {
                 let some = rng.random_range(0..=down[at].len());
@@ -275,22 +275,47 @@ fn edit_through_the_engine(seed: u64) -> bool {
         }
     }
     for (from, update) in up {
-        pass_on(&mut state, from, &update, &mut down);
+        server.take(from, &update, &mut down);
     }
     for (writer, parts) in writers.iter().zip(&down) {
         parts.iter().for_each(|part| apply(&writer.doc, part));
     }
-    judge_editors(seed, &state, &log, writers.iter().map(|writer| &writer.doc))
+    judge_editors(
+        seed,
+        &server.state,
+        &log,
+        writers.iter().map(|writer| &writer.doc),
+    )
 }
 
-fn pass_on(state: &mut DocumentState, from: usize, update: &[u8], down: &mut [Vec<Vec<u8>>]) {
-    let applied = state.apply(update).unwrap();
-    state.check();
-    for (to, parts) in down.iter_mut().enumerate() {
-        if to != from && applied.new_part != NewPart::Nothing {
-            parts.push(relayed(&applied, update)[0].to_vec());
+/// The engine between the editors. A seed does not quite make a history, since
+/// yrs keeps attributes in hash maps with keys of their own; so on a failure
+/// it prints what was delivered.
+#[derive(Default)]
+struct Server {
+    state: DocumentState,
+    delivered: Vec<(usize, Vec<u8>)>,
+}
+
+impl Server {
+    fn take(&mut self, from: usize, update: &[u8], down: &mut [Vec<Vec<u8>>]) {
+        self.delivered.push((from, update.to_vec()));
+        let applied = self.state.apply(update).unwrap();
+        self.state.check();
+        for (to, parts) in down.iter_mut().enumerate() {
+            if to != from && applied.new_part != NewPart::Nothing {
+                parts.push(relayed(&applied, update)[0].to_vec());
+            }
+            parts.extend(applied.resend.iter().map(|resend| resend.to_vec()));
         }
-        parts.extend(applied.resend.iter().map(|resend| resend.to_vec()));
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            println!("delivered, by editor: {:02x?}", self.delivered);
+        }
     }
 }
 
