@@ -72,8 +72,8 @@ pub(crate) struct TokenSettings {
 /// Where the secret is.
 #[derive(Debug, Args)]
 pub(crate) struct SecretSettings {
-    /// Secret that tokens are signed with, at least 16 bytes. Without it one
-    /// is made and kept in DATA_DIR/secret, for use on this machine alone. Set
+    /// Secret that tokens are signed with, at least 16 bytes. Without it `serve`
+    /// makes one and keeps it in DATA_DIR/secret, for use on this machine alone. Set
     /// the variable rather than the option, which others on the machine see
     #[arg(
         env = "SYNC_SHARED_SECRET",
@@ -101,9 +101,11 @@ pub(crate) struct ServeSettings {
     pub(crate) port: u16,
     /// S3 bucket to keep documents in, instead of DATA_DIR
     #[arg(long, env = "S3_BUCKET", default_value = "", hide_default_value = true)]
+    #[arg(value_parser = s3_bucket)]
     pub(crate) s3_bucket: String,
     /// What the keys of objects in the bucket begin with, before a '/'
     #[arg(long, env = "S3_PREFIX", default_value = "", hide_default_value = true)]
+    #[arg(value_parser = s3_prefix)]
     pub(crate) s3_prefix: String,
     /// A document is saved this long after its last change; 5s, 500ms, 2m, or
     /// plain seconds
@@ -160,6 +162,10 @@ pub(crate) enum LogFormat {
     Json,
 }
 
+/// A key in S3 has at most 1,024 bytes, and the longest object name with its
+/// slash takes 905.
+const S3_PREFIX_BYTES_MAX: usize = 119;
+
 /// Values of variables that are not set, or set to nothing.
 mod defaults {
     pub(super) const DATA_DIR: &str = "./data";
@@ -190,6 +196,19 @@ fn host(text: &str) -> Parsed<String> {
 fn port(text: &str) -> Parsed<u16> {
     let port = or(text, defaults::PORT).parse();
     port.map_err(|_| "expected a port number from 0 to 65535")
+}
+
+fn s3_bucket(text: &str) -> Parsed<String> {
+    let is_name = |c: char| c.is_ascii_alphanumeric() || ".-_".contains(c);
+    (text.len() <= 255 && text.chars().all(is_name))
+        .then(|| text.to_owned())
+        .ok_or("expected the name of a bucket: letters, digits, '.', '-' and '_'")
+}
+
+fn s3_prefix(text: &str) -> Parsed<String> {
+    (text.len() <= S3_PREFIX_BYTES_MAX)
+        .then(|| text.to_owned())
+        .ok_or("expected at most 119 bytes, which leaves room for the longest document id")
 }
 
 fn save_debounce(text: &str) -> Parsed<Duration> {

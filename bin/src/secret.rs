@@ -14,7 +14,7 @@ use ysyncd_engine::auth::TokenKey;
 use crate::{cli::SecretSettings, failure::Failure};
 
 /// A shorter secret could be found by trying, with one token at hand.
-const BYTES_MIN: usize = 16;
+pub(crate) const BYTES_MIN: usize = 16;
 
 /// The key that tokens are signed with.
 #[derive(Debug)]

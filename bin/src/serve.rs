@@ -14,7 +14,13 @@ use ysyncd_engine::auth::UserId;
 use ysyncd_net::Config;
 use ysyncd_storage::{SnapshotStore, disk::DiskStore};
 
-use crate::{cli::ServeSettings, failure::Failure, secret::Secret, signals::Signals, telemetry};
+use crate::{
+    cli::ServeSettings,
+    failure::Failure,
+    secret::{self, Secret},
+    signals::Signals,
+    telemetry,
+};
 
 /// How long a store operation that is cut off may hold up the end.
 const EXIT_GRACE: Duration = Duration::from_secs(1);
@@ -77,6 +83,25 @@ fn check(settings: &ServeSettings) -> Result<(), Failure> {
             settings.save_debounce, settings.save_max_wait
         )));
     }
+    if !settings.s3_bucket.is_empty() {
+        check_endpoint()?;
+    }
+    Ok(())
+}
+
+/// The SDK would notice a bad URL only when it first speaks to the store.
+fn check_endpoint() -> Result<(), Failure> {
+    for name in ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"] {
+        let Ok(url) = std::env::var(name) else {
+            continue;
+        };
+        let host = url.strip_prefix("http://").or(url.strip_prefix("https://"));
+        if !url.is_empty() && host.is_none_or(|host| host.is_empty() || host.starts_with('/')) {
+            return Err(Failure::configuration(format_args!(
+                "{name} is {url:?}: expected a URL such as https://s3.example.org"
+            )));
+        }
+    }
     Ok(())
 }
 
@@ -93,16 +118,18 @@ async fn resolve(settings: &ServeSettings) -> Result<Vec<SocketAddr>, Failure> {
 }
 
 /// A secret that was made here is for this machine alone: whoever opens the
-/// server to others must know what its secret is.
+/// server to others must know what its secret is, and one that can be guessed
+/// is none.
 fn refuse_open_house(settings: &ServeSettings, addresses: &[SocketAddr]) -> Result<(), Failure> {
     let is_local = addresses.iter().all(|address| address.ip().is_loopback());
-    if is_local || !settings.secret.shared_secret.is_empty() {
+    if is_local || settings.secret.shared_secret.len() >= secret::BYTES_MIN {
         return Ok(());
     }
     Err(Failure::configuration(format_args!(
         "HOST is {:?}, which others can reach: set SYNC_SHARED_SECRET to a secret of at least \
-         16 bytes, for example from `openssl rand -base64 32`",
-        settings.host
+         {} bytes, for example from `openssl rand -base64 32`",
+        settings.host,
+        secret::BYTES_MIN
     )))
 }
 
@@ -161,6 +188,9 @@ fn config(settings: &ServeSettings, secret: &Secret) -> Result<Config, Failure> 
     config.shutdown_timeout = settings.shutdown_timeout;
     config.engine.gc = settings.gc;
     config.engine.frame_bytes_max = settings.frame_bytes_max;
+    // What one client may send, others must be able to lag by.
+    let outbox = config.engine.outbox_bytes_max;
+    config.engine.outbox_bytes_max = outbox.max(settings.frame_bytes_max);
     config.engine.save_debounce = settings.save_debounce;
     config.engine.save_wait_max = settings.save_max_wait;
     Ok(config)
@@ -172,9 +202,12 @@ fn greet(address: SocketAddr, secret: &Secret) {
     let user = UserId::new("demo").expect("the name holds no colon");
     let token = secret.key.mint(&user);
     let encoded = utf8_percent_encode(&token, NON_ALPHANUMERIC);
+    let program = std::env::args().next();
+    let program = program.unwrap_or_else(|| env!("CARGO_PKG_NAME").to_owned());
     println!(
         "
-ysyncd is ready. In a page or in Node:
+ysyncd is ready. In a page (or in Node, where versions before 22 also need the
+option WebSocketPolyfill with the class of the package ws):
 
   import {{ WebsocketProvider }} from 'y-websocket'
   new WebsocketProvider('ws://{address}/sync/v1', 'my-document', ydoc, {{ params: {{ token: '{token}' }} }})
@@ -182,7 +215,7 @@ ysyncd is ready. In a page or in Node:
   url    ws://{address}/sync/v1/my-document?token={encoded}
   token  {token}
 
-`ysyncd token <userId>` prints tokens for others. Ctrl-C saves everything and ends.
+`{program} token <userId>` prints tokens for others. Ctrl-C saves everything and ends.
 "
     );
 }

@@ -30,6 +30,8 @@ const NULL: &[u8] = b"null";
 #[derive(Debug, Default)]
 pub(crate) struct Awareness {
     entries: BTreeMap<ClientId, Entry>,
+    /// Those of the entries that are of clients which left, the oldest first.
+    gone: BTreeSet<(Duration, ClientId)>,
     owned: BTreeMap<ConnId, BTreeSet<ClientId>>,
 }
 
@@ -104,6 +106,7 @@ impl Awareness {
                 news.push(said);
             }
         }
+        self.forget_beyond(config.awareness_gone_max);
         Ok((!news.is_empty()).then(|| encode(&news)))
     }
 
@@ -119,8 +122,11 @@ impl Awareness {
     pub(crate) fn expire(&mut self, now: Duration, config: &Config) -> Option<Vec<u8>> {
         let timeout = config.awareness_timeout;
         let due = |entry: &Entry| entry.updated + timeout <= now;
-        self.entries
-            .retain(|_, entry| entry.state.is_some() || !due(entry));
+        while let Some(&(since, _)) = self.gone.first()
+            && since + timeout <= now
+        {
+            self.forget_oldest();
+        }
         let silent = self.entries.iter().filter(|(_, entry)| due(entry));
         let silent: BTreeSet<_> = silent.map(|(client, _)| *client).collect();
         self.remove(now, &silent)
@@ -147,11 +153,15 @@ impl Awareness {
     /// Whether an id is owned by exactly the connection that its entry names.
     pub(crate) fn check(&self, connections: &BTreeSet<ConnId>) {
         for (client, entry) in &self.entries {
+            let gone = self.gone.contains(&(entry.updated, *client));
+            assert_eq!(gone, entry.state.is_none(), "who has no state left");
             if let Some(owner) = entry.owner {
                 assert!(entry.state.is_some(), "who left is owned by nobody");
                 assert!(self.owned[&owner].contains(client));
             }
         }
+        let left = self.entries.values().filter(|entry| entry.state.is_none());
+        assert_eq!(self.gone.len(), left.count());
         for (conn, ids) in &self.owned {
             assert!(connections.contains(conn), "owners are connected");
             for id in ids {
@@ -177,10 +187,16 @@ impl Awareness {
             owner,
             updated: now,
         };
-        let before = self
-            .entries
-            .insert(said.client, entry)
-            .and_then(|entry| entry.owner);
+        let before = self.entries.insert(said.client, entry);
+        if let Some(entry) = &before
+            && entry.state.is_none()
+        {
+            self.gone.remove(&(entry.updated, said.client));
+        }
+        if said.state.is_none() {
+            self.gone.insert((now, said.client));
+        }
+        let before = before.and_then(|entry| entry.owner);
         if before != owner {
             if let Some(before) = before {
                 self.disown(before, said.client);
@@ -188,6 +204,20 @@ impl Awareness {
             if let Some(owner) = owner {
                 self.owned.entry(owner).or_default().insert(said.client);
             }
+        }
+    }
+
+    /// Forgets those who left first, so that one who comes and goes all the
+    /// time cannot fill the memory.
+    fn forget_beyond(&mut self, gone_max: usize) {
+        while self.gone.len() > gone_max {
+            self.forget_oldest();
+        }
+    }
+
+    fn forget_oldest(&mut self) {
+        if let Some((_, client)) = self.gone.pop_first() {
+            self.entries.remove(&client);
         }
     }
 
@@ -206,6 +236,7 @@ impl Awareness {
             let entry = entry.expect("ids that are owned or listed exist");
             entry.state = None;
             entry.updated = now;
+            self.gone.insert((now, client));
             if let Some(owner) = entry.owner.take() {
                 self.disown(owner, client);
             }

@@ -31,6 +31,9 @@ pub struct Config {
     pub awareness_timeout: Duration,
     /// Awareness ids that one connection may own.
     pub awareness_ids_max: usize,
+    /// Clients per document that left and are remembered for a while, so that
+    /// a late echo of their state does not bring them back.
+    pub awareness_gone_max: usize,
     /// Size of one client's awareness state in bytes of JSON.
     pub awareness_state_bytes_max: usize,
     /// Connections that may wait for one document to load.
@@ -64,6 +67,7 @@ impl Default for Config {
             keepalive: Duration::from_secs(15),
             awareness_timeout: Duration::from_secs(30),
             awareness_ids_max: 64,
+            awareness_gone_max: 10_000,
             awareness_state_bytes_max: 64 << 10,
             waiting_opens_max: 1_000,
             gap_runs_max: 1_000,

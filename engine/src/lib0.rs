@@ -73,15 +73,6 @@ impl<'a> Reader<'a> {
         self.var_uint_tail(u64::from(first & 0x7f), 7)
     }
 
-    /// Reads a number that must fit 32 bits.
-    ///
-    /// # Errors
-    /// [`ReadError::End`] or [`ReadError::Range`].
-    #[inline]
-    pub fn var_u32(&mut self) -> Result<u32, ReadError> {
-        u32::try_from(self.var_uint()?).map_err(|_| ReadError::Range)
-    }
-
     /// Passes over a variable-length signed number: a sign and up to 53 bits.
     ///
     /// # Errors

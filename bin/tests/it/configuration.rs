@@ -48,6 +48,11 @@ fn a_bad_value_is_told_in_one_line_that_names_the_variable() {
         ),
         ("LOG", "verbose", "LOG is \"verbose\": expected a level"),
         ("RUST_LOG", "a=b", "RUST_LOG is \"a=b\": expected a level"),
+        (
+            "S3_BUCKET",
+            "a/b",
+            "S3_BUCKET is \"a/b\": expected the name of a bucket",
+        ),
     ] {
         let ended = output(folder.path(), &[], &[SECRET, (variable, value)]);
         let told = String::from_utf8(ended.stderr).unwrap();
@@ -68,6 +73,31 @@ fn others_are_not_let_in_with_a_secret_that_nobody_chose() {
         assert!(told.contains("SYNC_SHARED_SECRET"), "{told}");
     }
     assert!(!folder.path().join("data").exists(), "a secret was made");
+}
+
+#[test]
+fn an_endpoint_that_is_no_url_is_told_before_it_is_needed() {
+    let folder = tempfile::tempdir().unwrap();
+    let endpoint = ("AWS_ENDPOINT_URL_S3", "nonsense");
+    let environment = [SECRET, ("S3_BUCKET", "bucket"), endpoint];
+    let ended = output(folder.path(), &[], &environment);
+    let told = String::from_utf8(ended.stderr).unwrap();
+    assert_eq!(ended.status.code(), Some(2), "{told}");
+    assert!(
+        told.contains("AWS_ENDPOINT_URL_S3 is \"nonsense\""),
+        "{told}"
+    );
+}
+
+#[test]
+fn others_are_not_let_in_with_a_secret_that_can_be_guessed() {
+    let folder = tempfile::tempdir().unwrap();
+    let environment = [("HOST", "0.0.0.0"), ("SYNC_SHARED_SECRET", "short")];
+    let ended = output(folder.path(), &["--port", "0"], &environment);
+    let told = String::from_utf8(ended.stderr).unwrap();
+    assert_eq!(ended.status.code(), Some(2), "{told}");
+    assert!(told.contains("at least 16 bytes"), "{told}");
+    assert!(!told.contains("short"), "{told}");
 }
 
 #[test]

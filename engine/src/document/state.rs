@@ -49,7 +49,7 @@ pub enum NewPart {
     Some(Bytes),
 }
 
-/// Bounds on what may be kept for later without being of use yet.
+/// How much is kept for later without being of use yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pending {
     /// Runs of structs whose predecessors are unknown.

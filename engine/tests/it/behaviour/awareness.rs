@@ -219,6 +219,24 @@ fn a_connection_that_speaks_for_too_many_is_closed_and_all_of_them_go() {
 }
 
 #[test]
+fn who_comes_and_goes_all_the_time_is_not_remembered_without_end() {
+    let config = Config {
+        awareness_gone_max: 3,
+        ..Config::default()
+    };
+    let mut world = World::with(config);
+    let conn = world.greeted("d");
+    for client in 1..=5 {
+        world.send(conn, awareness(&[(client, 1, "{}")]));
+        world.advance(secs(1));
+        world.send(conn, awareness(&[(client, 2, "null")]));
+    }
+    let told = awareness(&[(3, 2, "null"), (4, 2, "null"), (5, 2, "null")]);
+    let joiner = world.open("d");
+    assert_eq!(world.take(joiner).last(), Some(&told));
+}
+
+#[test]
 fn a_state_that_is_too_big_or_no_json_closes_its_connection() {
     let config = Config {
         awareness_state_bytes_max: 10,
