@@ -100,11 +100,23 @@ const isHighSurrogate = code => code >= 0xd800 && code <= 0xdbff
 /**
  * The structs of an update, and its deletes, as two updates. Where the deletes
  * get lost, older entries of a map look as live as the last one.
+ *
+ * What is deleted as a whole and has several units keeps its deletes. A client
+ * without gc joins the old values of a key once they are deleted; without the
+ * deletes they are an entry that no client writes, and the engine takes it for one.
  */
 export const splitDeletes = update => {
   const { structs, ds } = Y.decodeUpdate(update)
-  return [encodeUpdate(structs, { clients: new Map() }), encodeUpdate([], ds)]
+  const joined = structs.filter(struct => struct instanceof Y.Item && struct.length > 1 && coversAll(ds, struct))
+  const kept = new Map()
+  for (const { id: { client, clock }, length } of joined) {
+    kept.set(client, [...kept.get(client) ?? [], { clock, len: length }])
+  }
+  return [encodeUpdate(structs, { clients: kept }), encodeUpdate([], ds)]
 }
+
+const coversAll = (ds, { id: { client, clock }, length }) =>
+  ds.clients.get(client)?.some(range => range.clock <= clock && clock + length <= range.clock + range.len) ?? false
 
 const encodeUpdate = (structs, deletes) => {
   const encoder = new Y.UpdateEncoderV1()
