@@ -15,3 +15,4 @@ mod histories;
 mod hostile;
 mod properties;
 mod protocol_page;
+mod traces;
