@@ -10,6 +10,23 @@ pub struct Config {
     pub gc: bool,
     /// Largest message that a client may send, in bytes.
     pub frame_bytes_max: usize,
+    /// Whether there is a journal. An update is then applied and relayed only
+    /// once the journal has made it durable; without, at once.
+    pub journal: bool,
+    /// Bytes of updates per document that wait to become durable. Past it
+    /// those who send more are not read from until there is room.
+    pub staged_bytes_max: usize,
+    /// Bytes of updates per document that no landed snapshot covers. Past it
+    /// new updates are refused until a snapshot lands.
+    pub unsaved_bytes_max: usize,
+    /// The same for all documents together.
+    pub unsaved_bytes_total_max: usize,
+    /// Bytes of documents in memory. Past it those that nobody has open leave
+    /// at once, the longest unused first; if that is not enough, no more are
+    /// loaded.
+    pub documents_bytes_max: usize,
+    /// Store operations under way at once; the others wait for their turn.
+    pub store_operations_max: usize,
     /// A document is saved this long after its last change …
     pub save_debounce: Duration,
     /// … but at the latest this long after its first unsaved one.
@@ -43,8 +60,14 @@ pub struct Config {
     pub gap_runs_max: usize,
     /// Deleted ranges per document that name ids not known yet.
     pub pending_delete_ranges_max: usize,
-    /// How long after a refused update its sender is asked to sync again.
+    /// How long after a refused update its sender is asked to sync again, at
+    /// first; doubles while it is refused …
     pub resync_delay: Duration,
+    /// … up to this.
+    pub resync_delay_max: Duration,
+    /// On shutdown, connections are closed over up to this long, so that not
+    /// all clients come back in the same moment; few are closed at once.
+    pub closing_max: Duration,
     /// Bytes handed out to a connection and not yet written by its transport.
     /// Past it the connection is closed and syncs again when it comes back.
     /// One answer to a `SyncStep1` may exceed it. Not less than
@@ -58,6 +81,12 @@ impl Default for Config {
         Self {
             gc: true,
             frame_bytes_max: 16 << 20,
+            journal: false,
+            staged_bytes_max: 16 << 20,
+            unsaved_bytes_max: 64 << 20,
+            unsaved_bytes_total_max: 512 << 20,
+            documents_bytes_max: 1 << 30,
+            store_operations_max: 64,
             save_debounce: Duration::from_secs(5),
             save_wait_max: Duration::from_secs(30),
             retry_delay_min: Duration::from_secs(1),
@@ -73,6 +102,8 @@ impl Default for Config {
             gap_runs_max: 1_000,
             pending_delete_ranges_max: 10_000,
             resync_delay: Duration::from_secs(5),
+            resync_delay_max: Duration::from_secs(60),
+            closing_max: Duration::from_secs(5),
             outbox_bytes_max: 16 << 20,
         }
     }

@@ -241,6 +241,7 @@ impl Document {
         out.push(Effect::Event(Event::DocumentLoaded {
             doc: self.id.clone(),
             bytes,
+            replayed: 0,
         }));
         if let Phase::Loading { waiting } = std::mem::replace(&mut self.phase, Phase::Live) {
             for conn in waiting {

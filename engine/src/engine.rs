@@ -13,6 +13,7 @@ use crate::{
     input::Input,
     output::{Output, Refusal},
     random::Jitter,
+    status::Status,
     time::Now,
 };
 
@@ -104,6 +105,7 @@ impl Engine {
                     });
                 }
             }
+            Input::Journal { .. } | Input::JournalHolds { .. } => {}
             Input::Shutdown { deadline } => self.shut_down(now, deadline),
         }
         self.report_drained(now);
@@ -121,6 +123,13 @@ impl Engine {
         let due = self.due.first().map(|(due, _)| *due);
         let deadline = self.shutdown.filter(|_| !self.drained);
         due.into_iter().chain(deadline).min()
+    }
+
+    /// How all documents stand together. Takes time in proportion to their
+    /// number.
+    #[must_use]
+    pub fn status(&self, _now: Now) -> Status {
+        Status::default()
     }
 
     /// Panics if something does not hold that always must, looking at all
@@ -211,7 +220,10 @@ impl Engine {
                 .values()
                 .filter(|slot| slot.document.is_unsaved());
             let unsaved = unsaved.map(|slot| slot.name.clone()).collect();
-            self.outputs.push_back(Output::Drained { unsaved });
+            self.outputs.push_back(Output::Drained {
+                unsaved,
+                journaled: Vec::new(),
+            });
         }
     }
 

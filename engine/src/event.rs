@@ -5,6 +5,7 @@ use std::borrow::Cow;
 
 use crate::{
     id::{ConnId, DocId},
+    journal::JournalError,
     output::CloseCode,
     store::StoreError,
     update::DecodeError,
@@ -19,6 +20,8 @@ pub enum Event {
         doc: DocId,
         /// Size of the stored snapshot; 0 for a new document.
         bytes: usize,
+        /// Records of the journal that were replayed into it.
+        replayed: usize,
     },
     /// A document could not be loaded; those who waited were refused.
     DocumentLoadFailed {
@@ -34,6 +37,21 @@ pub enum Event {
         /// What is wrong with it.
         reason: DecodeError,
     },
+    /// The journal's records of a document cannot be read. They are left
+    /// untouched, and so is the stored snapshot.
+    DocumentJournalDamaged {
+        /// Which.
+        doc: DocId,
+        /// What is wrong with them.
+        error: JournalError,
+    },
+    /// The journal failed. New updates are refused until it works again.
+    JournalFailed {
+        /// What it said.
+        error: JournalError,
+    },
+    /// The journal works again.
+    JournalRecovered,
     /// A document left memory.
     DocumentUnloaded {
         /// Which.

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use crate::{
     auth::Grant,
     id::{ConnId, DocId, OpId},
+    journal::JournalResult,
     store::StoreResult,
 };
 
@@ -51,6 +52,21 @@ pub enum Input {
         op: OpId,
         /// What came of it.
         result: StoreResult,
+    },
+    /// The one result of a journal operation. Results come in the order of
+    /// the commands.
+    Journal {
+        /// The number that came with the command.
+        op: OpId,
+        /// What came of it.
+        result: JournalResult,
+    },
+    /// The journal holds records of these documents from an earlier life: to
+    /// be told before the first `Open`. They are brought into the store
+    /// whether anybody opens them or not.
+    JournalHolds {
+        /// Which.
+        docs: Vec<DocId>,
     },
     /// Close all connections, save what is not saved, and report `Drained`.
     Shutdown {

@@ -8,6 +8,7 @@ use smallvec::SmallVec;
 use crate::{
     event::Event,
     id::{ConnId, DocId, OpId},
+    journal::JournalCommand,
     store::StoreCommand,
 };
 
@@ -55,12 +56,36 @@ pub enum Output {
         /// What to do.
         command: StoreCommand,
     },
+    /// Carry out a journal operation and report its one result with this
+    /// number. Only where [`Config::journal`](crate::Config::journal) is set.
+    Journal {
+        /// The number to report with.
+        op: OpId,
+        /// What to do.
+        command: JournalCommand,
+    },
+    /// Read no more from this connection until `Resume`: more waits to become
+    /// durable than there is room for. What was read already may still be
+    /// handed in.
+    Pause {
+        /// Which.
+        conn: ConnId,
+    },
+    /// Read from this connection again.
+    Resume {
+        /// Which.
+        conn: ConnId,
+    },
     /// Something that logs and metrics may want to know.
     Event(Event),
     /// The shutdown is over; the engine takes no further input.
     Drained {
-        /// Documents with changes that no store holds.
+        /// Documents with changes that neither the store nor the journal
+        /// holds: these are lost with the process.
         unsaved: Vec<DocId>,
+        /// Documents with changes that the journal holds and the store does
+        /// not: they are saved when the server is back.
+        journaled: Vec<DocId>,
     },
 }
 
@@ -73,6 +98,12 @@ pub enum Refusal {
     /// What is stored is no valid document; it is left as it is.
     #[error("the stored document is damaged and was left untouched")]
     Undecodable,
+    /// The journal holds changes of the document that cannot be read.
+    #[error("the journal's records of this document are damaged and were left untouched")]
+    JournalDamaged,
+    /// The documents in use fill the memory that there is for them.
+    #[error("the server is full, try again later")]
+    Full,
     /// Too many connections wait for this document to load.
     #[error("too many clients wait for this document, try again later")]
     Busy,

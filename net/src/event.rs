@@ -8,8 +8,22 @@ use ysyncd_engine::Event;
 /// those who look. What a client can cause by itself is never above info.
 pub(crate) fn log(event: &Event) {
     match event {
-        Event::DocumentLoaded { doc, bytes } => {
+        Event::DocumentLoaded {
+            doc,
+            bytes,
+            replayed: 0,
+        } => {
             debug!(doc = doc.as_str(), bytes, "document loaded");
+        }
+        Event::DocumentLoaded {
+            doc,
+            bytes,
+            replayed,
+        } => {
+            info!(
+                doc = doc.as_str(),
+                bytes, replayed, "document loaded, with what the journal held"
+            );
         }
         Event::DocumentLoadFailed { doc, error } => {
             warn!(doc = doc.as_str(), %error, "document cannot be loaded");
@@ -20,6 +34,16 @@ pub(crate) fn log(event: &Event) {
                 %reason, "stored document is damaged, left untouched"
             );
         }
+        Event::DocumentJournalDamaged { doc, error } => {
+            error!(
+                doc = doc.as_str(),
+                %error, "document cannot be served; snapshot and journal left untouched"
+            );
+        }
+        Event::JournalFailed { error } => {
+            error!(%error, "new updates are refused until the journal works again");
+        }
+        Event::JournalRecovered => info!("the journal works again"),
         Event::DocumentUnloaded { doc } => debug!(doc = doc.as_str(), "document unloaded"),
         Event::UpdateApplied { .. } => {}
         Event::SnapshotSaved { doc, bytes } => {

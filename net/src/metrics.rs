@@ -121,6 +121,9 @@ impl Metrics {
             Event::UpdateRefused { .. } => {
                 self.updates_refused.inc();
             }
+            Event::DocumentJournalDamaged { .. }
+            | Event::JournalFailed { .. }
+            | Event::JournalRecovered => {}
             // Counted where the connection ends, whoever ends it.
             Event::ConnectionClosed { .. } => {}
         }

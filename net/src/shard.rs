@@ -201,7 +201,8 @@ impl Shard {
                 self.metrics.record(&event);
                 event::log(&event);
             }
-            Output::Drained { unsaved } => {
+            Output::Journal { .. } | Output::Pause { .. } | Output::Resume { .. } => {}
+            Output::Drained { unsaved, .. } => {
                 *self.drained.borrow_mut() = Some(unsaved);
                 self.drained_notify.notify_waiters();
             }

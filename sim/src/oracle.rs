@@ -148,7 +148,11 @@ impl Oracle {
                 conns.try_for_each(|conn| self.step(*conn, Stage::Accepted, Stage::Accepted))
             }
             Output::Store { op, command } => self.command(*op, command),
-            Output::Event(_) | Output::Drained { .. } => Ok(()),
+            Output::Event(_)
+            | Output::Journal { .. }
+            | Output::Pause { .. }
+            | Output::Resume { .. }
+            | Output::Drained { .. } => Ok(()),
         }
     }
 

@@ -446,8 +446,11 @@ impl World {
                 let event = Event::Lands(self.engines, operation, answer);
                 self.after(schedule.lands, event);
             }
-            Output::Event(_) => {}
-            Output::Drained { unsaved } => self.drained = Some(unsaved),
+            Output::Event(_)
+            | Output::Journal { .. }
+            | Output::Pause { .. }
+            | Output::Resume { .. } => {}
+            Output::Drained { unsaved, .. } => self.drained = Some(unsaved),
         }
     }
 

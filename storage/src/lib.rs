@@ -8,6 +8,7 @@
 //! house; it knows no connection and no protocol.
 
 pub mod disk;
+pub mod journal;
 pub mod memory;
 pub mod object_name;
 #[cfg(feature = "s3")]

@@ -294,7 +294,8 @@ impl World {
             }
             Output::Store { op, command } => self.asked.push_back((op, command)),
             Output::Event(event) => self.events.push(event),
-            Output::Drained { unsaved } => self.drained = Some(unsaved),
+            Output::Journal { .. } | Output::Pause { .. } | Output::Resume { .. } => {}
+            Output::Drained { unsaved, .. } => self.drained = Some(unsaved),
         }
     }
 
