@@ -25,7 +25,10 @@ pub struct Config {
     /// at once, the longest unused first; if that is not enough, no more are
     /// loaded.
     pub documents_bytes_max: usize,
-    /// Store operations under way at once; the others wait for their turn.
+    /// Documents brought at once from the journal into the store, nobody
+    /// having them open.
+    pub pushes_max: usize,
+    /// Loads under way at once, and saves; the others wait for their turn.
     pub store_operations_max: usize,
     /// A document is saved this long after its last change …
     pub save_debounce: Duration,
@@ -35,6 +38,8 @@ pub struct Config {
     pub retry_delay_min: Duration,
     /// Longest pause between two tries.
     pub retry_delay_max: Duration,
+    /// Longest pause before a journal that failed is reopened again.
+    pub reopen_delay_max: Duration,
     /// Longest pause before a snapshot is written again that another writer's
     /// was merged into.
     pub conflict_delay_max: Duration,
@@ -86,11 +91,13 @@ impl Default for Config {
             unsaved_bytes_max: 64 << 20,
             unsaved_bytes_total_max: 512 << 20,
             documents_bytes_max: 1 << 30,
+            pushes_max: 16,
             store_operations_max: 64,
             save_debounce: Duration::from_secs(5),
             save_wait_max: Duration::from_secs(30),
             retry_delay_min: Duration::from_secs(1),
             retry_delay_max: Duration::from_secs(60),
+            reopen_delay_max: Duration::from_secs(10),
             conflict_delay_max: Duration::from_millis(200),
             idle_grace: Duration::from_secs(30),
             keepalive: Duration::from_secs(15),

@@ -11,6 +11,10 @@ pub(crate) struct Connection {
     pub(crate) subscribed: bool,
     /// Whether it is to be asked for what it knows, and why.
     pub(crate) resync: Resync,
+    /// When it is to be asked, if it is.
+    pub(crate) resync_at: Duration,
+    /// Updates of it that were refused in a row.
+    pub(crate) refusals: u32,
     /// Whether it was told that an update was refused; once is enough.
     pub(crate) told_refused: bool,
     /// A `SyncStep1` that came before the answer to the last one was written.
@@ -47,6 +51,8 @@ impl Connection {
         Self {
             subscribed: false,
             resync: Resync::None,
+            resync_at: Duration::ZERO,
+            refusals: 0,
             told_refused: false,
             pending_step_1: None,
             last_sent: now,

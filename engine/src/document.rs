@@ -8,6 +8,7 @@
 //! A document shares nothing with others. It is told what happens, one input
 //! at a time, and returns effects.
 
+mod ahead;
 mod block;
 mod causality;
 mod compaction;
@@ -15,6 +16,7 @@ mod delete_set;
 mod fanout;
 mod lineage;
 mod persistence;
+mod staging;
 mod state;
 mod structs;
 mod sync;
@@ -26,9 +28,10 @@ use std::{
 
 use bytes::Bytes;
 
+pub use ahead::Ahead;
 pub use state::{Applied, DocumentState, NewPart, Pending};
 
-use self::persistence::Persistence;
+use self::{persistence::Persistence, staging::Staging};
 use crate::{
     awareness::Awareness,
     config::Config,
@@ -36,8 +39,11 @@ use crate::{
     effect::{Effect, Effects, Fault},
     event::Event,
     id::{ConnId, DocId},
+    journal::{JournalCommand, JournalResult},
+    journal_health::JournalHealth,
     output::{CloseCode, Refusal},
     random::Jitter,
+    status::Status,
     store::StoreResult,
     timer::{Timer, TimerTable},
 };
@@ -50,8 +56,11 @@ pub(crate) struct Document {
     state: DocumentState,
     awareness: Awareness,
     connections: BTreeMap<ConnId, Connection>,
+    staging: Staging,
     persistence: Persistence,
     timers: TimerTable,
+    /// Room that it takes, about.
+    bytes: usize,
 }
 
 /// Where a document is in its life.
@@ -64,7 +73,20 @@ enum Phase {
     /// Nobody has it open; it leaves as soon as everything is saved.
     Draining,
     /// To be dropped.
-    Gone,
+    Gone(Left),
+}
+
+/// How a document left memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Left {
+    /// Everything is in the store, and the journal holds nothing of it.
+    Clean,
+    /// The journal holds what the store may not.
+    Journaled,
+    /// It could not be loaded; another try may succeed.
+    Failed,
+    /// What is stored of it, or what the journal holds of it, is damaged.
+    Damaged,
 }
 
 /// What documents are given with each input.
@@ -72,33 +94,91 @@ enum Phase {
 pub(crate) struct Context<'a> {
     pub(crate) now: Duration,
     pub(crate) config: &'a Config,
+    pub(crate) journal: JournalHealth,
+    /// Bytes of updates that no landed snapshot covers, of all documents.
+    pub(crate) unsaved_bytes: usize,
 }
 
 impl Document {
-    /// Starts to load a document.
-    pub(crate) fn load(id: DocId, jitter: Jitter, out: &mut Effects) -> Self {
+    /// Starts to load a document, what the journal may hold of it included.
+    pub(crate) fn load(id: DocId, jitter: Jitter, journaled: bool, out: &mut Effects) -> Self {
         let mut document = Self {
             id,
             phase: Phase::Loading {
                 waiting: BTreeSet::new(),
             },
+            staging: Staging::default(),
             state: DocumentState::default(),
             awareness: Awareness::default(),
             connections: BTreeMap::new(),
             persistence: Persistence::new(jitter),
             timers: TimerTable::default(),
+            bytes: 0,
         };
-        document.read_snapshot(out);
+        if journaled {
+            let doc = document.id.clone();
+            out.push(Effect::Journal(JournalCommand::Read { doc }));
+        } else {
+            document.await_load(out);
+        }
         document
     }
 
-    pub(crate) const fn is_gone(&self) -> bool {
-        matches!(self.phase, Phase::Gone)
+    /// How it left, if it has.
+    pub(crate) const fn left(&self) -> Option<Left> {
+        match self.phase {
+            Phase::Gone(left) => Some(left),
+            _ => None,
+        }
     }
 
-    /// Whether it holds changes that no store holds.
+    /// Whether it holds changes that the store does not hold.
     pub(crate) const fn is_unsaved(&self) -> bool {
         self.persistence.is_dirty()
+    }
+
+    /// Whether it holds changes that are lost with the process.
+    pub(crate) fn is_undurable(&self, journal: JournalHealth) -> bool {
+        !self.staging.is_empty() || journal == JournalHealth::Off && self.is_unsaved()
+    }
+
+    /// Bytes of updates that no landed snapshot covers.
+    pub(crate) const fn unsaved_bytes(&self) -> usize {
+        self.persistence.unsaved_bytes() + self.staging.bytes()
+    }
+
+    /// Room that it takes, about, in bytes.
+    pub(crate) const fn bytes(&self) -> usize {
+        self.bytes + self.staging.bytes()
+    }
+
+    /// Whether nobody has it open and it could leave.
+    pub(crate) fn is_idle(&self) -> bool {
+        let is_here = matches!(self.phase, Phase::Live | Phase::Draining);
+        is_here && self.connections.is_empty()
+    }
+
+    /// Adds up how it stands.
+    pub(crate) fn add_to(&self, status: &mut Status, now: Duration, journal: JournalHealth) {
+        match self.phase {
+            Phase::Loading { .. } => status.documents_loading += 1,
+            Phase::Live => status.documents_live += 1,
+            Phase::Draining => status.documents_draining += 1,
+            Phase::Gone(_) => {}
+        }
+        status.documents_bytes += self.bytes();
+        status.staged_bytes += self.staging.bytes();
+        status.unsaved_bytes += self.unsaved_bytes();
+        let staged = self.staging.oldest();
+        let unsaved = self.persistence.unsaved_since();
+        let undurable = match journal {
+            JournalHealth::Off => unsaved,
+            _ => staged,
+        };
+        let age = |since: Option<Duration>| since.map(|since| now.saturating_sub(since));
+        status.oldest_undurable = status.oldest_undurable.max(age(undurable));
+        let unsaved = unsaved.into_iter().chain(staged).min();
+        status.oldest_unsaved = status.oldest_unsaved.max(age(unsaved));
     }
 
     /// When it wants to be woken.
@@ -119,7 +199,7 @@ impl Document {
                 self.phase = Phase::Live;
                 self.accept(cx, conn, out);
             }
-            Phase::Gone => unreachable!("a document that is gone is not asked any more"),
+            Phase::Gone(_) => unreachable!("a document that is gone is not asked any more"),
         }
     }
 
@@ -177,6 +257,26 @@ impl Document {
         self.leave_if_drained(out);
     }
 
+    /// The journal has answered.
+    pub(crate) fn journaled(&mut self, cx: Context<'_>, result: JournalResult, out: &mut Effects) {
+        match result {
+            JournalResult::Appended(appended) => self.appended(cx, &appended, out),
+            JournalResult::Trimmed(trimmed) => self.trimmed(cx, &trimmed, out),
+            JournalResult::Read(read) => self.records_read(read, out),
+            JournalResult::Reopened(_) => unreachable!("no document asks for that"),
+        }
+        self.leave_if_drained(out);
+    }
+
+    /// There may be room again for what was refused, or the journal works
+    /// again.
+    pub(crate) fn has_room(&mut self, cx: Context<'_>, out: &mut Effects) {
+        if matches!(self.phase, Phase::Live | Phase::Draining) {
+            self.ask_refused_soon(cx);
+            self.forget_covered(cx, out);
+        }
+    }
+
     /// Time has passed.
     pub(crate) fn tick(&mut self, cx: Context<'_>, out: &mut Effects) {
         for timer in Timer::ALL {
@@ -186,21 +286,27 @@ impl Document {
         }
     }
 
-    /// The server goes down: everybody out, and save what is not saved.
+    /// The server goes down: who waits is refused, and what nobody has open is
+    /// saved and leaves.
     pub(crate) fn shut_down(&mut self, cx: Context<'_>, out: &mut Effects) {
         if let Phase::Loading { waiting } = &mut self.phase {
             let waiting = std::mem::take(waiting).into_iter();
             out.extend(waiting.map(|conn| Effect::Refuse(conn, Refusal::ShuttingDown)));
-            self.phase = Phase::Gone;
+            self.phase = Phase::Gone(Left::Failed);
             return;
         }
-        let conns: Vec<_> = self.connections.keys().copied().collect();
-        let fault = Fault::new(CloseCode::GoingAway, "the server is shutting down");
-        // Nobody stays who could be told who left.
-        let _left = self.close(cx, &conns, &fault, out);
         // The pauses of a long outage would reach past the deadline.
         self.persistence.forget_failures();
-        self.drain(cx, out);
+        self.drain_if_idle(cx, out);
+    }
+
+    /// The server goes down: this connection goes first.
+    pub(crate) fn send_away(&mut self, cx: Context<'_>, conn: ConnId, out: &mut Effects) {
+        if self.connections.contains_key(&conn) {
+            let fault = Fault::new(CloseCode::GoingAway, "the server is shutting down");
+            // Those who stay go in a moment, too: they need not be told.
+            let _left = self.close(cx, &[conn], &fault, out);
+        }
     }
 
     /// Panics if something does not hold that always must.
@@ -209,11 +315,16 @@ impl Document {
         let connected: BTreeSet<_> = self.connections.keys().copied().collect();
         self.awareness.check(&connected);
         self.persistence.check();
+        self.staging.check();
         match &self.phase {
             Phase::Loading { .. } => assert!(self.connections.is_empty(), "nobody is in yet"),
             Phase::Live => {}
             Phase::Draining => assert!(self.connections.is_empty(), "nobody is in any more"),
-            Phase::Gone => assert!(!self.is_unsaved(), "what leaves memory is saved"),
+            Phase::Gone(Left::Clean) => {
+                assert!(!self.is_unsaved(), "what leaves memory is saved");
+                assert!(!self.staging.holds_records());
+            }
+            Phase::Gone(_) => assert!(self.staging.is_empty()),
         }
         assert!(
             !self.is_unsaved() || self.persistence.is_busy() || self.timers.is_set(Timer::Store),
@@ -228,8 +339,8 @@ impl Document {
 
     fn timer_fired(&mut self, cx: Context<'_>, timer: Timer, out: &mut Effects) {
         match timer {
-            Timer::Store => self.store_due(cx, out),
-            Timer::Idle => self.drain(cx, out),
+            Timer::Store => self.store_due(out),
+            Timer::Idle => self.drain(out),
             Timer::Keepalive => self.keep_alive(cx, out),
             Timer::Awareness => self.expire_awareness(cx, out),
             Timer::Resync => self.ask_again(cx, out),
@@ -237,11 +348,11 @@ impl Document {
     }
 
     /// The document is here, empty or not: lets in who waited.
-    fn become_live(&mut self, cx: Context<'_>, bytes: usize, out: &mut Effects) {
+    fn become_live(&mut self, cx: Context<'_>, bytes: usize, replayed: usize, out: &mut Effects) {
         out.push(Effect::Event(Event::DocumentLoaded {
             doc: self.id.clone(),
             bytes,
-            replayed: 0,
+            replayed,
         }));
         if let Phase::Loading { waiting } = std::mem::replace(&mut self.phase, Phase::Live) {
             for conn in waiting {
@@ -254,7 +365,11 @@ impl Document {
     /// The document cannot be had: sends away who waited.
     fn refuse_all(&mut self, refusal: Refusal, event: Event, out: &mut Effects) {
         out.push(Effect::Event(event));
-        if let Phase::Loading { waiting } = std::mem::replace(&mut self.phase, Phase::Gone) {
+        let left = match refusal {
+            Refusal::Undecodable | Refusal::JournalDamaged => Left::Damaged,
+            _ => Left::Failed,
+        };
+        if let Phase::Loading { waiting } = std::mem::replace(&mut self.phase, Phase::Gone(left)) {
             let waiting = waiting.into_iter();
             out.extend(waiting.map(|conn| Effect::Refuse(conn, refusal)));
         }
@@ -285,6 +400,7 @@ impl Document {
     fn forget(&mut self, cx: Context<'_>, conns: &[ConnId]) -> Option<Vec<u8>> {
         for conn in conns {
             self.connections.remove(conn);
+            self.staging.closed(*conn);
         }
         self.wait_if_idle(cx);
         self.awareness.leave(cx.now, conns)
@@ -297,7 +413,7 @@ impl Document {
     }
 
     /// Saves what is not saved, then leaves memory.
-    fn drain(&mut self, cx: Context<'_>, out: &mut Effects) {
+    fn drain(&mut self, out: &mut Effects) {
         debug_assert!(self.connections.is_empty());
         self.phase = Phase::Draining;
         for timer in [
@@ -308,16 +424,48 @@ impl Document {
         ] {
             self.timers.stop(timer);
         }
-        self.save_now(cx, out);
+        self.save_now(out);
         self.leave_if_drained(out);
     }
 
-    fn leave_if_drained(&mut self, out: &mut Effects) {
-        if self.phase == Phase::Draining && !self.is_unsaved() && !self.persistence.is_busy() {
-            self.phase = Phase::Gone;
-            out.push(Effect::Event(Event::DocumentUnloaded {
-                doc: self.id.clone(),
-            }));
+    /// Leaves as soon as everything is saved, if nobody has it open.
+    pub(crate) fn drain_if_idle(&mut self, _: Context<'_>, out: &mut Effects) {
+        if self.phase == Phase::Live && self.connections.is_empty() {
+            self.drain(out);
         }
+    }
+
+    /// Leaves if nobody has it open and there is nothing to save.
+    pub(crate) fn evict(&mut self, cx: Context<'_>, out: &mut Effects) {
+        if !self.is_unsaved() {
+            self.drain_if_idle(cx, out);
+        }
+    }
+
+    /// Leaves at once if everything is in the store or in the journal, though
+    /// the store does not take it now.
+    pub(crate) fn abandon(&mut self, cx: Context<'_>, out: &mut Effects) {
+        let is_kept = cx.journal == JournalHealth::Works && !self.staging.is_busy();
+        let is_stuck = self.persistence.is_failing() && !self.persistence.is_busy();
+        if is_kept && is_stuck && self.is_idle() {
+            self.leave(Left::Journaled, out);
+        }
+    }
+
+    fn leave_if_drained(&mut self, out: &mut Effects) {
+        let is_busy = self.persistence.is_busy() || self.staging.is_busy();
+        if self.phase == Phase::Draining && !self.is_unsaved() && !is_busy {
+            let left = match self.staging.holds_records() {
+                true => Left::Journaled,
+                false => Left::Clean,
+            };
+            self.leave(left, out);
+        }
+    }
+
+    fn leave(&mut self, left: Left, out: &mut Effects) {
+        self.phase = Phase::Gone(left);
+        let doc = self.id.clone();
+        out.push(Effect::Event(Event::DocumentUnloaded { doc }));
     }
 }

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use crate::{
     event::Event,
     id::ConnId,
+    journal::JournalCommand,
     output::{CloseCode, Receivers, Refusal},
     store::StoreCommand,
 };
@@ -20,7 +21,20 @@ pub(crate) enum Effect {
     Send(Receivers, Bytes),
     Close(ConnId, Fault),
     Store(StoreCommand),
+    /// It has something to do with the store, and waits for its turn.
+    AwaitStore(Lane),
+    Journal(JournalCommand),
+    Pause(ConnId),
+    Resume(ConnId),
     Event(Event),
+}
+
+/// Where to wait for a turn at the store. Loads, which clients wait for, are
+/// not held up by saves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Lane {
+    Load,
+    Save,
 }
 
 /// The effects of handling one input, in order.

@@ -48,11 +48,22 @@
 //!   of operations that nobody waits for, are ignored. A `Tick` that is not due
 //!   does no harm.
 //!
+//! - Where there is a journal, what the engine sends of a document is durable:
+//!   an update is applied and relayed only once the journal has it. An update
+//!   that cannot be made durable is refused without closing its connection,
+//!   and asked for again later.
+//! - A document leaves memory only when everything in it is in the store, or in
+//!   the journal; then the engine brings it into the store on its own.
+//!
 //! # What the driver promises
 //!
 //! - The clock never goes back. Connection ids are used once.
-//! - Outputs are carried out in order, and each `Store` command gets exactly
-//!   one result, whatever happens: who carries it out owns the timeout.
+//! - Outputs are carried out in order. Each `Store` command gets exactly one
+//!   result, whatever happens: who carries it out owns the timeout. So does
+//!   each `Journal` command; their results come in the order of the commands,
+//!   and once one has failed all later ones fail, until `Reopen` has not.
+//! - What the journal reports as done is durable, and what it held when the
+//!   process last ended is told by `JournalHolds` before the first `Open`.
 //! - `Written` tells truly what the transport has taken, so that a client that
 //!   does not read can be told from one that does.
 
@@ -65,6 +76,7 @@ mod event;
 mod id;
 mod input;
 mod journal;
+mod journal_health;
 mod json;
 mod output;
 mod random;

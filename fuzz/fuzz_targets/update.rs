@@ -5,7 +5,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use ysyncd_engine::{
-    document::{DocumentState, NewPart},
+    document::{Ahead, DocumentState, NewPart},
     lib0::Reader,
     state_vector::StateVector,
     update::Update,
@@ -40,7 +40,7 @@ fn take(state: &mut DocumentState, update: &[u8]) {
         assert!(state.apply(update).is_err());
         return;
     };
-    let _ = state.pending_after(&decoded);
+    let _ = state.pending_in(&decoded, &Ahead::default());
     let applied = state.apply_decoded(&decoded);
     state.check();
     if let NewPart::Some(part) = &applied.new_part {

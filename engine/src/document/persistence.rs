@@ -7,13 +7,19 @@
 //! always contains what its condition named, so late and repeated writes do
 //! no harm. A version number, not a flag, says what is unsaved; a flag loses
 //! the change that comes while a write is under way.
+//!
+//! Whatever is to be done with the store waits for its turn, which the engine
+//! gives. Only then is a body encoded, so that a thousand documents that want
+//! to be saved at once do not lie in memory twice.
 
 use std::time::Duration;
 
-use super::{Context, Document, DocumentState, NewPart};
+use super::{Context, Document, DocumentState, NewPart, Phase};
 use crate::{
-    effect::{Effect, Effects},
+    effect::{Effect, Effects, Lane},
     event::Event,
+    journal::{JournalError, JournalRecord, Position},
+    journal_health::JournalHealth,
     output::Refusal,
     protocol,
     random::Jitter,
@@ -35,6 +41,8 @@ pub(super) struct Persistence {
     doing: Doing,
     /// When the first change came that no write has taken along.
     unsaved_since: Option<Duration>,
+    /// Bytes of the updates that no write has taken along.
+    unsaved_bytes: usize,
     /// Store operations that failed in a row.
     failures: u32,
     /// Whether to read before the next write.
@@ -45,15 +53,27 @@ pub(super) struct Persistence {
     jitter: Jitter,
 }
 
+/// How many times longer the largest documents wait to be saved.
+const SAVE_DELAY_TIMES_MAX: usize = 6;
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Doing {
     Nothing,
+    /// Waiting for its turn.
+    Waiting,
     Reading,
-    Writing {
-        version: u64,
-        bytes: usize,
-        unsaved_since: Option<Duration>,
-    },
+    Writing(Writing),
+}
+
+/// A write under way, and what it takes along.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Writing {
+    version: u64,
+    bytes: usize,
+    unsaved_since: Option<Duration>,
+    unsaved_bytes: usize,
+    /// The last record of the journal that it holds.
+    applied: Position,
 }
 
 impl Persistence {
@@ -64,6 +84,7 @@ impl Persistence {
             stored: None,
             doing: Doing::Nothing,
             unsaved_since: None,
+            unsaved_bytes: 0,
             failures: 0,
             must_read: false,
             retrying: false,
@@ -79,7 +100,32 @@ impl Persistence {
         self.doing != Doing::Nothing
     }
 
+    /// Whether the last operation of the store failed.
+    pub(super) const fn is_failing(&self) -> bool {
+        self.failures > 0
+    }
+
+    /// Bytes of updates that no landed snapshot covers.
+    pub(super) const fn unsaved_bytes(&self) -> usize {
+        match self.doing {
+            Doing::Writing(writing) => self.unsaved_bytes + writing.unsaved_bytes,
+            _ => self.unsaved_bytes,
+        }
+    }
+
+    /// When the first change came that no landed snapshot covers.
+    pub(super) const fn unsaved_since(&self) -> Option<Duration> {
+        match self.doing {
+            Doing::Writing(Writing {
+                unsaved_since: Some(since),
+                ..
+            }) => Some(since),
+            _ => self.unsaved_since,
+        }
+    }
+
     pub(super) fn check(&self) {
+        assert!(self.is_dirty() || self.unsaved_bytes() == 0);
         assert!(self.saved_version <= self.version);
         assert!(!self.is_dirty() || self.unsaved_since.is_some() || self.is_busy());
         assert!(!self.retrying || !self.is_busy(), "one try at a time");
@@ -100,48 +146,90 @@ impl Persistence {
 
 impl Document {
     /// Notes a change that is to be saved.
-    pub(super) fn changed(&mut self, cx: Context<'_>) {
+    pub(super) fn changed(&mut self, cx: Context<'_>, bytes: usize) {
+        self.bytes += bytes;
         self.persistence.version += 1;
+        self.persistence.unsaved_bytes += bytes;
         let since = *self.persistence.unsaved_since.get_or_insert(cx.now);
         // While the store is busy, the end of that sets the timer.
         if !self.persistence.is_busy() && !self.persistence.retrying {
-            let due = cx.now + cx.config.save_debounce;
-            self.timers
-                .set(Timer::Store, due.min(since + cx.config.save_wait_max));
+            let (debounce, wait_max) = self.save_delays(cx);
+            let due = (cx.now + debounce).min(since + wait_max);
+            self.timers.set(Timer::Store, due);
         }
     }
 
-    /// Reads the snapshot.
-    pub(super) fn read_snapshot(&mut self, out: &mut Effects) {
-        self.persistence.doing = Doing::Reading;
-        let doc = self.id.clone();
-        out.push(Effect::Store(StoreCommand::Load { doc }));
+    /// How long after the last change, and after the first unsaved one, to
+    /// write. A large document is written whole each time; where a journal
+    /// keeps what changed, that can wait.
+    fn save_delays(&self, cx: Context<'_>) -> (Duration, Duration) {
+        let times = match cx.journal {
+            JournalHealth::Works => 1 + (self.bytes >> 20).min(SAVE_DELAY_TIMES_MAX - 1),
+            _ => 1,
+        };
+        let times = u32::try_from(times).unwrap_or(1);
+        let config = cx.config;
+        (config.save_debounce * times, config.save_wait_max * times)
+    }
+
+    /// Asks for the first turn, to read.
+    pub(super) fn await_load(&mut self, out: &mut Effects) {
+        self.persistence.doing = Doing::Waiting;
+        out.push(Effect::AwaitStore(Lane::Load));
+    }
+
+    fn await_store(&mut self, out: &mut Effects) {
+        self.persistence.doing = Doing::Waiting;
+        out.push(Effect::AwaitStore(Lane::Save));
+    }
+
+    /// Its turn has come: reads or writes, if there is still something to.
+    pub(crate) fn store_turn(&mut self, cx: Context<'_>, out: &mut Effects) {
+        debug_assert_eq!(self.persistence.doing, Doing::Waiting);
+        self.persistence.doing = Doing::Nothing;
+        let is_loading = matches!(self.phase, Phase::Loading { .. });
+        if is_loading || self.persistence.must_read {
+            self.persistence.doing = Doing::Reading;
+            let doc = self.id.clone();
+            out.push(Effect::Store(StoreCommand::Load { doc }));
+        } else if self.persistence.is_dirty() {
+            self.write_snapshot(cx, out);
+        }
+        self.leave_if_drained(out);
+    }
+
+    /// Whether another try is planned already.
+    pub(super) fn is_retrying(&self) -> bool {
+        self.persistence.retrying
     }
 
     /// Writes the snapshot at once, if there is something to write and the
     /// store is not busy with this document.
-    pub(super) fn save_now(&mut self, cx: Context<'_>, out: &mut Effects) {
+    pub(super) fn save_now(&mut self, out: &mut Effects) {
         if self.persistence.is_dirty() && !self.persistence.is_busy() {
-            self.store_due(cx, out);
+            self.store_due(out);
         }
     }
 
     /// The time to write, or to try again, has come.
-    pub(super) fn store_due(&mut self, cx: Context<'_>, out: &mut Effects) {
+    pub(super) fn store_due(&mut self, out: &mut Effects) {
         self.timers.stop(Timer::Store);
         self.persistence.retrying = false;
-        if self.persistence.must_read {
-            self.read_snapshot(out);
-            return;
-        }
+        self.await_store(out);
+    }
+
+    fn write_snapshot(&mut self, cx: Context<'_>, out: &mut Effects) {
         self.state.compact(cx.config.gc);
         let body = self.state.encode();
+        self.bytes = body.len();
         let persistence = &mut self.persistence;
-        persistence.doing = Doing::Writing {
+        persistence.doing = Doing::Writing(Writing {
             version: persistence.version,
             bytes: body.len(),
             unsaved_since: persistence.unsaved_since.take(),
-        };
+            unsaved_bytes: std::mem::take(&mut persistence.unsaved_bytes),
+            applied: self.staging.applied(),
+        });
         let condition = match &persistence.stored {
             Some(etag) => Condition::Matches(etag.clone()),
             None => Condition::Absent,
@@ -164,11 +252,11 @@ impl Document {
         self.persistence.doing = Doing::Nothing;
         let doc = self.id.clone();
         match loaded {
-            Ok(None) => self.become_live(cx, 0, out),
+            Ok(None) => self.replay_and_live(cx, 0, out),
             Ok(Some(snapshot)) => match self.state.apply(&snapshot.body) {
                 Ok(_) => {
                     self.persistence.stored = Some(snapshot.etag);
-                    self.become_live(cx, snapshot.body.len(), out);
+                    self.replay_and_live(cx, snapshot.body.len(), out);
                 }
                 Err(reason) => {
                     let event = Event::DocumentUndecodable { doc, reason };
@@ -182,6 +270,48 @@ impl Document {
         }
     }
 
+    /// The journal has read what it holds of the document: the snapshot is
+    /// next.
+    pub(super) fn records_read(
+        &mut self,
+        read: Result<Vec<JournalRecord>, JournalError>,
+        out: &mut Effects,
+    ) {
+        let doc = self.id.clone();
+        match read {
+            Ok(records) => {
+                self.staging.will_replay(records);
+                self.await_load(out);
+            }
+            Err(error @ JournalError::Damaged(_)) => {
+                let event = Event::DocumentJournalDamaged { doc, error };
+                self.refuse_all(Refusal::JournalDamaged, event, out);
+            }
+            Err(JournalError::Failed(reason)) => {
+                let error = StoreError::Unavailable(reason);
+                let event = Event::DocumentLoadFailed { doc, error };
+                self.refuse_all(Refusal::LoadFailed, event, out);
+            }
+        }
+    }
+
+    /// The snapshot is here; what the journal holds comes on top of it.
+    fn replay_and_live(&mut self, cx: Context<'_>, bytes: usize, out: &mut Effects) {
+        self.bytes = bytes;
+        match self.replay(cx) {
+            Ok(replayed) => {
+                self.become_live(cx, bytes, replayed, out);
+                self.forget_covered(cx, out);
+            }
+            Err(reason) => {
+                let doc = self.id.clone();
+                let error = JournalError::Damaged(reason.to_string());
+                let event = Event::DocumentJournalDamaged { doc, error };
+                self.refuse_all(Refusal::JournalDamaged, event, out);
+            }
+        }
+    }
+
     /// A write has ended.
     pub(super) fn saved(
         &mut self,
@@ -190,25 +320,25 @@ impl Document {
         out: &mut Effects,
     ) {
         let doing = std::mem::replace(&mut self.persistence.doing, Doing::Nothing);
-        let Doing::Writing {
-            version,
-            bytes,
-            unsaved_since,
-        } = doing
-        else {
-            unreachable!("each store operation has one result");
+        let Doing::Writing(writing) = doing else {
+            unreachable!("a save is answered as one");
         };
         let doc = self.id.clone();
         match saved {
             Ok(etag) => {
                 self.persistence.stored = Some(etag);
-                self.persistence.saved_version = version;
+                self.persistence.saved_version = writing.version;
                 self.persistence.failures = 0;
+                let bytes = writing.bytes;
                 out.push(Effect::Event(Event::SnapshotSaved { doc, bytes }));
                 self.save_later(cx, out);
+                self.cover(cx, writing.applied, out);
+                self.ask_refused_soon(cx);
             }
             Err(error) => {
-                self.persistence.unsaved_since = unsaved_since.or(self.persistence.unsaved_since);
+                let since = writing.unsaved_since.or(self.persistence.unsaved_since);
+                self.persistence.unsaved_since = since;
+                self.persistence.unsaved_bytes += writing.unsaved_bytes;
                 match error {
                     StoreError::Conflict | StoreError::Unknown(_) => {
                         self.persistence.must_read = true;
@@ -218,7 +348,7 @@ impl Document {
                 let at_once = error == StoreError::Conflict;
                 out.push(Effect::Event(Event::SnapshotFailed { doc, error }));
                 if at_once {
-                    self.read_snapshot(out);
+                    self.await_store(out);
                 } else {
                     self.retry_later(cx);
                 }
@@ -244,10 +374,7 @@ impl Document {
                 Ok(contained) => {
                     self.persistence.stored = Some(snapshot.etag);
                     if contained {
-                        self.persistence.saved_version = self.persistence.version;
-                        self.persistence.unsaved_since = None;
-                        self.persistence.must_read = false;
-                        self.persistence.failures = 0;
+                        self.is_stored(cx, out);
                     } else {
                         self.write_merged(cx);
                     }
@@ -262,6 +389,18 @@ impl Document {
                 self.retry_later(cx);
             }
         }
+    }
+
+    /// All that is here is in the store.
+    fn is_stored(&mut self, cx: Context<'_>, out: &mut Effects) {
+        let persistence = &mut self.persistence;
+        persistence.saved_version = persistence.version;
+        persistence.unsaved_since = None;
+        persistence.unsaved_bytes = 0;
+        persistence.must_read = false;
+        persistence.failures = 0;
+        self.cover(cx, self.staging.applied(), out);
+        self.ask_refused_soon(cx);
     }
 
     /// Takes in what the store holds, and tells it to the clients. True if all
@@ -305,10 +444,10 @@ impl Document {
         let Some(since) = self.persistence.unsaved_since else {
             return;
         };
-        if self.phase == super::Phase::Draining {
-            self.save_now(cx, out);
+        if self.phase == Phase::Draining {
+            self.save_now(out);
         } else {
-            let due = (since + cx.config.save_debounce).max(cx.now);
+            let due = (since + self.save_delays(cx).0).max(cx.now);
             self.timers.set(Timer::Store, due);
         }
     }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 
 use super::{
+    ahead::Ahead,
     block::Segment,
     causality::Stretch,
     compaction,
@@ -50,7 +51,7 @@ pub enum NewPart {
 }
 
 /// How much is kept for later without being of use yet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Pending {
     /// Runs of structs whose predecessors are unknown.
     pub gap_runs: usize,
@@ -94,14 +95,27 @@ impl DocumentState {
         }
     }
 
-    /// What would be kept without being of use yet after an update that adds
-    /// to it; zero if it does not. May count too much, never too little.
+    /// Whether an update tells something that is not here yet.
     #[must_use]
-    pub fn pending_after(&self, update: &Update<'_>) -> Pending {
+    pub fn lacks(&self, update: &Update<'_>) -> bool {
+        let lacks_struct = |item: Struct<'_>| match self.structs.client(item.id.client) {
+            Some(structs) => !structs.missing(item.id.clock..item.end()).is_empty(),
+            None => true,
+        };
+        update
+            .deletes()
+            .any(|(client, range)| !self.deletes.has(client, range))
+            || update.structs().any(lacks_struct)
+    }
+
+    /// What an update would add to what is kept without being of use yet, once
+    /// those on their way are there. May count too much, never too little.
+    #[must_use]
+    pub fn pending_in(&self, update: &Update<'_>, ahead: &Ahead) -> Pending {
         let mut gap_runs = 0;
         let mut last: Option<Id> = None;
         for item in update.structs() {
-            let known = self.structs.clock(item.id.client);
+            let known = self.clock(item.id.client, ahead);
             let opens_gap = last != Some(item.id) && item.id.clock > known;
             gap_runs += usize::from(opens_gap && !self.structs.knows(item.id));
             last = Some(Id {
@@ -109,17 +123,24 @@ impl DocumentState {
                 clock: item.end(),
             });
         }
-        if gap_runs > 0 {
-            gap_runs += self.structs.gap_runs();
-        }
-        let mut delete_ranges = self.new_pending_deletes(update);
-        if delete_ranges > 0 {
-            delete_ranges += self.pending_delete_ranges();
-        }
         Pending {
             gap_runs,
-            delete_ranges,
+            delete_ranges: self.new_pending_deletes(update, ahead),
         }
+    }
+
+    /// What is kept without being of use yet.
+    #[must_use]
+    pub fn pending(&self) -> Pending {
+        Pending {
+            gap_runs: self.structs.gap_runs(),
+            delete_ranges: self.pending_delete_ranges(),
+        }
+    }
+
+    /// Notes that an update, which opens so many gaps, is on its way.
+    pub fn expect(&self, update: &Update<'_>, opens: Pending, ahead: &mut Ahead) {
+        ahead.add(self.clocks_after(update, ahead), opens);
     }
 
     /// What is known, gaps left out.
@@ -245,15 +266,15 @@ impl DocumentState {
 
     /// How many deleted ranges of an update are new and name ids that are
     /// unknown even after it.
-    fn new_pending_deletes(&self, update: &Update<'_>) -> usize {
+    fn new_pending_deletes(&self, update: &Update<'_>, ahead: &Ahead) -> usize {
         let is_unknown = |(client, range): &(ClientId, ClockRange)| {
-            range.end > self.structs.clock(*client) && !self.deletes.has(*client, range.clone())
+            range.end > self.clock(*client, ahead) && !self.deletes.has(*client, range.clone())
         };
         let mut unknown = update.deletes().filter(is_unknown).peekable();
         if unknown.peek().is_none() {
             return 0;
         }
-        let clocks = self.clocks_after(update);
+        let clocks = self.clocks_after(update, ahead);
         let stays_unknown = |(client, range): &(ClientId, ClockRange)| {
             clocks.get(client).is_none_or(|clock| range.end > *clock)
         };
@@ -262,18 +283,22 @@ impl DocumentState {
 
     /// The clocks of those clients that an update tells of, as they are after
     /// it; less if it closes gaps.
-    fn clocks_after(&self, update: &Update<'_>) -> BTreeMap<ClientId, Clock> {
+    fn clocks_after(&self, update: &Update<'_>, ahead: &Ahead) -> BTreeMap<ClientId, Clock> {
         let mut clocks = BTreeMap::new();
         for item in update.structs() {
             let client = item.id.client;
             let clock = clocks
                 .entry(client)
-                .or_insert_with(|| self.structs.clock(client));
+                .or_insert_with(|| self.clock(client, ahead));
             if item.id.clock <= *clock {
                 *clock = item.end().max(*clock);
             }
         }
         clocks
+    }
+
+    fn clock(&self, client: ClientId, ahead: &Ahead) -> Clock {
+        self.structs.clock(client).max(ahead.clock(client))
     }
 
     fn pending_delete_ranges(&self) -> usize {

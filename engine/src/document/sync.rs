@@ -1,14 +1,20 @@
 //! What clients say, and what the document makes of it.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 
-use super::{Applied, Context, Document, NewPart};
+use super::{
+    Applied, Context, Document, NewPart, Pending,
+    staging::{NOT_DURABLE, Received},
+};
 use crate::{
     awareness::AwarenessError,
     connection::{Connection, Resync},
     effect::{Effect, Effects, Fault},
     event::Event,
     id::ConnId,
+    journal_health::JournalHealth,
     output::CloseCode,
     protocol::{self, Message, MessageError, Messages},
     state_vector::StateVector,
@@ -37,8 +43,12 @@ impl Document {
             first = false;
             match message {
                 Message::SyncStep1(known) => self.sync_step_1(conn, known)?,
-                Message::SyncStep2(update) => self.update(cx, conn, update, None, out)?,
-                Message::Update(update) => self.update(cx, conn, update, whole, out)?,
+                Message::SyncStep2(update) => {
+                    self.update(cx, conn, frame.slice_ref(update), None, out)?;
+                }
+                Message::Update(update) => {
+                    self.update(cx, conn, frame.slice_ref(update), whole.cloned(), out)?;
+                }
                 Message::Awareness(states) => self.take_awareness(cx, conn, states, out)?,
                 Message::QueryAwareness => asks_awareness = true,
             }
@@ -96,19 +106,39 @@ impl Document {
     }
 
     /// Asks the connections for what they know, of which something was not
-    /// taken or is missing.
+    /// taken or is missing. While there is no room for more, those whose
+    /// updates were refused are not asked.
     pub(super) fn ask_again(&mut self, cx: Context<'_>, out: &mut Effects) {
-        let frame = protocol::sync_step_1(&self.state.state_vector());
-        let owing = self.connections.iter_mut();
-        let owing: Vec<_> = owing
-            .filter(|(_, connection)| connection.resync != Resync::None)
-            .map(|(&conn, connection)| {
+        let has_room = self.has_room_again(cx);
+        let (mut owing, mut next) = (Vec::new(), None::<Duration>);
+        for (&conn, connection) in &mut self.connections {
+            if connection.resync == Resync::Refused && !has_room {
+                connection.resync_at = connection.resync_at.max(cx.now + cx.config.resync_delay);
+            }
+            if connection.resync != Resync::None && connection.resync_at <= cx.now {
                 connection.resync = Resync::None;
-                conn
-            })
-            .collect();
+                owing.push(conn);
+            } else if connection.resync != Resync::None {
+                let due = connection.resync_at;
+                next = Some(next.map_or(due, |next| next.min(due)));
+            }
+        }
+        if let Some(next) = next {
+            self.timers.set(Timer::Resync, next);
+        }
+        let frame = protocol::sync_step_1(&self.state.state_vector());
         for conn in owing {
             self.send(cx, conn, frame.clone(), out);
+        }
+    }
+
+    /// There may be room again for what was refused: asks for it as soon as
+    /// there is.
+    pub(super) fn ask_refused_soon(&mut self, cx: Context<'_>) {
+        let refused = |connection: &&mut Connection| connection.resync == Resync::Refused;
+        for connection in self.connections.values_mut().filter(refused) {
+            connection.resync_at = cx.now;
+            self.timers.set(Timer::Resync, cx.now);
         }
     }
 
@@ -141,39 +171,80 @@ impl Document {
         &mut self,
         cx: Context<'_>,
         conn: ConnId,
-        bytes: &[u8],
-        frame: Option<&Bytes>,
+        bytes: Bytes,
+        frame: Option<Bytes>,
         out: &mut Effects,
     ) -> Result<(), Fault> {
-        let update = Update::decode(bytes)?;
-        if self.connection(conn).resync == Resync::Refused {
+        let bytes_of_update = bytes.clone();
+        let update = Update::decode(&bytes_of_update)?;
+        // What is known already is not refused, and needs no record.
+        if self.connection(conn).resync == Resync::Refused || !self.state.lacks(&update) {
             return Ok(());
         }
-        let pending = self.state.pending_after(&update);
-        if pending.gap_runs > cx.config.gap_runs_max
-            || pending.delete_ranges > cx.config.pending_delete_ranges_max
-        {
-            let reason = "too much in this document waits for content that never came";
+        let opens = self.state.pending_in(&update, self.staging.ahead());
+        let admitted = self.room(cx, bytes.len());
+        if let Err(reason) = admitted.and_then(|()| self.gaps_allowed(cx, opens)) {
             self.refuse_update(cx, conn, reason, out);
             return Ok(());
         }
-        let applied = self.state.apply_decoded(&update);
-        if applied.new_part == NewPart::Nothing {
+        let received = Received {
+            from: conn,
+            update: bytes,
+            frame,
+            opens_gap: opens.gap_runs > 0,
+        };
+        match cx.journal {
+            JournalHealth::Off => self.take(cx, received, out),
+            _ => self.stage(cx, &update, opens, received, out),
+        }
+        Ok(())
+    }
+
+    /// Whether there is room for so many bytes of updates, or why not. One
+    /// update always fits where nothing is unsaved.
+    pub(super) fn room(&self, cx: Context<'_>, bytes: usize) -> Result<(), &'static str> {
+        let config = cx.config;
+        let unsaved = self.unsaved_bytes();
+        match () {
+            () if cx.journal == JournalHealth::Failed => Err(NOT_DURABLE),
+            () if unsaved > 0 && unsaved + bytes > config.unsaved_bytes_max => Err(NOT_SAVED),
+            () if cx.unsaved_bytes > 0
+                && cx.unsaved_bytes + bytes > config.unsaved_bytes_total_max =>
+            {
+                Err(NOT_SAVED)
+            }
+            () => Ok(()),
+        }
+    }
+
+    /// Whether there is so much room that asking for what was refused is worth
+    /// it.
+    fn has_room_again(&self, cx: Context<'_>) -> bool {
+        let config = cx.config;
+        cx.journal != JournalHealth::Failed
+            && self.unsaved_bytes() <= config.unsaved_bytes_max / 2
+            && cx.unsaved_bytes <= config.unsaved_bytes_total_max / 2
+    }
+
+    /// Whether so much more may wait for what is unknown, or why not.
+    fn gaps_allowed(&self, cx: Context<'_>, opens: Pending) -> Result<(), &'static str> {
+        if opens == Pending::default() {
             return Ok(());
         }
-        if pending.gap_runs > 0 {
-            self.ask_later(cx, conn, Resync::Gap);
+        let (here, ahead) = (self.state.pending(), self.staging.ahead().pending());
+        let gap_runs = here.gap_runs + ahead.gap_runs + opens.gap_runs;
+        let delete_ranges = here.delete_ranges + ahead.delete_ranges + opens.delete_ranges;
+        let too_many = opens.gap_runs > 0 && gap_runs > cx.config.gap_runs_max
+            || opens.delete_ranges > 0 && delete_ranges > cx.config.pending_delete_ranges_max;
+        match too_many {
+            true => Err("too much in this document waits for content that never came"),
+            false => Ok(()),
         }
-        self.changed(cx);
-        out.push(Effect::Event(Event::UpdateApplied { bytes: bytes.len() }));
-        let as_it_came = || frame.cloned().unwrap_or_else(|| protocol::update(bytes));
-        self.relay(cx, Some(conn), applied, as_it_came, out);
-        Ok(())
     }
 
     /// Does not take an update. Closing the connection would make a loop: the
     /// client would come back at once and send the same again.
-    fn refuse_update(
+    pub(super) fn refuse_update(
         &mut self,
         cx: Context<'_>,
         conn: ConnId,
@@ -182,15 +253,32 @@ impl Document {
     ) {
         let doc = self.id.clone();
         out.push(Effect::Event(Event::UpdateRefused { doc, conn, reason }));
-        self.ask_later(cx, conn, Resync::Refused);
+        let connection = self.connection(conn);
+        let delay = cx.config.resync_delay * (1 << connection.refusals.min(16));
+        connection.refusals += 1;
+        self.ask_in(
+            cx,
+            conn,
+            Resync::Refused,
+            delay.min(cx.config.resync_delay_max),
+        );
         if !std::mem::replace(&mut self.connection(conn).told_refused, true) {
             self.send(cx, conn, protocol::permission_denied(reason), out);
         }
     }
 
-    fn ask_later(&mut self, cx: Context<'_>, conn: ConnId, resync: Resync) {
-        self.connection(conn).resync = resync;
-        let due = cx.now + cx.config.resync_delay;
+    /// Has a connection asked for what is missing before what it sent.
+    pub(super) fn ask_for_gap(&mut self, cx: Context<'_>, conn: ConnId) {
+        if self.connection(conn).resync == Resync::None {
+            self.ask_in(cx, conn, Resync::Gap, cx.config.resync_delay);
+        }
+    }
+
+    fn ask_in(&mut self, cx: Context<'_>, conn: ConnId, resync: Resync, delay: Duration) {
+        let due = cx.now + delay;
+        let connection = self.connection(conn);
+        connection.resync = resync;
+        connection.resync_at = due;
         self.timers.set_earlier(Timer::Resync, due);
     }
 
@@ -208,12 +296,15 @@ impl Document {
         Ok(())
     }
 
-    fn connection(&mut self, conn: ConnId) -> &mut Connection {
+    pub(super) fn connection(&mut self, conn: ConnId) -> &mut Connection {
         self.connections
             .get_mut(&conn)
             .expect("input comes from connections that are open")
     }
 }
+
+/// Why an update is not taken while too much waits to be saved.
+const NOT_SAVED: &str = "too many changes wait to be saved; they are taken when there is room";
 
 impl From<MessageError> for Fault {
     fn from(error: MessageError) -> Self {

@@ -1,0 +1,39 @@
+//! What a document will know once everything that is on its way to the
+//! journal has been applied.
+
+use std::collections::BTreeMap;
+
+use super::Pending;
+use crate::update::{ClientId, Clock};
+
+/// The clocks and the pending parts that updates bring which are not durable
+/// yet. Someone who types sends the next update before the last one is
+/// durable: it follows that one, and opens no gap.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Ahead {
+    clocks: BTreeMap<ClientId, Clock>,
+    pending: Pending,
+}
+
+impl Ahead {
+    /// Adds an update that opens so many gaps, and after which some clients'
+    /// clocks are these.
+    pub(super) fn add(&mut self, clocks: BTreeMap<ClientId, Clock>, opens: Pending) {
+        for (client, clock) in clocks {
+            let known = self.clocks.entry(client).or_default();
+            *known = clock.max(*known);
+        }
+        self.pending.gap_runs += opens.gap_runs;
+        self.pending.delete_ranges += opens.delete_ranges;
+    }
+
+    /// The next clock of a client; 0 if nothing of it is on its way.
+    pub(super) fn clock(&self, client: ClientId) -> Clock {
+        self.clocks.get(&client).copied().unwrap_or(0)
+    }
+
+    /// What is on its way without being of use yet.
+    pub(super) const fn pending(&self) -> Pending {
+        self.pending
+    }
+}

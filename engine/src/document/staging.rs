@@ -1,0 +1,315 @@
+//! Updates on their way to being durable, and the records of them that the
+//! journal holds.
+//!
+//! An update is applied and relayed only once the journal has made it
+//! durable. So what is in memory is durable, and nothing that is told from it
+//! (a state vector, a diff, a snapshot) needs to think of it. A record is
+//! forgotten once a snapshot that holds it has landed.
+
+use std::{
+    collections::{BTreeSet, VecDeque},
+    time::Duration,
+};
+
+use bytes::Bytes;
+
+use super::{Ahead, Context, Document, NewPart, Pending, Phase};
+use crate::{
+    effect::{Effect, Effects},
+    event::Event,
+    id::ConnId,
+    journal::{JournalCommand, JournalError, JournalRecord, Position},
+    journal_health::JournalHealth,
+    protocol,
+    update::{DecodeError, Update},
+};
+
+/// What of a document is on its way to the journal or in it.
+#[derive(Debug, Default)]
+pub(super) struct Staging {
+    queue: VecDeque<Staged>,
+    bytes: usize,
+    ahead: Ahead,
+    /// The last position that was given to a record.
+    issued: Position,
+    /// The last record that was applied.
+    applied: Position,
+    /// The last record that a landed snapshot holds, with all before it.
+    covered: Position,
+    trimmed: Position,
+    /// What the journal is forgetting.
+    trimming: Option<Position>,
+    /// Connections that are not read from until there is room.
+    paused: BTreeSet<ConnId>,
+    /// Records that were read and wait for the snapshot to be.
+    replay: Vec<JournalRecord>,
+}
+
+/// An update on its way to the journal.
+#[derive(Debug)]
+struct Staged {
+    from: ConnId,
+    update: Bytes,
+    /// The frame that it came in, if that holds nothing else.
+    frame: Option<Bytes>,
+    position: Position,
+    opens_gap: bool,
+    since: Duration,
+}
+
+/// An update of a connection.
+#[derive(Debug)]
+pub(super) struct Received {
+    pub(super) from: ConnId,
+    /// A valid update.
+    pub(super) update: Bytes,
+    /// The frame that it came in, if that holds nothing else.
+    pub(super) frame: Option<Bytes>,
+    /// Whether something in it follows what is unknown.
+    pub(super) opens_gap: bool,
+}
+
+impl Staging {
+    pub(super) fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    /// Bytes of updates that are not durable yet.
+    pub(super) const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// What the document will know once all that is staged is applied.
+    pub(super) const fn ahead(&self) -> &Ahead {
+        &self.ahead
+    }
+
+    /// These records are to be applied on top of the snapshot.
+    pub(super) fn will_replay(&mut self, records: Vec<JournalRecord>) {
+        self.replay = records;
+    }
+
+    /// A connection is gone.
+    pub(super) fn closed(&mut self, conn: ConnId) {
+        self.paused.remove(&conn);
+    }
+
+    /// When the oldest update came that is not durable yet.
+    pub(super) fn oldest(&self) -> Option<Duration> {
+        self.queue.front().map(|staged| staged.since)
+    }
+
+    /// The last record that is part of the document.
+    pub(super) const fn applied(&self) -> Position {
+        self.applied
+    }
+
+    /// Whether the journal may hold records of the document.
+    pub(super) fn holds_records(&self) -> bool {
+        self.trimmed < self.issued || !self.replay.is_empty()
+    }
+
+    /// Whether the journal is doing something for the document.
+    pub(super) fn is_busy(&self) -> bool {
+        !self.queue.is_empty() || self.trimming.is_some()
+    }
+
+    pub(super) fn check(&self) {
+        assert!(self.trimmed <= self.covered && self.covered <= self.applied);
+        assert!(self.applied <= self.issued);
+        let bytes = self.queue.iter().map(|staged| staged.update.len());
+        assert_eq!(self.bytes, bytes.sum::<usize>());
+        let positions = self.queue.iter().map(|staged| staged.position);
+        assert!(positions.is_sorted() && self.queue.iter().all(|s| s.position > self.applied));
+    }
+
+    fn push(&mut self, cx: Context<'_>, received: Received) -> Position {
+        self.issued.0 += 1;
+        let position = self.issued;
+        self.bytes += received.update.len();
+        self.queue.push_back(Staged {
+            from: received.from,
+            update: received.update,
+            frame: received.frame,
+            position,
+            opens_gap: received.opens_gap,
+            since: cx.now,
+        });
+        position
+    }
+
+    fn pop(&mut self) -> Staged {
+        let staged = self.queue.pop_front();
+        let staged = staged.expect("each append has one result, in order");
+        self.bytes -= staged.update.len();
+        if self.queue.is_empty() {
+            self.ahead = Ahead::default();
+        }
+        staged
+    }
+}
+
+impl Document {
+    /// Has an update made durable; it is applied when it is.
+    pub(super) fn stage(
+        &mut self,
+        cx: Context<'_>,
+        update: &Update<'_>,
+        opens: Pending,
+        received: Received,
+        out: &mut Effects,
+    ) {
+        self.state.expect(update, opens, &mut self.staging.ahead);
+        let (from, update) = (received.from, received.update.clone());
+        let position = self.staging.push(cx, received);
+        let doc = self.id.clone();
+        out.push(Effect::Journal(JournalCommand::Append {
+            doc,
+            position,
+            update,
+        }));
+        let is_full = self.staging.bytes > cx.config.staged_bytes_max;
+        if is_full && self.staging.paused.insert(from) {
+            out.push(Effect::Pause(from));
+        }
+    }
+
+    /// The journal has made the oldest staged update durable, or has failed to.
+    pub(super) fn appended(
+        &mut self,
+        cx: Context<'_>,
+        appended: &Result<(), JournalError>,
+        out: &mut Effects,
+    ) {
+        let staged = self.staging.pop();
+        match appended {
+            Ok(()) => {
+                self.staging.applied = staged.position;
+                let received = Received {
+                    from: staged.from,
+                    update: staged.update,
+                    frame: staged.frame,
+                    opens_gap: staged.opens_gap,
+                };
+                self.take(cx, received, out);
+            }
+            Err(_) if self.connections.contains_key(&staged.from) => {
+                self.refuse_update(cx, staged.from, NOT_DURABLE, out);
+            }
+            // Who sent it is gone, and brings it along when coming back.
+            Err(_) => {}
+        }
+        self.resume(cx, out);
+        self.forget_covered(cx, out);
+        if self.phase == Phase::Draining && !self.is_retrying() {
+            self.save_now(out);
+        }
+    }
+
+    /// Applies an update that is durable, or as durable as it gets, and tells
+    /// it to the others.
+    pub(super) fn take(&mut self, cx: Context<'_>, received: Received, out: &mut Effects) {
+        let update = Update::decode(&received.update).expect("what is taken was decoded before");
+        let applied = self.state.apply_decoded(&update);
+        if applied.new_part == NewPart::Nothing {
+            return;
+        }
+        let bytes = received.update.len();
+        if let Some(connection) = self.connections.get_mut(&received.from) {
+            connection.refusals = 0;
+            if received.opens_gap {
+                self.ask_for_gap(cx, received.from);
+            }
+        }
+        self.changed(cx, bytes);
+        out.push(Effect::Event(Event::UpdateApplied { bytes }));
+        let Received {
+            from,
+            update,
+            frame,
+            ..
+        } = received;
+        let as_it_came = || frame.unwrap_or_else(|| protocol::update(&update));
+        self.relay(cx, Some(from), applied, as_it_came, out);
+    }
+
+    /// Applies the records of the journal on top of the snapshot. Returns how
+    /// many there were.
+    ///
+    /// # Errors
+    /// A record is no valid update; the journal keeps it.
+    pub(super) fn replay(&mut self, cx: Context<'_>) -> Result<usize, DecodeError> {
+        let records = std::mem::take(&mut self.staging.replay);
+        for record in &records {
+            if let Err(error) = self.replay_one(cx, record) {
+                self.staging.replay = records;
+                return Err(error);
+            }
+        }
+        Ok(records.len())
+    }
+
+    fn replay_one(&mut self, cx: Context<'_>, record: &JournalRecord) -> Result<(), DecodeError> {
+        let applied = self.state.apply(&record.update)?;
+        self.staging.issued = record.position;
+        self.staging.applied = record.position;
+        if applied.new_part != NewPart::Nothing {
+            self.changed(cx, record.update.len());
+        }
+        Ok(())
+    }
+
+    /// A snapshot has landed that holds all records up to here.
+    pub(super) fn cover(&mut self, cx: Context<'_>, through: Position, out: &mut Effects) {
+        self.staging.covered = self.staging.covered.max(through);
+        self.forget_covered(cx, out);
+    }
+
+    /// Has the journal forget what landed snapshots hold, and what it failed
+    /// to take, which may be there all the same.
+    pub(super) fn forget_covered(&mut self, cx: Context<'_>, out: &mut Effects) {
+        if cx.journal != JournalHealth::Works {
+            return;
+        }
+        if !self.is_unsaved() {
+            if self.staging.is_empty() {
+                self.staging.applied = self.staging.issued;
+            }
+            self.staging.covered = self.staging.applied;
+        }
+        let through = self.staging.covered;
+        if self.staging.trimming.is_some() || through <= self.staging.trimmed {
+            return;
+        }
+        self.staging.trimming = Some(through);
+        let doc = self.id.clone();
+        out.push(Effect::Journal(JournalCommand::Trim { doc, through }));
+    }
+
+    /// The journal has forgotten what it was told to, or has failed to.
+    pub(super) fn trimmed(
+        &mut self,
+        cx: Context<'_>,
+        trimmed: &Result<(), JournalError>,
+        out: &mut Effects,
+    ) {
+        let through = self.staging.trimming.take();
+        if trimmed.is_ok() {
+            self.staging.trimmed = through.expect("each trim has one result");
+            self.forget_covered(cx, out);
+        }
+    }
+
+    /// Reads on from those who had to wait, once there is room again.
+    fn resume(&mut self, cx: Context<'_>, out: &mut Effects) {
+        if self.staging.bytes > cx.config.staged_bytes_max / 2 {
+            return;
+        }
+        let paused = std::mem::take(&mut self.staging.paused);
+        out.extend(paused.into_iter().map(Effect::Resume));
+    }
+}
+
+/// Why an update is not taken while the journal does not work.
+pub(super) const NOT_DURABLE: &str =
+    "the server cannot make changes durable now; they are taken when it can";
