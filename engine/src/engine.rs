@@ -1,7 +1,8 @@
 //! Routes inputs to documents, and what documents want done to the outside.
 
 mod backlog;
-mod closing;
+mod room;
+mod shutdown;
 mod turns;
 
 use std::{
@@ -11,7 +12,7 @@ use std::{
 
 use self::{
     backlog::{Backlog, Entry},
-    closing::Closing,
+    shutdown::Shutdown,
     turns::Turns,
 };
 use crate::{
@@ -85,12 +86,6 @@ struct Slot {
 struct Totals {
     documents: usize,
     unsaved: usize,
-}
-
-#[derive(Debug)]
-struct Shutdown {
-    deadline: Duration,
-    closing: Closing,
 }
 
 impl Engine {
@@ -337,103 +332,6 @@ impl Engine {
             self.with(now, key, Document::store_turn);
             self.turn = None;
         }
-    }
-
-    fn may_push(&self) -> bool {
-        self.shutdown.is_none()
-            && self.pushing < self.config.pushes_max
-            && self.journaling.health() == JournalHealth::Works
-    }
-
-    /// Brings documents from the journal into the store.
-    fn push(&mut self, now: Duration) {
-        while self.may_push()
-            && let Some(doc) = self.backlog.next_due(now).cloned()
-        {
-            if self.make_room(now) {
-                self.load(now, &doc, true);
-            } else {
-                self.backlog.put_off(now + self.config.retry_delay_max);
-            }
-        }
-    }
-
-    /// Lets idle documents go until there is room for one more, first those
-    /// that the store has, then those that it does not take and the journal
-    /// has. False if there is none.
-    fn make_room(&mut self, now: Duration) -> bool {
-        for let_go in [Document::evict, Document::abandon] {
-            if self.has_room() {
-                return true;
-            }
-            for (_, key) in self.idle.iter().copied().collect::<Vec<_>>() {
-                if self.has_room() {
-                    return true;
-                }
-                self.with(now, key, let_go);
-            }
-        }
-        self.has_room()
-    }
-
-    const fn has_room(&self) -> bool {
-        self.totals.documents < self.config.documents_bytes_max
-    }
-
-    /// Bytes of updates that no landed snapshot covers, those of documents
-    /// that have left memory included.
-    const fn unsaved_bytes(&self) -> usize {
-        self.totals.unsaved + self.backlog.bytes()
-    }
-
-    fn shut_down(&mut self, now: Duration, deadline: Duration) {
-        if let Some(shutdown) = &mut self.shutdown {
-            shutdown.deadline = shutdown.deadline.min(deadline);
-            return;
-        }
-        let conns = self.connections.keys().copied().collect();
-        // Most of the time is for saving what the last ones wrote.
-        let time = deadline.saturating_sub(now) / 4;
-        let closing = Closing::new(now, conns, time.min(self.config.closing_max));
-        self.shutdown = Some(Shutdown { deadline, closing });
-        for key in self.documents.keys().copied().collect::<Vec<_>>() {
-            self.with(now, key, Document::shut_down);
-        }
-        self.send_away(now);
-    }
-
-    /// On shutdown, sends those away whose turn it is.
-    fn send_away(&mut self, now: Duration) {
-        let Some(shutdown) = &mut self.shutdown else {
-            return;
-        };
-        for conn in shutdown.closing.take_due(now) {
-            self.with_connection(now, conn, |document, cx, out| {
-                document.send_away(cx, conn, out);
-            });
-        }
-    }
-
-    fn report_drained(&mut self, now: Duration) {
-        let Some(Shutdown { deadline, .. }) = self.shutdown else {
-            return;
-        };
-        if self.drained || !self.documents.is_empty() && now < deadline {
-            return;
-        }
-        self.drained = true;
-        let health = self.journaling.health();
-        let (mut unsaved, mut journaled) = (Vec::new(), Vec::new());
-        for slot in self.documents.values() {
-            if slot.document.is_undurable(health) {
-                unsaved.push(slot.name.clone());
-            } else if slot.document.is_unsaved() || slot.entry.is_some() {
-                journaled.push(slot.name.clone());
-            }
-        }
-        journaled.extend(self.backlog.docs().cloned());
-        self.outputs
-            .push_back(Output::Drained { unsaved, journaled });
     }
 
     fn with_connection(

@@ -6,6 +6,8 @@ mod bad_input;
 mod cost;
 mod crafted;
 mod document_life;
+mod journal;
+mod room;
 mod saving;
 mod shutdown;
 mod slow_clients;

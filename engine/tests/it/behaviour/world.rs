@@ -2,15 +2,16 @@
 //! and looks into its invariants after every input.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
     time::Duration,
 };
 
 use bytes::Bytes;
 use ysyncd_engine::{
-    CloseCode, Condition, Config, ConnId, DocId, Engine, Etag, Event, Input, Now, OpId, Output,
-    Refusal, Snapshot, StoreCommand, StoreError, StoreResult,
+    CloseCode, Condition, Config, ConnId, DocId, Engine, Etag, Event, Input, JournalCommand,
+    JournalResult, Now, OpId, Output, Position, Refusal, Snapshot, Status, StoreCommand,
+    StoreError, StoreResult,
     auth::{Grant, UserId},
     protocol,
 };
@@ -22,11 +23,16 @@ pub(super) struct World {
     pub(super) events: Vec<Event>,
     /// The documents told unsaved once the engine has drained.
     pub(super) drained: Option<Vec<DocId>>,
+    /// The documents told then that the journal alone holds.
+    pub(super) journaled: Vec<DocId>,
+    /// Connections that are not to be read from.
+    pub(super) paused: BTreeSet<ConnId>,
     /// All outputs in order, to compare runs.
     pub(super) log: Vec<Output>,
     engine: Engine,
     peers: BTreeMap<ConnId, Peer>,
     asked: VecDeque<(OpId, StoreCommand)>,
+    journal: VecDeque<(OpId, JournalCommand)>,
 }
 
 /// The other end of a connection.
@@ -90,10 +96,13 @@ impl World {
             now: Duration::ZERO,
             events: Vec::new(),
             drained: None,
+            journaled: Vec::new(),
+            paused: BTreeSet::new(),
             log: Vec::new(),
             engine: Engine::new(config, seed),
             peers: BTreeMap::new(),
             asked: VecDeque::new(),
+            journal: VecDeque::new(),
         }
     }
 
@@ -199,6 +208,10 @@ impl World {
         self.now = end;
     }
 
+    pub(super) fn status(&self) -> Status {
+        self.engine.status(Now { mono: self.now })
+    }
+
     pub(super) fn poll_timeout(&self) -> Option<Duration> {
         self.engine.poll_timeout()
     }
@@ -254,6 +267,51 @@ impl World {
         self.handle(Input::Store { op, result });
     }
 
+    /// What the journal is asked for next.
+    #[track_caller]
+    pub(super) fn take_journal(&mut self) -> (OpId, JournalCommand) {
+        let asked = self.journal.pop_front();
+        asked.expect("the journal is asked for something")
+    }
+
+    /// The update that the journal is asked to keep next.
+    #[track_caller]
+    pub(super) fn take_append(&mut self) -> (OpId, Bytes) {
+        match self.take_journal() {
+            (op, JournalCommand::Append { update, .. }) => (op, update),
+            other => panic!("no append is asked for but {other:?}"),
+        }
+    }
+
+    /// How far the journal is asked to forget.
+    #[track_caller]
+    pub(super) fn take_trim(&mut self) -> (OpId, Position) {
+        match self.take_journal() {
+            (op, JournalCommand::Trim { through, .. }) => (op, through),
+            other => panic!("no trim is asked for but {other:?}"),
+        }
+    }
+
+    pub(super) fn journal_is_idle(&self) -> bool {
+        self.journal.is_empty()
+    }
+
+    pub(super) fn journal(&mut self, op: OpId, result: JournalResult) {
+        self.handle(Input::Journal { op, result });
+    }
+
+    /// Everything that the journal is asked to keep becomes durable.
+    pub(super) fn sync(&mut self) {
+        while let Some((op, command)) = self.journal.pop_front() {
+            let result = match command {
+                JournalCommand::Append { .. } => JournalResult::Appended(Ok(())),
+                JournalCommand::Trim { .. } => JournalResult::Trimmed(Ok(())),
+                other => panic!("not a write: {other:?}"),
+            };
+            self.journal(op, result);
+        }
+    }
+
     /// Whether an event was told that looks like this.
     pub(super) fn told(&self, like: impl Fn(&Event) -> bool) -> bool {
         self.events.iter().any(like)
@@ -294,8 +352,13 @@ impl World {
             }
             Output::Store { op, command } => self.asked.push_back((op, command)),
             Output::Event(event) => self.events.push(event),
-            Output::Journal { .. } | Output::Pause { .. } | Output::Resume { .. } => {}
-            Output::Drained { unsaved, .. } => self.drained = Some(unsaved),
+            Output::Journal { op, command } => self.journal.push_back((op, command)),
+            Output::Pause { conn } => assert!(self.paused.insert(conn), "paused once"),
+            Output::Resume { conn } => assert!(self.paused.remove(&conn), "it was paused"),
+            Output::Drained { unsaved, journaled } => {
+                self.drained = Some(unsaved);
+                self.journaled = journaled;
+            }
         }
     }
 

@@ -1,0 +1,300 @@
+//! Limits on what documents take together, and turns at the store.
+
+use bytes::Bytes;
+use ysyncd_engine::{CloseCode, Config, ConnId, Refusal, StoreError, protocol};
+
+use super::{
+    wire::{self, text},
+    world::{Stage, World, secs},
+};
+
+fn down() -> StoreError {
+    StoreError::Unavailable("down".into())
+}
+
+fn is_refusal(frame: &Bytes) -> bool {
+    frame.starts_with(&[2, 0])
+}
+
+/// How many frames are of a kind.
+fn count(frames: &[Bytes], kind: [u8; 2]) -> usize {
+    frames.iter().filter(|frame| frame[..2] == kind).count()
+}
+
+/// Opens a document, with a snapshot of about so many bytes stored.
+fn open_large(world: &mut World, name: &str, bytes: usize) -> ConnId {
+    let conn = world.open(name);
+    let op = world.take_load();
+    let body = text(9, 0, &"x".repeat(bytes));
+    world.loaded(op, Ok(Some(super::world::snapshot(body, "1"))));
+    assert_eq!(world.stage(conn), Stage::Open);
+    conn
+}
+
+#[test]
+fn past_the_cap_updates_are_refused_until_a_snapshot_lands() {
+    let config = Config {
+        unsaved_bytes_max: 60,
+        ..Config::default()
+    };
+    let mut world = World::with(config);
+    let (one, two) = (world.joined("d"), world.joined("d"));
+    let mut clock = 0;
+    while !world.take(one).iter().any(is_refusal) {
+        world.send_update(one, &text(1, clock, "a"));
+        clock += 1;
+    }
+    let shown = world.take(two).len() as u64;
+    assert_eq!(shown, clock - 1);
+    assert_eq!(world.stage(one), Stage::Open);
+    world.advance(secs(5));
+    let save = world.take_save();
+    world.saved(save.op, Err(down()));
+    world.advance(secs(20));
+    let asks = |world: &mut World| count(&world.take(one), [0, 0]);
+    assert_eq!(asks(&mut world), 0, "it is not asked in vain");
+    let save = world.take_save();
+    world.saved(save.op, Ok("1"));
+    world.advance(secs(0));
+    assert_eq!(asks(&mut world), 1);
+    world.send(one, protocol::sync_step_2(&text(1, clock - 1, "a")));
+    assert_eq!(count(&world.take(two), [0, 2]), 1);
+}
+
+#[test]
+fn one_update_fits_where_nothing_is_unsaved() {
+    let config = Config {
+        unsaved_bytes_max: 10,
+        unsaved_bytes_total_max: 10,
+        ..Config::default()
+    };
+    let mut world = World::with(config);
+    let (one, two) = (world.joined("d"), world.joined("d"));
+    world.send_update(one, &text(1, 0, "longer than that"));
+    assert_eq!(world.take(two).len(), 1);
+}
+
+#[test]
+fn the_cap_on_all_documents_together_frees_the_others_too() {
+    let config = Config {
+        unsaved_bytes_total_max: 60,
+        ..Config::default()
+    };
+    let mut world = World::with(config);
+    let (one, two) = (world.joined("a"), world.joined("b"));
+    world.send_update(one, &text(1, 0, &"a".repeat(55)));
+    world.send_update(two, &text(2, 0, "refused"));
+    assert!(world.take(two).iter().any(is_refusal));
+    world.advance(secs(5));
+    let save = world.take_save();
+    world.saved(save.op, Ok("1"));
+    world.advance(secs(0));
+    assert_eq!(world.take(two), [wire::sync_step_1(&[])]);
+}
+
+#[test]
+fn what_is_known_is_not_refused() {
+    let config = Config {
+        unsaved_bytes_max: 20,
+        ..Config::default()
+    };
+    let mut world = World::with(config);
+    let one = world.joined("d");
+    world.send_update(one, &text(1, 0, "aaaaaaaaaaaaaaaa"));
+    world.send_update(one, &text(1, 0, "aaaaaaaaaaaaaaaa"));
+    assert!(world.take(one).is_empty());
+}
+
+#[test]
+fn a_client_that_is_refused_again_is_asked_less_and_less_often() {
+    let config = Config {
+        gap_runs_max: 0,
+        ..Config::default()
+    };
+    let mut world = World::with(config);
+    let one = world.joined("d");
+    let mut pauses = Vec::new();
+    for _ in 0..7 {
+        world.send_update(one, &text(1, 5, "behind a gap"));
+        let before = world.now;
+        while !world.take(one).contains(&wire::sync_step_1(&[])) {
+            world.advance(secs(1));
+        }
+        pauses.push((world.now - before).as_secs());
+    }
+    assert_eq!(pauses, [5, 10, 20, 40, 60, 60, 60]);
+}
+
+#[test]
+fn idle_documents_leave_when_room_is_needed_the_longest_unused_first() {
+    let config = Config {
+        documents_bytes_max: 2_500,
+        ..Config::default()
+    };
+    let mut world = World::with(config);
+    for name in ["a", "b", "c"] {
+        let conn = open_large(&mut world, name, 1_000);
+        world.leave(conn);
+        world.advance(secs(1));
+    }
+    assert_eq!(world.status().documents_live, 3);
+    open_large(&mut world, "d", 1_000);
+    // `a` is gone and is loaded anew, `c` is still here.
+    world.open("c");
+    assert!(world.store_is_idle());
+    world.open("a");
+    world.take_load();
+}
+
+#[test]
+fn where_all_documents_are_in_use_no_more_are_loaded() {
+    let config = Config {
+        documents_bytes_max: 1_500,
+        ..Config::default()
+    };
+    let mut world = World::with(config);
+    let (one, _two) = (
+        open_large(&mut world, "a", 1_000),
+        open_large(&mut world, "b", 1_000),
+    );
+    let three = world.open("c");
+    assert_eq!(world.stage(three), Stage::Refused(Refusal::Full));
+    world.open("a");
+    world.leave(one);
+    let four = world.open("c");
+    assert_eq!(
+        world.stage(four),
+        Stage::Refused(Refusal::Full),
+        "a is in use still"
+    );
+}
+
+#[test]
+fn without_a_journal_what_is_unsaved_never_leaves() {
+    let config = Config {
+        documents_bytes_max: 50,
+        ..Config::default()
+    };
+    let mut world = World::with(config);
+    let one = world.joined("a");
+    world.send_update(one, &text(1, 0, &"a".repeat(60)));
+    world.advance(secs(5));
+    let save = world.take_save();
+    world.saved(save.op, Err(down()));
+    world.leave(one);
+    let two = world.open("b");
+    assert_eq!(world.stage(two), Stage::Refused(Refusal::Full));
+}
+
+#[test]
+fn what_the_journal_holds_may_leave_when_the_store_does_not_take_it() {
+    let config = Config {
+        journal: true,
+        documents_bytes_max: 50,
+        ..Config::default()
+    };
+    let mut world = World::with(config);
+    let one = world.joined("a");
+    world.send_update(one, &text(1, 0, &"a".repeat(60)));
+    world.sync();
+    world.advance(secs(5));
+    let save = world.take_save();
+    world.saved(save.op, Err(down()));
+    world.leave(one);
+    let two = world.open("b");
+    assert_eq!(world.stage(two), Stage::Waiting);
+    assert_eq!(world.status().documents_to_push, 1);
+    assert_eq!(world.status().documents_live, 0);
+}
+
+#[test]
+fn store_operations_wait_for_their_turn() {
+    let config = Config {
+        store_operations_max: 2,
+        ..Config::default()
+    };
+    let mut world = World::with(config);
+    let conns: Vec<_> = ["a", "b", "c", "d"]
+        .into_iter()
+        .map(|name| world.open(name))
+        .collect();
+    let first = world.take_load();
+    let second = world.take_load();
+    assert!(world.store_is_idle());
+    world.loaded(first, Ok(None));
+    let third = world.take_load();
+    world.loaded(second, Ok(None));
+    let fourth = world.take_load();
+    world.loaded(third, Ok(None));
+    world.loaded(fourth, Ok(None));
+    assert!(conns.iter().all(|conn| world.stage(*conn) == Stage::Open));
+}
+
+#[test]
+fn saves_that_hang_do_not_hold_up_loads() {
+    let config = Config {
+        store_operations_max: 1,
+        ..Config::default()
+    };
+    let mut world = World::with(config);
+    for name in ["a", "b"] {
+        let conn = world.joined(name);
+        world.send_update(conn, &text(1, 0, name));
+    }
+    world.advance(secs(5));
+    let save = world.take_save();
+    assert!(world.store_is_idle());
+    world.greeted("c");
+    world.saved(save.op, Ok("1"));
+    world.take_save();
+}
+
+#[test]
+fn a_document_that_waited_for_its_turn_is_saved_as_it_is_then() {
+    let config = Config {
+        store_operations_max: 1,
+        ..Config::default()
+    };
+    let mut world = World::with(config);
+    let conns = ["a", "b"].map(|name| world.joined(name));
+    for conn in conns {
+        world.send_update(conn, &text(1, 0, "a"));
+    }
+    world.advance(secs(5));
+    let save = world.take_save();
+    world.send_update(conns[1], &text(1, 1, "b"));
+    world.saved(save.op, Ok("1"));
+    let save = world.take_save();
+    let whole = wire::state([text(1, 0, "ab").as_slice()]);
+    wire::assert_same(&wire::state([&*save.body]), &whole);
+}
+
+#[test]
+fn many_clients_are_sent_away_a_few_at_a_time() {
+    let mut world = World::new();
+    let conns: Vec<_> = (0..200).map(|_| world.joined("d")).collect();
+    world.shut_down(secs(20));
+    let closed = |world: &World| {
+        let gone = |conn: &&ConnId| matches!(world.stage(**conn), Stage::Closed(..));
+        conns.iter().filter(gone).count()
+    };
+    assert_eq!(closed(&world), 50);
+    world.advance(std::time::Duration::from_millis(50));
+    assert_eq!(closed(&world), 100);
+    world.advance(secs(1));
+    assert_eq!(closed(&world), 200);
+    assert_eq!(world.closed(conns[199]).0, CloseCode::GoingAway);
+    assert_eq!(world.drained, Some(vec![]));
+}
+
+#[test]
+fn however_many_they_are_they_leave_time_to_save() {
+    let mut world = World::new();
+    let conns: Vec<_> = (0..2_000).map(|_| world.joined("d")).collect();
+    world.send_update(conns[0], &text(1, 0, "a"));
+    world.shut_down(secs(4));
+    world.advance(secs(1));
+    let save = world.take_save();
+    world.saved(save.op, Ok("1"));
+    assert_eq!(world.drained, Some(vec![]));
+}
