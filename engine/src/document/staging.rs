@@ -191,7 +191,9 @@ impl Document {
                     frame: staged.frame,
                     opens_gap: staged.opens_gap,
                 };
-                self.take(cx, received, out);
+                let bytes = received.update.clone();
+                let update = Update::decode(&bytes).expect("it was decoded when it came");
+                self.take(cx, &update, received, out);
             }
             Err(_) if self.connections.contains_key(&staged.from) => {
                 self.refuse_update(cx, staged.from, NOT_DURABLE, out);
@@ -208,9 +210,14 @@ impl Document {
 
     /// Applies an update that is durable, or as durable as it gets, and tells
     /// it to the others.
-    pub(super) fn take(&mut self, cx: Context<'_>, received: Received, out: &mut Effects) {
-        let update = Update::decode(&received.update).expect("what is taken was decoded before");
-        let applied = self.state.apply_decoded(&update);
+    pub(super) fn take(
+        &mut self,
+        cx: Context<'_>,
+        update: &Update<'_>,
+        received: Received,
+        out: &mut Effects,
+    ) {
+        let applied = self.state.apply_decoded(update);
         if applied.new_part == NewPart::Nothing {
             return;
         }

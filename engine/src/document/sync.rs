@@ -44,10 +44,10 @@ impl Document {
             match message {
                 Message::SyncStep1(known) => self.sync_step_1(conn, known)?,
                 Message::SyncStep2(update) => {
-                    self.update(cx, conn, frame.slice_ref(update), None, out)?;
+                    self.update(cx, conn, &frame.slice_ref(update), None, out)?;
                 }
                 Message::Update(update) => {
-                    self.update(cx, conn, frame.slice_ref(update), whole.cloned(), out)?;
+                    self.update(cx, conn, &frame.slice_ref(update), whole.cloned(), out)?;
                 }
                 Message::Awareness(states) => self.take_awareness(cx, conn, states, out)?,
                 Message::QueryAwareness => asks_awareness = true,
@@ -171,31 +171,29 @@ impl Document {
         &mut self,
         cx: Context<'_>,
         conn: ConnId,
-        bytes: Bytes,
+        bytes: &Bytes,
         frame: Option<Bytes>,
         out: &mut Effects,
     ) -> Result<(), Fault> {
-        let bytes_of_update = bytes.clone();
-        let update = Update::decode(&bytes_of_update)?;
-        // What is known already is not refused, and needs no record.
-        if self.connection(conn).resync == Resync::Refused || !self.state.lacks(&update) {
+        let update = Update::decode(bytes)?;
+        if self.connection(conn).resync == Resync::Refused {
             return Ok(());
         }
         let opens = self.state.pending_in(&update, self.staging.ahead());
-        let admitted = self.room(cx, bytes.len());
-        if let Err(reason) = admitted.and_then(|()| self.gaps_allowed(cx, opens)) {
-            self.refuse_update(cx, conn, reason, out);
-            return Ok(());
-        }
+        let room = self.room(cx, bytes.len());
+        let admitted = room.and_then(|()| self.gaps_allowed(cx, opens));
         let received = Received {
             from: conn,
-            update: bytes,
+            update: bytes.clone(),
             frame,
             opens_gap: opens.gap_runs > 0,
         };
-        match cx.journal {
-            JournalHealth::Off => self.take(cx, received, out),
-            _ => self.stage(cx, &update, opens, received, out),
+        match (admitted, cx.journal) {
+            (Ok(()), JournalHealth::Off) => self.take(cx, &update, received, out),
+            // What is known already is not refused, and needs no record.
+            _ if !self.state.lacks(&update) => {}
+            (Err(reason), _) => self.refuse_update(cx, conn, reason, out),
+            (Ok(()), _) => self.stage(cx, &update, opens, received, out),
         }
         Ok(())
     }
