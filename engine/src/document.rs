@@ -297,6 +297,9 @@ impl Document {
         }
         // The pauses of a long outage would reach past the deadline.
         self.persistence.forget_failures();
+        if self.phase == Phase::Draining {
+            self.save_now(out);
+        }
         self.drain_if_idle(cx, out);
     }
 

@@ -148,3 +148,25 @@ fn a_document_that_was_draining_is_shut_down_like_others() {
     assert!(world.told(|event| matches!(event, Event::DocumentUnloaded { .. })));
     assert_eq!(world.drained, Some(vec![]));
 }
+
+#[test]
+fn a_document_that_drains_in_a_long_outage_is_tried_again_at_once() {
+    let mut world = World::new();
+    let conn = world.joined("d");
+    world.send_update(conn, &text(1, 0, "a"));
+    world.leave(conn);
+    let down = || StoreError::Unavailable("down".into());
+    for _ in 0..10 {
+        world.advance(secs(60));
+        let save = world.take_save();
+        world.saved(save.op, Err(down()));
+    }
+    world.shut_down(secs(10));
+    let save = world.take_save();
+    world.saved(save.op, Err(down()));
+    assert!(world.store_is_idle(), "but not without any pause");
+    world.advance(secs(1));
+    let save = world.take_save();
+    world.saved(save.op, Ok("1"));
+    assert_eq!(world.drained, Some(vec![]));
+}
