@@ -11,6 +11,7 @@ pub mod disk;
 pub mod journal;
 pub mod memory;
 pub mod object_name;
+pub mod probed;
 #[cfg(feature = "s3")]
 pub mod s3;
 

@@ -26,6 +26,9 @@ const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'(')
     .remove(b')');
 
+/// Longest name in bytes.
+pub const BYTES_MAX: usize = 3 * DocId::BYTES_MAX + SUFFIX.len();
+
 /// The name of a document's object: at most three bytes for each byte of the
 /// id, and four more.
 #[must_use]

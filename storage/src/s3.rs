@@ -1,6 +1,7 @@
 //! Snapshots as objects in an S3 bucket, or in that of a work-alike.
 
 mod failure;
+mod probe;
 
 use std::time::Duration;
 
@@ -25,11 +26,12 @@ use crate::{SnapshotStore, StoreFuture, object_name::object_name};
 /// [`object_name`].
 ///
 /// Conditions are S3's own (`If-None-Match: *`, `If-Match`); the bucket must
-/// honour them. An etag is kept as it came, quotes included.
+/// honour them, which [`Probe`](crate::probed::Probe) finds out. An etag is
+/// kept as it came, quotes included.
 ///
 /// S3 takes keys of 1,024 bytes, which leaves 119 for the prefix beside the
 /// longest name. Work-alikes that keep objects as files may take no name of
-/// more than 255 bytes; they refuse to save a document with a longer one.
+/// more than 255 bytes; [`Probed`](crate::probed::Probed) answers for those.
 ///
 /// The server needs the rights `s3:GetObject`, `s3:PutObject` and
 /// `s3:ListBucket`. Without the last S3 answers 403 for an object that does
@@ -137,9 +139,9 @@ impl S3Store {
         format!("{}{}", self.prefix, object_name(doc))
     }
 
-    async fn get(&self, doc: &DocId) -> Result<Option<Snapshot>, StoreError> {
+    async fn get(&self, key: &str) -> Result<Option<Snapshot>, StoreError> {
         let request = self.client.get_object();
-        let request = request.bucket(&self.bucket).key(self.key(doc));
+        let request = request.bucket(&self.bucket).key(key);
         let object = match request.send().await {
             Ok(object) => object,
             Err(error) => {
@@ -169,14 +171,9 @@ impl S3Store {
         Ok(Some(Snapshot { body, etag }))
     }
 
-    async fn put(
-        &self,
-        doc: &DocId,
-        body: Bytes,
-        condition: Condition,
-    ) -> Result<Etag, StoreError> {
+    async fn put(&self, key: &str, body: Bytes, condition: Condition) -> Result<Etag, StoreError> {
         let request = self.client.put_object();
-        let request = request.bucket(&self.bucket).key(self.key(doc));
+        let request = request.bucket(&self.bucket).key(key);
         let request = match &condition {
             Condition::Absent => request.if_none_match("*"),
             Condition::Matches(etag) => request.if_match(&*etag.0),
@@ -198,7 +195,7 @@ impl S3Store {
 impl SnapshotStore for S3Store {
     fn load<'a>(&'a self, doc: &'a DocId) -> StoreFuture<'a, Option<Snapshot>> {
         Box::pin(async move {
-            time::timeout(self.timeout, self.get(doc))
+            time::timeout(self.timeout, self.get(&self.key(doc)))
                 .await
                 .unwrap_or_else(|_| Err(StoreError::Unavailable(self.late())))
         })
@@ -211,7 +208,7 @@ impl SnapshotStore for S3Store {
         condition: Condition,
     ) -> StoreFuture<'a, Etag> {
         Box::pin(async move {
-            time::timeout(self.timeout, self.put(doc, body, condition))
+            time::timeout(self.timeout, self.put(&self.key(doc), body, condition))
                 .await
                 .unwrap_or_else(|_| Err(StoreError::Unknown(self.late())))
         })

@@ -8,7 +8,10 @@
 mod conformance;
 mod disk;
 mod memory;
+mod probe;
 #[cfg(feature = "s3")]
 mod s3;
 #[cfg(feature = "s3")]
 mod s3_faults;
+#[cfg(feature = "s3")]
+mod s3_probe;

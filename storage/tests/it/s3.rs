@@ -23,8 +23,8 @@ use ysyncd_storage::{
 
 use crate::conformance::{Stores, conformance, doc};
 
-const SEAWEED: &str = "YSYNCD_TEST_S3_SEAWEED";
-const MOTO: &str = "YSYNCD_TEST_S3_MOTO";
+pub(crate) const SEAWEED: &str = "YSYNCD_TEST_S3_SEAWEED";
+pub(crate) const MOTO: &str = "YSYNCD_TEST_S3_MOTO";
 
 mod seaweed {
     async fn open() -> Option<super::Stores> {
@@ -177,15 +177,15 @@ const ACCESS_KEY: &str = "ysyncd-test";
 const SECRET_KEY: &str = "ysyncd-test-secret";
 
 /// A server to test against.
-struct Server {
-    endpoint: String,
-    bucket: String,
+pub(crate) struct Server {
+    pub(crate) endpoint: String,
+    pub(crate) bucket: String,
 }
 
 impl Server {
     /// The server whose endpoint the variable names. Without it the test is
     /// skipped, but not in CI, where that would hide that nothing is tested.
-    fn named(variable: &str) -> Option<Self> {
+    pub(crate) fn named(variable: &str) -> Option<Self> {
         let Ok(endpoint) = env::var(variable) else {
             assert!(
                 env::var("CI").as_deref() != Ok("true"),
@@ -198,7 +198,7 @@ impl Server {
         Some(Self { endpoint, bucket })
     }
 
-    fn config(&self) -> config::Builder {
+    pub(crate) fn config(&self) -> config::Builder {
         config_for(&self.endpoint)
     }
 }
@@ -222,7 +222,7 @@ fn open(variable: &str) -> Option<Stores> {
 }
 
 /// A prefix that no other test uses, in this run or another.
-fn unique_prefix() -> String {
+pub(crate) fn unique_prefix() -> String {
     static COUNT: AtomicUsize = AtomicUsize::new(0);
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
