@@ -51,11 +51,12 @@ const OPERATIONS_MAX: usize = 16;
 const TIMEOUT: Duration = Duration::from_secs(30);
 
 impl DiskStore {
-    /// Opens a folder, making it if there is none, and removes what saves that
-    /// were cut off have left in it. Blocks; call it before serving.
+    /// Opens a folder, making it if there is none, removes what saves that were
+    /// cut off have left in it, and checks that it can be written to. Blocks;
+    /// call it before serving.
     ///
     /// # Errors
-    /// The folder cannot be made or used.
+    /// The folder cannot be made, or not be used in full.
     pub fn open(folder: impl Into<PathBuf>) -> Result<Self, OpenError> {
         let path = folder.into();
         let folder = Folder::open(&path).map_err(|source| OpenError { path, source })?;

@@ -17,7 +17,7 @@ use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
 use ysyncd_engine::{Condition, DocId, Etag, Snapshot};
 
-use super::layout::{LOCKS_FOLDER, Lock, Place, is_subfolder};
+use super::layout::{LOCKS_FOLDER, Lock, PROBE_FILE, PROBE_LOCK, Place, is_subfolder};
 
 /// An open folder of objects.
 #[derive(Debug)]
@@ -47,6 +47,7 @@ impl Folder {
             handle: File::open(path)?,
         };
         folder.remove_leftovers()?;
+        folder.check_writable()?;
         Ok(folder)
     }
 
@@ -129,6 +130,23 @@ impl Folder {
             .truncate(false)
             .write(true)
             .open(self.path.join(lock.file()))
+    }
+
+    /// Does all that a save does, with a file that is no object: rights, a full
+    /// disk or a read-only mount show now, not when the first edit is saved.
+    fn check_writable(&self) -> io::Result<()> {
+        let lock = self.open_lock(PROBE_LOCK)?;
+        lock.lock()?;
+        let temp_file = self.path.join(PROBE_LOCK.temp_file_name());
+        let file = self.path.join(PROBE_FILE);
+        let written = write_synced(&temp_file, b"").and_then(|()| fs::rename(&temp_file, &file));
+        if written.is_err() {
+            // If it stays, the next save under this lock removes it.
+            let _ = fs::remove_file(&temp_file);
+        }
+        written?;
+        fs::remove_file(&file)?;
+        self.handle.sync_all()
     }
 
     /// Removes the temporary files of saves that were cut off. A file whose

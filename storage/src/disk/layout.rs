@@ -22,6 +22,13 @@ const LOCKS: u8 = 64;
 /// objects end in `.bin`, parts in `+`.
 pub(super) const LOCKS_FOLDER: &str = ".locks";
 
+/// The file that shows whether objects can be written. It is there for a
+/// moment, and no object has its name.
+pub(super) const PROBE_FILE: &str = ".probe";
+
+/// The lock that is held meanwhile.
+pub(super) const PROBE_LOCK: Lock = Lock(0);
+
 /// The place of one object, relative to the store's folder.
 ///
 /// Two objects never have one place: joining the path's components and taking
@@ -81,7 +88,7 @@ impl Lock {
     }
 
     /// The one temporary file that a folder may hold under this lock.
-    fn temp_file_name(self) -> String {
+    pub(super) fn temp_file_name(self) -> String {
         format!(".tmp-{:02}", self.0)
     }
 

@@ -1,5 +1,9 @@
 use std::{
-    fs::{self, File},
+    fs::{self, File, Permissions},
+    os::unix::{
+        fs::{MetadataExt, PermissionsExt},
+        process::CommandExt,
+    },
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::Arc,
@@ -57,6 +61,60 @@ async fn what_was_saved_is_there_after_opening_again() {
         let snapshot = store.load(&doc(id)).await.unwrap().unwrap();
         assert_eq!(snapshot.body, id);
     }
+}
+
+#[test]
+fn a_folder_that_takes_no_files_is_refused_at_once() {
+    let folder = TempDir::new().unwrap();
+    drop(DiskStore::open(folder.path()).unwrap());
+    // The store's own folders are there, so that only a write fails.
+    fs::set_permissions(folder.path(), Permissions::from_mode(0o555)).unwrap();
+    fs::set_permissions(
+        folder.path().join(".locks/00"),
+        Permissions::from_mode(0o666),
+    )
+    .unwrap();
+    let mut opener = Command::new(std::env::current_exe().unwrap());
+    opener
+        .args(["--exact", "disk::opener", "--ignored"])
+        .env("YSYNCD_TEST_OPENER_FOLDER", folder.path())
+        .stdout(Stdio::null());
+    // Rights do not bind root.
+    if fs::metadata(folder.path()).unwrap().uid() == 0 {
+        opener.uid(NOBODY);
+    }
+    assert!(opener.status().unwrap().success());
+    // So that the folder can be removed.
+    fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
+}
+
+/// What the process of the test above does.
+#[test]
+#[ignore = "a process that another test starts"]
+fn opener() {
+    let Ok(folder) = std::env::var("YSYNCD_TEST_OPENER_FOLDER") else {
+        return;
+    };
+    let refused = DiskStore::open(&folder).unwrap_err().to_string();
+    assert!(
+        refused.contains(&folder) && refused.contains("denied"),
+        "{refused}"
+    );
+}
+
+/// The user without rights.
+const NOBODY: u32 = 65_534;
+
+#[test]
+fn a_folder_in_which_nothing_can_be_renamed_is_refused_at_once() {
+    let folder = TempDir::new().unwrap();
+    fs::create_dir(folder.path().join(".probe")).unwrap();
+    let refused = DiskStore::open(folder.path()).unwrap_err().to_string();
+    assert!(
+        refused.contains(&folder.path().display().to_string()),
+        "{refused}"
+    );
+    assert_eq!(files(folder.path()), [folder.path().join(".probe")]);
 }
 
 #[tokio::test]
