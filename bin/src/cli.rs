@@ -18,7 +18,8 @@ S3: credentials and region are found as AWS's own tools find them:
   AWS_REGION                                                    region of the bucket
   AWS_ENDPOINT_URL_S3                                           URL of a store that is not AWS's
 The keys need s3:GetObject, s3:PutObject and s3:ListBucket; without the last
-one a missing document cannot be told from a forbidden one.
+one a missing document cannot be told from a forbidden one. At start the object
+.ysyncd-probe shows whether the bucket honours conditional writes.
 
 A variable that is set to nothing counts as not set.
 Exit codes: 0 all is saved, 1 something failed, 2 the configuration is wrong.";
@@ -67,9 +68,11 @@ pub(crate) struct TokenSettings {
     pub(crate) user_id: String,
     #[command(flatten)]
     pub(crate) secret: SecretSettings,
+    #[command(flatten)]
+    pub(crate) folder: FolderSettings,
 }
 
-/// Where the secret is.
+/// What the secret is.
 #[derive(Debug, Args)]
 pub(crate) struct SecretSettings {
     /// Secret that tokens are signed with, at least 16 bytes. Without it `serve`
@@ -82,10 +85,43 @@ pub(crate) struct SecretSettings {
     )]
     #[arg(long, default_value = "")]
     pub(crate) shared_secret: OsString,
+}
+
+/// Where this machine keeps what it must.
+#[derive(Debug, Args)]
+pub(crate) struct FolderSettings {
     /// Folder of the documents, unless S3_BUCKET is set, and of the secret,
     /// unless SYNC_SHARED_SECRET is
     #[arg(long, env = "DATA_DIR", default_value = defaults::DATA_DIR, value_parser = data_dir)]
     pub(crate) data_dir: PathBuf,
+}
+
+/// Where documents are kept.
+#[derive(Debug, Args)]
+pub(crate) struct StoreSettings {
+    #[command(flatten)]
+    pub(crate) folder: FolderSettings,
+    /// S3 bucket to keep documents in, instead of DATA_DIR
+    #[arg(long, env = "S3_BUCKET", default_value = "", hide_default_value = true)]
+    #[arg(value_parser = s3_bucket)]
+    pub(crate) s3_bucket: String,
+    /// What the keys of objects in the bucket begin with, before a '/'
+    #[arg(long, env = "S3_PREFIX", default_value = "", hide_default_value = true)]
+    #[arg(value_parser = s3_prefix)]
+    pub(crate) s3_prefix: String,
+    /// check: refuse a bucket that does not honour conditional writes; trust:
+    /// do not ask
+    ///
+    /// Every document is written on condition that it is still the one that was
+    /// read. Some stores ignore conditions and answer that all is well; there,
+    /// two servers that write one document overwrite each other's edits. So at
+    /// start the object .ysyncd-probe is written and overwritten under wrong
+    /// conditions, which must be refused, and one with a very long name shows
+    /// whether the store keeps it. Set trust only for a store that you know, or
+    /// where a single server writes and you take the risk
+    #[arg(long, env = "S3_CONDITIONS", value_parser = s3_conditions)]
+    #[arg(default_value = defaults::S3_CONDITIONS)]
+    pub(crate) s3_conditions: Conditions,
 }
 
 /// What `ysyncd serve` needs to know.
@@ -99,14 +135,8 @@ pub(crate) struct ServeSettings {
     /// Port to listen on; 0 for any that is free
     #[arg(long, env = "PORT", default_value = defaults::PORT, value_parser = port)]
     pub(crate) port: u16,
-    /// S3 bucket to keep documents in, instead of DATA_DIR
-    #[arg(long, env = "S3_BUCKET", default_value = "", hide_default_value = true)]
-    #[arg(value_parser = s3_bucket)]
-    pub(crate) s3_bucket: String,
-    /// What the keys of objects in the bucket begin with, before a '/'
-    #[arg(long, env = "S3_PREFIX", default_value = "", hide_default_value = true)]
-    #[arg(value_parser = s3_prefix)]
-    pub(crate) s3_prefix: String,
+    #[command(flatten)]
+    pub(crate) store: StoreSettings,
     /// A document is saved this long after its last change; 5s, 500ms, 2m, or
     /// plain seconds
     #[arg(long, env = "SAVE_DEBOUNCE", value_parser = save_debounce)]
@@ -153,6 +183,15 @@ pub(crate) struct ServeSettings {
 #[derive(Debug, Clone)]
 pub(crate) struct Setting<T>(pub(crate) Option<T>);
 
+/// Whether a store is believed to honour conditional writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Conditions {
+    /// It is asked.
+    Check,
+    /// It is believed.
+    Trust,
+}
+
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum LogFormat {
@@ -171,6 +210,7 @@ mod defaults {
     pub(super) const DATA_DIR: &str = "./data";
     pub(super) const HOST: &str = "127.0.0.1";
     pub(super) const PORT: &str = "1234";
+    pub(super) const S3_CONDITIONS: &str = "check";
     pub(super) const SAVE_DEBOUNCE: &str = "5s";
     pub(super) const SAVE_MAX_WAIT: &str = "30s";
     pub(super) const SHUTDOWN_TIMEOUT: &str = "25s";
@@ -209,6 +249,14 @@ fn s3_prefix(text: &str) -> Parsed<String> {
     (text.len() <= S3_PREFIX_BYTES_MAX)
         .then(|| text.to_owned())
         .ok_or("expected at most 119 bytes, which leaves room for the longest document id")
+}
+
+fn s3_conditions(text: &str) -> Parsed<Conditions> {
+    match or(text, defaults::S3_CONDITIONS) {
+        "check" => Ok(Conditions::Check),
+        "trust" => Ok(Conditions::Trust),
+        _ => Err("expected check or trust"),
+    }
 }
 
 fn save_debounce(text: &str) -> Parsed<Duration> {

@@ -6,6 +6,7 @@ mod failure;
 mod secret;
 mod serve;
 mod signals;
+mod store;
 mod telemetry;
 mod token;
 

@@ -16,6 +16,9 @@ use crate::{cli::SecretSettings, failure::Failure};
 /// A shorter secret could be found by trying, with one token at hand.
 pub(crate) const BYTES_MIN: usize = 16;
 
+/// The file of a secret that was made here, in the data folder.
+const FILE: &str = "secret";
+
 /// The key that tokens are signed with.
 #[derive(Debug)]
 pub(crate) struct Secret {
@@ -31,11 +34,11 @@ impl Secret {
     ///
     /// # Errors
     /// There is neither.
-    pub(crate) fn find(settings: &SecretSettings) -> Result<Self, Failure> {
+    pub(crate) fn find(settings: &SecretSettings, data_dir: &Path) -> Result<Self, Failure> {
         if let Some(secret) = Self::from_environment(settings) {
             return Ok(secret);
         }
-        let file = file(settings);
+        let file = data_dir.join(FILE);
         match fs::read(&file) {
             Ok(text) => Self::from_file(file, &text),
             Err(error) if error.kind() == ErrorKind::NotFound => {
@@ -53,15 +56,18 @@ impl Secret {
     ///
     /// # Errors
     /// It can be neither read nor written.
-    pub(crate) fn find_or_make(settings: &SecretSettings) -> Result<Self, Failure> {
+    pub(crate) fn find_or_make(
+        settings: &SecretSettings,
+        data_dir: &Path,
+    ) -> Result<Self, Failure> {
         if let Some(secret) = Self::from_environment(settings) {
             return Ok(secret);
         }
-        let file = file(settings);
+        let file = data_dir.join(FILE);
         if !file.exists() {
             make(&file).map_err(|error| cannot("make", &file, &error))?;
         }
-        Self::find(settings)
+        Self::find(settings, data_dir)
     }
 
     fn from_environment(settings: &SecretSettings) -> Option<Self> {
@@ -87,10 +93,6 @@ impl Secret {
             is_short: false,
         })
     }
-}
-
-fn file(settings: &SecretSettings) -> PathBuf {
-    settings.data_dir.join("secret")
 }
 
 fn cannot(what: &str, file: &Path, error: &io::Error) -> Failure {

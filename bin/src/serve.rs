@@ -1,7 +1,7 @@
 //! `ysyncd serve`: everything that stands between the settings and
 //! [`ysyncd_net::serve`].
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, time::Duration};
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use tokio::{
@@ -12,14 +12,13 @@ use tokio::{
 use tracing::{error, info, warn};
 use ysyncd_engine::auth::UserId;
 use ysyncd_net::Config;
-use ysyncd_storage::{SnapshotStore, disk::DiskStore};
 
 use crate::{
     cli::ServeSettings,
     failure::Failure,
     secret::{self, Secret},
     signals::Signals,
-    telemetry,
+    store, telemetry,
 };
 
 /// How long a store operation that is cut off may hold up the end.
@@ -45,8 +44,8 @@ pub(crate) fn run(settings: &ServeSettings) -> Result<(), Failure> {
 async fn serve(settings: &ServeSettings) -> Result<(), Failure> {
     let addresses = resolve(settings).await?;
     refuse_open_house(settings, &addresses)?;
-    let secret = Secret::find_or_make(&settings.secret)?;
-    let store = open_store(settings).await?;
+    let secret = Secret::find_or_make(&settings.secret, &settings.store.folder.data_dir)?;
+    let store = store::open(&settings.store).await?;
     let listener = listen(settings, &addresses).await?;
     let address = listener.local_addr().map_err(Failure::outside)?;
     let signals = Signals::listen().map_err(Failure::outside)?;
@@ -55,7 +54,7 @@ async fn serve(settings: &ServeSettings) -> Result<(), Failure> {
             "SYNC_SHARED_SECRET is shorter than 16 bytes, so that tokens can be forged by guessing"
         );
     }
-    info!(%address, version = env!("CARGO_PKG_VERSION"), documents = place(settings), "listening");
+    info!(%address, version = env!("CARGO_PKG_VERSION"), documents = store::place(&settings.store), "listening");
     if secret.file.is_some() {
         greet(address, &secret);
     }
@@ -83,26 +82,7 @@ fn check(settings: &ServeSettings) -> Result<(), Failure> {
             settings.save_debounce, settings.save_max_wait
         )));
     }
-    if !settings.s3_bucket.is_empty() {
-        check_endpoint()?;
-    }
-    Ok(())
-}
-
-/// The SDK would notice a bad URL only when it first speaks to the store.
-fn check_endpoint() -> Result<(), Failure> {
-    for name in ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"] {
-        let Ok(url) = std::env::var(name) else {
-            continue;
-        };
-        let host = url.strip_prefix("http://").or(url.strip_prefix("https://"));
-        if !url.is_empty() && host.is_none_or(|host| host.is_empty() || host.starts_with('/')) {
-            return Err(Failure::configuration(format_args!(
-                "{name} is {url:?}: expected a URL such as https://s3.example.org"
-            )));
-        }
-    }
-    Ok(())
+    store::check(&settings.store)
 }
 
 async fn resolve(settings: &ServeSettings) -> Result<Vec<SocketAddr>, Failure> {
@@ -131,38 +111,6 @@ fn refuse_open_house(settings: &ServeSettings, addresses: &[SocketAddr]) -> Resu
         settings.host,
         secret::BYTES_MIN
     )))
-}
-
-async fn open_store(settings: &ServeSettings) -> Result<Arc<dyn SnapshotStore>, Failure> {
-    if !settings.s3_bucket.is_empty() {
-        return open_bucket(settings).await;
-    }
-    let store = DiskStore::open(&settings.secret.data_dir).map_err(Failure::outside)?;
-    Ok(Arc::new(store))
-}
-
-#[cfg(feature = "s3")]
-async fn open_bucket(settings: &ServeSettings) -> Result<Arc<dyn SnapshotStore>, Failure> {
-    let (bucket, prefix) = (&settings.s3_bucket, &settings.s3_prefix);
-    let store = ysyncd_storage::s3::S3Store::from_env(bucket, prefix).await;
-    Ok(Arc::new(store.map_err(Failure::configuration)?))
-}
-
-#[cfg(not(feature = "s3"))]
-#[expect(clippy::unused_async, reason = "the other build waits here")]
-async fn open_bucket(_: &ServeSettings) -> Result<Arc<dyn SnapshotStore>, Failure> {
-    Err(Failure::configuration(
-        "S3_BUCKET is set, but this ysyncd was built without S3",
-    ))
-}
-
-/// Where documents are kept, as the log tells it.
-fn place(settings: &ServeSettings) -> String {
-    match (settings.s3_bucket.as_str(), settings.s3_prefix.as_str()) {
-        ("", _) => settings.secret.data_dir.display().to_string(),
-        (bucket, "") => format!("s3://{bucket}"),
-        (bucket, prefix) => format!("s3://{bucket}/{prefix}"),
-    }
 }
 
 async fn listen(

@@ -10,7 +10,7 @@ use crate::{cli::TokenSettings, failure::Failure, secret::Secret};
 /// The name is none, or there is no secret.
 pub(crate) fn run(settings: &TokenSettings) -> Result<(), Failure> {
     let user = UserId::new(&settings.user_id).map_err(Failure::configuration)?;
-    let secret = Secret::find(&settings.secret)?;
+    let secret = Secret::find(&settings.secret, &settings.folder.data_dir)?;
     println!("{}", secret.key.mint(&user));
     Ok(())
 }

@@ -53,6 +53,11 @@ fn a_bad_value_is_told_in_one_line_that_names_the_variable() {
             "a/b",
             "S3_BUCKET is \"a/b\": expected the name of a bucket",
         ),
+        (
+            "S3_CONDITIONS",
+            "maybe",
+            "S3_CONDITIONS is \"maybe\": expected check or trust",
+        ),
     ] {
         let ended = output(folder.path(), &[], &[SECRET, (variable, value)]);
         let told = String::from_utf8(ended.stderr).unwrap();
@@ -125,6 +130,7 @@ fn help_explains_every_variable_and_shows_no_secret() {
         "HOST",
         "S3_BUCKET",
         "S3_PREFIX",
+        "S3_CONDITIONS",
         "AWS_REGION",
         "AWS_ENDPOINT_URL_S3",
         "AWS_ACCESS_KEY_ID",

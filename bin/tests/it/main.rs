@@ -4,4 +4,6 @@
 mod configuration;
 mod life;
 mod process;
+#[cfg(feature = "s3")]
+mod s3;
 mod token;

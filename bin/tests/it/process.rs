@@ -42,7 +42,12 @@ pub(crate) struct Server {
 impl Server {
     /// Starts a server that makes its own secret, and waits for its greeting.
     pub(crate) fn start(folder: &Path) -> Self {
-        let mut child = ysyncd(folder, &["--port", "0"], &[])
+        Self::start_with(folder, &[])
+    }
+
+    /// The same, with an environment.
+    pub(crate) fn start_with(folder: &Path, environment: &[(&str, &str)]) -> Self {
+        let mut child = ysyncd(folder, &["--port", "0"], environment)
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
