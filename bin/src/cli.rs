@@ -1,6 +1,9 @@
 //! The command line and the environment.
 #![expect(clippy::doc_markdown, reason = "these comments are the help text")]
 
+mod journal;
+mod limits;
+
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 use clap::{
@@ -9,6 +12,7 @@ use clap::{
 };
 use tracing_subscriber::filter::{LevelFilter, Targets};
 
+pub(crate) use self::{journal::JournalSettings, limits::LimitSettings};
 use crate::{duration, failure::Failure};
 
 const AFTER_HELP: &str = "\
@@ -42,7 +46,8 @@ pub(crate) fn command() -> Result<Command, Failure> {
     about = "A Yjs-compatible WebSocket sync server. Without a command it serves.",
     after_help = AFTER_HELP,
     args_conflicts_with_subcommands = true,
-    disable_help_subcommand = true
+    disable_help_subcommand = true,
+    max_term_width = 100
 )]
 struct Cli {
     #[command(subcommand)]
@@ -137,6 +142,8 @@ pub(crate) struct ServeSettings {
     pub(crate) port: u16,
     #[command(flatten)]
     pub(crate) store: StoreSettings,
+    #[command(flatten)]
+    pub(crate) journal: JournalSettings,
     /// A document is saved this long after its last change; 5s, 500ms, 2m, or
     /// plain seconds
     #[arg(long, env = "SAVE_DEBOUNCE", value_parser = save_debounce)]
@@ -150,10 +157,8 @@ pub(crate) struct ServeSettings {
     #[arg(long, env = "SHUTDOWN_TIMEOUT", value_parser = shutdown_timeout)]
     #[arg(default_value = defaults::SHUTDOWN_TIMEOUT)]
     pub(crate) shutdown_timeout: Duration,
-    /// Largest message that a client may send, in bytes
-    #[arg(long, env = "FRAME_BYTES_MAX", value_parser = frame_bytes_max)]
-    #[arg(default_value = defaults::FRAME_BYTES_MAX)]
-    pub(crate) frame_bytes_max: usize,
+    #[command(flatten)]
+    pub(crate) limits: LimitSettings,
     /// Drop deleted content, as Yjs does; false keeps it, for clients that
     /// look at old versions
     #[arg(long, env = "GC", default_value = defaults::GC, value_parser = gc)]
@@ -214,7 +219,6 @@ mod defaults {
     pub(super) const SAVE_DEBOUNCE: &str = "5s";
     pub(super) const SAVE_MAX_WAIT: &str = "30s";
     pub(super) const SHUTDOWN_TIMEOUT: &str = "25s";
-    pub(super) const FRAME_BYTES_MAX: &str = "16777216";
     pub(super) const GC: &str = "true";
 }
 
@@ -269,13 +273,6 @@ fn save_max_wait(text: &str) -> Parsed<Duration> {
 
 fn shutdown_timeout(text: &str) -> Parsed<Duration> {
     duration::parse(or(text, defaults::SHUTDOWN_TIMEOUT))
-}
-
-fn frame_bytes_max(text: &str) -> Parsed<usize> {
-    let bytes = or(text, defaults::FRAME_BYTES_MAX).parse().ok();
-    bytes
-        .filter(|bytes| (1_024..=1 << 30).contains(bytes))
-        .ok_or("expected a number of bytes from 1024 to 1073741824")
 }
 
 fn gc(text: &str) -> Parsed<bool> {

@@ -1,5 +1,6 @@
 //! The ysyncd binary: configuration, logs, signals; the rest is elsewhere.
 
+mod bytes;
 mod cli;
 mod duration;
 mod failure;

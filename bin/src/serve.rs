@@ -135,10 +135,15 @@ fn config(settings: &ServeSettings, secret: &Secret) -> Result<Config, Failure> 
     let mut config = Config::new(secret.key.clone(), seed);
     config.shutdown_timeout = settings.shutdown_timeout;
     config.engine.gc = settings.gc;
-    config.engine.frame_bytes_max = settings.frame_bytes_max;
+    let limits = &settings.limits;
+    config.engine.frame_bytes_max = limits.frame_bytes_max;
+    config.engine.unsaved_bytes_max = limits.unsaved_bytes_max;
+    config.engine.unsaved_bytes_total_max = limits.unsaved_bytes_total_max;
+    config.engine.documents_bytes_max = limits.documents_bytes_max;
+    config.engine.idle_grace = limits.idle_grace;
     // What one client may send, others must be able to lag by.
     let outbox = config.engine.outbox_bytes_max;
-    config.engine.outbox_bytes_max = outbox.max(settings.frame_bytes_max);
+    config.engine.outbox_bytes_max = outbox.max(limits.frame_bytes_max);
     config.engine.save_debounce = settings.save_debounce;
     config.engine.save_wait_max = settings.save_max_wait;
     Ok(config)

@@ -38,8 +38,34 @@ fn a_bad_value_is_told_in_one_line_that_names_the_variable() {
         ),
         (
             "FRAME_BYTES_MAX",
-            "16MB",
-            "FRAME_BYTES_MAX is \"16MB\": expected a number of bytes",
+            "16 parsecs",
+            "FRAME_BYTES_MAX is \"16 parsecs\": expected a size",
+        ),
+        (
+            "UNSAVED_BYTES_MAX",
+            "lots",
+            "UNSAVED_BYTES_MAX is \"lots\": expected a size",
+        ),
+        (
+            "UNSAVED_BYTES_TOTAL_MAX",
+            "1",
+            "UNSAVED_BYTES_TOTAL_MAX is \"1\": expected a size",
+        ),
+        (
+            "DOCUMENTS_BYTES_MAX",
+            "9TiB",
+            "DOCUMENTS_BYTES_MAX is \"9TiB\": expected a size",
+        ),
+        (
+            "IDLE_GRACE",
+            "soon",
+            "IDLE_GRACE is \"soon\": expected a time",
+        ),
+        ("JOURNAL", "yes", "JOURNAL is \"yes\": expected on or off"),
+        (
+            "JOURNAL_SYNC",
+            "never",
+            "JOURNAL_SYNC is \"never\": expected always or interval",
         ),
         (
             "LOG_FORMAT",
@@ -143,6 +169,12 @@ fn help_explains_every_variable_and_shows_no_secret() {
         "SAVE_DEBOUNCE",
         "SAVE_MAX_WAIT",
         "FRAME_BYTES_MAX",
+        "UNSAVED_BYTES_MAX",
+        "UNSAVED_BYTES_TOTAL_MAX",
+        "DOCUMENTS_BYTES_MAX",
+        "IDLE_GRACE",
+        "JOURNAL",
+        "JOURNAL_SYNC",
     ] {
         assert!(help.contains(variable), "{variable}");
     }
