@@ -1,5 +1,6 @@
 //! Snapshots as files in a folder of the local disk (Linux, macOS).
 
+mod catalog;
 mod folder;
 mod layout;
 
@@ -60,11 +61,26 @@ impl DiskStore {
     pub fn open(folder: impl Into<PathBuf>) -> Result<Self, OpenError> {
         let path = folder.into();
         let folder = Folder::open(&path).map_err(|source| OpenError { path, source })?;
-        Ok(Self {
+        Ok(Self::new(folder))
+    }
+
+    /// Opens a folder that is there, and changes nothing in it. No right to
+    /// write is needed, unless something is saved. Blocks.
+    ///
+    /// # Errors
+    /// There is no such folder, or no right to read it.
+    pub fn open_to_read(folder: impl Into<PathBuf>) -> Result<Self, OpenError> {
+        let path = folder.into();
+        let folder = Folder::open_to_read(&path).map_err(|source| OpenError { path, source })?;
+        Ok(Self::new(folder))
+    }
+
+    fn new(folder: Folder) -> Self {
+        Self {
             folder: Arc::new(folder),
             permits: Arc::new(Semaphore::new(OPERATIONS_MAX)),
             timeout: TIMEOUT,
-        })
+        }
     }
 
     /// Changes how long an operation may take before its caller is answered,
@@ -132,14 +148,7 @@ impl SnapshotStore for DiskStore {
         let operation = move |folder: &Folder| {
             folder
                 .save(&doc, &body, &condition)
-                .map_err(|error| match error {
-                    SaveError::Conflict => StoreError::Conflict,
-                    SaveError::NotWritten(error) => store_error(folder.path(), "write", &error),
-                    SaveError::Unknown(error) => StoreError::Unknown(format!(
-                        "cannot make a snapshot in {} durable: {error}",
-                        folder.path().display()
-                    )),
-                })
+                .map_err(|error| save_error(folder.path(), error))
         };
         Box::pin(self.run(operation, StoreError::Unknown))
     }
@@ -147,10 +156,21 @@ impl SnapshotStore for DiskStore {
 
 /// Why a folder cannot be used.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot keep documents in {}: {source}", path.display())]
+#[error("cannot use the folder {}: {source}", path.display())]
 pub struct OpenError {
     path: PathBuf,
     source: io::Error,
+}
+
+fn save_error(folder: &Path, error: SaveError) -> StoreError {
+    match error {
+        SaveError::Conflict => StoreError::Conflict,
+        SaveError::NotWritten(error) => store_error(folder, "write", &error),
+        SaveError::Unknown(error) => StoreError::Unknown(format!(
+            "cannot make a change in {} durable: {error}",
+            folder.display()
+        )),
+    }
 }
 
 /// Says what failed and, where a person has to act, what to do.

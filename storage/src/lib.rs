@@ -7,6 +7,7 @@
 //! errors) it speaks. It depends on the engine and on nothing else of this
 //! house; it knows no connection and no protocol.
 
+pub mod catalog;
 pub mod disk;
 pub mod journal;
 pub mod memory;

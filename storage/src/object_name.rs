@@ -36,6 +36,13 @@ pub fn object_name(doc: &DocId) -> String {
     format!("{}{SUFFIX}", utf8_percent_encode(doc.as_str(), ESCAPED))
 }
 
+/// What the names of all objects begin with whose documents' ids begin with
+/// `id_prefix`.
+#[must_use]
+pub fn object_name_prefix(id_prefix: &str) -> String {
+    utf8_percent_encode(id_prefix, ESCAPED).to_string()
+}
+
 /// The document that an object is named after; `None` if [`object_name`]
 /// gives no document this name.
 #[must_use]

@@ -1,5 +1,6 @@
 //! Snapshots as objects in an S3 bucket, or in that of a work-alike.
 
+mod catalog;
 mod failure;
 mod probe;
 
@@ -11,6 +12,7 @@ use aws_sdk_s3::{
         self, BehaviorVersion, Region, RequestChecksumCalculation, SharedHttpClient,
         StalledStreamProtectionConfig, retry::RetryConfig, timeout::TimeoutConfig,
     },
+    operation::get_object::GetObjectOutput,
     primitives::ByteStream,
 };
 use aws_smithy_http_client::tls::{self, rustls_provider::CryptoMode};
@@ -19,7 +21,7 @@ use bytes::Bytes;
 use tokio::time;
 use ysyncd_engine::{Condition, DocId, Etag, Snapshot, StoreError};
 
-use self::failure::Failure;
+use self::failure::{Failure, Rights};
 use crate::{SnapshotStore, StoreFuture, object_name::object_name};
 
 /// A bucket with one object per document, `<prefix>/<name>` with the name of
@@ -142,33 +144,11 @@ impl S3Store {
     async fn get(&self, key: &str) -> Result<Option<Snapshot>, StoreError> {
         let request = self.client.get_object();
         let request = request.bucket(&self.bucket).key(key);
-        let object = match request.send().await {
-            Ok(object) => object,
-            Err(error) => {
-                let failure = Failure::from(error);
-                if failure.is_absence() {
-                    return Ok(None);
-                }
-                return Err(failure.into_load_error());
-            }
-        };
-        let incomplete = |what: String| StoreError::Unavailable(format!("S3 sent {what}"));
-        let etag = object
-            .e_tag
-            .ok_or_else(|| incomplete("an object without an etag".to_owned()))?;
-        let length = object
-            .content_length
-            .and_then(|length| usize::try_from(length).ok())
-            .ok_or_else(|| incomplete("an object without its length".to_owned()))?;
-        let body = object.body.collect().await.map_err(|error| {
-            incomplete(format!("a body that broke off: {}", failure::chain(&error)))
-        })?;
-        let body = body.into_bytes();
-        if body.len() != length {
-            return Err(incomplete(format!("{} of {length} bytes", body.len())));
+        match request.send().await.map_err(Failure::from) {
+            Ok(object) => read(object).await.map(Some),
+            Err(failure) if failure.is_absence() => Ok(None),
+            Err(failure) => Err(failure.into_load_error(Rights::LOAD)),
         }
-        let etag = Etag(etag.into());
-        Ok(Some(Snapshot { body, etag }))
     }
 
     async fn put(&self, key: &str, body: Bytes, condition: Condition) -> Result<Etag, StoreError> {
@@ -183,7 +163,7 @@ impl S3Store {
                 .e_tag
                 .map(|etag| Etag(etag.into()))
                 .ok_or_else(|| StoreError::Unknown("S3 told no etag".to_owned())),
-            Err(error) => Err(Failure::from(error).into_save_error(&condition)),
+            Err(error) => Err(Failure::from(error).into_save_error(&condition, Rights::SAVE)),
         }
     }
 
@@ -213,6 +193,27 @@ impl SnapshotStore for S3Store {
                 .unwrap_or_else(|_| Err(StoreError::Unknown(self.late())))
         })
     }
+}
+
+/// Reads a whole object, or fails.
+async fn read(object: GetObjectOutput) -> Result<Snapshot, StoreError> {
+    let incomplete = |what: String| StoreError::Unavailable(format!("S3 sent {what}"));
+    let etag = object
+        .e_tag
+        .ok_or_else(|| incomplete("an object without an etag".to_owned()))?;
+    let length = object
+        .content_length
+        .and_then(|length| usize::try_from(length).ok())
+        .ok_or_else(|| incomplete("an object without its length".to_owned()))?;
+    let body = object.body.collect().await.map_err(|error| {
+        incomplete(format!("a body that broke off: {}", failure::chain(&error)))
+    })?;
+    let body = body.into_bytes();
+    if body.len() != length {
+        return Err(incomplete(format!("{} of {length} bytes", body.len())));
+    }
+    let etag = Etag(etag.into());
+    Ok(Snapshot { body, etag })
 }
 
 /// Why the environment describes no bucket.

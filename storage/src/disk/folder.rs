@@ -17,7 +17,7 @@ use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
 use ysyncd_engine::{Condition, DocId, Etag, Snapshot};
 
-use super::layout::{LOCKS_FOLDER, Lock, PROBE_FILE, PROBE_LOCK, Place, is_subfolder};
+use super::layout::{LOCKS_FOLDER, Lock, PROBE_FILE, PROBE_LOCK, Place, subfolder_part};
 
 /// An open folder of objects.
 #[derive(Debug)]
@@ -49,6 +49,15 @@ impl Folder {
         folder.remove_leftovers()?;
         folder.check_writable()?;
         Ok(folder)
+    }
+
+    pub(super) fn open_to_read(path: &Path) -> io::Result<Self> {
+        // Fails at once if it is no folder, or not to be read.
+        fs::read_dir(path)?;
+        Ok(Self {
+            path: path.to_owned(),
+            handle: File::open(path)?,
+        })
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -96,6 +105,44 @@ impl Folder {
         fs::rename(&temp_file, self.path.join(&place.file)).map_err(SaveError::Unknown)?;
         self.sync(&place).map_err(SaveError::Unknown)?;
         Ok(etag(body))
+    }
+
+    /// Removes an object and says whether it was there.
+    pub(super) fn delete(&self, doc: &DocId) -> Result<bool, SaveError> {
+        let place = Place::of(doc);
+        let lock = self.open_lock(place.lock)?;
+        lock.lock()?;
+        self.check_in_place()?;
+        let was_there = unless_missing(fs::remove_file(self.path.join(&place.file)))?.is_some();
+        if was_there {
+            self.sync(&place).map_err(SaveError::Unknown)?;
+        }
+        Ok(was_there)
+    }
+
+    /// Calls `found` with the name and the place, relative to the folder, of
+    /// each file that may be an object.
+    pub(super) fn find_files(&self, mut found: impl FnMut(&str, &Path)) -> io::Result<()> {
+        self.check_in_place()?;
+        // With what the subfolders' names say of the object's.
+        let mut folders = vec![(PathBuf::new(), String::new())];
+        while let Some((folder, front)) = folders.pop() {
+            for entry in fs::read_dir(self.path.join(&folder))? {
+                let entry = entry?;
+                let name = entry.file_name();
+                let Some(name) = name.to_str() else {
+                    continue;
+                };
+                let place = folder.join(name);
+                match subfolder_part(name) {
+                    Some(part) if entry.file_type()?.is_dir() => {
+                        folders.push((place, format!("{front}{part}")));
+                    }
+                    _ => found(&format!("{front}{name}"), &place),
+                }
+            }
+        }
+        Ok(())
     }
 
     fn read(&self, place: &Place) -> io::Result<Option<Bytes>> {
@@ -196,7 +243,7 @@ fn kind_of(entry: &DirEntry) -> io::Result<Option<Entry>> {
     let Some(name) = name.to_str() else {
         return Ok(None);
     };
-    if is_subfolder(name) {
+    if subfolder_part(name).is_some() {
         let is_folder = entry.file_type()?.is_dir();
         return Ok(is_folder.then_some(Entry::Subfolder));
     }
@@ -236,7 +283,7 @@ fn create_if_missing(folder: &Path) -> io::Result<()> {
     }
 }
 
-fn unless_missing<T>(result: io::Result<T>) -> io::Result<Option<T>> {
+pub(super) fn unless_missing<T>(result: io::Result<T>) -> io::Result<Option<T>> {
     match result {
         Ok(value) => Ok(Some(value)),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),

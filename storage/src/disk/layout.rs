@@ -70,9 +70,10 @@ impl Place {
     }
 }
 
-/// Whether a subfolder holds parts of objects' names.
-pub(super) fn is_subfolder(name: &str) -> bool {
-    name.ends_with('+')
+/// The part of an object's name that a subfolder stands for; `None` if a
+/// subfolder of this name holds no objects.
+pub(super) fn subfolder_part(name: &str) -> Option<&str> {
+    name.strip_suffix('+')
 }
 
 /// One of the locks that exclude saves from each other. Each object has one of
@@ -159,11 +160,10 @@ mod tests {
             let (file, folders) = components.split_last().unwrap();
             for folder in folders {
                 prop_assert!(folder.len() <= FILE_NAME_BYTES_MAX);
-                prop_assert!(is_subfolder(folder));
-                joined.push_str(&folder[..folder.len() - 1]);
+                joined.push_str(subfolder_part(folder).unwrap());
             }
             prop_assert!(file.len() <= FILE_NAME_BYTES_MAX);
-            prop_assert!(!is_subfolder(file) && *file != ".bin");
+            prop_assert!(subfolder_part(file).is_none() && *file != ".bin");
             joined.push_str(file);
             prop_assert_eq!(joined, object_name(&doc));
             prop_assert_eq!(place.subfolders.len(), folders.len());

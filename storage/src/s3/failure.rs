@@ -32,6 +32,23 @@ pub(super) enum Failure {
     },
 }
 
+/// What somebody who is denied an operation should be granted.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Rights(&'static str);
+
+impl Rights {
+    pub(super) const LOAD: Self = Self(
+        "; the server needs the rights s3:GetObject and s3:ListBucket (without the latter, \
+         S3 answers like this for a document that does not exist yet)",
+    );
+    pub(super) const SAVE: Self =
+        Self("; the server needs the rights s3:PutObject and s3:GetObject");
+    pub(super) const LIST: Self = Self("; this needs the right s3:ListBucket");
+    pub(super) const VERSIONS: Self =
+        Self("; this needs the rights s3:ListBucketVersions and s3:GetObjectVersion");
+    pub(super) const DELETE: Self = Self("; this needs the right s3:DeleteObject");
+}
+
 impl Failure {
     /// Whether the answer to a load says that there is certainly no object.
     /// A 404 alone does not: a proxy or a wrong endpoint may give one.
@@ -39,11 +56,22 @@ impl Failure {
         matches!(self, Self::Refused { status: 404, code: Some(code), .. } if code == "NoSuchKey")
     }
 
-    pub(super) fn into_load_error(self) -> StoreError {
-        let text = self.text(
-            "; the server needs the rights s3:GetObject and s3:ListBucket (without the latter, \
-             S3 answers like this for a document that does not exist yet)",
-        );
+    /// Whether the answer says that there is certainly no such version, or
+    /// that it is a deletion.
+    pub(super) fn is_absence_of_version(&self) -> bool {
+        let Self::Refused { status, code, .. } = self else {
+            return false;
+        };
+        let absent = ["NoSuchVersion", "NoSuchKey"];
+        match (status, code.as_deref()) {
+            (404, Some(code)) => absent.contains(&code),
+            (405, code) => code == Some("MethodNotAllowed"),
+            _ => false,
+        }
+    }
+
+    pub(super) fn into_load_error(self, rights: Rights) -> StoreError {
+        let text = self.text(rights);
         match self {
             Self::Malformed(_) | Self::Unsigned(_) => StoreError::Denied(text),
             Self::Unreachable(_) | Self::Lost(_) => StoreError::Unavailable(text),
@@ -58,8 +86,8 @@ impl Failure {
         }
     }
 
-    pub(super) fn into_save_error(self, condition: &Condition) -> StoreError {
-        let text = self.text("; the server needs the rights s3:PutObject and s3:GetObject");
+    pub(super) fn into_save_error(self, condition: &Condition, rights: Rights) -> StoreError {
+        let text = self.text(rights);
         match self {
             Self::Malformed(_) | Self::Unsigned(_) => StoreError::Denied(text),
             Self::Unreachable(_) => StoreError::Unavailable(text),
@@ -78,7 +106,7 @@ impl Failure {
     }
 
     /// The failure in words, with what to do about it where that is clear.
-    fn text(&self, rights: &str) -> String {
+    fn text(&self, rights: Rights) -> String {
         let (status, code, message) = match self {
             Self::Malformed(text) => return format!("cannot ask S3: {text}"),
             Self::Unsigned(text) => {
@@ -95,7 +123,7 @@ impl Failure {
             } => (*status, code.as_deref(), message),
         };
         let hint = match (status, code) {
-            (403, None | Some("AccessDenied")) => rights,
+            (403, None | Some("AccessDenied")) => rights.0,
             (_, Some("NoSuchBucket")) => "; check S3_BUCKET and the endpoint",
             (301, _) | (_, Some("AuthorizationHeaderMalformed")) => "; check AWS_REGION",
             (501, _) => "; the store must support conditional writes",

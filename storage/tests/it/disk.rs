@@ -13,9 +13,16 @@ use std::{
 use bytes::Bytes;
 use tempfile::TempDir;
 use ysyncd_engine::{Condition, Etag, StoreError};
-use ysyncd_storage::{SnapshotStore, disk::DiskStore};
+use ysyncd_storage::{
+    SnapshotStore,
+    catalog::{Catalog, VersionId},
+    disk::DiskStore,
+};
 
-use crate::conformance::{Stores, conformance, doc};
+use crate::{
+    catalog::{self, catalog_conformance, list},
+    conformance::{Stores, conformance, doc},
+};
 
 async fn open() -> Option<Stores> {
     let folder = TempDir::new().unwrap();
@@ -24,6 +31,71 @@ async fn open() -> Option<Stores> {
 }
 
 conformance!(open);
+
+async fn open_catalog() -> Option<catalog::Place> {
+    let folder = TempDir::new().unwrap();
+    let place = catalog::Place::of(DiskStore::open(folder.path()).unwrap());
+    let _kept = Some(Box::new(folder) as Box<dyn std::any::Any>);
+    Some(catalog::Place { _kept, ..place })
+}
+
+catalog_conformance!(open_catalog);
+
+#[tokio::test]
+async fn what_is_no_document_is_not_listed() {
+    let folder = TempDir::new().unwrap();
+    let store = DiskStore::open(folder.path()).unwrap();
+    create(&store, "a", "body").await.unwrap();
+    for folder_name in ["b.bin", "c+", "journal"] {
+        fs::create_dir(folder.path().join(folder_name)).unwrap();
+    }
+    for file in [
+        "secret",
+        "a b.bin",
+        ".tmp-07",
+        "d+",
+        "c+/d.bin",
+        "journal/e.bin",
+    ] {
+        fs::write(folder.path().join(file), "foreign").unwrap();
+    }
+    let listed = list(&store, "").await;
+    assert_eq!(listed.keys().collect::<Vec<_>>(), [&doc("a")]);
+    let age = listed[&doc("a")].modified.unwrap().elapsed().unwrap();
+    assert!(age < Duration::from_secs(600), "{age:?}");
+}
+
+#[tokio::test]
+async fn a_folder_keeps_no_versions_and_says_what_to_do() {
+    let folder = TempDir::new().unwrap();
+    let store = DiskStore::open(folder.path()).unwrap();
+    let listed = store.versions(&doc("a")).await.map(drop);
+    let version = VersionId("1".to_owned());
+    let loaded = store.load_version(&doc("a"), &version).await.map(drop);
+    for refused in [listed, loaded] {
+        let Err(StoreError::Denied(message)) = refused else {
+            panic!("{refused:?}");
+        };
+        assert!(message.contains("backup"), "{message}");
+    }
+}
+
+#[tokio::test]
+async fn a_folder_opened_to_read_is_left_as_it_is() {
+    let folder = TempDir::new().unwrap();
+    let missing = folder.path().join("missing");
+    DiskStore::open_to_read(&missing).unwrap_err();
+    assert!(!missing.exists());
+
+    for file in ["a.bin", ".tmp-07"] {
+        fs::write(folder.path().join(file), "body").unwrap();
+    }
+    let store = DiskStore::open_to_read(folder.path()).unwrap();
+    assert_eq!(store.load(&doc("a")).await.unwrap().unwrap().body, "body");
+    assert_eq!(list(&store, "").await.len(), 1);
+    assert_eq!(files(folder.path()).len(), 2);
+    assert!(!folder.path().join(".locks").exists());
+}
 
 #[tokio::test]
 async fn a_snapshot_is_a_file_named_like_in_javascript() {

@@ -5,12 +5,15 @@
     reason = "a panic of a test or of its helpers is the failure report"
 )]
 
+mod catalog;
 mod conformance;
 mod disk;
 mod memory;
 mod probe;
 #[cfg(feature = "s3")]
 mod s3;
+#[cfg(feature = "s3")]
+mod s3_catalog;
 #[cfg(feature = "s3")]
 mod s3_faults;
 #[cfg(feature = "s3")]
