@@ -10,7 +10,8 @@
 //!
 //! ```text
 //! main     the command: batches of seeds, replay, meta
-//! world    the event queue and what events do
+//! world    the event queue; what clients, network, engine and store do in it,
+//!          and what must be true at the end
 //! swarm    what a seed draws: sizes, limits, faults and how often
 //! client   a model client: yrs document, awareness, y-websocket's habits
 //! store    the simulated snapshot store

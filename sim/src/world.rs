@@ -1,21 +1,27 @@
 //! A world: one engine, its clients, its store, and an event queue ordered by
 //! time and then by the order of scheduling.
 
+mod clients;
+mod driver;
+mod judgement;
+mod network;
+mod storage;
+
 use std::{collections::BTreeMap, panic, time::Duration};
 
 use bytes::Bytes;
-use rand::{RngExt, rngs::ChaCha8Rng};
+use rand::rngs::ChaCha8Rng;
 use ysyncd_engine::{
-    Condition, ConnId, DocId, Engine, Event as EngineEvent, Input, Now, Output, StoreCommand,
-    StoreResult,
+    ConnId, DocId, Engine, Input, StoreResult,
     auth::{Grant, TokenKey, UserId},
 };
 
+use self::network::{Down, Wire};
 use crate::{
-    client::{Client, ClientError, Link, content_of, update_frame},
-    oracle::{Invariant, Oracle, Violation, check_write},
+    client::{Client, ClientError},
+    oracle::{Invariant, Oracle, Violation},
     store::{Operation, Store},
-    swarm::{Purpose, Swarm, between, millis, stream},
+    swarm::{Purpose, Swarm, millis, stream},
     trace::{Recording, Trace},
 };
 
@@ -88,19 +94,6 @@ struct World {
     trace: Trace,
 }
 
-/// One connection, as the network sees it.
-struct Wire {
-    client: usize,
-    /// The client's end is open.
-    client_open: bool,
-    /// Frames do not overtake each other.
-    up_free: Duration,
-    down_free: Duration,
-    /// The connection is lost: what arrives later does not arrive.
-    up_until: Option<Duration>,
-    written: u64,
-}
-
 #[derive(Debug)]
 enum Event {
     /// A client does the next thing.
@@ -121,13 +114,6 @@ enum Event {
     OtherWriter,
     /// The engine dies, and another one starts.
     Crash,
-}
-
-#[derive(Debug)]
-enum Down {
-    Accepted,
-    Frame(Bytes),
-    Closed,
 }
 
 impl World {
@@ -259,322 +245,6 @@ impl World {
                 self.restart();
                 Ok(())
             }
-        }
-    }
-
-    // Clients.
-
-    fn act(&mut self, at: usize) -> Result<(), Violation> {
-        let pause = between(&mut self.streams[at], &self.swarm.pause);
-        self.after(pause, Event::Act(at));
-        if self.clients[at].link == Link::Offline {
-            // Some edits are made offline; then it comes back.
-            if self.healed || self.streams[at].random_bool(0.3) {
-                return self.connect(at);
-            }
-        } else if !self.healed && self.streams[at].random_bool(self.swarm.connection_loss) {
-            self.lose(at);
-        }
-        if !self.healed {
-            self.edit(at);
-            if self.streams[at].random_bool(0.2) {
-                self.announce(at);
-            }
-        }
-        Ok(())
-    }
-
-    fn edit(&mut self, at: usize) {
-        for update in self.clients[at].edit(&mut self.streams[at]) {
-            self.note(format_args!("client {at} edits {update:02x?}"));
-            if let Link::Open(conn) = self.clients[at].link {
-                self.send_up(conn, update_frame(&update));
-            }
-            self.log.push(update);
-        }
-    }
-
-    fn announce(&mut self, at: usize) {
-        let state = format!("{{\"at\":{}}}", self.now.as_millis());
-        let frame = self.clients[at].announce(state);
-        if let Link::Open(conn) = self.clients[at].link {
-            self.send_up(conn, frame);
-        }
-    }
-
-    fn connect(&mut self, at: usize) -> Result<(), Violation> {
-        let conn = ConnId(self.next_conn);
-        self.next_conn += 1;
-        self.note(format_args!("client {at} connects as {}", conn.0));
-        self.clients[at].link = Link::Connecting(conn);
-        let wire = Wire {
-            client: at,
-            client_open: true,
-            up_free: self.now,
-            down_free: self.now,
-            up_until: None,
-            written: 0,
-        };
-        self.wires.insert(conn, wire);
-        self.oracle.opened(conn);
-        let (doc, grant) = (self.doc.clone(), self.grant.clone());
-        self.input(Input::Open { conn, doc, grant })
-    }
-
-    /// Cuts a client off. What it sent last may or may not arrive.
-    fn lose(&mut self, at: usize) {
-        let (Link::Open(conn) | Link::Connecting(conn)) = self.clients[at].link else {
-            return;
-        };
-        self.note(format_args!("client {at} loses connection {}", conn.0));
-        let until = self.now + between(&mut self.network, &self.swarm.latency);
-        let wire = self.wires.get_mut(&conn).expect("wires stay");
-        wire.client_open = false;
-        wire.up_until = Some(until);
-        let noticed = between(&mut self.network, &(millis(1)..millis(3_000)));
-        self.after(until - self.now + noticed, Event::Gone(conn));
-        self.clients[at].closed();
-    }
-
-    fn check_keepalive(&self, at: usize) -> Result<(), Violation> {
-        let client = &self.clients[at];
-        let slow = self.swarm.stall > 0.0 && !self.healed;
-        let silent = self.now.saturating_sub(client.heard);
-        match client.link {
-            Link::Open(_) if !slow && silent > Duration::from_secs(31) => {
-                let detail = format!("client {at} heard nothing for {silent:?}");
-                Err(Invariant::Keepalive.violated(detail))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    // The network.
-
-    fn send_up(&mut self, conn: ConnId, frame: Bytes) {
-        let latency = self.latency();
-        let wire = self.wires.get_mut(&conn).expect("wires stay");
-        wire.up_free = wire.up_free.max(self.now + latency);
-        let delay = wire.up_free - self.now;
-        self.after(delay, Event::AtServer(conn, frame));
-    }
-
-    fn send_down(&mut self, conn: ConnId, down: Down) {
-        let latency = self.latency();
-        let wire = self.wires.get_mut(&conn).expect("wires stay");
-        wire.down_free = wire.down_free.max(self.now + latency);
-        let delay = wire.down_free - self.now;
-        self.after(delay, Event::AtClient(conn, down));
-    }
-
-    fn latency(&mut self) -> Duration {
-        match !self.healed && self.network.random_bool(self.swarm.stall) {
-            true => between(&mut self.network, &(millis(100)..millis(5_000))),
-            false => between(&mut self.network, &self.swarm.latency),
-        }
-    }
-
-    fn arrive(&mut self, conn: ConnId, down: Down) -> Result<(), Violation> {
-        let wire = self.wires.get_mut(&conn).expect("wires stay");
-        if !wire.client_open {
-            return Ok(());
-        }
-        let at = wire.client;
-        match down {
-            Down::Accepted => {
-                for frame in self.clients[at].opened(conn, self.now) {
-                    self.send_up(conn, frame);
-                }
-                Ok(())
-            }
-            Down::Closed => {
-                wire.client_open = false;
-                self.clients[at].closed();
-                Ok(())
-            }
-            Down::Frame(frame) => {
-                wire.written += frame.len() as u64;
-                let total_bytes = wire.written;
-                let answers = self.clients[at].receive(self.now, &frame);
-                for answer in answers.map_err(not_understood)? {
-                    self.send_up(conn, answer);
-                }
-                self.input(Input::Written { conn, total_bytes })
-            }
-        }
-    }
-
-    // The engine.
-
-    fn input(&mut self, input: Input) -> Result<(), Violation> {
-        self.note(format_args!("> {input:02x?}"));
-        if let Input::Received { conn, bytes } = &input {
-            self.oracle.received(*conn, bytes);
-        }
-        self.engine.handle(Now { mono: self.now }, input);
-        self.engine.check();
-        while let Some(output) = self.engine.poll_output() {
-            self.note(format_args!("< {output:02x?}"));
-            self.oracle.output(&output)?;
-            if let Output::Event(EngineEvent::DocumentUnloaded { .. }) = &output {
-                self.oracle.left(self.store.object())?;
-            }
-            self.output(output);
-        }
-        Ok(())
-    }
-
-    fn output(&mut self, output: Output) {
-        match output {
-            Output::Accept { conn } => self.send_down(conn, Down::Accepted),
-            Output::Refuse { conn, .. } => self.send_down(conn, Down::Closed),
-            Output::Send { conns, frame } => {
-                for conn in conns {
-                    self.send_down(conn, Down::Frame(frame.clone()));
-                }
-            }
-            Output::Close { conn, .. } => {
-                self.send_down(conn, Down::Closed);
-                self.after(millis(1), Event::Gone(conn));
-            }
-            Output::Store { op, command } => {
-                let is_save = matches!(command, StoreCommand::Save { .. });
-                let (fate, schedule) = self.store.plan(&self.swarm, self.healed, is_save);
-                self.note(format_args!("{op:?} will be {fate:?}"));
-                let operation = Operation { op, command, fate };
-                let answer = self.now + schedule.answers;
-                let event = Event::Lands(self.engines, operation, answer);
-                self.after(schedule.lands, event);
-            }
-            Output::Event(_)
-            | Output::Journal { .. }
-            | Output::Pause { .. }
-            | Output::Resume { .. } => {}
-            Output::Drained { unsaved, .. } => self.drained = Some(unsaved),
-        }
-    }
-
-    /// The engine goes without a word, and its connections with it.
-    fn restart(&mut self) {
-        self.engines += 1;
-        let seed = self.seed.wrapping_add(self.engines << 32);
-        self.engine = Engine::new(self.swarm.engine.clone(), seed);
-        self.oracle = Oracle::default();
-        self.queue
-            .retain(|_, event| !matches!(event, Event::AtServer(..) | Event::Gone(_)));
-        for at in 0..self.clients.len() {
-            if let Link::Open(conn) | Link::Connecting(conn) = self.clients[at].link {
-                let wire = self.wires.get_mut(&conn).expect("wires stay");
-                wire.client_open = false;
-                self.clients[at].closed();
-            }
-        }
-    }
-
-    // The store.
-
-    fn land(
-        &mut self,
-        engine: u64,
-        operation: &Operation,
-        answer: Duration,
-    ) -> Result<(), Violation> {
-        let before = self.store.object().cloned();
-        let result = self.store.carry_out(operation);
-        let after = self.store.object();
-        if let Some(after) = after.filter(|after| Some(*after) != before.as_ref()) {
-            check_write(before.as_ref(), &after.body)?;
-        }
-        let delay = answer.saturating_sub(self.now);
-        self.after(delay, Event::Answer(engine, operation.op, result));
-        Ok(())
-    }
-
-    /// Somebody else, say another node, reads, edits and writes.
-    fn write_as_other(&mut self) -> Result<(), Violation> {
-        if self.healed {
-            return Ok(());
-        }
-        let (other, rng) = &mut self.other_writer;
-        let condition = match self.store.object() {
-            Some(snapshot) => {
-                other.apply(&snapshot.body).map_err(not_understood)?;
-                Condition::Matches(snapshot.etag.clone())
-            }
-            None => Condition::Absent,
-        };
-        self.log.extend(other.edit(rng));
-        let body = other.encode();
-        let written = self.store.write(body.into(), &condition);
-        written.expect("nobody came between");
-        self.note("somebody else writes");
-        let pause = self.swarm.other_writer.expect("there is one");
-        self.after(pause, Event::OtherWriter);
-        Ok(())
-    }
-
-    // Judgement.
-
-    /// Everybody must have the same, and what is stored is everything. Returns
-    /// what clients show and what is stored: these differ if somebody else
-    /// wrote last, which an engine learns at its next write or load only.
-    fn judge(&mut self) -> Result<(String, String), Violation> {
-        let truth = content_of(self.log.iter().map(Vec::as_slice)).map_err(not_understood)?;
-        let first = self.clients[0].content();
-        for (at, client) in self.clients.iter().enumerate() {
-            Invariant::Converged.equal(&format!("client {at}"), &client.content(), &first)?;
-        }
-        let stored = self.store.object().map(|snapshot| &*snapshot.body);
-        let stored = content_of(stored).map_err(not_understood)?;
-        Invariant::NothingLost.equal("the store", &stored, &truth)?;
-        if self.swarm.other_writer.is_none() {
-            Invariant::Stored.equal("the store", &stored, &first)?;
-        }
-        self.judge_presence(&(0..self.clients.len()).collect::<Vec<_>>())?;
-        Ok((first, stored))
-    }
-
-    fn judge_presence(&self, here: &[usize]) -> Result<(), Violation> {
-        let state = |at: &usize| {
-            let client = &self.clients[*at];
-            (client.id, client.present()[&client.id].clone())
-        };
-        let truth: BTreeMap<_, _> = here.iter().map(state).collect();
-        for at in here {
-            let told = self.clients[*at].present();
-            let who = format!("client {at}");
-            Invariant::Presence.equal(&who, &format!("{told:?}"), &format!("{truth:?}"))?;
-        }
-        Ok(())
-    }
-
-    /// One client goes: the others must see it.
-    fn judge_leaving(&mut self) -> Result<(), Violation> {
-        self.queue
-            .retain(|_, event| !matches!(event, Event::Act(_)));
-        self.lose(0);
-        self.run_until(self.now + JOINING)?;
-        self.judge_presence(&(1..self.clients.len()).collect::<Vec<_>>())
-    }
-
-    /// Somebody new must be shown everything.
-    fn judge_joiner(&mut self, invariant: Invariant, truth: &str) -> Result<(), Violation> {
-        let at = self.clients.len();
-        self.clients.push(Client::new(500 + at as u64));
-        self.streams
-            .push(stream(self.seed, Purpose::Client(at as u64)));
-        self.connect(at)?;
-        self.run_until(self.now + JOINING)?;
-        invariant.equal("a new client", &self.clients[at].content(), truth)
-    }
-
-    fn shut_down(&mut self) -> Result<(), Violation> {
-        let deadline = self.now + JOINING;
-        self.input(Input::Shutdown { deadline })?;
-        self.run_until(deadline)?;
-        match &self.drained {
-            Some(unsaved) if unsaved.is_empty() => Ok(()),
-            other => Err(Invariant::Drained.violated(format!("drained: {other:?}"))),
         }
     }
 }
