@@ -11,7 +11,7 @@ use tokio::{
 };
 use tracing::{error, info, warn};
 use ysyncd_engine::auth::UserId;
-use ysyncd_net::Config;
+use ysyncd_net::{Config, Drained, Stores};
 
 use crate::{
     cli::ServeSettings,
@@ -59,19 +59,34 @@ async fn serve(settings: &ServeSettings) -> Result<(), Failure> {
         greet(address, &secret);
     }
     let config = config(settings, &secret)?;
-    let unsaved = ysyncd_net::serve(listener, store, config, signals.shutdown()).await;
-    for doc in &unsaved {
+    let stores = Stores {
+        snapshots: store,
+        journal: None,
+    };
+    let served = ysyncd_net::serve(listener, stores, config, signals.shutdown()).await;
+    conclude(&served.map_err(Failure::outside)?)
+}
+
+/// Tells what the store lacks at the end.
+fn conclude(left: &Drained) -> Result<(), Failure> {
+    for doc in &left.journaled {
+        info!(
+            doc = doc.as_str(),
+            "changes are in the journal alone, and are saved at the next start"
+        );
+    }
+    for doc in &left.unsaved {
         error!(
             doc = doc.as_str(),
             "unsaved changes are lost with this process"
         );
     }
-    if unsaved.is_empty() {
-        info!("all documents are saved");
-        Ok(())
-    } else {
-        Err(Failure::Unsaved(unsaved.len()))
+    match (left.unsaved.len(), left.journaled.len()) {
+        (0, 0) => info!("all documents are saved"),
+        (0, journaled) => info!(journaled, "all documents are saved or in the journal"),
+        (unsaved, _) => return Err(Failure::Unsaved(unsaved)),
     }
+    Ok(())
 }
 
 /// Checks what one value alone does not tell.

@@ -9,6 +9,7 @@ use hyper::{
     HeaderMap, Response,
     header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, VARY},
 };
+use ysyncd_engine::Status;
 
 const JSON: MediaType = ("application", "json");
 const OPEN_METRICS: MediaType = ("application", "openmetrics-text");
@@ -37,11 +38,11 @@ fn represent(shard: &Shard, headers: &HeaderMap, offers: &[MediaType]) -> Respon
     let (content_type, body) = match offer {
         OPEN_METRICS => (
             "application/openmetrics-text; version=1.0.0; charset=utf-8",
-            shard.metrics().open_metrics(),
+            shard.open_metrics(),
         ),
         TEXT => (
             "text/plain; version=0.0.4; charset=utf-8",
-            prometheus_text(&shard.metrics().open_metrics()),
+            prometheus_text(&shard.open_metrics()),
         ),
         _ => ("application/json", status(shard)),
     };
@@ -54,11 +55,40 @@ fn represent(shard: &Shard, headers: &HeaderMap, offers: &[MediaType]) -> Respon
 }
 
 fn status(shard: &Shard) -> String {
+    let status = shard.status();
     format!(
-        "{{\"ok\":true,\"version\":\"{}\",\"uptime_seconds\":{},\"documents\":{},\"connections\":{}}}\n",
+        "{{\"ok\":true,\"version\":\"{}\",\"uptime_seconds\":{},\"documents\":{},\"connections\":{},\
+         \"journal\":\"{}\"}}\n",
         env!("CARGO_PKG_VERSION"),
         shard.uptime().as_secs(),
-        shard.metrics().documents(),
+        status.documents_loading + status.documents_live + status.documents_draining,
         shard.metrics().connections(),
+        journal(shard.has_journal(), &status),
     )
+}
+
+/// A failed journal does not make the server unwell: it goes on serving
+/// readers, and whoever restarted it for that would not help.
+fn journal(exists: bool, status: &Status) -> &'static str {
+    match (exists, status.journal_failed) {
+        (false, _) => "off",
+        (true, false) => "ok",
+        (true, true) => "failed",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_journal_is_off_or_well_or_has_failed() {
+        let failed = Status {
+            journal_failed: true,
+            ..Status::default()
+        };
+        assert_eq!(journal(false, &Status::default()), "off");
+        assert_eq!(journal(true, &Status::default()), "ok");
+        assert_eq!(journal(true, &failed), "failed");
+    }
 }

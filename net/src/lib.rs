@@ -12,6 +12,10 @@
 //! it, and the engine's frames land in the mailboxes of their receivers, whose
 //! tasks write them out. A shard never waits for a socket.
 //!
+//! What the engine asks of the stores is carried out beside it (`store`,
+//! `journal`): store operations side by side, those of the journal one after
+//! the other.
+//!
 //! Everything before the upgrade is plain HTTP (`http`, `request`); an
 //! upgraded stream is spoken to by a `Connection` through a `WebSocket`, the
 //! one place that knows the framing.
@@ -27,6 +31,7 @@ mod event;
 mod exposition;
 mod health;
 mod http;
+mod journal;
 mod link;
 mod listener;
 mod mailbox;
@@ -40,4 +45,4 @@ mod websocket;
 
 pub use config::Config;
 pub use listener::Listener;
-pub use serve::serve;
+pub use serve::{Drained, ServeError, Stores, serve};

@@ -1,11 +1,19 @@
 //! What is counted, and under which names.
 
+mod journal;
+mod snapshots;
+mod status;
+
 use prometheus_client::{
     encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder, text},
     metrics::{counter::Counter, family::Family, gauge::Gauge, info::Info},
     registry::{Registry, Unit},
 };
-use ysyncd_engine::Event;
+use ysyncd_engine::{Event, Status};
+
+pub(crate) use journal::JournalMetrics;
+pub(crate) use snapshots::SnapshotMetrics;
+use status::StatusGauges;
 
 /// The counters and gauges of one shard.
 #[derive(Debug, Default)]
@@ -19,16 +27,15 @@ pub(crate) struct Metrics {
     pub(crate) bytes_received: Counter,
     pub(crate) messages_sent: Counter,
     pub(crate) bytes_sent: Counter,
-    documents: Gauge,
     documents_loaded: Counter,
     load_failures: Counter,
     undecodable: Counter,
-    snapshots_saved: Counter,
-    snapshots_failed: Counter,
-    snapshots_merged: Counter,
-    snapshot_bytes: Counter,
+    journal_damaged: Counter,
     updates_applied: Counter,
     updates_refused: Counter,
+    pub(crate) snapshots: SnapshotMetrics,
+    pub(crate) journal: JournalMetrics,
+    status: StatusGauges,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -61,6 +68,9 @@ impl Metrics {
         let mut registry = Registry::with_prefix("ysyncd");
         register_traffic(&mut registry, &metrics);
         register_documents(&mut registry, &metrics);
+        metrics.status.register(&mut registry);
+        metrics.snapshots.register(&mut registry);
+        metrics.journal.register(&mut registry);
         Self {
             registry,
             ..metrics
@@ -92,9 +102,9 @@ impl Metrics {
     /// Counts what the engine tells.
     pub(crate) fn record(&self, event: &Event) {
         match event {
-            Event::DocumentLoaded { .. } => {
-                self.documents.inc();
+            Event::DocumentLoaded { replayed, .. } => {
                 self.documents_loaded.inc();
+                self.journal.replayed.inc_by(*replayed as u64);
             }
             Event::DocumentLoadFailed { .. } => {
                 self.load_failures.inc();
@@ -102,30 +112,29 @@ impl Metrics {
             Event::DocumentUndecodable { .. } => {
                 self.undecodable.inc();
             }
-            Event::DocumentUnloaded { .. } => {
-                self.documents.dec();
+            Event::DocumentJournalDamaged { .. } => {
+                self.journal_damaged.inc();
             }
             Event::UpdateApplied { .. } => {
                 self.updates_applied.inc();
             }
             Event::SnapshotSaved { bytes, .. } => {
-                self.snapshots_saved.inc();
-                self.snapshot_bytes.inc_by(*bytes as u64);
-            }
-            Event::SnapshotFailed { .. } => {
-                self.snapshots_failed.inc();
+                self.snapshots.saved.inc();
+                self.snapshots.saved_bytes.inc_by(*bytes as u64);
             }
             Event::SnapshotMerged { .. } => {
-                self.snapshots_merged.inc();
+                self.snapshots.merged.inc();
             }
             Event::UpdateRefused { .. } => {
                 self.updates_refused.inc();
             }
-            Event::DocumentJournalDamaged { .. }
+            // Told by the engine's status, or counted where it happens: at the
+            // store, at the journal, and where a connection ends.
+            Event::DocumentUnloaded { .. }
+            | Event::SnapshotFailed { .. }
             | Event::JournalFailed { .. }
-            | Event::JournalRecovered => {}
-            // Counted where the connection ends, whoever ends it.
-            Event::ConnectionClosed { .. } => {}
+            | Event::JournalRecovered
+            | Event::ConnectionClosed { .. } => {}
         }
     }
 
@@ -134,13 +143,12 @@ impl Metrics {
         self.connections.get()
     }
 
-    /// Documents in memory now.
-    pub(crate) fn documents(&self) -> i64 {
-        self.documents.get()
-    }
-
-    /// All of it in the OpenMetrics text format.
-    pub(crate) fn open_metrics(&self) -> String {
+    /// All of it in the OpenMetrics text format, with how the engine stands
+    /// and how large the journal is.
+    pub(crate) fn open_metrics(&self, status: &Status, journal_size_bytes: u64) -> String {
+        self.status.set(status);
+        let journal_size_bytes = i64::try_from(journal_size_bytes).unwrap_or(i64::MAX);
+        self.journal.size.set(journal_size_bytes);
         let mut out = String::new();
         text::encode(&mut out, &self.registry).expect("writing to a string does not fail");
         out
@@ -201,11 +209,6 @@ fn register_traffic(registry: &mut Registry, metrics: &Metrics) {
 }
 
 fn register_documents(registry: &mut Registry, metrics: &Metrics) {
-    registry.register(
-        "documents",
-        "Documents in memory now",
-        metrics.documents.clone(),
-    );
     for (name, help, counter) in [
         (
             "documents_loaded",
@@ -223,19 +226,9 @@ fn register_documents(registry: &mut Registry, metrics: &Metrics) {
             &metrics.undecodable,
         ),
         (
-            "snapshots_saved",
-            "Snapshots written",
-            &metrics.snapshots_saved,
-        ),
-        (
-            "snapshots_failed",
-            "Snapshots not written, to be tried again",
-            &metrics.snapshots_failed,
-        ),
-        (
-            "snapshots_merged",
-            "Snapshots of other writers merged",
-            &metrics.snapshots_merged,
+            "documents_journal_damaged",
+            "Loads that found damaged updates in the journal",
+            &metrics.journal_damaged,
         ),
         (
             "updates_applied",
@@ -250,10 +243,62 @@ fn register_documents(registry: &mut Registry, metrics: &Metrics) {
     ] {
         registry.register(name, help, counter.clone());
     }
-    registry.register_with_unit(
-        "snapshots_saved",
-        "Size of the snapshots written",
-        Unit::Bytes,
-        metrics.snapshot_bytes.clone(),
-    );
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use ysyncd_engine::{DocId, JournalError};
+
+    use super::*;
+
+    #[test]
+    fn how_the_engine_stands_and_what_it_tells_comes_out() {
+        let metrics = Metrics::new();
+        let doc = DocId::new("a").unwrap();
+        metrics.record(&Event::DocumentLoaded {
+            doc: doc.clone(),
+            bytes: 10,
+            replayed: 11,
+        });
+        let error = JournalError::Damaged("a bad checksum".to_owned());
+        metrics.record(&Event::DocumentJournalDamaged { doc, error });
+        let status = Status {
+            documents_loading: 1,
+            documents_live: 2,
+            documents_draining: 3,
+            documents_bytes: 4,
+            staged_bytes: 5,
+            unsaved_bytes: 6,
+            oldest_undurable: Some(Duration::from_millis(7_500)),
+            oldest_unsaved: None,
+            documents_to_push: 8,
+            journal_failed: true,
+        };
+        let text = metrics.open_metrics(&status, 9);
+        for line in [
+            "documents{phase=\"loading\"} 1",
+            "documents{phase=\"live\"} 2",
+            "documents{phase=\"draining\"} 3",
+            "documents_bytes 4",
+            "staged_bytes 5",
+            "unsaved_bytes 6",
+            "oldest_undurable_seconds 7.5",
+            "oldest_unsaved_seconds 0.0",
+            "documents_to_push 8",
+            "journal_failed 1",
+            "journal_size_bytes 9",
+            "journal_replayed_records_total 11",
+            "documents_journal_damaged_total 1",
+            "snapshots_failed_total{error=\"conflict\"} 0",
+        ] {
+            assert!(
+                text.contains(&format!("\nysyncd_{line}\n")),
+                "{line}\n{text}"
+            );
+        }
+        let recovered = metrics.open_metrics(&Status::default(), 9);
+        assert!(recovered.contains("\nysyncd_journal_failed 0\n"));
+    }
 }

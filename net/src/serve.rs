@@ -9,8 +9,8 @@ use tokio::{
     time::{sleep, timeout},
 };
 use tracing::{debug, error, warn};
-use ysyncd_engine::DocId;
-use ysyncd_storage::SnapshotStore;
+use ysyncd_engine::{DocId, JournalError};
+use ysyncd_storage::{SnapshotStore, journal::Journal};
 
 use crate::{Config, Listener, connection, http, shard::Shard};
 
@@ -18,34 +18,79 @@ use crate::{Config, Listener, connection, http, shard::Shard};
 /// having no file descriptor left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(500);
 
+/// Where documents are kept.
+#[derive(Clone)]
+pub struct Stores {
+    /// Keeps one snapshot per document.
+    pub snapshots: Arc<dyn SnapshotStore>,
+    /// Keeps updates until a snapshot holds them. Without it, updates are
+    /// lost in a crash that comes before the next snapshot.
+    pub journal: Option<Arc<dyn Journal>>,
+}
+
+/// What the store lacks at the end. Both lists are empty if all went well.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Drained {
+    /// Documents with changes that nothing holds any more.
+    pub unsaved: Vec<DocId>,
+    /// Documents with changes that the journal holds: they are saved when the
+    /// server is back.
+    pub journaled: Vec<DocId>,
+}
+
+/// Why a server could not start.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ServeError {
+    /// It is not known which documents the journal holds changes of, and a
+    /// document must not be served without them.
+    #[error("{0}; see to the disk that holds the journal, then start again")]
+    Journal(#[from] JournalError),
+    /// The shutdown came, and in all the time that it is given the journal has
+    /// not said what it holds. That stays where it is.
+    #[error("the journal did not answer before the shutdown; see to the disk that holds it")]
+    Interrupted,
+}
+
 /// Serves until `shutdown` resolves and what is unsaved has been saved, or
-/// the configured time for that is over. Returns the documents that hold
-/// changes which no store has; none, if all went well.
+/// the configured time for that is over. Says which documents hold changes
+/// that the store lacks.
+///
+/// Whether the engine uses a journal is decided by `stores`, whatever
+/// `config` says.
 ///
 /// Must run inside a [`tokio::task::LocalSet`] on a runtime with time: its
 /// tasks stay on the thread that polls them. Dropping the future ends
 /// everything at once, unsaved changes included.
+///
+/// # Errors
+/// [`ServeError`] if the journal does not say what it holds. No connection was
+/// accepted then.
 ///
 /// # Panics
 /// If the engine panics, which nothing should make it do, so that no more is
 /// written by an engine that is not in order.
 pub async fn serve<L: Listener>(
     listener: L,
-    store: Arc<dyn SnapshotStore>,
-    config: Config,
+    stores: Stores,
+    mut config: Config,
     shutdown: impl Future<Output = ()>,
-) -> Vec<DocId> {
-    let shard = Rc::new(Shard::new(config.engine.clone(), config.seed, store));
+) -> Result<Drained, ServeError> {
+    config.engine.journal = stores.journal.is_some();
+    let shard = Rc::new(Shard::new(config.engine.clone(), config.seed, stores));
     let mut server = Server {
         shard,
         config: Rc::new(config),
         tasks: JoinSet::new(),
     };
-    server
-        .tasks
-        .spawn_local(Rc::clone(&server.shard).keep_time());
-    server.accept_until(listener, shutdown).await;
-    server.drain().await
+    tokio::pin!(shutdown);
+    let goes_on = server.announce_journal(&mut shutdown).await?;
+    server.keep_shard();
+    if goes_on {
+        server.accept_until(listener, shutdown).await;
+    } else {
+        drop(listener);
+    }
+    Ok(server.drain().await)
 }
 
 struct Server {
@@ -55,10 +100,44 @@ struct Server {
 }
 
 impl Server {
+    /// Tells the engine what the journal holds. False if the shutdown came
+    /// meanwhile.
+    async fn announce_journal(
+        &self,
+        shutdown: &mut (impl Future<Output = ()> + Unpin),
+    ) -> Result<bool, ServeError> {
+        let announced = self.shard.announce_journal();
+        tokio::pin!(announced);
+        tokio::select! {
+            biased;
+            announced = &mut announced => {
+                announced?;
+                Ok(true)
+            }
+            () = shutdown => {
+                // A disk that hangs must not keep the process from ending.
+                timeout(self.config.shutdown_timeout, announced)
+                    .await
+                    .map_err(|_| ServeError::Interrupted)??;
+                Ok(false)
+            }
+        }
+    }
+
+    /// Starts what the engine needs beside connections.
+    fn keep_shard(&mut self) {
+        self.tasks.spawn_local(Rc::clone(&self.shard).keep_time());
+        self.tasks
+            .spawn_local(Rc::clone(&self.shard).keep_journal());
+    }
+
     /// Accepts connections. The listener is closed when this returns.
-    async fn accept_until<L: Listener>(&mut self, listener: L, shutdown: impl Future<Output = ()>) {
+    async fn accept_until<L: Listener>(
+        &mut self,
+        listener: L,
+        mut shutdown: impl Future<Output = ()> + Unpin,
+    ) {
         let permits = Arc::new(Semaphore::new(self.config.handshakes_max));
-        tokio::pin!(shutdown);
         loop {
             tokio::select! {
                 biased;
@@ -88,12 +167,12 @@ impl Server {
     }
 
     /// Ends the connections and saves what is not saved.
-    async fn drain(mut self) -> Vec<DocId> {
+    async fn drain(mut self) -> Drained {
         self.shard.shut_down(self.config.shutdown_timeout);
         let shard = Rc::clone(&self.shard);
-        let unsaved = tokio::select! {
+        let left = tokio::select! {
             biased;
-            unsaved = shard.drained() => unsaved,
+            left = shard.drained() => left,
             () = reap_all(&mut self.tasks, &self.shard) => self.shard.drained().await,
         };
         // The close frames are on their way; clients get a moment to answer.
@@ -101,7 +180,7 @@ impl Server {
         if timeout(self.config.close_timeout, ended).await.is_err() {
             debug!("connections cut that did not end in time");
         }
-        unsaved
+        Drained::clone(&left)
     }
 }
 

@@ -14,11 +14,14 @@ use tokio::{
     task::spawn_local,
     time::{Instant, sleep_until},
 };
-use ysyncd_engine::{Config, ConnId, DocId, Engine, Input, Now, Output};
-use ysyncd_storage::SnapshotStore;
+use ysyncd_engine::{
+    Config, ConnId, Engine, Input, JournalError, Now, OpId, Output, Status, StoreCommand,
+};
+use ysyncd_storage::journal::Journal;
 
 use crate::{
-    event,
+    Drained, Stores, event,
+    journal::{self, Answer, JournalQueue},
     mailbox::{CloseOrder, Mailbox},
     metrics::Metrics,
     store,
@@ -34,13 +37,14 @@ pub(crate) struct Shard {
     inputs: RefCell<VecDeque<Input>>,
     mailboxes: RefCell<HashMap<ConnId, Rc<Mailbox>>>,
     next_conn: Cell<u64>,
-    store: Arc<dyn SnapshotStore>,
+    stores: Stores,
+    journal_queue: JournalQueue,
     start: Instant,
     /// When the timer is set to go off. `None` if it is not set.
     armed: Cell<Option<Duration>>,
     rearm: Notify,
-    /// What the engine reported as unsaved; it takes no input after that.
-    drained: RefCell<Option<Vec<DocId>>>,
+    /// What the engine reported in the end; it takes no input after that.
+    drained: RefCell<Option<Rc<Drained>>>,
     drained_notify: Notify,
     /// Set while the engine handles an input. Found set by the next one, it
     /// means that the engine broke off in the middle.
@@ -50,13 +54,15 @@ pub(crate) struct Shard {
 }
 
 impl Shard {
-    pub(crate) fn new(config: Config, seed: u64, store: Arc<dyn SnapshotStore>) -> Self {
+    pub(crate) fn new(config: Config, seed: u64, stores: Stores) -> Self {
+        debug_assert_eq!(config.journal, stores.journal.is_some());
         Self {
             engine: RefCell::new(Engine::new(config, seed)),
             inputs: RefCell::default(),
             mailboxes: RefCell::default(),
             next_conn: Cell::new(1),
-            store,
+            stores,
+            journal_queue: JournalQueue::default(),
             start: Instant::now(),
             armed: Cell::new(None),
             rearm: Notify::new(),
@@ -71,7 +77,13 @@ impl Shard {
     /// Hands one input to the engine and carries out everything that it asks
     /// for in answer.
     pub(crate) fn input(self: &Rc<Self>, input: Input) {
-        self.inputs.borrow_mut().push_back(input);
+        self.input_all([input]);
+    }
+
+    /// The same for many inputs, in one turn: what connections are sent in
+    /// answer to all of them leaves together.
+    fn input_all(self: &Rc<Self>, inputs: impl IntoIterator<Item = Input>) {
+        self.inputs.borrow_mut().extend(inputs);
         self.drive();
     }
 
@@ -109,6 +121,33 @@ impl Shard {
         }
     }
 
+    /// Tells the engine what the journal holds from an earlier life. To be
+    /// done before anything else.
+    pub(crate) async fn announce_journal(self: &Rc<Self>) -> Result<(), JournalError> {
+        if let Some(journal) = &self.stores.journal {
+            let docs = journal::documents(Arc::clone(journal)).await?;
+            self.input(Input::JournalHolds { docs });
+        }
+        Ok(())
+    }
+
+    /// Carries out what the engine asks of the journal, until it has drained.
+    pub(crate) async fn keep_journal(self: Rc<Self>) {
+        let Some(journal) = self.stores.journal.clone() else {
+            return;
+        };
+        let answered = |answers: Vec<Answer>| {
+            let answers = answers.into_iter();
+            self.input_all(answers.map(|(op, result)| Input::Journal { op, result }));
+        };
+        tokio::select! {
+            biased;
+            _ = self.drained() => {}
+            never = journal::drive(journal, &self.journal_queue, &self.metrics.journal, answered) =>
+                match never {},
+        }
+    }
+
     /// Has the engine close all connections and save what is not saved, for
     /// as long as `timeout`.
     pub(crate) fn shut_down(self: &Rc<Self>, timeout: Duration) {
@@ -117,11 +156,11 @@ impl Shard {
     }
 
     /// Waits for the end of the shutdown and says what stays unsaved.
-    pub(crate) async fn drained(&self) -> Vec<DocId> {
+    pub(crate) async fn drained(&self) -> Rc<Drained> {
         loop {
             let drained = self.drained_notify.notified();
-            if let Some(unsaved) = &*self.drained.borrow() {
-                return unsaved.clone();
+            if let Some(left) = &*self.drained.borrow() {
+                return Rc::clone(left);
             }
             drained.await;
         }
@@ -139,6 +178,22 @@ impl Shard {
 
     pub(crate) fn metrics(&self) -> &Metrics {
         &self.metrics
+    }
+
+    /// All metrics in the OpenMetrics text format.
+    pub(crate) fn open_metrics(&self) -> String {
+        let size_bytes = self.stores.journal.as_deref().map(Journal::size_bytes);
+        self.metrics
+            .open_metrics(&self.status(), size_bytes.unwrap_or(0))
+    }
+
+    /// How the engine stands.
+    pub(crate) fn status(&self) -> Status {
+        self.engine.borrow().status(self.now())
+    }
+
+    pub(crate) fn has_journal(&self) -> bool {
+        self.stores.journal.is_some()
     }
 
     /// Time since the shard was made.
@@ -190,23 +245,29 @@ impl Shard {
             Output::Close { conn, code, reason } => {
                 self.with_mailbox(conn, |mailbox| mailbox.close(CloseOrder { code, reason }));
             }
+            Output::Pause { .. } | Output::Resume { .. } => {}
             Output::Store { op, command } => {
-                let shard = Rc::clone(self);
-                spawn_local(async move {
-                    let result = store::execute(Arc::clone(&shard.store), command).await;
-                    shard.input(Input::Store { op, result });
-                });
+                spawn_local(Rc::clone(self).store(op, command));
             }
+            Output::Journal { op, command } => self.journal_queue.push(op, command),
             Output::Event(event) => {
                 self.metrics.record(&event);
                 event::log(&event);
             }
-            Output::Journal { .. } | Output::Pause { .. } | Output::Resume { .. } => {}
-            Output::Drained { unsaved, .. } => {
-                *self.drained.borrow_mut() = Some(unsaved);
+            Output::Drained { unsaved, journaled } => {
+                let left = Drained { unsaved, journaled };
+                *self.drained.borrow_mut() = Some(Rc::new(left));
                 self.drained_notify.notify_waiters();
             }
         }
+    }
+
+    async fn store(self: Rc<Self>, op: OpId, command: StoreCommand) {
+        let start = Instant::now();
+        self.metrics.snapshots.asked(&command);
+        let result = store::execute(Arc::clone(&self.stores.snapshots), command).await;
+        self.metrics.snapshots.answered(&result, start.elapsed());
+        self.input(Input::Store { op, result });
     }
 
     fn with_mailbox(&self, conn: ConnId, then: impl FnOnce(&Mailbox)) {

@@ -3,6 +3,7 @@
 
 mod handshake;
 mod health;
+mod journal;
 mod messages;
 mod shutdown;
 mod support;

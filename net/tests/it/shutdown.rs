@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use tokio::{net::TcpStream, time::Instant};
+use ysyncd_net::Drained;
 
-use crate::support::{SYNC_STEP_1, Server, run, soon, store_with, text_update};
+use crate::support::{SYNC_STEP_1, Server, run, store_with, text_update};
 
 #[test]
 fn clients_are_told_that_the_server_goes_away() {
@@ -15,7 +16,7 @@ fn clients_are_told_that_the_server_goes_away() {
         client.sync().await;
         server.begin_stop();
         assert_eq!(client.closed().await.0, 1001);
-        assert!(server.stop().await.is_empty());
+        assert_eq!(server.stop().await, Drained::default());
         assert!(
             TcpStream::connect(address).await.is_err(),
             "still listening"
@@ -33,7 +34,7 @@ fn clients_that_do_not_read_do_not_hold_up_the_end() {
         let _idle = server.tcp().await;
         tokio::time::sleep(Duration::from_millis(200)).await;
         let start = Instant::now();
-        assert!(soon(server.stop()).await.is_empty());
+        assert_eq!(server.stop().await, Drained::default());
         assert!(
             start.elapsed() < Duration::from_secs(4),
             "{:?}",

@@ -19,7 +19,7 @@ use ysyncd_engine::{
     Condition, DocId, Etag, Snapshot, StoreError,
     auth::{TokenKey, UserId},
 };
-use ysyncd_net::{Config, serve};
+use ysyncd_net::{Config, Drained, ServeError, Stores, serve};
 use ysyncd_storage::{SnapshotStore, StoreFuture, memory::MemoryStore};
 
 /// Longer than anything here takes, shorter than anyone's patience.
@@ -47,7 +47,7 @@ pub(crate) async fn soon<T>(future: impl Future<Output = T>) -> T {
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
     stop: Rc<Notify>,
-    served: JoinHandle<Vec<DocId>>,
+    served: JoinHandle<Result<Drained, ServeError>>,
 }
 
 impl Server {
@@ -60,6 +60,14 @@ impl Server {
         store: Arc<dyn SnapshotStore>,
         tweak: impl FnOnce(&mut Config),
     ) -> Self {
+        let stores = Stores {
+            snapshots: store,
+            journal: None,
+        };
+        Self::with_stores(stores, tweak).await
+    }
+
+    pub(crate) async fn with_stores(stores: Stores, tweak: impl FnOnce(&mut Config)) -> Self {
         let mut config = Config::new(key(), 1);
         config.close_timeout = Duration::from_secs(1);
         tweak(&mut config);
@@ -70,7 +78,7 @@ impl Server {
         let served = spawn_local(async move {
             serve(
                 listener,
-                store,
+                stores,
                 config,
                 async move { stopped.notified().await },
             )
@@ -83,9 +91,14 @@ impl Server {
         }
     }
 
-    /// Shuts the server down and returns what it could not save.
-    pub(crate) async fn stop(self) -> Vec<DocId> {
+    /// Shuts the server down and returns what the store lacks.
+    pub(crate) async fn stop(self) -> Drained {
         self.begin_stop();
+        self.ended().await.unwrap()
+    }
+
+    /// Waits for the server to end.
+    pub(crate) async fn ended(self) -> Result<Drained, ServeError> {
         soon(self.served).await.unwrap()
     }
 
