@@ -1,5 +1,8 @@
 //! Where updates are durable until a snapshot holds them.
 
+pub mod disk;
+pub mod memory;
+
 use std::{future::Future, pin::Pin};
 
 use bytes::Bytes;

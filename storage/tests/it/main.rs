@@ -8,6 +8,7 @@
 mod catalog;
 mod conformance;
 mod disk;
+mod journal;
 mod memory;
 mod probe;
 #[cfg(feature = "s3")]

@@ -1,0 +1,217 @@
+//! A journal on the local disk (Linux, macOS).
+//!
+//! It is a log: records are appended to the last of a few segments, with one
+//! write and one sync for all that came while the disk was busy. A segment
+//! goes once its records were trimmed, or were copied because they are few.
+//!
+//! ```text
+//! writer.rs    the thread that answers calls, many with one sync
+//! instance.rs  which folder is ours, and taking over those nobody uses
+//! log.rs       appending, reading, giving space back, failing
+//! recovery.rs  what a folder holds
+//! segment.rs   what a segment holds: torn, or damaged
+//! index.rs     which records there are, and where
+//! folder.rs    the files
+//! frame.rs     the format
+//! device.rs    all that touches the disk
+//! inspect.rs   a look from outside
+//! ```
+
+mod device;
+mod folder;
+mod frame;
+mod index;
+mod inspect;
+mod instance;
+mod log;
+mod recovery;
+mod segment;
+mod writer;
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+        mpsc::{self, Sender},
+    },
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use tokio::sync::oneshot;
+use ysyncd_engine::{DocId, JournalError, JournalRecord};
+
+pub use self::{
+    device::{Device, DeviceFile, LocalDevice, Lock},
+    folder::DiskError,
+    inspect::{InstanceReport, RecordsReport, inspect},
+};
+use self::{
+    instance::{Instance, Shared},
+    writer::{Call, Writer},
+};
+use super::{Journal, JournalFuture, JournalWrite};
+
+/// When commits are made durable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SyncMode {
+    /// Before they are answered: they survive the loss of power.
+    Always,
+    /// So long after, at most: until then they survive the crash of this
+    /// process, but not of the machine.
+    Interval(Duration),
+}
+
+/// How a journal is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JournalOptions {
+    /// When commits are made durable.
+    pub sync: SyncMode,
+    /// Which snapshot store the records belong to, such as
+    /// `s3://bucket/prefix`. Records of another one are never mixed in.
+    pub target: String,
+    /// How long a file gets before the next one is begun, 4 KiB or more. The journal takes
+    /// up to two of that more on the disk than twice what its records take.
+    pub segment_bytes: u64,
+}
+
+impl JournalOptions {
+    /// Every commit durable, and files of 4 MiB.
+    #[must_use]
+    pub fn new(target: impl Into<String>) -> Self {
+        Self {
+            sync: SyncMode::Always,
+            target: target.into(),
+            segment_bytes: 4 << 20,
+        }
+    }
+}
+
+/// A journal on the local disk.
+///
+/// Several processes may share a folder: each has a numbered folder of its own
+/// in it, under a lock. Whoever starts takes over what processes that are gone
+/// have left behind.
+///
+/// When it is dropped it finishes what it was asked, and frees its folder.
+#[derive(Debug)]
+pub struct DiskJournal {
+    /// `None` while it is dropped.
+    calls: Option<Sender<Call>>,
+    writer: Option<JoinHandle<()>>,
+    size_bytes: Arc<AtomicU64>,
+    /// Freed after the writer has ended.
+    _lock: Lock,
+}
+
+/// Why a journal cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The disk does not do what it should.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    /// A file is damaged where it says which documents it is about.
+    #[error(
+        "the journal's file {} is damaged at byte {offset} and does not tell which documents this \
+         concerns; move it elsewhere to start without the records in it, and keep it", file.display()
+    )]
+    Damaged {
+        /// The file.
+        file: PathBuf,
+        /// Where in it, in bytes.
+        offset: u64,
+    },
+    /// No position is left for a record that is taken over.
+    #[error("a document in the journal has used up all positions")]
+    NoPosition,
+    /// There is no thread for it.
+    #[error("cannot start the journal's thread: {0}")]
+    Thread(std::io::Error),
+}
+
+impl DiskJournal {
+    /// Opens the journal of this process in a folder, `DATA_DIR/journal`,
+    /// making it if there is none. Blocks; call it before serving.
+    ///
+    /// # Errors
+    /// See [`OpenError`]. Nothing was lost.
+    pub fn open(folder: impl AsRef<Path>, options: &JournalOptions) -> Result<Self, OpenError> {
+        Self::open_on(Arc::new(LocalDevice), folder, options)
+    }
+
+    /// The same on any device.
+    ///
+    /// # Errors
+    /// See [`OpenError`]. Nothing was lost.
+    pub fn open_on(
+        device: Arc<dyn Device>,
+        folder: impl AsRef<Path>,
+        options: &JournalOptions,
+    ) -> Result<Self, OpenError> {
+        let path = folder.as_ref();
+        let shared = Shared { device, path };
+        let Instance { log, lock } = Instance::open(&shared, options)?;
+        let (calls, received) = mpsc::channel();
+        let size_bytes = Arc::default();
+        let writer = Writer::new(log, options.sync, Arc::clone(&size_bytes));
+        let writer = thread::Builder::new()
+            .name("journal".to_owned())
+            .spawn(move || writer.run(&received))
+            .map_err(OpenError::Thread)?;
+        Ok(Self {
+            calls: Some(calls),
+            writer: Some(writer),
+            size_bytes,
+            _lock: lock,
+        })
+    }
+
+    /// Puts a call in line, at once; gives the answer to wait for.
+    fn call<T: Send + 'static>(
+        &self,
+        call: impl FnOnce(oneshot::Sender<Result<T, JournalError>>) -> Call,
+    ) -> JournalFuture<'static, T> {
+        let (reply, answer) = oneshot::channel();
+        if let Some(calls) = &self.calls {
+            // If the thread is gone, so is the reply.
+            let _ = calls.send(call(reply));
+        }
+        Box::pin(async {
+            let gone = |_| JournalError::Failed("its thread is gone; restart the server".into());
+            answer.await.map_err(gone)?
+        })
+    }
+}
+
+impl Journal for DiskJournal {
+    fn documents(&self) -> JournalFuture<'_, Vec<DocId>> {
+        self.call(Call::Documents)
+    }
+
+    fn commit(&self, writes: Vec<JournalWrite>) -> JournalFuture<'_, ()> {
+        self.call(|reply| Call::Commit(writes, reply))
+    }
+
+    fn read<'a>(&'a self, doc: &'a DocId) -> JournalFuture<'a, Vec<JournalRecord>> {
+        self.call(|reply| Call::Read(doc.clone(), reply))
+    }
+
+    fn reopen(&self) -> JournalFuture<'_, ()> {
+        self.call(Call::Reopen)
+    }
+
+    fn size_bytes(&self) -> u64 {
+        self.size_bytes.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for DiskJournal {
+    fn drop(&mut self) {
+        drop(self.calls.take());
+        if let Some(writer) = self.writer.take() {
+            // If it has panicked, that was reported when it did.
+            let _ = writer.join();
+        }
+    }
+}

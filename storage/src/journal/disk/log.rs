@@ -1,0 +1,384 @@
+//! A log of records: appends, reads, and gives space back. It blocks.
+//!
+//! A record is first written and synced, then in the index. After any failure
+//! the log does nothing until `reopen`, which copies what the current segment
+//! held at the last success into a new file: only there may the disk have
+//! dropped something, as all others were synced before the next was begun.
+
+use std::{collections::BTreeMap, mem};
+
+use bytes::Bytes;
+use ysyncd_engine::{DocId, JournalError, JournalRecord, Position};
+
+use super::{
+    device::DeviceFile,
+    folder::{DiskError, Folder},
+    frame::{Head, Header, Kind, Salt},
+    index::{Index, Place},
+    recovery::{Recovered, Segment},
+};
+use crate::journal::JournalWrite;
+
+/// Less would be little more than headers.
+const SEGMENT_BYTES_MIN: u64 = 4 << 10;
+
+/// Bytes that are copied at once.
+const COPY_BYTES: usize = 1 << 20;
+
+#[derive(Debug)]
+pub(super) struct Log {
+    folder: Folder,
+    target: String,
+    /// A segment is closed once it is longer.
+    segment_bytes: u64,
+    segments: BTreeMap<u64, Segment>,
+    index: Index,
+    /// The last segment, open for appends.
+    file: Box<dyn DeviceFile>,
+    /// How much of it is durable.
+    synced: u64,
+    /// How much of it a frame after it declares durable.
+    declared: u64,
+    failed: Option<String>,
+}
+
+/// A frame to be written.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) kind: Kind,
+    pub(super) doc: DocId,
+    pub(super) position: Position,
+    pub(super) body: Bytes,
+}
+
+impl Log {
+    /// Takes a folder into use, from what was read in it.
+    pub(super) fn open(
+        folder: Folder,
+        target: String,
+        segment_bytes: u64,
+        recovered: Recovered,
+    ) -> Result<Self, DiskError> {
+        let Recovered {
+            mut segments,
+            index,
+            ..
+        } = recovered;
+        folder.make()?;
+        let (number, mut last, bytes) = match segments.pop_last() {
+            // It may never have been synced, even where it can be read.
+            Some((number, last)) => {
+                let bytes = folder.read_front(number, last.len)?;
+                (number, last, bytes)
+            }
+            None => {
+                let header = Header {
+                    salt: folder.salt()?,
+                    number: 1,
+                    previous_len: 0,
+                    target: target.clone(),
+                };
+                let bytes = header.encode();
+                (1, Segment { header, len: 0 }, bytes)
+            }
+        };
+        folder.remove_leftovers(number)?;
+        let file = rewrite(&folder, number, &mut last, bytes)?;
+        let len = last.len;
+        segments.insert(number, last);
+        Ok(Self {
+            folder,
+            target,
+            segment_bytes: segment_bytes.max(SEGMENT_BYTES_MIN),
+            segments,
+            index,
+            file,
+            synced: len,
+            declared: len,
+            failed: None,
+        })
+    }
+
+    pub(super) fn index(&self) -> &Index {
+        &self.index
+    }
+
+    pub(super) fn size_bytes(&self) -> u64 {
+        self.segments.values().map(|segment| segment.len).sum()
+    }
+
+    /// Carries out writes, durably if `sync`.
+    pub(super) fn commit(
+        &mut self,
+        writes: impl IntoIterator<Item = JournalWrite>,
+        sync: bool,
+    ) -> Result<(), JournalError> {
+        let entries: Vec<_> = writes.into_iter().map(Entry::from).collect();
+        self.unless_failed(|log| log.append(&entries, sync))
+    }
+
+    /// Makes all durable.
+    pub(super) fn sync(&mut self) -> Result<(), JournalError> {
+        self.unless_failed(Self::sync_file)
+    }
+
+    pub(super) fn documents(&mut self) -> Result<Vec<DocId>, JournalError> {
+        self.unless_failed(|log| Ok(log.index.docs().cloned().collect()))
+    }
+
+    pub(super) fn read(&mut self, doc: &DocId) -> Result<Vec<JournalRecord>, JournalError> {
+        let places: Vec<_> = self.index.records(doc).collect();
+        let mut records = Vec::with_capacity(places.len());
+        let mut damage = None;
+        for (position, place) in places {
+            match self.unless_failed(|log| log.load(place))? {
+                (Kind::Append, update) => {
+                    let update = update.into();
+                    records.push(JournalRecord { position, update });
+                }
+                _ => damage = Some((position, place)),
+            }
+        }
+        let Some((position, place)) = damage else {
+            return self.unless_failed(|_| Ok(records));
+        };
+        let file = self.folder.file(place.segment);
+        let (position, offset, file) = (position.0, place.offset, file.display());
+        tracing::error!(%doc, position, %file, offset, "a record of the journal is damaged; the document is not served");
+        let damage = format!("record {position}, in {file} at byte {offset}");
+        Err(JournalError::Damaged(damage))
+    }
+
+    /// Gives back space that trimmed records took, and begins a new segment
+    /// when it is time. If it fails, the log has failed.
+    pub(super) fn tidy(&mut self) {
+        let _ = self.unless_failed(Self::reclaim);
+    }
+
+    /// Starts anew after a failure.
+    pub(super) fn reopen(&mut self) -> Result<(), JournalError> {
+        if self.failed.is_some() {
+            let result = self.replace_file();
+            self.failed = result.as_ref().err().map(ToString::to_string);
+        }
+        self.unless_failed(|_| Ok(()))
+    }
+
+    /// Leaves word that nothing was torn. If that fails nothing is lost.
+    pub(super) fn close(&mut self) {
+        if self.declared < self.last().1.len {
+            let _ = self.unless_failed(|log| {
+                log.sync_file()?;
+                let (number, segment) = log.last();
+                let mut bytes = Vec::new();
+                declare_synced(segment, segment.len, &mut bytes);
+                let written = log.file.append(&bytes).and_then(|()| log.file.sync());
+                written.map_err(DiskError::of("write to", &log.folder.file(number)))
+            });
+        }
+    }
+
+    /// Writes frames after all others, durably if `sync`.
+    pub(super) fn append(&mut self, entries: &[Entry], sync: bool) -> Result<(), DiskError> {
+        let (number, last) = self.last();
+        let (mut bytes, mut places) = (Vec::new(), Vec::with_capacity(entries.len()));
+        for entry in entries {
+            let (start, offset) = (bytes.len(), last.len + bytes.len() as u64);
+            let doc = Some(entry.doc.clone());
+            let head = Head::new(entry.kind, doc, entry.position, self.synced, &entry.body);
+            head.write(&entry.body, &last.header.salt, offset, &mut bytes);
+            places.push(Place {
+                segment: number,
+                offset,
+                len: bytes.len() - start,
+                damaged: entry.kind == Kind::Damage,
+            });
+        }
+        let file = self.folder.file(number);
+        let written = self.file.append(&bytes);
+        written.map_err(DiskError::of("write to", &file))?;
+        if sync {
+            self.file.sync().map_err(DiskError::of("sync", &file))?;
+        }
+        self.last_mut().len += bytes.len() as u64;
+        if sync {
+            self.synced = self.last().1.len;
+        }
+        for (entry, place) in entries.iter().zip(places) {
+            match entry.kind {
+                Kind::Append | Kind::Damage => self.index.insert(&entry.doc, entry.position, place),
+                Kind::Trim => self.index.trim(&entry.doc, entry.position),
+                Kind::Synced => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn sync_file(&mut self) -> Result<(), DiskError> {
+        let (number, last) = self.last();
+        let len = last.len;
+        if self.synced < len {
+            let file = self.folder.file(number);
+            self.file.sync().map_err(DiskError::of("sync", &file))?;
+            self.synced = len;
+        }
+        Ok(())
+    }
+
+    fn reclaim(&mut self) -> Result<(), DiskError> {
+        if self.last().1.len > self.segment_bytes {
+            self.begin_segment()?;
+        }
+        // Once through all; copies go to the last and to those after it.
+        let (last, _) = self.last();
+        while let Some(oldest) = self.segments.keys().copied().find(|n| *n < last) {
+            if self.index.live_in(oldest) > 0 && !self.is_wasteful() {
+                break;
+            }
+            self.copy_live(oldest)?;
+            self.folder.remove(oldest)?;
+            self.segments.remove(&oldest);
+            if self.last().1.len > self.segment_bytes {
+                self.begin_segment()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether less than half of what is more than two segments is in use.
+    fn is_wasteful(&self) -> bool {
+        self.size_bytes() > 2 * self.index.live() + 2 * self.segment_bytes
+    }
+
+    fn begin_segment(&mut self) -> Result<(), DiskError> {
+        self.sync_file()?;
+        let (number, last) = self.last();
+        let number = number + 1;
+        let header = Header {
+            salt: self.folder.salt()?,
+            number,
+            previous_len: last.len,
+            target: self.target.clone(),
+        };
+        self.file = self.folder.begin(number, &header.encode())?;
+        let len = header.len() as u64;
+        self.segments.insert(number, Segment { header, len });
+        (self.synced, self.declared) = (len, len);
+        Ok(())
+    }
+
+    /// Writes the records of a segment once more, at the end, durably.
+    fn copy_live(&mut self, segment: u64) -> Result<(), DiskError> {
+        let (mut entries, mut bytes) = (Vec::new(), 0);
+        for (doc, position, place) in self.index.in_segment(segment) {
+            let (kind, body) = self.load(place)?;
+            bytes += body.len();
+            let body = body.into();
+            entries.push(Entry {
+                kind,
+                doc,
+                position,
+                body,
+            });
+            if bytes > COPY_BYTES {
+                self.append(&mem::take(&mut entries), true)?;
+                bytes = 0;
+            }
+        }
+        self.append(&entries, true)
+    }
+
+    pub(super) fn load(&self, place: Place) -> Result<(Kind, Vec<u8>), DiskError> {
+        let salt = self.segments[&place.segment].header.salt;
+        self.folder.load(place, &salt)
+    }
+
+    fn replace_file(&mut self) -> Result<(), DiskError> {
+        let (number, last) = self.last();
+        let salt = last.header.salt;
+        self.folder.remove_leftovers(number)?;
+        let bytes = self.folder.read_front(number, last.len)?;
+        for (doc, position, place) in self.index.in_segment(number) {
+            if !is_intact(&bytes, place, &salt) {
+                tracing::error!(%doc, position = position.0, "a record of the journal was lost when the disk failed");
+                self.index.mark_damaged(&doc, position);
+            }
+        }
+        let (folder, last) = (self.folder.clone(), self.last_mut());
+        self.file = rewrite(&folder, number, last, bytes)?;
+        let len = self.last().1.len;
+        (self.synced, self.declared) = (len, len);
+        Ok(())
+    }
+
+    fn unless_failed<T>(
+        &mut self,
+        operation: impl FnOnce(&mut Self) -> Result<T, DiskError>,
+    ) -> Result<T, JournalError> {
+        let failed = match &self.failed {
+            Some(failed) => failed.clone(),
+            None => match operation(self) {
+                Ok(value) => return Ok(value),
+                Err(error) => self.failed.insert(error.to_string()).clone(),
+            },
+        };
+        Err(JournalError::Failed(failed))
+    }
+
+    fn last(&self) -> (u64, &Segment) {
+        let last = self.segments.last_key_value();
+        let (number, segment) = last.expect("it has one always");
+        (*number, segment)
+    }
+
+    fn last_mut(&mut self) -> &mut Segment {
+        let last = self.segments.values_mut().next_back();
+        last.expect("it has one always")
+    }
+}
+
+impl From<JournalWrite> for Entry {
+    fn from(write: JournalWrite) -> Self {
+        let (kind, doc, position, body) = match write {
+            JournalWrite::Append {
+                doc,
+                position,
+                update,
+            } => (Kind::Append, doc, position, update),
+            JournalWrite::Trim { doc, through } => (Kind::Trim, doc, through, Bytes::new()),
+        };
+        Self {
+            kind,
+            doc,
+            position,
+            body,
+        }
+    }
+}
+
+/// Gives a segment a new file with these bytes, all of them declared durable.
+fn rewrite(
+    folder: &Folder,
+    number: u64,
+    segment: &mut Segment,
+    mut bytes: Vec<u8>,
+) -> Result<Box<dyn DeviceFile>, DiskError> {
+    declare_synced(segment, bytes.len() as u64, &mut bytes);
+    let file = folder.begin(number, &bytes)?;
+    segment.len = bytes.len() as u64;
+    Ok(file)
+}
+
+fn declare_synced(segment: &Segment, offset: u64, out: &mut Vec<u8>) {
+    let head = Head::new(Kind::Synced, None, Position(0), offset, &[]);
+    head.write(&[], &segment.header.salt, offset, out);
+}
+
+fn is_intact(segment: &[u8], place: Place, salt: &Salt) -> bool {
+    let start = usize::try_from(place.offset).ok();
+    let frame = start.and_then(|start| segment.get(start..)?.get(..place.len));
+    frame.is_some_and(|frame| {
+        let head = Head::of_frame(frame, place.offset, salt);
+        head.is_some_and(|head| head.body(frame).is_some())
+    })
+}
