@@ -12,7 +12,10 @@ use clap::{
 };
 use tracing_subscriber::filter::{LevelFilter, Targets};
 
-pub(crate) use self::{journal::JournalSettings, limits::LimitSettings};
+pub(crate) use self::{
+    journal::{JournalSettings, JournalSync, Switch},
+    limits::LimitSettings,
+};
 use crate::{duration, failure::Failure};
 
 const AFTER_HELP: &str = "\

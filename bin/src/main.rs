@@ -4,6 +4,7 @@ mod bytes;
 mod cli;
 mod duration;
 mod failure;
+mod journal;
 mod secret;
 mod serve;
 mod signals;

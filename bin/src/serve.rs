@@ -16,6 +16,7 @@ use ysyncd_net::{Config, Drained, Stores};
 use crate::{
     cli::ServeSettings,
     failure::Failure,
+    journal,
     secret::{self, Secret},
     signals::Signals,
     store, telemetry,
@@ -46,6 +47,7 @@ async fn serve(settings: &ServeSettings) -> Result<(), Failure> {
     refuse_open_house(settings, &addresses)?;
     let secret = Secret::find_or_make(&settings.secret, &settings.store.folder.data_dir)?;
     let store = store::open(&settings.store).await?;
+    let journal = journal::open(&settings.journal, &settings.store)?;
     let listener = listen(settings, &addresses).await?;
     let address = listener.local_addr().map_err(Failure::outside)?;
     let signals = Signals::listen().map_err(Failure::outside)?;
@@ -61,7 +63,7 @@ async fn serve(settings: &ServeSettings) -> Result<(), Failure> {
     let config = config(settings, &secret)?;
     let stores = Stores {
         snapshots: store,
-        journal: None,
+        journal,
     };
     let served = ysyncd_net::serve(listener, stores, config, signals.shutdown()).await;
     conclude(&served.map_err(Failure::outside)?)
