@@ -59,6 +59,8 @@ struct Connection<S> {
     /// Set when there is something to write and a turn has been left to the
     /// others to add to it.
     flush_due: bool,
+    /// Whether the engine wanted nothing to be read at the last turn.
+    paused: bool,
     reported: Reported,
     ending: Option<Ending>,
 }
@@ -120,6 +122,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             timer: Box::pin(sleep_until(first_alarm)),
             next_ping,
             flush_due: false,
+            paused: false,
             reported: Reported::default(),
             ending: None,
         }
@@ -127,10 +130,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.link.mailbox().register(cx);
-        let paused = self.poll_incoming(cx);
+        self.mind_pause();
+        let choked = self.poll_incoming(cx);
         self.obey(cx);
         self.poll_outgoing(cx);
-        if paused && !self.is_choked() {
+        if choked && !self.is_choked() {
             cx.waker().wake_by_ref();
         }
         self.poll_timer(cx);
@@ -140,11 +144,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
     }
 
+    /// Excuses the silence of a peer that is not read from. That it has gone
+    /// shows when pings cannot be written: reading to find out would take in
+    /// what is to wait in the kernel.
+    fn mind_pause(&mut self) {
+        let paused = self.link.mailbox().is_paused();
+        if paused || self.paused {
+            self.socket.excuse_silence();
+        }
+        self.paused = paused;
+    }
+
     /// Takes what has come, within one turn. True if it was not read because
     /// the client does not read either.
     fn poll_incoming(&mut self, cx: &mut Context<'_>) -> bool {
         for _ in 0..MESSAGES_PER_TURN {
             match self.phase {
+                Phase::Open if self.link.mailbox().is_paused() => return false,
                 Phase::Open | Phase::Closing if self.is_choked() => return true,
                 Phase::Open | Phase::Closing => {
                     match self.socket.poll_message(cx, &self.link) {

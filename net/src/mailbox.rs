@@ -19,6 +19,7 @@ pub(crate) struct Mailbox {
     admission: Cell<Option<Result<(), Refusal>>>,
     outgoing: RefCell<Outgoing>,
     close: Cell<Option<CloseOrder>>,
+    paused: Cell<bool>,
     waker: Cell<Option<Waker>>,
 }
 
@@ -48,6 +49,12 @@ impl Mailbox {
         self.wake();
     }
 
+    /// Leaves word whether the connection is not to be read from.
+    pub(crate) fn pause(&self, paused: bool) {
+        self.paused.set(paused);
+        self.wake();
+    }
+
     /// The engine's answer to the handshake, once it is there.
     pub(crate) fn poll_admission(&self, cx: &mut Context<'_>) -> Poll<Result<(), Refusal>> {
         self.register(cx);
@@ -72,6 +79,11 @@ impl Mailbox {
     /// what the queue holds now.
     pub(crate) fn take_close(&self) -> Option<CloseOrder> {
         self.close.take()
+    }
+
+    /// True while the connection is not to be read from.
+    pub(crate) fn is_paused(&self) -> bool {
+        self.paused.get()
     }
 
     fn wake(&self) {

@@ -245,7 +245,8 @@ impl Shard {
             Output::Close { conn, code, reason } => {
                 self.with_mailbox(conn, |mailbox| mailbox.close(CloseOrder { code, reason }));
             }
-            Output::Pause { .. } | Output::Resume { .. } => {}
+            Output::Pause { conn } => self.with_mailbox(conn, |mailbox| mailbox.pause(true)),
+            Output::Resume { conn } => self.with_mailbox(conn, |mailbox| mailbox.pause(false)),
             Output::Store { op, command } => {
                 spawn_local(Rc::clone(self).store(op, command));
             }
@@ -304,3 +305,6 @@ impl fmt::Debug for Shard {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

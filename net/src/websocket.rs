@@ -140,6 +140,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 
+    /// Lets the peer's silence begin now: until now it was not listened to.
+    pub(crate) fn excuse_silence(&mut self) {
+        self.heard = Instant::now();
+    }
+
     /// When something last came from the peer.
     pub(crate) fn heard(&self) -> Instant {
         self.heard

@@ -1,0 +1,238 @@
+//! What the engine orders, carried out on real sockets. The engine's own
+//! reasons to order it are none of these tests' business.
+
+use std::{future::Future, time::Duration};
+
+use bytes::Bytes;
+use futures_util::{SinkExt, StreamExt};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    task::{LocalSet, spawn_local},
+    time::{sleep, timeout},
+};
+use tokio_tungstenite::{
+    WebSocketStream,
+    tungstenite::{Message, protocol::Role},
+};
+use ysyncd_engine::{
+    CloseCode, DocId,
+    auth::{Grant, TokenKey, UserId},
+    lib0::{write_var_bytes, write_var_uint},
+};
+use ysyncd_storage::memory::MemoryStore;
+
+use super::*;
+use crate::{connection, http::Upgraded, link::Link};
+
+type Client = WebSocketStream<TcpStream>;
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+fn run(test: impl Future<Output = ()>) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    LocalSet::new().block_on(&runtime, async {
+        timeout(2 * PATIENCE, test).await.expect("the test hangs");
+    });
+}
+
+async fn soon<T>(future: impl Future<Output = T>) -> T {
+    timeout(PATIENCE, future).await.expect("nothing came")
+}
+
+/// A shard and what its connections need.
+struct House {
+    shard: Rc<Shard>,
+    config: Rc<crate::Config>,
+    grant: Grant,
+}
+
+impl House {
+    fn new(tweak: impl FnOnce(&mut crate::Config)) -> Self {
+        let key = TokenKey::new(b"a secret of the tests");
+        let token = key.mint(&UserId::new("alice").unwrap());
+        let grant = key.verify(&token).unwrap();
+        let mut config = crate::Config::new(key, 1);
+        // Nobody is to be closed for reading slowly on a busy machine.
+        config.engine.outbox_bytes_max = 1 << 30;
+        tweak(&mut config);
+        let stores = Stores {
+            snapshots: Arc::new(MemoryStore::new()),
+            journal: None,
+        };
+        let shard = Rc::new(Shard::new(config.engine.clone(), 1, stores));
+        spawn_local(Rc::clone(&shard).keep_time());
+        Self {
+            shard,
+            config: Rc::new(config),
+            grant,
+        }
+    }
+
+    /// A connection behind its handshake, and the client at its other end.
+    async fn connect(&self) -> (ConnId, Client) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (client, accepted) = tokio::join!(TcpStream::connect(address), listener.accept());
+        let doc = DocId::new("a").unwrap();
+        let link = Link::open(&self.shard, doc, self.grant.clone());
+        soon(link.admission()).await.unwrap();
+        let conn = link.conn();
+        let upgraded = Upgraded {
+            stream: accepted.unwrap().0,
+            ahead: Bytes::new(),
+            link,
+        };
+        spawn_local(connection::run(upgraded, Rc::clone(&self.config)));
+        let client = WebSocketStream::from_raw_socket(client.unwrap(), Role::Client, None).await;
+        (conn, client)
+    }
+
+    fn received(&self) -> u64 {
+        self.shard.metrics().messages_received.get()
+    }
+}
+
+/// The next message that is data or a close.
+async fn next(client: &mut Client) -> Message {
+    loop {
+        match soon(client.next()).await.expect("no close frame").unwrap() {
+            Message::Ping(_) | Message::Pong(_) => {}
+            message => return message,
+        }
+    }
+}
+
+/// Asks for the document and waits for it.
+async fn sync(client: &mut Client) {
+    client
+        .send(Message::binary(vec![0, 0, 1, 0]))
+        .await
+        .unwrap();
+    while !matches!(next(client).await, Message::Binary(frame) if frame.starts_with(&[0, 1])) {}
+}
+
+/// A message with a valid update: a text of 64 KiB by a client of its own.
+fn update_of(client: u64) -> Bytes {
+    let mut update = vec![1, 1];
+    write_var_uint(&mut update, client);
+    // From clock 0, a string at the root `t`.
+    update.extend([0, 4, 1, 1, b't']);
+    write_var_bytes(&mut update, &[b'a'; 64 << 10]);
+    // Nothing is deleted.
+    update.push(0);
+    let mut message = vec![0, 2];
+    write_var_bytes(&mut message, &update);
+    message.into()
+}
+
+#[test]
+fn a_paused_client_is_not_read_from_and_then_everything_comes_in_order() {
+    run(async {
+        let house = House::new(|_| {});
+        let (_, mut watcher) = house.connect().await;
+        sync(&mut watcher).await;
+        let (conn, mut sender) = house.connect().await;
+        sync(&mut sender).await;
+
+        house.shard.execute(Output::Pause { conn });
+        let before = house.received();
+        // More than the kernel's buffers hold.
+        let updates: Vec<Bytes> = (1..=640).map(update_of).collect();
+        let sent = updates.clone();
+        let sending = spawn_local(async move {
+            for update in sent {
+                sender.send(Message::Binary(update)).await.unwrap();
+            }
+        });
+        sleep(Duration::from_millis(500)).await;
+        assert_eq!(house.received(), before, "handed in during the pause");
+        assert!(!sending.is_finished(), "read and kept, whatever the pause");
+
+        house.shard.execute(Output::Resume { conn });
+        for update in &updates {
+            let relayed = next(&mut watcher).await;
+            assert!(relayed == Message::Binary(update.clone()), "out of order");
+        }
+        soon(sending).await.unwrap();
+    });
+}
+
+#[test]
+fn a_paused_client_is_pinged_and_written_to_and_its_silence_is_excused() {
+    run(async {
+        let house = House::new(|config| {
+            config.ping_interval = Duration::from_millis(100);
+            config.silence_max = Duration::from_millis(300);
+        });
+        let (_, mut writer) = house.connect().await;
+        let (conn, mut paused) = house.connect().await;
+        sync(&mut paused).await;
+        house.shard.execute(Output::Pause { conn });
+        // Until it would have been cut several times over; the writer lives on
+        // by its pongs.
+        let mut pings = 0;
+        let pause = sleep(Duration::from_millis(1_500));
+        tokio::pin!(pause);
+        loop {
+            tokio::select! {
+                () = &mut pause => break,
+                message = paused.next() => {
+                    let message = message.expect("cut during the pause").unwrap();
+                    pings += u32::from(message.is_ping());
+                }
+                message = writer.next() => assert!(matches!(message, Some(Ok(_)))),
+            }
+        }
+        assert!(pings > 1, "{pings} pings");
+        let update = update_of(1);
+        writer.send(Message::Binary(update.clone())).await.unwrap();
+        while next(&mut paused).await != Message::Binary(update.clone()) {}
+
+        house.shard.execute(Output::Resume { conn });
+        sync(&mut paused).await;
+    });
+}
+
+#[test]
+fn a_paused_client_that_goes_away_is_noticed() {
+    run(async {
+        let house = House::new(|config| config.ping_interval = Duration::from_millis(50));
+        let (conn, mut client) = house.connect().await;
+        sync(&mut client).await;
+        house.shard.execute(Output::Pause { conn });
+        drop(client);
+        soon(async {
+            while house.shard.metrics().connections() > 0 {
+                sleep(Duration::from_millis(10)).await;
+            }
+        })
+        .await;
+    });
+}
+
+#[test]
+fn a_paused_client_can_be_closed_and_answers() {
+    run(async {
+        let house = House::new(|config| config.close_timeout = PATIENCE * 2);
+        let (conn, mut client) = house.connect().await;
+        sync(&mut client).await;
+        house.shard.execute(Output::Pause { conn });
+        client.send(Message::Binary(update_of(1))).await.unwrap();
+        house.shard.execute(Output::Close {
+            conn,
+            code: CloseCode::TryAgainLater,
+            reason: "for a test".into(),
+        });
+        let Message::Close(Some(frame)) = next(&mut client).await else {
+            panic!("no close frame");
+        };
+        assert_eq!(u16::from(frame.code), 1013);
+        // The answer is read past what the pause held back, or the stream
+        // would not end before the server loses its patience.
+        while let Some(Ok(_)) = soon(client.next()).await {}
+        assert_eq!(house.received(), 1, "only the first request was handed in");
+    });
+}
