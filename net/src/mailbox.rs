@@ -43,9 +43,11 @@ impl Mailbox {
         self.wake();
     }
 
-    /// Leaves the order to close after everything sent before.
+    /// Leaves the order to close after everything sent before. The first one
+    /// stands.
     pub(crate) fn close(&self, order: CloseOrder) {
-        self.close.set(Some(order));
+        let first = self.close.take().unwrap_or(order);
+        self.close.set(Some(first));
         self.wake();
     }
 

@@ -15,7 +15,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 use ysyncd_engine::{
-    Config, ConnId, Engine, Input, JournalError, Now, OpId, Output, Status, StoreCommand,
+    CloseCode, Config, ConnId, Engine, Input, JournalError, Now, OpId, Output, Status, StoreCommand,
 };
 use ysyncd_storage::journal::Journal;
 
@@ -259,6 +259,7 @@ impl Shard {
                 let left = Drained { unsaved, journaled };
                 *self.drained.borrow_mut() = Some(Rc::new(left));
                 self.drained_notify.notify_waiters();
+                self.close_all();
             }
         }
     }
@@ -269,6 +270,16 @@ impl Shard {
         let result = store::execute(Arc::clone(&self.stores.snapshots), command).await;
         self.metrics.snapshots.answered(&result, start.elapsed());
         self.input(Input::Store { op, result });
+    }
+
+    /// Closes the connections that the engine had no time to close.
+    fn close_all(&self) {
+        for mailbox in self.mailboxes.borrow().values() {
+            mailbox.close(CloseOrder {
+                code: CloseCode::GoingAway,
+                reason: "the server is shutting down".into(),
+            });
+        }
     }
 
     fn with_mailbox(&self, conn: ConnId, then: impl FnOnce(&Mailbox)) {

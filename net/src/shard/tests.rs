@@ -15,7 +15,7 @@ use tokio_tungstenite::{
     tungstenite::{Message, protocol::Role},
 };
 use ysyncd_engine::{
-    CloseCode, DocId,
+    DocId,
     auth::{Grant, TokenKey, UserId},
     lib0::{write_var_bytes, write_var_uint},
 };
@@ -234,5 +234,22 @@ fn a_paused_client_can_be_closed_and_answers() {
         // would not end before the server loses its patience.
         while let Some(Ok(_)) = soon(client.next()).await {}
         assert_eq!(house.received(), 1, "only the first request was handed in");
+    });
+}
+
+#[test]
+fn connections_left_over_at_the_end_are_told_that_the_server_goes_away() {
+    run(async {
+        let house = House::new(|_| {});
+        let (_, mut client) = house.connect().await;
+        sync(&mut client).await;
+        house.shard.execute(Output::Drained {
+            unsaved: Vec::new(),
+            journaled: Vec::new(),
+        });
+        let Message::Close(Some(frame)) = next(&mut client).await else {
+            panic!("no close frame");
+        };
+        assert_eq!(u16::from(frame.code), 1001);
     });
 }
