@@ -9,6 +9,11 @@ mod catalog;
 mod conformance;
 mod disk;
 mod journal;
+mod journal_crash;
+mod journal_damage;
+mod journal_device;
+mod journal_instances;
+mod journal_space;
 mod memory;
 mod probe;
 #[cfg(feature = "s3")]

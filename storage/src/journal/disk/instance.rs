@@ -97,6 +97,9 @@ impl Shared<'_> {
                 let Some(recovered) = self.recover(number, &options.target)? else {
                     continue;
                 };
+                if recovered.segments.is_empty() {
+                    folder.remove_all()?;
+                }
                 recovered
             } else {
                 Recovered::default()
@@ -108,7 +111,8 @@ impl Shared<'_> {
         unreachable!("there are more numbers than processes")
     }
 
-    /// Reads a folder; `None` if its records belong elsewhere.
+    /// Reads a folder; `None` if its records belong elsewhere. One that has
+    /// none is empty, whatever store it was for.
     fn recover(&self, number: u64, target: &str) -> Result<Option<Recovered>, OpenError> {
         let folder = self.folder(number);
         let recovered = match Recovered::read(&folder) {
@@ -123,7 +127,6 @@ impl Shared<'_> {
                 if !recovered.index.is_empty() {
                     return Ok(leave_alone(&folder, other));
                 }
-                folder.remove_all()?;
                 return Ok(Some(Recovered::default()));
             }
             _ => {}
