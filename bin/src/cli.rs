@@ -1,6 +1,7 @@
 //! The command line and the environment.
 #![expect(clippy::doc_markdown, reason = "these comments are the help text")]
 
+mod doc;
 mod journal;
 mod limits;
 
@@ -13,6 +14,10 @@ use clap::{
 use tracing_subscriber::filter::{LevelFilter, Targets};
 
 pub(crate) use self::{
+    doc::{
+        DeleteSettings, DocCommand, ExportSettings, ImportSettings, ListSettings,
+        MaterialiseSettings, RestoreSettings, ShowSettings, VerifySettings, VersionsSettings,
+    },
     journal::{JournalSettings, JournalSync, Switch},
     limits::LimitSettings,
 };
@@ -67,6 +72,9 @@ pub(crate) enum Command {
     Serve(Box<ServeSettings>),
     /// Print a token for a user
     Token(TokenSettings),
+    /// Look after stored documents: list, show, verify, export, import, …
+    #[command(subcommand, after_help = doc::AFTER_HELP, disable_help_subcommand = true)]
+    Doc(DocCommand),
 }
 
 /// What `ysyncd token` needs to know.

@@ -12,6 +12,10 @@ pub(crate) enum Failure {
     /// Something outside is in the way. Exit code 1.
     #[error("{0}")]
     Outside(String),
+    /// A document is not there, not in order, or not as it would have to be.
+    /// Exit code 1.
+    #[error("{0}")]
+    Document(String),
     /// Documents hold changes that no store has. Exit code 1.
     #[error("{0} documents stay unsaved, as listed in the log")]
     Unsaved(usize),
@@ -26,11 +30,15 @@ impl Failure {
         Self::Outside(what.to_string())
     }
 
+    pub(crate) fn document(what: impl Display) -> Self {
+        Self::Document(what.to_string())
+    }
+
     pub(crate) fn report(&self) -> ExitCode {
         eprintln!("ysyncd: {self}");
         match self {
             Self::Configuration(_) => ExitCode::from(2),
-            Self::Outside(_) | Self::Unsaved(_) => ExitCode::from(1),
+            Self::Outside(_) | Self::Document(_) | Self::Unsaved(_) => ExitCode::from(1),
         }
     }
 }

@@ -1,7 +1,9 @@
-//! The ysyncd binary: configuration, logs, signals; the rest is elsewhere.
+//! The ysyncd binary: configuration, logs, signals, and looking after stored
+//! documents; the rest is elsewhere.
 
 mod bytes;
 mod cli;
+mod doc;
 mod duration;
 mod failure;
 mod journal;
@@ -28,5 +30,6 @@ fn run() -> Result<(), Failure> {
     match cli::command()? {
         Command::Serve(settings) => serve::run(&settings),
         Command::Token(settings) => token::run(&settings),
+        Command::Doc(command) => doc::run(&command),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ysyncd_storage::{SnapshotStore, disk::DiskStore};
+use ysyncd_storage::{SnapshotStore, catalog::Catalog, disk::DiskStore};
 
 use crate::{cli::StoreSettings, failure::Failure};
 
@@ -56,6 +56,49 @@ pub(crate) async fn open(settings: &StoreSettings) -> Result<Arc<dyn SnapshotSto
     Ok(Arc::new(store))
 }
 
+/// A store and its catalog, to look after documents.
+pub(crate) struct Kept {
+    pub(crate) snapshots: Arc<dyn SnapshotStore>,
+    pub(crate) catalog: Arc<dyn Catalog>,
+}
+
+impl Kept {
+    fn new<S: SnapshotStore + Catalog + 'static>(store: S) -> Self {
+        let store = Arc::new(store);
+        Self {
+            snapshots: store.clone(),
+            catalog: store,
+        }
+    }
+}
+
+/// Opens what is there. No right to write is needed.
+///
+/// # Errors
+/// It cannot be read.
+pub(crate) async fn open_to_read(settings: &StoreSettings) -> Result<Kept, Failure> {
+    if !settings.s3_bucket.is_empty() {
+        return bucket::open_to_read(settings).await;
+    }
+    DiskStore::open_to_read(&settings.folder.data_dir)
+        .map(Kept::new)
+        .map_err(Failure::outside)
+}
+
+/// Opens the store to change something in it. A bucket is asked whether it
+/// honours conditions before anything is written.
+///
+/// # Errors
+/// It cannot be used.
+pub(crate) async fn open_to_write(settings: &StoreSettings) -> Result<Kept, Failure> {
+    if !settings.s3_bucket.is_empty() {
+        return bucket::open_to_write(settings).await;
+    }
+    DiskStore::open(&settings.folder.data_dir)
+        .map(Kept::new)
+        .map_err(Failure::outside)
+}
+
 #[cfg(feature = "s3")]
 mod bucket {
     use std::sync::Arc;
@@ -67,16 +110,14 @@ mod bucket {
         s3::S3Store,
     };
 
-    use super::place;
+    use super::{Kept, place};
     use crate::{
         cli::{Conditions, StoreSettings},
         failure::Failure,
     };
 
     pub(super) async fn open(settings: &StoreSettings) -> Result<Arc<dyn SnapshotStore>, Failure> {
-        let store = S3Store::from_env(&settings.s3_bucket, &settings.s3_prefix)
-            .await
-            .map_err(Failure::configuration)?;
+        let store = from_env(settings).await?;
         if settings.s3_conditions == Conditions::Trust {
             warn!("S3_CONDITIONS is trust: nobody checks that the bucket honours conditions");
             return Ok(Arc::new(store));
@@ -84,6 +125,23 @@ mod bucket {
         let store = Probed::new(store);
         check_conditions(&store, settings).await?;
         Ok(Arc::new(store))
+    }
+
+    pub(super) async fn open_to_read(settings: &StoreSettings) -> Result<Kept, Failure> {
+        Ok(Kept::new(from_env(settings).await?))
+    }
+
+    pub(super) async fn open_to_write(settings: &StoreSettings) -> Result<Kept, Failure> {
+        let store = from_env(settings).await?;
+        Ok(match settings.s3_conditions {
+            Conditions::Check => Kept::new(Probed::new(store)),
+            Conditions::Trust => Kept::new(store),
+        })
+    }
+
+    async fn from_env(settings: &StoreSettings) -> Result<S3Store, Failure> {
+        let store = S3Store::from_env(&settings.s3_bucket, &settings.s3_prefix).await;
+        store.map_err(Failure::configuration)
     }
 
     /// A bucket that cannot be reached is no reason not to start: it is asked
@@ -124,17 +182,28 @@ mod bucket {
 }
 
 #[cfg(not(feature = "s3"))]
+#[expect(clippy::unused_async, reason = "the other build waits here")]
 mod bucket {
     use std::sync::Arc;
 
     use ysyncd_storage::SnapshotStore;
 
+    use super::Kept;
     use crate::{cli::StoreSettings, failure::Failure};
 
-    #[expect(clippy::unused_async, reason = "the other build waits here")]
     pub(super) async fn open(_: &StoreSettings) -> Result<Arc<dyn SnapshotStore>, Failure> {
-        Err(Failure::configuration(
-            "S3_BUCKET is set, but this ysyncd was built without S3",
-        ))
+        Err(built_without())
+    }
+
+    pub(super) async fn open_to_read(_: &StoreSettings) -> Result<Kept, Failure> {
+        Err(built_without())
+    }
+
+    pub(super) async fn open_to_write(_: &StoreSettings) -> Result<Kept, Failure> {
+        Err(built_without())
+    }
+
+    fn built_without() -> Failure {
+        Failure::configuration("S3_BUCKET is set, but this ysyncd was built without S3")
     }
 }

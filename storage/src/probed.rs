@@ -17,7 +17,11 @@ use bytes::Bytes;
 use tokio::sync::Mutex;
 use ysyncd_engine::{Condition, DocId, Etag, Snapshot, StoreError};
 
-use crate::{SnapshotStore, StoreFuture, object_name::object_name};
+use crate::{
+    SnapshotStore, StoreFuture,
+    catalog::{Catalog, Page, PageMark, Version, VersionId},
+    object_name::object_name,
+};
 
 /// The pending answer of a probe.
 pub type ProbeFuture<'a> = Pin<Box<dyn Future<Output = Result<Honoured, ProbeError>> + Send + 'a>>;
@@ -179,5 +183,28 @@ impl<S: SnapshotStore + Probe> SnapshotStore for Probed<S> {
             self.admit(doc).await?;
             self.store.save(doc, body, condition).await
         })
+    }
+}
+
+/// Nothing here is conditional, so that nothing waits for a probe.
+impl<S: Catalog> Catalog for Probed<S> {
+    fn list<'a>(&'a self, id_prefix: &'a str, from: Option<PageMark>) -> StoreFuture<'a, Page> {
+        self.store.list(id_prefix, from)
+    }
+
+    fn versions<'a>(&'a self, doc: &'a DocId) -> StoreFuture<'a, Vec<Version>> {
+        self.store.versions(doc)
+    }
+
+    fn load_version<'a>(
+        &'a self,
+        doc: &'a DocId,
+        version: &'a VersionId,
+    ) -> StoreFuture<'a, Option<Snapshot>> {
+        self.store.load_version(doc, version)
+    }
+
+    fn delete<'a>(&'a self, doc: &'a DocId) -> StoreFuture<'a, bool> {
+        self.store.delete(doc)
     }
 }

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a panic is the failure report")]
 
 mod configuration;
+mod doc;
 mod life;
 mod process;
 #[cfg(feature = "s3")]

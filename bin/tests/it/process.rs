@@ -29,6 +29,23 @@ pub(crate) fn output(folder: &Path, args: &[&str], environment: &[(&str, &str)])
     ysyncd(folder, args, environment).output().unwrap()
 }
 
+/// Runs the binary to its end, with something on its standard input.
+pub(crate) fn output_of(folder: &Path, args: &[&str], stdin: &[u8]) -> Output {
+    let mut child = ysyncd(folder, args, &[])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut pipe = child.stdin.take().unwrap();
+    let stdin = stdin.to_vec();
+    // It may end without reading all of it.
+    let writer = thread::spawn(move || _ = pipe.write_all(&stdin));
+    let output = child.wait_with_output().unwrap();
+    writer.join().unwrap();
+    output
+}
+
 /// A server that runs until it is dropped, if not ended before.
 pub(crate) struct Server {
     child: Child,
