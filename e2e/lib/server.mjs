@@ -9,7 +9,7 @@ import { join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { eventually } from './wait.mjs'
 
-const BINARY = process.env.YSYNCD_BIN ? resolve(process.env.YSYNCD_BIN) : fileURLToPath(new URL('../../target/release/ysyncd', import.meta.url))
+export const BINARY = process.env.YSYNCD_BIN ? resolve(process.env.YSYNCD_BIN) : fileURLToPath(new URL('../../target/release/ysyncd', import.meta.url))
 const SECRET = 'a secret for tests, long enough'
 
 /**
