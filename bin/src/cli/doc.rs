@@ -10,9 +10,9 @@ use crate::duration;
 
 pub(super) const AFTER_HELP: &str = "\
 Documents are looked for where `ysyncd serve` with the same settings keeps
-them: S3_BUCKET and S3_PREFIX, or else DATA_DIR. What a running server has not
-saved yet is not seen. An id is the name that clients use, as it is: 'team/a b',
-not 'team%2Fa%20b'.
+them: S3_BUCKET and S3_PREFIX (`ysyncd --help` tells how S3 is reached), or else
+DATA_DIR. What a running server has not saved yet is not seen. An id is the name
+that clients use, as it is: 'team/a b', not 'team%2Fa%20b'.
 
 Examples:
   ysyncd doc list

@@ -36,10 +36,10 @@ pub(super) fn run(settings: &MaterialiseSettings) -> Result<(), Failure> {
         .apply_update(update)
         .map_err(Failure::document)?;
     let roots = roots(&transaction);
-    let content = if settings.json {
-        Value::from_iter(roots.iter().map(Root::to_json)).to_string()
-    } else {
-        roots.iter().map(Root::to_text).collect()
+    let content = match (settings.json, &roots[..]) {
+        (true, roots) => Value::from_iter(roots.iter().map(Root::to_json)).to_string(),
+        (false, []) => "\nno content\n".to_owned(),
+        (false, roots) => roots.iter().map(Root::to_text).collect(),
     };
     output::print(content.as_bytes())?;
     // Without taking the document apart, which may fail, too.

@@ -21,15 +21,19 @@ pub(super) fn tell(settings: &StoreSettings) {
     }
 }
 
-/// Whether the lock of a journal is held, which only a running server does.
+/// Whether a process holds the lock of one of the journals, `<number>.lock`.
 fn is_in_use(folder: &Path) -> bool {
-    let Ok(instances) = fs::read_dir(folder) else {
+    let Ok(entries) = fs::read_dir(folder) else {
         return false;
     };
-    instances
-        .flatten()
-        .filter_map(|instance| File::open(instance.path().join("lock")).ok())
-        // Shared, and given back at once, so that no server that starts just
-        // now finds it taken by one that only looks.
+    let files = entries.flatten().map(|entry| entry.path());
+    files
+        .filter(|file| {
+            file.extension()
+                .is_some_and(|extension| extension == "lock")
+        })
+        .filter_map(|file| File::open(file).ok())
+        // Shared, and given back at once, so that commands do not take each
+        // other for servers.
         .any(|lock| matches!(lock.try_lock_shared(), Err(TryLockError::WouldBlock)))
 }

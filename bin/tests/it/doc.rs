@@ -306,9 +306,9 @@ fn nothing_that_others_wrote_steers_the_terminal() {
 fn a_running_server_may_know_more_and_that_is_told() {
     let folder = tempfile::tempdir().unwrap();
     done(output_of(folder.path(), &["doc", "import", "a"], HI));
-    let journal = folder.path().join("data/journal/7");
-    fs::create_dir_all(&journal).unwrap();
-    let lock = File::create(journal.join("lock")).unwrap();
+    let journal = folder.path().join("data/journal");
+    fs::create_dir(&journal).unwrap();
+    let lock = File::create(journal.join("7.lock")).unwrap();
     let says_so = || {
         let ended = doc(&folder, &["list"]);
         assert!(ended.status.success());
