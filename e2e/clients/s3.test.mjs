@@ -2,26 +2,12 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { connected, converged } from '../lib/client.mjs'
+import { noS3, Shelf } from '../lib/s3.mjs'
 import { startServer } from '../lib/server.mjs'
 import { eventually } from '../lib/wait.mjs'
 
-const ENDPOINT = process.env.YSYNCD_TEST_S3_SEAWEED
-if (!ENDPOINT && process.env.CI === 'true') throw new Error('no S3 server: run this under scripts/s3-servers')
-
-const s3 = prefix => ({
-  S3_BUCKET: process.env.YSYNCD_TEST_S3_BUCKET,
-  S3_PREFIX: prefix,
-  AWS_ENDPOINT_URL_S3: ENDPOINT,
-  AWS_REGION: process.env.AWS_REGION,
-  AWS_ACCESS_KEY_ID: process.env.AWS_ACCESS_KEY_ID,
-  AWS_SECRET_ACCESS_KEY: process.env.AWS_SECRET_ACCESS_KEY
-})
-
-/** No two runs share what they stored. */
-const newPrefix = () => `e2e-${process.pid}-${Date.now()}`
-
-test('what was edited is in S3 after a restart', { skip: !ENDPOINT && 'no S3 server' }, async t => {
-  const env = s3(newPrefix())
+test('what was edited is in S3 after a restart', { skip: noS3 }, async t => {
+  const env = new Shelf().env()
   const id = encodeURIComponent('team/plan ü')
   const server = await startServer(t, { env })
   const a = await connected(t, server, id)
@@ -35,8 +21,8 @@ test('what was edited is in S3 after a restart', { skip: !ENDPOINT && 'no S3 ser
   assert.equal(late.doc.getText('t').toString(), 'saved in a bucket')
 })
 
-test('two servers that write one document lose nothing', { skip: !ENDPOINT && 'no S3 server' }, async t => {
-  const env = { ...s3(newPrefix()), SAVE_DEBOUNCE: '200ms' }
+test('two servers that write one document lose nothing', { skip: noS3 }, async t => {
+  const env = { ...new Shelf().env(), SAVE_DEBOUNCE: '200ms' }
   const servers = [await startServer(t, { env }), await startServer(t, { env })]
   const clients = []
   for (const server of servers) clients.push(await connected(t, server, 'doc'))

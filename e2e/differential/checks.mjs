@@ -26,7 +26,7 @@ export const CHECKS = {
 
 /**
  * @typedef {object} Case
- * @property {ReturnType<import('./random.mjs').randomOf>} random
+ * @property {ReturnType<import('../lib/random.mjs').randomOf>} random
  * @property {Uint8Array[]} log what a server received
  * @property {Uint8Array[]} states what some writers held at some moments
  * @property {boolean} hasHoles whether some of the log got lost

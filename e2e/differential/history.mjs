@@ -2,7 +2,7 @@
 import * as Y from 'yjs'
 import { emptyDoc, root, ROOTS } from './content.mjs'
 import { edit } from './edits.mjs'
-import { randomOf } from './random.mjs'
+import { randomOf } from '../lib/random.mjs'
 
 /** The origin of updates that came from elsewhere. */
 export const REMOTE = 'remote'

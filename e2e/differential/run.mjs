@@ -10,7 +10,7 @@ import { emptyDoc } from './content.mjs'
 import { CHECKS, Mismatch } from './checks.mjs'
 import { Engine } from './engine.mjs'
 import { historyOf, REMOTE } from './history.mjs'
-import { randomOf } from './random.mjs'
+import { randomOf } from '../lib/random.mjs'
 import { splitDeletes, withJson } from './updates.mjs'
 
 const { values: options } = parseArgs({

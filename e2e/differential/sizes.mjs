@@ -12,7 +12,7 @@ import { join } from 'node:path'
 import * as Y from 'yjs'
 import { loadTrace, play, tracesAreHere } from '../lib/traces.mjs'
 import { Engine } from './engine.mjs'
-import { randomOf } from './random.mjs'
+import { randomOf } from '../lib/random.mjs'
 
 const CACHE = join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'ysyncd-test')
 

@@ -69,6 +69,20 @@ export const vanish = client => {
   client.provider.ws._socket.destroy()
 }
 
+/**
+ * Ends clients for good, once they have read all that the server has sent:
+ * their documents never come back.
+ */
+export const gone = async clients => {
+  for (const { provider } of clients) provider.shouldConnect = false
+  await eventually('all connections are closed', () => clients.every(({ provider }) => !provider.ws))
+  for (const { awareness, provider, doc } of clients) {
+    awareness.destroy()
+    provider.destroy()
+    doc.destroy()
+  }
+}
+
 /** A bare WebSocket on a document, for what no real client sends. */
 export const rawSocket = async (t, server, room, { query = `?token=${encodeURIComponent(token())}`, ...options } = {}) => {
   const socket = new WebSocket(`${server.url}/${room}${query}`, options)

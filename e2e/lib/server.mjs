@@ -2,7 +2,7 @@
 import { spawn } from 'node:child_process'
 import { createHmac } from 'node:crypto'
 import { once } from 'node:events'
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
@@ -18,8 +18,15 @@ const SECRET = 'a secret for tests, long enough'
  * @param {import('node:test').TestContext} t
  * @param {{dataDir?: string, port?: number, env?: Record<string, string>}} [options]
  */
-export const startServer = async (t, { dataDir, port, env = {} } = {}) => {
-  dataDir ??= await temporaryFolder(t)
+export const startServer = async (t, { dataDir, ...options } = {}) => {
+  const server = await launch({ dataDir: dataDir ?? await temporaryFolder(t), ...options })
+  t.after(() => server.stop('SIGKILL'))
+  await server.ready()
+  return server
+}
+
+/** Starts a server that the caller ends, and does not wait for it. */
+export const launch = async ({ dataDir, port, env = {} }) => {
   port ??= await freePort()
   const child = spawn(BINARY, ['serve'], {
     env: {
@@ -33,10 +40,7 @@ export const startServer = async (t, { dataDir, port, env = {} } = {}) => {
     },
     stdio: ['ignore', 'pipe', 'pipe']
   })
-  const server = new Server(child, port, dataDir)
-  t.after(() => server.stop('SIGKILL'))
-  await server.ready()
-  return server
+  return new Server(child, port, dataDir)
 }
 
 /** A folder that is removed when the test ends. */
@@ -76,6 +80,25 @@ class Server {
       const response = await fetch(`${this.http}/healthz`).catch(() => null)
       return response?.ok
     })
+  }
+
+  /** Memory that the server holds, in bytes. */
+  async residentBytes () {
+    const status = await readFile(`/proc/${this.child.pid}/status`, 'utf8')
+    return Number(/VmRSS:\s+(\d+) kB/.exec(status)[1]) * 1024
+  }
+
+  /** Its counters and gauges without labels, by name without prefix and suffix. */
+  async metrics () {
+    const text = await (await fetch(`${this.http}/metrics`)).text()
+    const lines = text.matchAll(/^ysyncd_(\w+?)(?:_total)? (\S+)$/gm)
+    return Object.fromEntries([...lines].map(([, name, value]) => [name, Number(value)]))
+  }
+
+  /** The lines of the log so far, parsed. */
+  get logLines () {
+    const lines = this.log.split('\n').filter(line => line.startsWith('{') && line.endsWith('}'))
+    return lines.map(line => JSON.parse(line))
   }
 
   /** Ends the server by its pid and says how it ended. */

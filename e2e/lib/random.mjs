@@ -27,3 +27,15 @@ export const randomOf = seed => {
     }
   })
 }
+
+/**
+ * A seed for what does not repeat anyway, such as faults between processes:
+ * another one each time, unless YSYNCD_SEED names it. It is told with the
+ * results.
+ * @param {import('node:test').TestContext} t
+ */
+export const freshRandom = t => {
+  const seed = Number(process.env.YSYNCD_SEED ?? Date.now() % 1_000_000)
+  t.diagnostic(`YSYNCD_SEED=${seed}`)
+  return randomOf(seed)
+}
