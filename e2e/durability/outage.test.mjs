@@ -30,65 +30,87 @@ test(`an outage of the store of ${OUTAGE_SECONDS} s stops nobody and loses nothi
   const proxy = await startProxy(t)
   const env = { ...shelf.env(proxy.url), SAVE_DEBOUNCE: '500ms', SAVE_MAX_WAIT: '2s' }
   const server = await startServer(t, { env })
-  const kept = new Y.Doc()
+  const kept = load()
   kept.getText('t').insert(0, 'written long ago')
   await shelf.write('kept', Y.encodeStateAsUpdate(kept))
 
-  const pairs = new Map()
-  for (const id of DOCUMENTS) pairs.set(id, [await connected(t, server, id), await connected(t, server, id)])
-  const clients = [...pairs.values()].flat()
+  const pairs = await pairsOf(t, server)
+  const clients = pairs.flat()
   const stops = clients.map(client => typing(client, randomOf(random(1e9)), { everyMs: 50, bytes: 2000 }))
   await eventually('saving has begun', async () => (await objects(shelf)).every(Boolean), 20_000, 100)
 
-  const sizeBefore = size(clients)
-  const before = await server.residentBytes()
   proxy.down()
-  const late = connect(t, server, 'kept')
-  late.doc.getText('t').insert(0, 'written in the outage')
-  const most = await duringOutage(t, server, pairs)
-  assert.equal(late.provider.synced, false)
-  assert.equal(late.doc.getText('t').toString(), 'written in the outage')
-  const written = size(clients) - sizeBefore
-  t.diagnostic(`took ${kib(most - before)} more at most, while documents grew by ${kib(written)}`)
-  assert.ok(most - before < growthBytesMax(written), `grew from ${before} to ${most} bytes with ${written} bytes written`)
-
+  const late = lateComer(t, server)
+  await outage(t, server, pairs)
+  assert.equal(late.opened, false)
   await proxy.heal()
-  const healed = Date.now()
-  const missed = DOCUMENTS.map(id => load(Y.encodeStateAsUpdate(pairs.get(id)[0].doc)))
-  await eventually('the bucket holds what was written in the outage', async () =>
-    (await objects(shelf)).every((object, i) => lacks(load(object), missed[i]) === null), CATCH_UP_MS, 500)
-  t.diagnostic(`caught up ${Date.now() - healed} ms after the outage`)
+  await caughtUp(t, shelf, pairs)
   for (const stop of stops) stop()
   for (const { closes } of clients) assert.deepEqual(closes, [], 'nobody was sent away')
 
-  await eventually('what could not be opened can be', () => late.provider.synced, CATCH_UP_MS)
+  await eventually('what could not be opened can be', () => late.opened, CATCH_UP_MS)
   assert.equal(lacks(late.doc, kept), null)
-  for (const pair of pairs.values()) await converged(pair)
+  for (const pair of pairs) await converged(pair)
   assert.deepEqual(await server.stop(), { code: 0, signal: null })
-  for (const [id, [{ doc }]] of [...pairs, ['kept', [late]]]) {
-    assert.equal(lacks(load(await shelf.read(id)), doc), null, id)
-  }
+  const stored = [...await objects(shelf), await shelf.read('kept')].map(load)
+  for (const [i, { doc }] of [...pairs.map(([one]) => one), late].entries()) assert.equal(lacks(stored[i], doc), null)
 })
 
-/** Sees to it that all goes on as it should. Returns the most memory taken. */
-const duringOutage = async (t, server, pairs) => {
+/** Two clients of each document. */
+const pairsOf = (t, server) => Promise.all(DOCUMENTS.map(id =>
+  Promise.all([connected(t, server, id), connected(t, server, id)])))
+
+/** Wants to open a stored document, again and again, and edits meanwhile. */
+const lateComer = (t, server) => {
+  const late = connect(t, server, 'kept')
+  late.opened = false
+  late.provider.on('sync', () => { late.opened = true })
+  late.doc.getText('t').insert(0, 'written in the outage, ')
+  return late
+}
+
+/** Sees to it that all goes on as it should, and that memory is bounded. */
+const outage = async (t, server, pairs) => {
   const end = Date.now() + OUTAGE_SECONDS * 1000
+  const sizeBefore = size(pairs)
+  const before = await server.residentBytes()
   let most = 0
   for (let beat = 1; Date.now() < end; beat++) {
-    for (const [one, other] of [...pairs.values()]) {
-      one.doc.getMap('beats').set('beat', beat)
-      await eventually('edits are shared in the outage', () => other.doc.getMap('beats').get('beat') === beat)
-    }
-    const query = `?token=${encodeURIComponent(token())}`
-    assert.equal((await refusal(`${server.url}/kept${query}`)).status, 503)
+    await allShare(pairs, beat)
+    await nothingOpens(server)
     most = Math.max(most, await server.residentBytes())
     await sleep(500)
   }
-  return most
+  const written = size(pairs) - sizeBefore
+  t.diagnostic(`took ${kib(most - before)} more at most, while documents grew by ${kib(written)}`)
+  assert.ok(most - before < growthBytesMax(written), `grew from ${before} to ${most} bytes with ${written} bytes written`)
 }
 
-/** Bytes of all documents; two clients have each. */
-const size = clients => clients.reduce((sum, { doc }) => sum + Y.encodeStateAsUpdate(doc).length, 0) / 2
+const allShare = async (pairs, beat) => {
+  for (const [one] of pairs) one.doc.getMap('beats').set('beat', beat)
+  await eventually('edits are shared in the outage', () =>
+    pairs.every(([, other]) => other.doc.getMap('beats').get('beat') === beat))
+}
+
+/** Neither what is stored, nor what nobody knows not to be. */
+const nothingOpens = async server => {
+  const query = `?token=${encodeURIComponent(token())}`
+  for (const id of ['kept', 'new']) {
+    assert.equal((await refusal(`${server.url}/${id}${query}`)).status, 503, id)
+  }
+}
+
+/** Waits until the bucket holds what the clients hold now. */
+const caughtUp = async (t, shelf, pairs) => {
+  const start = Date.now()
+  const missed = pairs.map(([{ doc }]) => load(Y.encodeStateAsUpdate(doc)))
+  await eventually('the bucket holds what was written in the outage', async () =>
+    (await objects(shelf)).every((object, i) => lacks(load(object), missed[i]) === null), CATCH_UP_MS, 500)
+  t.diagnostic(`caught up ${Date.now() - start} ms after the outage`)
+}
+
+/** Bytes of all documents. */
+const size = pairs => pairs.reduce((sum, [{ doc }]) => sum + Y.encodeStateAsUpdate(doc).length, 0)
 
 const kib = bytes => `${Math.round(bytes / 1024)} KiB`
 
