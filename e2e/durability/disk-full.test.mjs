@@ -14,9 +14,12 @@ const DISK_BYTES = 8 << 20
 /** The longest pauses of the server before it tries again, and some time. */
 const RECOVERY_MS = 60_000
 
+/** Something hangs. */
+const TIMEOUT_MS = 180_000
+
 const AUTH = 2
 
-test('a full disk refuses updates, closes nothing, and is forgotten once there is room', { skip: noMount }, async t => {
+test('a full disk refuses updates, closes nothing, and is forgotten once there is room', { skip: noMount, timeout: TIMEOUT_MS }, async t => {
   const random = freshRandom(t)
   const dataDir = smallDisk(t, DISK_BYTES)
   const env = { SAVE_DEBOUNCE: '100ms', SAVE_MAX_WAIT: '500ms' }
@@ -26,10 +29,10 @@ test('a full disk refuses updates, closes nothing, and is forgotten once there i
   const reader = seen.watch(connect(t, server, 'doc'))
   const clients = [...writers, reader]
   await Promise.all(clients.map(synced))
-  const stops = writers.map(writer => typing(writer, randomOf(random(1e9)), { bytes: 200 }))
+  const stops = writers.map(writer => typing(t, writer, randomOf(random(1e9)), { bytes: 200 }))
   await eventually('the reader sees edits', () => seen.updates > 20)
 
-  const filler = fill(dataDir)
+  const filler = fill(t, dataDir)
   await eventually('the writers are told that their edits are not taken', () => writers.every(writer => writer.refusals > 0), 30_000)
   writers[0].doc.getMap('m').set('refused', true)
   await readsGoOn(t, server, reader)

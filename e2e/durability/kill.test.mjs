@@ -14,14 +14,17 @@ import { eventually, sleep } from '../lib/wait.mjs'
 const DOCUMENTS = ['one', 'two', 'three']
 const WRITERS = 2
 
+/** Something hangs. */
+const TIMEOUT_MS = 180_000
+
 /** From saving all the time to never before the kill. */
 const DEBOUNCES = ['20ms', '150ms', '5s']
 
-test('kill -9 under load, 20 times, loses nothing that another client has seen', async t => {
+test('kill -9 under load, 20 times, loses nothing that another client has seen', { timeout: TIMEOUT_MS }, async t => {
   await killLoop(t, { rounds: 20, env: () => ({}), afterStart: () => {} })
 })
 
-test('the same with snapshots in S3, and the bucket has it before anybody opens it', { skip: noS3 }, async t => {
+test('the same with snapshots in S3, and the bucket has it before anybody opens it', { skip: noS3, timeout: TIMEOUT_MS }, async t => {
   const shelf = new Shelf()
   const afterStart = records => Promise.all(DOCUMENTS.map(id =>
     eventually(`the object of ${id} holds all that was seen`, async () =>
@@ -53,7 +56,7 @@ const workUntilKilled = async (t, server, records, random) => {
   for (const [id, seen] of records) {
     const writers = Array.from({ length: WRITERS }, () => seen.watch(connect(t, server, id)))
     clients.push(...writers, seen.watch(connect(t, server, id)))
-    for (const writer of writers) stops.push(typing(writer, randomOf(random(1e9))))
+    for (const writer of writers) stops.push(typing(t, writer, randomOf(random(1e9))))
   }
   const before = new Map([...records].map(([id, seen]) => [id, seen.updates]))
   await eventually('everybody sees others\' edits', () =>

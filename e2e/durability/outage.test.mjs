@@ -17,6 +17,9 @@ const DOCUMENTS = ['one', 'two']
 /** The longest pause of the server after failures, and time for the write. */
 const CATCH_UP_MS = 75_000
 
+/** Something hangs. */
+const TIMEOUT_MS = OUTAGE_SECONDS * 1000 + 240_000
+
 /**
  * What the server may take beyond what it had: a fixed part, and some times
  * what is written in the outage. That lies in memory as it came, once more
@@ -24,7 +27,7 @@ const CATCH_UP_MS = 75_000
  */
 const growthBytesMax = written => (32 << 20) + 4 * written
 
-test(`an outage of the store of ${OUTAGE_SECONDS} s stops nobody and loses nothing`, { skip: noS3 }, async t => {
+test(`an outage of the store of ${OUTAGE_SECONDS} s stops nobody and loses nothing`, { skip: noS3, timeout: TIMEOUT_MS }, async t => {
   const random = freshRandom(t)
   const shelf = new Shelf()
   const proxy = await startProxy(t)
@@ -36,7 +39,7 @@ test(`an outage of the store of ${OUTAGE_SECONDS} s stops nobody and loses nothi
 
   const pairs = await pairsOf(t, server)
   const clients = pairs.flat()
-  const stops = clients.map(client => typing(client, randomOf(random(1e9)), { everyMs: 50, bytes: 2000 }))
+  const stops = clients.map(client => typing(t, client, randomOf(random(1e9)), { everyMs: 50, bytes: 2000 }))
   await eventually('saving has begun', async () => (await objects(shelf)).every(Boolean), 20_000, 100)
 
   proxy.down()
@@ -89,7 +92,7 @@ const outage = async (t, server, pairs) => {
 const allShare = async (pairs, beat) => {
   for (const [one] of pairs) one.doc.getMap('beats').set('beat', beat)
   await eventually('edits are shared in the outage', () =>
-    pairs.every(([, other]) => other.doc.getMap('beats').get('beat') === beat))
+    pairs.every(([, other]) => other.doc.getMap('beats').get('beat') === beat), 20_000)
 }
 
 /** Neither what is stored, nor what nobody knows not to be. */

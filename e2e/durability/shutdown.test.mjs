@@ -15,6 +15,9 @@ const DOCUMENTS = ['one', 'team/two']
 const SHUTDOWN_TIMEOUT = '5s'
 const SHUTDOWN_MS_MAX = 10_000
 
+/** Something hangs. */
+const TIMEOUT_MS = 120_000
+
 test('without a journal an edit survives SIGTERM', async t => {
   const env = { JOURNAL: 'off' }
   const server = await startServer(t, { env })
@@ -27,7 +30,7 @@ test('without a journal an edit survives SIGTERM', async t => {
   assert.equal(late.doc.getText('t').toString(), 'saved')
 })
 
-test('with a journal SIGTERM in an outage is no loss, and the store gets it after the restart', { skip: noS3 }, async t => {
+test('with a journal SIGTERM in an outage is no loss, and the store gets it after the restart', { skip: noS3, timeout: TIMEOUT_MS }, async t => {
   const { shelf, proxy, server, docs, took, exit } = await stopInOutage(t, {})
   assert.deepEqual(exit, { code: 0, signal: null }, server.log)
   assert.ok(took < SHUTDOWN_MS_MAX, `took ${took} ms`)
@@ -39,7 +42,7 @@ test('with a journal SIGTERM in an outage is no loss, and the store gets it afte
   }
 })
 
-test('without one it is a failure, and the log says of which documents', { skip: noS3 }, async t => {
+test('without one it is a failure, and the log says of which documents', { skip: noS3, timeout: TIMEOUT_MS }, async t => {
   const { server, took, exit } = await stopInOutage(t, { JOURNAL: 'off' })
   assert.deepEqual(exit, { code: 1, signal: null }, server.log)
   assert.ok(took < SHUTDOWN_MS_MAX, `took ${took} ms`)

@@ -19,8 +19,11 @@ const REQUESTS = 50
 /** The longest pause of a server after failures, and time for the write. */
 const CATCH_UP_MS = 90_000
 
+/** Something hangs. */
+const TIMEOUT_MS = 240_000
+
 for (const run of [1, 2, 3]) {
-  test(`two servers behind a bad network lose nothing (${run} of 3)`, { skip: noS3 }, async t => {
+  test(`two servers behind a bad network lose nothing (${run} of 3)`, { skip: noS3, timeout: TIMEOUT_MS }, async t => {
     const random = freshRandom(t)
     const shelf = new Shelf()
     const proxy = await startProxy(t)
@@ -28,7 +31,7 @@ for (const run of [1, 2, 3]) {
     const servers = [await startServer(t, { env }), await startServer(t, { env })]
     const clients = await join(t, servers)
     proxy.storm(random)
-    const stops = clients.map(client => typing(client, randomOf(random(1e9)), { everyMs: 40 }))
+    const stops = clients.map(client => typing(t, client, randomOf(random(1e9)), { everyMs: 40 }))
     await eventually('each fault has come', () => sum(proxy.counts) >= REQUESTS, 60_000)
     for (const stop of stops) stop()
     await proxy.heal()

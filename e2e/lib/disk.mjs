@@ -39,13 +39,17 @@ export const noMount = (() => {
   }
 })()
 
-/** Takes all room that is left in a folder, and keeps taking what becomes free. */
-export const fill = folder => {
+/**
+ * Takes all room that is left in a folder, and keeps taking what becomes free
+ * until it is told to give it back, or the test ends.
+ */
+export const fill = (t, folder) => {
   const path = join(folder, 'filler')
   const file = openSync(path, 'a')
   const take = () => [1 << 16, 1 << 12, 1].forEach(size => appendUntilFull(file, Buffer.alloc(size)))
   take()
   const timer = setInterval(take, 20)
+  t.after(() => clearInterval(timer))
   return {
     remove () {
       clearInterval(timer)

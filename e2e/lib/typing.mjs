@@ -1,16 +1,19 @@
 // People at work.
 
 /**
- * Has a client edit its document, a little at a time. Returns what makes it
- * stop.
+ * Has a client edit its document, a little at a time, until the test ends.
+ * Returns what makes it stop before.
+ * @param {import('node:test').TestContext} t
  * @param {{doc: import('yjs').Doc}} client
  * @param {ReturnType<import('./random.mjs').randomOf>} random
  * @param {{everyMs?: number, bytes?: number}} [options] how often, and how
  *   much text at most each time
  */
-export const typing = (client, random, { everyMs = 15, bytes = 12 } = {}) => {
+export const typing = (t, client, random, { everyMs = 15, bytes = 12 } = {}) => {
   const timer = setInterval(() => edit(client.doc, random, bytes), everyMs)
-  return () => clearInterval(timer)
+  const stop = () => clearInterval(timer)
+  t.after(stop)
+  return stop
 }
 
 const edit = (doc, random, bytes) => {
