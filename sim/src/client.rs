@@ -25,15 +25,19 @@ pub(crate) enum Link {
     Connecting(ConnId),
     /// It is in.
     Open(ConnId),
+    /// It never comes back.
+    Left,
 }
 
 /// A client and all it knows.
 pub(crate) struct Client {
     pub(crate) id: u64,
+    /// The number of its document.
+    pub(crate) doc: usize,
     pub(crate) link: Link,
     /// When it last heard something.
     pub(crate) heard: Duration,
-    doc: Doc,
+    yrs: Doc,
     text: TextRef,
     map: MapRef,
     /// Updates of its own that are not yet handed out.
@@ -70,16 +74,16 @@ pub(crate) enum ClientError {
 type Frames = Vec<Bytes>;
 
 impl Client {
-    pub(crate) fn new(id: u64) -> Self {
+    pub(crate) fn new(id: u64, doc: usize) -> Self {
         let options = Options {
             offset_kind: OffsetKind::Utf16,
             ..Options::with_client_id(ClientID::new(id))
         };
-        let doc = Doc::with_options(options);
-        let (text, map) = (doc.get_or_insert_text("text"), doc.get_or_insert_map("map"));
+        let yrs = Doc::with_options(options);
+        let (text, map) = (yrs.get_or_insert_text("text"), yrs.get_or_insert_map("map"));
         let made = Rc::new(RefCell::new(Vec::new()));
         let sink = Rc::clone(&made);
-        doc.observe_update_v1("made", move |txn, event| {
+        yrs.observe_update_v1("made", move |txn, event| {
             if txn.origin().is_none() {
                 sink.borrow_mut().push(event.update.clone());
             }
@@ -91,9 +95,10 @@ impl Client {
         };
         Self {
             id,
+            doc,
             link: Link::Offline,
             heard: Duration::ZERO,
-            doc,
+            yrs,
             text,
             map,
             made,
@@ -103,7 +108,7 @@ impl Client {
 
     /// Edits a little, connected or not. Returns the updates made.
     pub(crate) fn edit(&mut self, rng: &mut ChaCha8Rng) -> Vec<Vec<u8>> {
-        let mut txn = self.doc.transact_mut();
+        let mut txn = self.yrs.transact_mut();
         let len = self.text.len(&txn);
         match rng.random_range(0..10) {
             0..5 => {
@@ -144,7 +149,7 @@ impl Client {
     pub(crate) fn opened(&mut self, conn: ConnId, now: Duration) -> Frames {
         self.link = Link::Open(conn);
         self.heard = now;
-        let known = self.doc.transact().state_vector().encode_v1();
+        let known = self.yrs.transact().state_vector().encode_v1();
         let mut step_1 = vec![0, 0];
         write_var_bytes(&mut step_1, &known);
         vec![step_1.into(), self.presence(&[self.id])]
@@ -173,7 +178,7 @@ impl Client {
             match message {
                 Message::SyncStep1(known) => {
                     let known = StateVector::decode_v1(known)?;
-                    let diff = self.doc.transact().encode_state_as_update_v1(&known);
+                    let diff = self.yrs.transact().encode_state_as_update_v1(&known);
                     answers.push(protocol::sync_step_2(&diff));
                 }
                 Message::SyncStep2(update) | Message::Update(update) => self.apply(update)?,
@@ -186,18 +191,18 @@ impl Client {
 
     pub(crate) fn apply(&mut self, update: &[u8]) -> Result<(), ClientError> {
         let update = Update::decode_v1(update)?;
-        Ok(self.doc.transact_mut_with("remote").apply_update(update)?)
+        Ok(self.yrs.transact_mut_with("remote").apply_update(update)?)
     }
 
     /// The whole document as an update.
     pub(crate) fn encode(&self) -> Vec<u8> {
-        let txn = self.doc.transact();
+        let txn = self.yrs.transact();
         txn.encode_state_as_update_v1(&StateVector::default())
     }
 
     /// What it shows.
     pub(crate) fn content(&self) -> String {
-        let txn = self.doc.transact();
+        let txn = self.yrs.transact();
         let entries: BTreeMap<_, _> = self
             .map
             .iter(&txn)
@@ -275,7 +280,7 @@ pub(crate) fn update_frame(update: &[u8]) -> Bytes {
 pub(crate) fn content_of<'a>(
     updates: impl IntoIterator<Item = &'a [u8]>,
 ) -> Result<String, ClientError> {
-    let mut reader = Client::new((1 << 53) - 3);
+    let mut reader = Client::new((1 << 53) - 3, 0);
     for update in updates {
         reader.apply(update)?;
     }

@@ -15,11 +15,13 @@
 //! swarm    what a seed draws: sizes, limits, faults and how often
 //! client   a model client: yrs document, awareness, y-websocket's habits
 //! store    the simulated snapshot store
+//! journal  the simulated journal
 //! oracle   the invariants, numbered
 //! trace    what happened, hashed and remembered
 //! ```
 
 mod client;
+mod journal;
 mod oracle;
 mod store;
 mod swarm;
@@ -27,6 +29,6 @@ mod trace;
 mod world;
 
 pub use oracle::{Invariant, Violation};
-pub use swarm::Swarm;
+pub use swarm::{End, JournalFaults, StoreFaults, Swarm, Visitor};
 pub use trace::Recording;
 pub use world::{Outcome, run};

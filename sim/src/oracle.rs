@@ -1,13 +1,20 @@
 //! What must hold in every world, numbered. Most is checked as it happens;
 //! convergence when everything has healed.
 
-use std::{collections::BTreeMap, fmt};
+mod connections;
+mod journal;
+mod ledger;
+mod store;
+
+use std::{fmt, time::Duration};
 
 use ysyncd_engine::{
-    Condition, ConnId, Etag, OpId, Output, Snapshot, StoreCommand, StoreResult,
-    document::DocumentState,
-    protocol::{Message, Messages},
+    Config, ConnId, DocId, Event as EngineEvent, JournalResult, OpId, Output, StoreResult,
 };
+
+pub(crate) use self::ledger::Ledgers;
+use self::{connections::Connections, journal::JournalWatch, store::StoreWatch};
+use crate::journal::Journal;
 
 /// What must hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,8 +50,34 @@ pub enum Invariant {
     Drained = 14,
     /// The engine's own checks hold, and nothing panics.
     Panic = 15,
-    /// A document leaves memory only when the store has all that it took.
+    /// A document leaves memory only when nothing of it waits to be durable,
+    /// and the store and the journal have all that it took.
     LeftClean = 16,
+    /// With a journal: nothing is sent, in an update or in a state vector,
+    /// that the store and the journal do not have.
+    SentDurable = 17,
+    /// What the store or the journal once had survives every crash.
+    Survives = 18,
+    /// The words to the journal: positions ascend, nothing is written before
+    /// the records were read or after a failure, reopening only then.
+    JournalWords = 19,
+    /// Records are forgotten only once a snapshot that holds them has landed.
+    TrimCovered = 20,
+    /// An honest client is closed only if it lags or the server goes down.
+    ClosedForCause = 21,
+    /// The store is asked only so many things at once.
+    Turns = 22,
+    /// Who is not read from is read from again.
+    Paused = 23,
+    /// Once everything has healed and gone quiet, the journal holds nothing,
+    /// and the engine knows of nothing to do.
+    Emptied = 24,
+    /// The lists that end a shutdown are true.
+    DrainedTruly = 25,
+    /// A document whose records are damaged is refused and left as it is.
+    Damaged = 26,
+    /// A document is served with all that the journal holds of it.
+    Replayed = 27,
 }
 
 /// An invariant that did not hold.
@@ -81,147 +114,96 @@ impl Invariant {
 }
 
 /// Watches what one engine says.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Oracle {
-    connections: BTreeMap<ConnId, Stage>,
-    operation: Option<OpId>,
-    /// The stored object as the engine last read or wrote it.
-    known: Option<Etag>,
-    /// All that the engine took from its connections.
-    taken: DocumentState,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stage {
-    Asked,
-    Accepted,
-    Over,
+    has_journal: bool,
+    connections: Connections,
+    store: StoreWatch,
+    journal: JournalWatch,
 }
 
 impl Oracle {
+    /// For an engine that is about to start.
+    pub(crate) fn new(config: &Config) -> Self {
+        Self {
+            has_journal: config.journal,
+            connections: Connections::default(),
+            store: StoreWatch::new(config.store_operations_max),
+            journal: JournalWatch::default(),
+        }
+    }
+
     /// A connection asks to be let in.
-    pub(crate) fn opened(&mut self, conn: ConnId) {
-        self.connections.insert(conn, Stage::Asked);
+    pub(crate) fn opened(&mut self, conn: ConnId, doc: DocId) {
+        self.connections.opened(conn, doc);
     }
 
     /// The engine was told that a connection is gone.
     pub(crate) fn closed(&mut self, conn: ConnId) {
-        self.connections.insert(conn, Stage::Over);
+        self.connections.closed(conn);
     }
 
-    /// A frame of a connection comes to the engine, which has to take what it
-    /// says if it has let the connection in.
-    pub(crate) fn received(&mut self, conn: ConnId, frame: &[u8]) {
-        if self.connections.get(&conn) != Some(&Stage::Accepted) {
-            return;
-        }
-        let mut messages = Messages::new(frame);
-        while let Ok(Some(message)) = messages.read_next() {
-            if let Message::SyncStep2(update) | Message::Update(update) = message {
-                let taken = self.taken.apply(update);
-                taken.expect("model clients send updates");
-            }
-        }
+    /// Of which document the engine has to take what a connection says now:
+    /// it has let it in, and has told it of no refusal since it last asked.
+    pub(crate) fn takes(&self, conn: ConnId) -> Option<DocId> {
+        self.connections.takes(conn)
     }
 
-    /// Checks that what is stored holds all that the engine took.
-    pub(crate) fn left(&self, stored: Option<&Snapshot>) -> Result<(), Violation> {
-        let mut state = DocumentState::default();
-        if let Some(snapshot) = stored {
-            let applied = state.apply(&snapshot.body);
-            applied.map_err(|error| Invariant::LeftClean.violated(error))?;
-        }
-        match state.covers(&self.taken) {
-            true => Ok(()),
-            false => Err(Invariant::LeftClean.violated("something that was taken is not stored")),
-        }
+    /// Whether an update of the connection was refused.
+    pub(crate) fn owes(&self, conn: ConnId) -> bool {
+        self.connections.owes(conn)
     }
 
     /// Checks an output against what came before.
-    pub(crate) fn output(&mut self, output: &Output) -> Result<(), Violation> {
+    pub(crate) fn output(
+        &mut self,
+        now: Duration,
+        output: &Output,
+        journal: &Journal,
+        ledgers: &mut Ledgers,
+    ) -> Result<(), Violation> {
+        self.connections.output(now, output)?;
         match output {
-            Output::Accept { conn } => self.step(*conn, Stage::Asked, Stage::Accepted),
-            Output::Refuse { conn, .. } => self.step(*conn, Stage::Asked, Stage::Over),
-            Output::Close { conn, .. } => self.step(*conn, Stage::Accepted, Stage::Over),
-            Output::Send { conns, .. } => {
-                let mut conns = conns.iter();
-                conns.try_for_each(|conn| self.step(*conn, Stage::Accepted, Stage::Accepted))
+            Output::Send { conns, frame } if self.has_journal => {
+                ledgers.sent(self.connections.doc(conns[0]), frame)
             }
-            Output::Store { op, command } => self.command(*op, command),
-            Output::Event(_)
-            | Output::Journal { .. }
-            | Output::Pause { .. }
-            | Output::Resume { .. }
-            | Output::Drained { .. } => Ok(()),
+            Output::Store { op, command } => self.store.command(*op, command, journal),
+            Output::Journal { .. } if !self.has_journal => {
+                Err(Invariant::JournalWords.violated("there is no journal"))
+            }
+            Output::Journal { op, command } => self.journal.command(*op, command, journal, ledgers),
+            Output::Event(EngineEvent::DocumentLoaded { doc, replayed, .. }) => {
+                self.store.loaded(doc);
+                self.journal.loaded(doc, *replayed, journal)
+            }
+            Output::Event(EngineEvent::DocumentUnloaded { doc }) => {
+                self.store.unloaded(doc);
+                self.journal.unloaded(doc)?;
+                ledgers.left(doc, journal)
+            }
+            Output::Drained { unsaved, journaled } => {
+                let is_staged = |doc: &DocId| self.journal.is_appending(doc);
+                match self.has_journal {
+                    true => ledgers.drained(unsaved, journaled, journal, is_staged),
+                    false => ledgers.drained_without_journal(unsaved),
+                }
+            }
+            _ => Ok(()),
         }
     }
 
-    /// Notes what the engine learns of the stored object.
-    pub(crate) fn result(&mut self, op: OpId, result: &StoreResult) {
-        if self.operation == Some(op) {
-            self.operation = None;
-        }
-        match result {
-            StoreResult::Loaded(Ok(loaded)) => {
-                self.known = loaded.as_ref().map(|snapshot| snapshot.etag.clone());
-            }
-            StoreResult::Saved(Ok(etag)) => self.known = Some(etag.clone()),
-            StoreResult::Loaded(Err(_)) | StoreResult::Saved(Err(_)) => {}
-        }
+    /// Notes what the engine learns of the stored objects.
+    pub(crate) fn stored(&mut self, op: OpId, result: &StoreResult) {
+        self.store.result(op, result);
     }
 
-    fn step(&mut self, conn: ConnId, from: Stage, to: Stage) -> Result<(), Violation> {
-        let stage = self.connections.get_mut(&conn);
-        match stage {
-            Some(stage) if *stage == from => {
-                *stage = to;
-                Ok(())
-            }
-            other => {
-                let detail = format!("{conn:?} is {other:?}, and goes from {from:?} to {to:?}");
-                Err(Invariant::Order.violated(detail))
-            }
-        }
+    /// Notes what the engine learns of the journal.
+    pub(crate) fn journaled(&mut self, op: OpId, result: &JournalResult, ledgers: &mut Ledgers) {
+        self.journal.result(op, result, ledgers);
     }
 
-    fn command(&mut self, op: OpId, command: &StoreCommand) -> Result<(), Violation> {
-        if let Some(other) = self.operation.replace(op) {
-            let detail = format!("{op:?} begins before {other:?} has ended");
-            return Err(Invariant::OneOperation.violated(detail));
-        }
-        let StoreCommand::Save { condition, .. } = command else {
-            return Ok(());
-        };
-        let conditional = match (condition, &self.known) {
-            (Condition::Absent, None) => true,
-            (Condition::Matches(etag), Some(known)) => etag == known,
-            _ => false,
-        };
-        match conditional {
-            true => Ok(()),
-            false => {
-                let detail = format!("{condition:?}, but last known is {:?}", self.known);
-                Err(Invariant::Conditional.violated(detail))
-            }
-        }
-    }
-}
-
-/// Checks that a write loses nothing of what it replaces.
-pub(crate) fn check_write(before: Option<&Snapshot>, after: &[u8]) -> Result<(), Violation> {
-    let state = |bytes: &[u8]| {
-        let mut state = DocumentState::default();
-        let applied = state.apply(bytes);
-        applied.map(|_| state).map_err(|error| {
-            let detail = format!("a stored snapshot is no update: {error}");
-            Invariant::Monotone.violated(detail)
-        })
-    };
-    let after = state(after)?;
-    match before.map(|snapshot| state(&snapshot.body)).transpose()? {
-        Some(before) if !after.covers(&before) => {
-            Err(Invariant::Monotone.violated("a write drops what was stored"))
-        }
-        _ => Ok(()),
+    /// Checks that nobody is kept waiting who was told to wait before `since`.
+    pub(crate) fn all_resumed(&self, since: Duration) -> Result<(), Violation> {
+        self.connections.all_resumed(since)
     }
 }

@@ -1,19 +1,21 @@
-//! The simulated snapshot store: one object per world, conditional writes, and
-//! everything that can go wrong with them.
+//! The simulated snapshot store: one object per document, conditional writes,
+//! and everything that can go wrong with them.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, ops::Range, time::Duration};
 
 use bytes::Bytes;
 use rand::{RngExt, rngs::ChaCha8Rng};
-use ysyncd_engine::{Condition, Etag, OpId, Snapshot, StoreCommand, StoreError, StoreResult};
+use ysyncd_engine::{
+    Condition, DocId, Etag, OpId, Snapshot, StoreCommand, StoreError, StoreResult,
+};
 
-use crate::swarm::{Purpose, Swarm, between, stream};
+use crate::swarm::{Purpose, StoreFaults, between, stream};
 
-/// The store of one world.
+/// The store of one world. It outlives engines.
 #[derive(Debug)]
 pub(crate) struct Store {
     rng: ChaCha8Rng,
-    object: Option<Snapshot>,
+    objects: BTreeMap<DocId, Snapshot>,
     writes: u64,
 }
 
@@ -50,32 +52,27 @@ impl Store {
     pub(crate) fn new(seed: u64) -> Self {
         Self {
             rng: stream(seed, Purpose::Store),
-            object: None,
+            objects: BTreeMap::new(),
             writes: 0,
         }
     }
 
-    /// What is stored.
-    pub(crate) const fn object(&self) -> Option<&Snapshot> {
-        self.object.as_ref()
+    /// What is stored of a document.
+    pub(crate) fn object(&self, doc: &DocId) -> Option<&Snapshot> {
+        self.objects.get(doc)
     }
 
     /// Draws an operation's fate and its times. Nothing goes wrong, and
-    /// nothing takes long, in a world that is `healed`.
-    pub(crate) fn plan(&mut self, swarm: &Swarm, healed: bool, is_save: bool) -> (Fate, Schedule) {
+    /// nothing takes long, in a world without `faults`.
+    pub(crate) fn plan(
+        &mut self,
+        now: Duration,
+        faults: Option<&StoreFaults>,
+        is_save: bool,
+    ) -> (Fate, Schedule) {
         let fast = Duration::from_millis(1)..Duration::from_millis(20);
-        let latency = if healed { &fast } else { &swarm.store_latency };
-        let fate = match () {
-            () if healed => Fate::Done,
-            () if self.rng.random_bool(swarm.store_unavailable) => Fate::Unavailable,
-            () if is_save && self.rng.random_bool(swarm.store_unknown) => {
-                match self.rng.random_bool(0.5) {
-                    true => Fate::DoneUnknown,
-                    false => Fate::LostUnknown,
-                }
-            }
-            () => Fate::Done,
-        };
+        let latency = faults.map_or(&fast, |faults| &faults.latency);
+        let fate = faults.map_or(Fate::Done, |faults| self.draw_fate(now, faults, is_save));
         let lands = between(&mut self.rng, latency);
         let answers = match fate {
             Fate::DoneUnknown => between(&mut self.rng, latency),
@@ -84,39 +81,52 @@ impl Store {
         (fate, Schedule { lands, answers })
     }
 
-    /// Carries out an operation.
-    pub(crate) fn carry_out(&mut self, operation: &Operation) -> StoreResult {
-        let result = match (&operation.command, operation.fate) {
-            (StoreCommand::Load { .. }, Fate::Done) => {
-                return StoreResult::Loaded(Ok(self.object.clone()));
-            }
-            (StoreCommand::Load { .. }, _) => {
-                return StoreResult::Loaded(Err(StoreError::Unavailable("simulated".to_owned())));
-            }
-            (StoreCommand::Save { .. }, Fate::Unavailable) => {
-                Err(StoreError::Unavailable("simulated".to_owned()))
-            }
-            (StoreCommand::Save { .. }, Fate::LostUnknown) => unknown(),
-            (
-                StoreCommand::Save {
-                    body, condition, ..
-                },
-                fate,
-            ) => {
-                let written = self.write(body.clone(), condition);
-                if fate == Fate::Done {
-                    written
-                } else {
-                    unknown()
+    fn draw_fate(&mut self, now: Duration, faults: &StoreFaults, is_save: bool) -> Fate {
+        let is_out = |outage: &Range<Duration>| outage.contains(&now);
+        match () {
+            () if faults.outage.as_ref().is_some_and(is_out) => Fate::Unavailable,
+            () if self.rng.random_bool(faults.unavailable) => Fate::Unavailable,
+            () if is_save && self.rng.random_bool(faults.unknown) => {
+                match self.rng.random_bool(0.5) {
+                    true => Fate::DoneUnknown,
+                    false => Fate::LostUnknown,
                 }
             }
-        };
-        StoreResult::Saved(result)
+            () => Fate::Done,
+        }
+    }
+
+    /// Carries out an operation.
+    pub(crate) fn carry_out(&mut self, operation: &Operation) -> StoreResult {
+        match &operation.command {
+            StoreCommand::Load { doc } => StoreResult::Loaded(match operation.fate {
+                Fate::Done => Ok(self.objects.get(doc).cloned()),
+                _ => Err(unavailable()),
+            }),
+            StoreCommand::Save {
+                doc,
+                body,
+                condition,
+            } => StoreResult::Saved(match operation.fate {
+                Fate::Done => self.write(doc, body.clone(), condition),
+                Fate::Unavailable => Err(unavailable()),
+                Fate::LostUnknown => Err(unknown()),
+                Fate::DoneUnknown => {
+                    let _nobody_learns = self.write(doc, body.clone(), condition);
+                    Err(unknown())
+                }
+            }),
+        }
     }
 
     /// Writes, if the condition holds.
-    pub(crate) fn write(&mut self, body: Bytes, condition: &Condition) -> Result<Etag, StoreError> {
-        let holds = match (condition, &self.object) {
+    pub(crate) fn write(
+        &mut self,
+        doc: &DocId,
+        body: Bytes,
+        condition: &Condition,
+    ) -> Result<Etag, StoreError> {
+        let holds = match (condition, self.objects.get(doc)) {
             (Condition::Absent, None) => true,
             (Condition::Matches(etag), Some(stored)) => *etag == stored.etag,
             _ => false,
@@ -126,14 +136,19 @@ impl Store {
         }
         self.writes += 1;
         let etag = Etag(format!("e{}", self.writes).into());
-        self.object = Some(Snapshot {
+        let snapshot = Snapshot {
             body,
             etag: etag.clone(),
-        });
+        };
+        self.objects.insert(doc.clone(), snapshot);
         Ok(etag)
     }
 }
 
-fn unknown() -> Result<Etag, StoreError> {
-    Err(StoreError::Unknown("simulated".to_owned()))
+fn unknown() -> StoreError {
+    StoreError::Unknown("simulated".to_owned())
+}
+
+fn unavailable() -> StoreError {
+    StoreError::Unavailable("simulated".to_owned())
 }

@@ -3,9 +3,11 @@
 
 use std::{
     collections::VecDeque,
-    fmt::{Display, Write},
+    fmt::{self, Display, Write},
     time::Duration,
 };
+
+use ysyncd_engine::{Input, JournalCommand, Output, StoreCommand};
 
 /// How many events a failure shows.
 const LAST: usize = 80;
@@ -26,9 +28,17 @@ pub enum Recording {
 #[derive(Debug)]
 pub(crate) struct Trace {
     recording: Recording,
-    last: VecDeque<String>,
-    hash: u64,
-    line: String,
+    last: VecDeque<(Duration, Happened)>,
+    hash: Hash,
+}
+
+/// An event. It is made a line of only if somebody wants to read it: that
+/// would take longer than all the rest.
+#[derive(Debug)]
+enum Happened {
+    Input(Input),
+    Output(Output),
+    Note(String),
 }
 
 impl Trace {
@@ -36,37 +46,111 @@ impl Trace {
         Self {
             recording,
             last: VecDeque::new(),
-            hash: 0xcbf2_9ce4_8422_2325,
-            line: String::new(),
+            hash: Hash(0xcbf2_9ce4_8422_2325),
         }
     }
 
-    /// Notes an event. The whole of it counts for the hash; what is shown is
-    /// cut short.
-    pub(crate) fn note(&mut self, now: Duration, event: impl Display) {
-        self.line.clear();
-        write!(self.line, "{:>10.6} {event}", now.as_secs_f64()).expect("strings take all");
-        for byte in self.line.bytes() {
-            // FNV-1a: it need not resist anybody, only differ.
-            self.hash = (self.hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+    /// Notes what the engine is told.
+    pub(crate) fn input(&mut self, now: Duration, input: &Input) {
+        match input {
+            Input::Received { conn, bytes } => {
+                self.hash.number(conn.0);
+                self.hash.bytes(bytes);
+            }
+            other => self.hash.text(format_args!("{other:?}")),
         }
+        self.push(now, Happened::Input(input.clone()));
+    }
+
+    /// Notes what the engine says.
+    pub(crate) fn output(&mut self, now: Duration, output: &Output) {
+        match output {
+            Output::Send { conns, frame } => {
+                conns.iter().for_each(|conn| self.hash.number(conn.0));
+                self.hash.bytes(frame);
+            }
+            Output::Store {
+                op,
+                command: StoreCommand::Save { body: bytes, .. },
+            }
+            | Output::Journal {
+                op,
+                command: JournalCommand::Append { update: bytes, .. },
+            } => {
+                self.hash.number(op.0);
+                self.hash.bytes(bytes);
+            }
+            other => self.hash.text(format_args!("{other:?}")),
+        }
+        self.push(now, Happened::Output(output.clone()));
+    }
+
+    /// Notes anything else.
+    pub(crate) fn note(&mut self, now: Duration, event: impl Display) {
+        let event = event.to_string();
+        self.hash.bytes(event.as_bytes());
+        self.push(now, Happened::Note(event));
+    }
+
+    fn push(&mut self, now: Duration, event: Happened) {
+        self.hash.bytes(&now.as_nanos().to_le_bytes());
         if self.recording == Recording::Print {
-            println!("{}", self.line);
+            println!("{}", line(now, &event));
         }
         if self.last.len() == LAST {
             self.last.pop_front();
         }
-        let cut = self.line.floor_char_boundary(LINE_BYTES_MAX);
-        self.last.push_back(self.line[..cut].to_owned());
+        self.last.push_back((now, event));
     }
 
     /// A number that differs if anything in the run did.
     pub(crate) const fn hash(&self) -> u64 {
-        self.hash
+        self.hash.0
     }
 
-    /// The last events, oldest first.
+    /// The last events, oldest first, cut short.
     pub(crate) fn last(&self) -> Vec<String> {
-        self.last.iter().cloned().collect()
+        let short = |(now, event): &(Duration, Happened)| {
+            let mut line = line(*now, event);
+            line.truncate(line.floor_char_boundary(LINE_BYTES_MAX));
+            line
+        };
+        self.last.iter().map(short).collect()
+    }
+}
+
+fn line(now: Duration, event: &Happened) -> String {
+    let now = now.as_secs_f64();
+    match event {
+        Happened::Input(input) => format!("{now:>10.6} > {input:02x?}"),
+        Happened::Output(output) => format!("{now:>10.6} < {output:02x?}"),
+        Happened::Note(note) => format!("{now:>10.6} {note}"),
+    }
+}
+
+/// FNV-1a: it need not resist anybody, only differ.
+#[derive(Debug)]
+struct Hash(u64);
+
+impl Hash {
+    fn bytes(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+    }
+
+    fn number(&mut self, number: u64) {
+        self.bytes(&number.to_le_bytes());
+    }
+
+    fn text(&mut self, text: fmt::Arguments<'_>) {
+        self.write_fmt(text).expect("a hash takes all");
+    }
+}
+
+impl Write for Hash {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.bytes(text.as_bytes());
+        Ok(())
     }
 }

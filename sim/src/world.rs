@@ -1,5 +1,5 @@
-//! A world: one engine, its clients, its store, and an event queue ordered by
-//! time and then by the order of scheduling.
+//! A world: one engine, its clients, its store and its journal, and an event
+//! queue ordered by time and then by the order of scheduling.
 
 mod clients;
 mod driver;
@@ -16,23 +16,23 @@ use ysyncd_engine::{
     auth::{Grant, TokenKey, UserId},
 };
 
-use self::network::{Down, Wire};
+use self::{
+    judgement::Guests,
+    network::{Down, Wire},
+};
 use crate::{
     client::{Client, ClientError},
-    oracle::{Invariant, Oracle, Violation},
+    journal::{Answers, Journal},
+    oracle::{Invariant, Ledgers, Oracle, Violation},
     store::{Operation, Store},
-    swarm::{Purpose, Swarm, millis, stream},
+    swarm::{End, Purpose, Swarm, millis, stream},
     trace::{Recording, Trace},
 };
 
-/// How long everybody has, from when things stop going wrong, to converge.
-const HEALING: Duration = Duration::from_secs(150);
-/// How long a new client has to get everything.
-const JOINING: Duration = Duration::from_secs(5);
 /// How often clients renew their awareness, as y-protocols does.
 const RENEWAL: Duration = Duration::from_secs(15);
-/// The client id of whoever else writes the stored object.
-const OTHER_WRITER: u64 = 900;
+/// The client ids of whoever else writes stored objects start here.
+const OTHER_WRITERS: u64 = 900;
 
 /// What came of a run.
 #[derive(Debug)]
@@ -78,20 +78,35 @@ struct World {
     engine: Engine,
     engines: u64,
     oracle: Oracle,
+    ledgers: Ledgers,
     store: Store,
+    journal: Journal,
+    /// Answers of the journal do not overtake each other.
+    journal_free: Duration,
+    docs: Vec<DocId>,
     clients: Vec<Client>,
     streams: Vec<ChaCha8Rng>,
     network: ChaCha8Rng,
-    other_writer: (Client, ChaCha8Rng),
+    /// One per document, and what all of them draw from.
+    other_writers: (Vec<Client>, ChaCha8Rng),
     wires: BTreeMap<ConnId, Wire>,
     next_conn: u64,
     grant: Grant,
-    doc: DocId,
+    guests: Guests,
     healed: bool,
-    drained: Option<Vec<DocId>>,
-    /// Every update that anybody made.
-    log: Vec<Vec<u8>>,
+    /// The shutdown under way is the end of the world.
+    is_ending: bool,
+    drained: Option<Drained>,
+    /// Every update that anybody made, per document.
+    log: Vec<Vec<Vec<u8>>>,
     trace: Trace,
+}
+
+/// What a shutdown ended with.
+#[derive(Debug)]
+struct Drained {
+    unsaved: Vec<DocId>,
+    journaled: Vec<DocId>,
 }
 
 #[derive(Debug)]
@@ -100,8 +115,12 @@ enum Event {
     Act(usize),
     /// A client renews its awareness.
     Renew(usize),
+    /// A client goes for good.
+    Leave(usize),
     /// A frame of a client arrives.
     AtServer(ConnId, Bytes),
+    /// The server reads what has arrived, if it may.
+    Read(ConnId),
     /// Something of the server arrives.
     AtClient(ConnId, Down),
     /// The server learns that a connection is gone.
@@ -110,10 +129,14 @@ enum Event {
     Lands(u64, Operation, Duration),
     /// The answer to a storage operation of an engine.
     Answer(u64, ysyncd_engine::OpId, StoreResult),
-    /// Somebody else writes the stored object.
+    /// A batch of an engine's journal commands takes effect.
+    JournalLands(u64),
+    /// The answers to journal commands of an engine.
+    JournalAnswers(u64, Answers),
+    /// Somebody else writes a stored object.
     OtherWriter,
-    /// The engine dies, and another one starts.
-    Crash,
+    /// The engine ends, and another one starts.
+    End(End),
 }
 
 impl World {
@@ -121,8 +144,11 @@ impl World {
         let key = TokenKey::new(b"simulated");
         let user = UserId::new("somebody").expect("a valid name");
         let grant = key.verify(&key.mint(&user)).expect("its own token");
-        let clients = (1..=swarm.clients as u64).map(Client::new).collect();
-        let streams = (0..swarm.clients as u64).map(|at| stream(seed, Purpose::Client(at)));
+        let doc = |at| DocId::new(&format!("doc{at}")).expect("a valid name");
+        let client = |(visitor, id)| Client::new(id, visitor);
+        let docs = swarm.clients.iter().map(|visitor| visitor.doc);
+        let streams = (0..swarm.clients.len() as u64).map(|at| stream(seed, Purpose::Client(at)));
+        let others = (0..swarm.documents).zip(OTHER_WRITERS..).map(client);
         let mut trace = Trace::new(recording);
         trace.note(Duration::ZERO, format_args!("seed {seed}: {swarm:?}"));
         Self {
@@ -132,22 +158,24 @@ impl World {
             scheduled: 0,
             engine: Engine::new(swarm.engine.clone(), seed),
             engines: 0,
-            oracle: Oracle::default(),
+            oracle: Oracle::new(&swarm.engine),
+            ledgers: Ledgers::default(),
             store: Store::new(seed),
-            clients,
+            journal: Journal::new(seed),
+            journal_free: Duration::ZERO,
+            docs: (0..swarm.documents).map(doc).collect(),
+            clients: docs.zip(1..).map(client).collect(),
             streams: streams.collect(),
             network: stream(seed, Purpose::Network),
-            other_writer: (
-                Client::new(OTHER_WRITER),
-                stream(seed, Purpose::OtherWriter),
-            ),
+            other_writers: (others.collect(), stream(seed, Purpose::OtherWriter)),
             wires: BTreeMap::new(),
             next_conn: 1,
             grant,
-            doc: DocId::new("doc").expect("a valid name"),
+            guests: Guests::Everybody,
             healed: false,
+            is_ending: false,
             drained: None,
-            log: Vec::new(),
+            log: vec![Vec::new(); swarm.documents],
             trace,
             swarm,
         }
@@ -155,30 +183,23 @@ impl World {
 
     /// The life of the world: storm, healing, judgement, and a restart.
     fn live(&mut self) -> Result<(), Violation> {
-        for client in 0..self.clients.len() {
-            self.after(millis(1), Event::Act(client));
-            self.after(RENEWAL, Event::Renew(client));
+        self.wake();
+        let leaving = self.swarm.clients.iter().enumerate();
+        let leaving = leaving.filter_map(|(at, visitor)| Some((visitor.leaves?, at)));
+        for (leaves, client) in leaving.collect::<Vec<_>>() {
+            self.after(leaves, Event::Leave(client));
         }
         if let Some(pause) = self.swarm.other_writer {
             self.after(pause, Event::OtherWriter);
         }
-        if let Some(at) = self.swarm.crash {
-            self.after(at, Event::Crash);
+        for (at, end) in self.swarm.ends.clone() {
+            self.after(at, Event::End(end));
         }
         self.run_until(self.swarm.storm)?;
         self.note("everything heals");
         self.healed = true;
-        self.run_until(self.now + HEALING)?;
-        // Nothing new is said while judging.
-        self.queue
-            .retain(|_, event| !matches!(event, Event::Renew(_)));
-        self.run_until(self.now + JOINING)?;
-        let (shown, stored) = self.judge()?;
-        self.judge_leaving()?;
-        self.judge_joiner(Invariant::Joiner, &shown)?;
-        self.shut_down()?;
-        self.restart();
-        self.judge_joiner(Invariant::Restart, &stored)
+        self.heal_and_judge()?;
+        self.end_and_judge()
     }
 
     fn run_until(&mut self, end: Duration) -> Result<(), Violation> {
@@ -214,37 +235,42 @@ impl World {
         self.trace.note(self.now, event);
     }
 
+    /// All clients act, and renew their awareness, from now on.
+    fn wake(&mut self) {
+        self.queue
+            .retain(|_, event| !matches!(event, Event::Act(_) | Event::Renew(_)));
+        for client in 0..self.swarm.clients.len() {
+            self.after(millis(1), Event::Act(client));
+            self.after(RENEWAL, Event::Renew(client));
+        }
+    }
+
     fn happen(&mut self, event: Event) -> Result<(), Violation> {
         match event {
             Event::Act(client) => self.act(client),
-            Event::Renew(client) => {
-                self.after(RENEWAL, Event::Renew(client));
-                self.announce(client);
-                self.check_keepalive(client)
-            }
-            Event::AtServer(conn, bytes) => match self.wires[&conn].up_until {
-                Some(until) if until < self.now => Ok(()),
-                _ => self.input(Input::Received { conn, bytes }),
-            },
-            Event::AtClient(conn, down) => self.arrive(conn, down),
-            Event::Gone(conn) => {
-                self.oracle.closed(conn);
-                self.input(Input::Closed { conn })
-            }
-            Event::Lands(engine, operation, answer) => self.land(engine, &operation, answer),
-            Event::Answer(engine, op, result) => match engine == self.engines {
-                true => {
-                    self.oracle.result(op, &result);
-                    self.input(Input::Store { op, result })
-                }
-                false => Ok(()),
-            },
-            Event::OtherWriter => self.write_as_other(),
-            Event::Crash => {
-                self.note("the engine dies");
-                self.restart();
+            Event::Renew(client) => self.renew(client),
+            Event::Leave(client) => {
+                self.leave(client);
                 Ok(())
             }
+            Event::AtServer(conn, bytes) => self.at_server(conn, bytes),
+            Event::Read(conn) => self.read(conn),
+            Event::AtClient(conn, down) => self.arrive(conn, down),
+            Event::Gone(conn) => self.gone(conn),
+            Event::Lands(engine, operation, answer) => self.land(engine, &operation, answer),
+            Event::Answer(engine, op, result) if engine == self.engines => {
+                self.oracle.stored(op, &result);
+                self.input(Input::Store { op, result })
+            }
+            Event::JournalLands(engine) if engine == self.engines => {
+                self.journal_lands();
+                Ok(())
+            }
+            Event::JournalAnswers(engine, answers) => self.journal_answers(engine, answers),
+            // Nobody is there any more to be told.
+            Event::Answer(..) | Event::JournalLands(_) => Ok(()),
+            Event::OtherWriter => self.write_as_other(),
+            Event::End(end) => self.end(end),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use rand::RngExt;
 use ysyncd_engine::{ConnId, Input};
 
-use super::{Event, World, network::Wire};
+use super::{Event, RENEWAL, World, network::Wire};
 use crate::{
     client::{Link, update_frame},
     oracle::{Invariant, Violation},
@@ -14,11 +14,15 @@ use crate::{
 
 impl World {
     pub(super) fn act(&mut self, at: usize) -> Result<(), Violation> {
+        if self.clients[at].link == Link::Left {
+            return Ok(());
+        }
         let pause = between(&mut self.streams[at], &self.swarm.pause);
         self.after(pause, Event::Act(at));
         if self.clients[at].link == Link::Offline {
             // Some edits are made offline; then it comes back.
-            if self.healed || self.streams[at].random_bool(0.3) {
+            let is_let = self.guests.include(self.clients[at].doc);
+            if is_let && (self.healed || self.streams[at].random_bool(0.3)) {
                 return self.connect(at);
             }
         } else if !self.healed && self.streams[at].random_bool(self.swarm.connection_loss) {
@@ -35,15 +39,24 @@ impl World {
 
     fn edit(&mut self, at: usize) {
         for update in self.clients[at].edit(&mut self.streams[at]) {
-            self.note(format_args!("client {at} edits {update:02x?}"));
+            self.note(format_args!("client {at} edits: {} bytes", update.len()));
             if let Link::Open(conn) = self.clients[at].link {
                 self.send_up(conn, update_frame(&update));
             }
-            self.log.push(update);
+            self.log[self.clients[at].doc].push(update);
         }
     }
 
-    pub(super) fn announce(&mut self, at: usize) {
+    pub(super) fn renew(&mut self, at: usize) -> Result<(), Violation> {
+        if self.clients[at].link == Link::Left {
+            return Ok(());
+        }
+        self.after(RENEWAL, Event::Renew(at));
+        self.announce(at);
+        self.check_keepalive(at)
+    }
+
+    fn announce(&mut self, at: usize) {
         let state = format!("{{\"at\":{}}}", self.now.as_millis());
         let frame = self.clients[at].announce(state);
         if let Link::Open(conn) = self.clients[at].link {
@@ -56,17 +69,10 @@ impl World {
         self.next_conn += 1;
         self.note(format_args!("client {at} connects as {}", conn.0));
         self.clients[at].link = Link::Connecting(conn);
-        let wire = Wire {
-            client: at,
-            client_open: true,
-            up_free: self.now,
-            down_free: self.now,
-            up_until: None,
-            written: 0,
-        };
-        self.wires.insert(conn, wire);
-        self.oracle.opened(conn);
-        let (doc, grant) = (self.doc.clone(), self.grant.clone());
+        self.wires.insert(conn, Wire::new(at, self.now));
+        let doc = self.docs[self.clients[at].doc].clone();
+        self.oracle.opened(conn, doc.clone());
+        let grant = self.grant.clone();
         self.input(Input::Open { conn, doc, grant })
     }
 
@@ -85,7 +91,14 @@ impl World {
         self.clients[at].closed();
     }
 
-    pub(super) fn check_keepalive(&self, at: usize) -> Result<(), Violation> {
+    /// A client goes, and nobody will ever hear again what only it knew.
+    pub(super) fn leave(&mut self, at: usize) {
+        self.note(format_args!("client {at} goes for good"));
+        self.lose(at);
+        self.clients[at].link = Link::Left;
+    }
+
+    fn check_keepalive(&self, at: usize) -> Result<(), Violation> {
         let client = &self.clients[at];
         let slow = self.swarm.stall > 0.0 && !self.healed;
         let silent = self.now.saturating_sub(client.heard);

@@ -1,81 +1,224 @@
 //! What must be true once everything has healed.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
-use ysyncd_engine::Input;
+use ysyncd_engine::{Input, Now, Refusal, Status};
 
-use super::{Event, JOINING, World, not_understood};
+use super::{Drained, Event, World, not_understood};
 use crate::{
-    client::{Client, content_of},
+    client::{Client, Link, content_of},
     oracle::{Invariant, Violation},
     swarm::{Purpose, stream},
 };
 
+/// How long everybody has, from when things stop going wrong, to converge.
+const HEALING: Duration = Duration::from_secs(150);
+/// How long a new client has to get everything.
+const JOINING: Duration = Duration::from_secs(5);
+/// The client ids of those who come to look start here.
+const JOINERS: u64 = 500;
+
+/// Which documents clients may connect to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Guests {
+    Nobody,
+    Everybody,
+    /// Those of one document.
+    Of(usize),
+}
+
+impl Guests {
+    pub(super) fn include(self, doc: usize) -> bool {
+        match self {
+            Self::Nobody => false,
+            Self::Everybody => true,
+            Self::Of(only) => only == doc,
+        }
+    }
+}
+
 impl World {
-    /// Everybody must have the same, and what is stored is everything. Returns
-    /// what clients show and what is stored: these differ if somebody else
-    /// wrote last, which an engine learns at its next write or load only.
-    pub(super) fn judge(&mut self) -> Result<(String, String), Violation> {
-        let truth = content_of(self.log.iter().map(Vec::as_slice)).map_err(not_understood)?;
-        let first = self.clients[0].content();
-        for (at, client) in self.clients.iter().enumerate() {
-            Invariant::Converged.equal(&format!("client {at}"), &client.content(), &first)?;
+    /// Everybody comes back, or one document's clients after the other's if
+    /// there is not room for all, and everything must come right.
+    pub(super) fn heal_and_judge(&mut self) -> Result<(), Violation> {
+        if !self.swarm.is_cramped() {
+            return self.gather_and_judge(Guests::Everybody);
         }
-        let stored = self.store.object().map(|snapshot| &*snapshot.body);
-        let stored = content_of(stored).map_err(not_understood)?;
-        Invariant::NothingLost.equal("the store", &stored, &truth)?;
-        if self.swarm.other_writer.is_none() {
-            Invariant::Stored.equal("the store", &stored, &first)?;
-        }
-        self.judge_presence(&(0..self.clients.len()).collect::<Vec<_>>())?;
-        Ok((first, stored))
+        // First what nobody asks for any more has to get out of the way.
+        self.gather_and_judge(Guests::Nobody)?;
+        (0..self.docs.len()).try_for_each(|doc| self.gather_and_judge(Guests::Of(doc)))
     }
 
-    fn judge_presence(&self, here: &[usize]) -> Result<(), Violation> {
-        let state = |at: &usize| {
-            let client = &self.clients[*at];
-            (client.id, client.present()[&client.id].clone())
+    fn gather_and_judge(&mut self, guests: Guests) -> Result<(), Violation> {
+        self.note(format_args!("{guests:?} may come"));
+        self.guests = guests;
+        for at in 0..self.clients.len() {
+            if !guests.include(self.clients[at].doc) {
+                self.lose(at);
+            }
+        }
+        self.wake();
+        self.run_until(self.now + HEALING)?;
+        // Nothing new is said while judging.
+        self.queue
+            .retain(|_, event| !matches!(event, Event::Act(_) | Event::Renew(_)));
+        self.run_until(self.now + JOINING)?;
+        self.judge_quiet()?;
+        let docs = (0..self.docs.len()).filter(|doc| guests.include(*doc));
+        let docs: Vec<_> = docs.collect();
+        let mut shown = Vec::new();
+        for &doc in &docs {
+            shown.push(self.judge(doc)?);
+        }
+        if guests.include(0) {
+            self.judge_leaving()?;
+        }
+        for (&doc, shown) in docs.iter().zip(&shown) {
+            self.judge_joiner(Invariant::Joiner, doc, shown)?;
+        }
+        Ok(())
+    }
+
+    /// The engine goes down and another one comes up: what was stored is
+    /// served.
+    pub(super) fn end_and_judge(&mut self) -> Result<(), Violation> {
+        self.shut_down()?;
+        self.restart()?;
+        for doc in 0..self.docs.len() {
+            let stored = self.stored(doc)?;
+            self.judge_joiner(Invariant::Restart, doc, &stored)?;
+            self.lose(self.clients.len() - 1);
+            self.run_until(self.now + JOINING)?;
+        }
+        Ok(())
+    }
+
+    /// There is nothing left to do, for the engine and for the journal.
+    fn judge_quiet(&self) -> Result<(), Violation> {
+        self.oracle.all_resumed(self.now)?;
+        if let Some(doc) = self
+            .journal
+            .documents()
+            .find(|doc| !self.journal.is_damaged(doc))
+        {
+            return Err(Invariant::Emptied.violated(format!("the journal holds {doc}")));
+        }
+        let status = self.engine.status(Now { mono: self.now });
+        let quiet = Status {
+            documents_loading: 0,
+            documents_draining: 0,
+            documents_to_push: self.journal.documents().count(),
+            staged_bytes: 0,
+            unsaved_bytes: 0,
+            oldest_undurable: None,
+            oldest_unsaved: None,
+            journal_failed: false,
+            ..status
         };
-        let truth: BTreeMap<_, _> = here.iter().map(state).collect();
-        for at in here {
-            let told = self.clients[*at].present();
-            let who = format!("client {at}");
+        Invariant::Emptied.equal("the engine", &format!("{status:?}"), &format!("{quiet:?}"))
+    }
+
+    fn is_damaged(&self, doc: usize) -> bool {
+        self.journal.is_damaged(&self.docs[doc])
+    }
+
+    /// What the stored object of a document shows.
+    fn stored(&self, doc: usize) -> Result<String, Violation> {
+        let stored = self.store.object(&self.docs[doc]);
+        let stored = stored.map(|snapshot| &*snapshot.body);
+        content_of(stored).map_err(not_understood)
+    }
+
+    /// Everybody who has a document open must have the same, and what is
+    /// stored is everything. Returns what clients show. This and what is
+    /// stored differ if somebody else wrote last, which an engine learns at
+    /// its next write or load only.
+    fn judge(&mut self, doc: usize) -> Result<String, Violation> {
+        let stored = self.stored(doc)?;
+        if self.is_damaged(doc) {
+            return Ok(stored);
+        }
+        let visitors = || self.clients.iter().filter(|client| client.doc == doc);
+        let mut stayed = visitors()
+            .filter(|client| client.link != Link::Left)
+            .peekable();
+        let shown = stayed
+            .peek()
+            .map_or_else(|| stored.clone(), |first| first.content());
+        for client in stayed {
+            let who = format!("client {} of document {doc}", client.id);
+            Invariant::Converged.equal(&who, &client.content(), &shown)?;
+        }
+        if visitors().all(|client| client.link != Link::Left) {
+            let log = self.log[doc].iter().map(Vec::as_slice);
+            let truth = content_of(log).map_err(not_understood)?;
+            Invariant::NothingLost.equal("the store", &stored, &truth)?;
+        }
+        if !self.ledgers.is_all_stored(&self.docs[doc]) {
+            return Err(Invariant::NothingLost.violated("the store lacks what was durable"));
+        }
+        if self.swarm.other_writer.is_none() {
+            Invariant::Stored.equal("the store", &stored, &shown)?;
+        }
+        self.judge_presence(doc)?;
+        Ok(shown)
+    }
+
+    fn judge_presence(&self, doc: usize) -> Result<(), Violation> {
+        let is_here = |client: &&Client| client.doc == doc && matches!(client.link, Link::Open(_));
+        let here = || self.clients.iter().filter(is_here);
+        let state = |client: &Client| (client.id, client.present()[&client.id].clone());
+        let truth: BTreeMap<_, _> = here().map(state).collect();
+        for client in here() {
+            let (who, told) = (format!("client {}", client.id), client.present());
             Invariant::Presence.equal(&who, &format!("{told:?}"), &format!("{truth:?}"))?;
         }
         Ok(())
     }
 
     /// One client goes: the others must see it.
-    pub(super) fn judge_leaving(&mut self) -> Result<(), Violation> {
-        self.queue
-            .retain(|_, event| !matches!(event, Event::Act(_)));
+    fn judge_leaving(&mut self) -> Result<(), Violation> {
         self.lose(0);
         self.run_until(self.now + JOINING)?;
-        self.judge_presence(&(1..self.clients.len()).collect::<Vec<_>>())
+        self.judge_presence(0)
     }
 
     /// Somebody new must be shown everything.
-    pub(super) fn judge_joiner(
+    fn judge_joiner(
         &mut self,
         invariant: Invariant,
+        doc: usize,
         truth: &str,
     ) -> Result<(), Violation> {
         let at = self.clients.len();
-        self.clients.push(Client::new(500 + at as u64));
+        self.clients.push(Client::new(JOINERS + at as u64, doc));
         self.streams
             .push(stream(self.seed, Purpose::Client(at as u64)));
         self.connect(at)?;
+        let Link::Connecting(conn) = self.clients[at].link else {
+            unreachable!("answers take a while");
+        };
         self.run_until(self.now + JOINING)?;
-        invariant.equal("a new client", &self.clients[at].content(), truth)
+        if self.is_damaged(doc) {
+            let refusal = format!("{:?}", self.wires[&conn].refusal);
+            let truth = format!("{:?}", Some(Refusal::JournalDamaged));
+            return Invariant::Damaged.equal("a new client", &refusal, &truth);
+        }
+        let who = format!("a new client of document {doc}");
+        invariant.equal(&who, &self.clients[at].content(), truth)
     }
 
-    pub(super) fn shut_down(&mut self) -> Result<(), Violation> {
+    fn shut_down(&mut self) -> Result<(), Violation> {
+        self.is_ending = true;
         let deadline = self.now + JOINING;
         self.input(Input::Shutdown { deadline })?;
         self.run_until(deadline)?;
+        let damaged: Vec<_> = self.journal.documents().cloned().collect();
         match &self.drained {
-            Some(unsaved) if unsaved.is_empty() => Ok(()),
-            other => Err(Invariant::Drained.violated(format!("drained: {other:?}"))),
+            Some(Drained { unsaved, journaled }) if unsaved.is_empty() && *journaled == damaged => {
+                Ok(())
+            }
+            other => Err(Invariant::Drained.violated(format!("{other:?}"))),
         }
     }
 }

@@ -1,10 +1,10 @@
 //! Frames on their way.
 
-use std::time::Duration;
+use std::{collections::VecDeque, time::Duration};
 
 use bytes::Bytes;
 use rand::RngExt;
-use ysyncd_engine::{ConnId, Input};
+use ysyncd_engine::{ConnId, Input, Refusal};
 
 use super::{Event, World, not_understood};
 use crate::{
@@ -14,15 +14,37 @@ use crate::{
 
 /// One connection, as the network sees it.
 pub(super) struct Wire {
-    pub(super) client: usize,
+    client: usize,
     /// The client's end is open.
     pub(super) client_open: bool,
     /// Frames do not overtake each other.
-    pub(super) up_free: Duration,
-    pub(super) down_free: Duration,
+    up_free: Duration,
+    down_free: Duration,
     /// The connection is lost: what arrives later does not arrive.
     pub(super) up_until: Option<Duration>,
-    pub(super) written: u64,
+    /// Frames that have arrived at the server and wait to be read.
+    inbox: VecDeque<Bytes>,
+    /// How many of them may still be read, if not all.
+    may_read: Option<usize>,
+    written: u64,
+    /// Why the server did not let it in.
+    pub(super) refusal: Option<Refusal>,
+}
+
+impl Wire {
+    pub(super) const fn new(client: usize, now: Duration) -> Self {
+        Self {
+            client,
+            client_open: true,
+            up_free: now,
+            down_free: now,
+            up_until: None,
+            inbox: VecDeque::new(),
+            may_read: None,
+            written: 0,
+            refusal: None,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -54,6 +76,51 @@ impl World {
             true => between(&mut self.network, &(millis(100)..millis(5_000))),
             false => between(&mut self.network, &self.swarm.latency),
         }
+    }
+
+    pub(super) fn at_server(&mut self, conn: ConnId, frame: Bytes) -> Result<(), Violation> {
+        let wire = self.wires.get_mut(&conn).expect("wires stay");
+        if wire.up_until.is_some_and(|until| until < self.now) {
+            return Ok(());
+        }
+        wire.inbox.push_back(frame);
+        self.read(conn)
+    }
+
+    /// Hands in what has arrived, as far as the engine wants it.
+    pub(super) fn read(&mut self, conn: ConnId) -> Result<(), Violation> {
+        loop {
+            let wire = self.wires.get_mut(&conn).expect("wires stay");
+            if wire.may_read == Some(0) {
+                return Ok(());
+            }
+            let Some(bytes) = wire.inbox.pop_front() else {
+                return Ok(());
+            };
+            wire.may_read = wire.may_read.map(|frames| frames - 1);
+            self.input(Input::Received { conn, bytes })?;
+        }
+    }
+
+    /// The engine wants no more of a connection; something may have been read
+    /// already.
+    pub(super) fn pause(&mut self, conn: ConnId) {
+        let frames = self.network.random_range(0..=1);
+        let wire = self.wires.get_mut(&conn).expect("wires stay");
+        wire.may_read = Some(frames);
+    }
+
+    pub(super) fn resume(&mut self, conn: ConnId) {
+        let wire = self.wires.get_mut(&conn).expect("wires stay");
+        wire.may_read = None;
+        self.after(Duration::ZERO, Event::Read(conn));
+    }
+
+    pub(super) fn gone(&mut self, conn: ConnId) -> Result<(), Violation> {
+        let wire = self.wires.get_mut(&conn).expect("wires stay");
+        wire.inbox.clear();
+        self.oracle.closed(conn);
+        self.input(Input::Closed { conn })
     }
 
     pub(super) fn arrive(&mut self, conn: ConnId, down: Down) -> Result<(), Violation> {

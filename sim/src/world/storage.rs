@@ -1,14 +1,12 @@
-//! What happens at the store.
+//! What happens at the store and at the journal.
 
 use std::time::Duration;
 
-use ysyncd_engine::Condition;
+use rand::RngExt;
+use ysyncd_engine::{Condition, Input, StoreCommand};
 
 use super::{Event, World, not_understood};
-use crate::{
-    oracle::{Violation, check_write},
-    store::Operation,
-};
+use crate::{journal::Answers, oracle::Violation, store::Operation};
 
 impl World {
     pub(super) fn land(
@@ -17,14 +15,51 @@ impl World {
         operation: &Operation,
         answer: Duration,
     ) -> Result<(), Violation> {
-        let before = self.store.object().cloned();
+        let (StoreCommand::Load { doc } | StoreCommand::Save { doc, .. }) = &operation.command;
+        let etag = |world: &Self| world.store.object(doc).map(|stored| stored.etag.clone());
+        let before = etag(self);
         let result = self.store.carry_out(operation);
-        let after = self.store.object();
-        if let Some(after) = after.filter(|after| Some(*after) != before.as_ref()) {
-            check_write(before.as_ref(), &after.body)?;
+        if before != etag(self)
+            && let Some(stored) = self.store.object(doc)
+        {
+            self.ledgers.landed(doc, &stored.body)?;
         }
         let delay = answer.saturating_sub(self.now);
         self.after(delay, Event::Answer(engine, operation.op, result));
+        Ok(())
+    }
+
+    /// The journal takes up what has gathered, if it has nothing to do.
+    pub(super) fn start_batch(&mut self) {
+        if let Some(delay) = self.journal.begin(&self.swarm.journal) {
+            self.after(delay, Event::JournalLands(self.engines));
+        }
+    }
+
+    /// The batch under way takes effect; its answers follow.
+    pub(super) fn journal_lands(&mut self) {
+        let faults = &self.swarm.journal;
+        let answers = self.journal.land(self.now, faults, self.healed);
+        let delay = self.journal.answer_delay(faults);
+        self.journal_free = self.journal_free.max(self.now + delay);
+        let event = Event::JournalAnswers(self.engines, answers);
+        self.after(self.journal_free - self.now, event);
+        self.start_batch();
+    }
+
+    pub(super) fn journal_answers(
+        &mut self,
+        engine: u64,
+        answers: Answers,
+    ) -> Result<(), Violation> {
+        for (op, result) in answers {
+            // It may end at any of them.
+            if engine != self.engines {
+                return Ok(());
+            }
+            self.oracle.journaled(op, &result, &mut self.ledgers);
+            self.input(Input::Journal { op, result })?;
+        }
         Ok(())
     }
 
@@ -33,21 +68,27 @@ impl World {
         if self.healed {
             return Ok(());
         }
-        let (other, rng) = &mut self.other_writer;
-        let condition = match self.store.object() {
+        let pause = self.swarm.other_writer.expect("there is one");
+        self.after(pause, Event::OtherWriter);
+        let (others, rng) = &mut self.other_writers;
+        let at = rng.random_range(0..others.len());
+        let (doc, other) = (&self.docs[at], &mut others[at]);
+        if self.journal.is_damaged(doc) {
+            return Ok(());
+        }
+        let condition = match self.store.object(doc) {
             Some(snapshot) => {
                 other.apply(&snapshot.body).map_err(not_understood)?;
                 Condition::Matches(snapshot.etag.clone())
             }
             None => Condition::Absent,
         };
-        self.log.extend(other.edit(rng));
+        self.log[at].extend(other.edit(rng));
         let body = other.encode();
-        let written = self.store.write(body.into(), &condition);
+        self.ledgers.landed(doc, &body)?;
+        let written = self.store.write(doc, body.into(), &condition);
         written.expect("nobody came between");
-        self.note("somebody else writes");
-        let pause = self.swarm.other_writer.expect("there is one");
-        self.after(pause, Event::OtherWriter);
+        self.note(format_args!("somebody else writes document {at}"));
         Ok(())
     }
 }

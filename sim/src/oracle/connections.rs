@@ -1,0 +1,124 @@
+//! What connections are told.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use ysyncd_engine::{
+    CloseCode, ConnId, DocId, Event as EngineEvent, Output,
+    protocol::{Message, Messages},
+};
+
+use super::{Invariant, Violation};
+
+/// The connections of one engine.
+#[derive(Debug, Default)]
+pub(super) struct Connections {
+    stages: BTreeMap<ConnId, Stage>,
+    docs: BTreeMap<ConnId, DocId>,
+    /// Who is not read from, since when.
+    paused: BTreeMap<ConnId, Duration>,
+    /// Who was refused an update and has not been asked for it since.
+    owing: BTreeSet<ConnId>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Asked,
+    Accepted,
+    Over,
+}
+
+impl Connections {
+    pub(super) fn opened(&mut self, conn: ConnId, doc: DocId) {
+        self.stages.insert(conn, Stage::Asked);
+        self.docs.insert(conn, doc);
+    }
+
+    pub(super) fn closed(&mut self, conn: ConnId) {
+        self.stages.insert(conn, Stage::Over);
+        self.paused.remove(&conn);
+    }
+
+    pub(super) fn doc(&self, conn: ConnId) -> &DocId {
+        &self.docs[&conn]
+    }
+
+    pub(super) fn takes(&self, conn: ConnId) -> Option<DocId> {
+        let is_in = self.stages.get(&conn) == Some(&Stage::Accepted);
+        (is_in && !self.owes(conn)).then(|| self.doc(conn).clone())
+    }
+
+    pub(super) fn owes(&self, conn: ConnId) -> bool {
+        self.owing.contains(&conn)
+    }
+
+    pub(super) fn all_resumed(&self, since: Duration) -> Result<(), Violation> {
+        match self.paused.iter().find(|(_, paused)| **paused < since) {
+            Some((conn, paused)) => {
+                let detail = format!("{conn:?} is not read from since {paused:?}");
+                Err(Invariant::Paused.violated(detail))
+            }
+            None => Ok(()),
+        }
+    }
+
+    pub(super) fn output(&mut self, now: Duration, output: &Output) -> Result<(), Violation> {
+        match output {
+            Output::Accept { conn } => self.step(*conn, Stage::Asked, Stage::Accepted),
+            Output::Refuse { conn, .. } => self.step(*conn, Stage::Asked, Stage::Over),
+            Output::Close { conn, code, reason } => {
+                self.paused.remove(conn);
+                self.step(*conn, Stage::Accepted, Stage::Over)?;
+                match code {
+                    CloseCode::GoingAway => Ok(()),
+                    CloseCode::TryAgainLater if reason.contains("slow") => Ok(()),
+                    _ => Err(Invariant::ClosedForCause.violated(format!("{conn:?}: {reason}"))),
+                }
+            }
+            Output::Send { conns, frame } => {
+                for conn in conns {
+                    self.step(*conn, Stage::Accepted, Stage::Accepted)?;
+                }
+                if let Ok(Some(Message::SyncStep1(_))) = Messages::new(frame).read_next() {
+                    self.owing.retain(|conn| !conns.contains(conn));
+                }
+                Ok(())
+            }
+            Output::Pause { conn } => {
+                self.step(*conn, Stage::Accepted, Stage::Accepted)?;
+                match self.paused.insert(*conn, now) {
+                    Some(_) => Err(Invariant::Paused.violated(format!("{conn:?} is told twice"))),
+                    None => Ok(()),
+                }
+            }
+            Output::Resume { conn } => {
+                self.step(*conn, Stage::Accepted, Stage::Accepted)?;
+                match self.paused.remove(conn) {
+                    Some(_) => Ok(()),
+                    None => Err(Invariant::Paused.violated(format!("{conn:?} was read from"))),
+                }
+            }
+            Output::Event(EngineEvent::UpdateRefused { conn, .. }) => {
+                self.owing.insert(*conn);
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn step(&mut self, conn: ConnId, from: Stage, to: Stage) -> Result<(), Violation> {
+        let stage = self.stages.get_mut(&conn);
+        match stage {
+            Some(stage) if *stage == from => {
+                *stage = to;
+                Ok(())
+            }
+            other => {
+                let detail = format!("{conn:?} is {other:?}, and goes from {from:?} to {to:?}");
+                Err(Invariant::Order.violated(detail))
+            }
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! How the engine of a world is configured: limits that no sane person would
+//! set, so that they are reached.
+
+use rand::{RngExt, rngs::ChaCha8Rng, seq::IndexedRandom};
+use ysyncd_engine::Config;
+
+use super::millis;
+
+/// More bytes than any simulated world comes to.
+pub(super) const ENOUGH: usize = 64 << 20;
+
+/// Draws an engine's configuration.
+pub(super) fn draw_engine(rng: &mut ChaCha8Rng, documents: usize) -> Config {
+    let mut one_of = |all: &[u64]| *all.choose(rng).expect("not empty");
+    let debounce = one_of(&[0, 50, 5_000]);
+    let config = Config {
+        gc: one_of(&[0, 1, 1]) == 1,
+        journal: one_of(&[0, 0, 1, 1, 1]) == 1,
+        save_debounce: millis(debounce),
+        save_wait_max: millis(debounce * one_of(&[1, 2, 6])),
+        retry_delay_min: millis(one_of(&[10, 1_000])),
+        retry_delay_max: millis(one_of(&[1_000, 20_000])),
+        reopen_delay_max: millis(one_of(&[500, 10_000])),
+        resync_delay: millis(one_of(&[50, 5_000])),
+        resync_delay_max: millis(one_of(&[5_000, 60_000])),
+        idle_grace: millis(one_of(&[0, 100, 30_000])),
+        ..Config::default()
+    };
+    let mut limit = |chance: f64, tiny: &[usize]| match rng.random_bool(chance) {
+        true => *tiny.choose(rng).expect("not empty"),
+        false => ENOUGH,
+    };
+    let for_several = if documents > 1 { 0.25 } else { 0.0 };
+    Config {
+        outbox_bytes_max: limit(0.6, &[64, 4 << 10]),
+        staged_bytes_max: limit(0.4, &[0, 40, 1_000]),
+        unsaved_bytes_max: limit(0.2, &[0, 100, 2_000]),
+        unsaved_bytes_total_max: limit(0.2, &[0, 200, 4_000]),
+        documents_bytes_max: limit(for_several, &[1, 2_000]),
+        store_operations_max: limit(0.4, &[1, 2]),
+        pushes_max: limit(0.4, &[1]),
+        ..config
+    }
+}
