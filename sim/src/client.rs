@@ -6,7 +6,7 @@ use bytes::Bytes;
 use rand::{RngExt, rngs::ChaCha8Rng};
 use yrs::{
     Doc, GetString, Map, MapRef, OffsetKind, Options, ReadTxn, StateVector, Text, TextRef,
-    Transact, Update,
+    Transact, Update, WriteTxn,
     block::ClientID,
     updates::{decoder::Decode, encoder::Encode},
 };
@@ -42,6 +42,8 @@ pub(crate) struct Client {
     map: MapRef,
     /// Updates of its own that are not yet handed out.
     made: Rc<RefCell<Vec<Vec<u8>>>>,
+    /// Updates that build on what it does not know.
+    early: Vec<Vec<u8>>,
     awareness: BTreeMap<u64, Presence>,
 }
 
@@ -69,6 +71,9 @@ pub(crate) enum ClientError {
     #[error("the server sent no awareness: {0}")]
     Awareness(#[from] ysyncd_engine::lib0::ReadError),
 }
+
+/// What content ends with if something is missing.
+pub(crate) const WAITS: &str = ", waits";
 
 /// What a client answers to a frame.
 type Frames = Vec<Bytes>;
@@ -102,6 +107,7 @@ impl Client {
             text,
             map,
             made,
+            early: Vec::new(),
             awareness: BTreeMap::from([(id, own)]),
         }
     }
@@ -189,15 +195,33 @@ impl Client {
         Ok(answers)
     }
 
+    /// Takes an update, and what came before it too early and fits now.
     pub(crate) fn apply(&mut self, update: &[u8]) -> Result<(), ClientError> {
-        let update = Update::decode_v1(update)?;
-        Ok(self.yrs.transact_mut_with("remote").apply_update(update)?)
+        if !self.integrate(update)? {
+            self.early.push(update.to_vec());
+        }
+        while !self.early.is_empty() {
+            let before = (self.yrs.transact().state_vector(), self.early.len());
+            for update in std::mem::take(&mut self.early) {
+                if !self.integrate(&update)? {
+                    self.early.push(update);
+                }
+            }
+            if (self.yrs.transact().state_vector(), self.early.len()) == before {
+                break;
+            }
+        }
+        Ok(())
     }
 
-    /// The whole document as an update.
-    pub(crate) fn encode(&self) -> Vec<u8> {
-        let txn = self.yrs.transact();
-        txn.encode_state_as_update_v1(&StateVector::default())
+    /// Takes as much of an update as fits; true if that is all of it. The rest
+    /// is not left to yrs 0.28, which moves structs to other clocks when it
+    /// merges what waits behind several gaps.
+    fn integrate(&mut self, update: &[u8]) -> Result<bool, ClientError> {
+        let update = Update::decode_v1(update)?;
+        let mut txn = self.yrs.transact_mut_with("remote");
+        txn.apply_update(update)?;
+        Ok(txn.prune_pending().is_none())
     }
 
     /// What it shows.
@@ -208,11 +232,7 @@ impl Client {
             .iter(&txn)
             .map(|(key, value)| (key.to_owned(), value.to_string(&txn)))
             .collect();
-        let waits = if txn.has_missing_updates() {
-            ", waits"
-        } else {
-            ""
-        };
+        let waits = if self.early.is_empty() { "" } else { WAITS };
         format!("{:?} {entries:?}{waits}", self.text.get_string(&txn))
     }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use rand::RngExt;
-use ysyncd_engine::{Condition, Input, StoreCommand};
+use ysyncd_engine::{Condition, Input, StoreCommand, document::DocumentState};
 
 use super::{Event, World, not_understood};
 use crate::{journal::Answers, oracle::Violation, store::Operation};
@@ -76,17 +76,20 @@ impl World {
         if self.journal.is_damaged(doc) {
             return Ok(());
         }
-        let condition = match self.store.object(doc) {
-            Some(snapshot) => {
-                other.apply(&snapshot.body).map_err(not_understood)?;
-                Condition::Matches(snapshot.etag.clone())
-            }
-            None => Condition::Absent,
-        };
-        self.log[at].extend(other.edit(rng));
-        let body = other.encode();
+        let mut state = DocumentState::default();
+        let mut condition = Condition::Absent;
+        if let Some(snapshot) = self.store.object(doc) {
+            other.apply(&snapshot.body).map_err(not_understood)?;
+            state.apply(&snapshot.body).expect("it was checked");
+            condition = Condition::Matches(snapshot.etag.clone());
+        }
+        for update in other.edit(rng) {
+            state.apply(&update).expect("clients send updates");
+            self.log[at].push(update);
+        }
+        let body = state.encode();
         self.ledgers.landed(doc, &body)?;
-        let written = self.store.write(doc, body.into(), &condition);
+        let written = self.store.write(doc, body, &condition);
         written.expect("nobody came between");
         self.note(format_args!("somebody else writes document {at}"));
         Ok(())
