@@ -181,12 +181,13 @@ impl Oracle {
                 self.journal.unloaded(doc)?;
                 ledgers.left(doc, journal)
             }
+            Output::Drained { unsaved, .. } if !self.has_journal => {
+                ledgers.drained_without_journal(unsaved)
+            }
             Output::Drained { unsaved, journaled } => {
                 let is_staged = |doc: &DocId| self.journal.is_appending(doc);
-                match self.has_journal {
-                    true => ledgers.drained(unsaved, journaled, journal, is_staged),
-                    false => ledgers.drained_without_journal(unsaved),
-                }
+                let may_hold = |doc: &DocId| self.journal.may_hold(doc, journal);
+                ledgers.drained(unsaved, journaled, is_staged, may_hold)
             }
             _ => Ok(()),
         }

@@ -50,6 +50,11 @@ impl Trace {
         }
     }
 
+    /// Whether somebody looks at all of it.
+    pub(crate) fn is_printed(&self) -> bool {
+        self.recording == Recording::Print
+    }
+
     /// Notes what the engine is told.
     pub(crate) fn input(&mut self, now: Duration, input: &Input) {
         match input {

@@ -77,6 +77,8 @@ struct World {
     scheduled: u64,
     engine: Engine,
     engines: u64,
+    /// How many inputs engines got.
+    inputs: u64,
     oracle: Oracle,
     ledgers: Ledgers,
     store: Store,
@@ -158,6 +160,7 @@ impl World {
             scheduled: 0,
             engine: Engine::new(swarm.engine.clone(), seed),
             engines: 0,
+            inputs: 0,
             oracle: Oracle::new(&swarm.engine),
             ledgers: Ledgers::default(),
             store: Store::new(seed),

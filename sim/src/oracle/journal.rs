@@ -17,11 +17,20 @@ pub(super) struct JournalWatch {
     reading: BTreeSet<DocId>,
     /// How many records were read of documents that are coming into memory.
     read: BTreeMap<DocId, usize>,
+    /// Of which nobody can tell what the journal holds, something having
+    /// failed.
+    doubtful: BTreeSet<DocId>,
     has_failed: bool,
     is_reopening: bool,
 }
 
 impl JournalWatch {
+    /// Whether the journal holds something of a document, as far as the engine
+    /// can know.
+    pub(super) fn may_hold(&self, doc: &DocId, journal: &Journal) -> bool {
+        journal.last_position(doc).is_some() || self.doubtful.contains(doc)
+    }
+
     /// Whether an update waits for its answer.
     pub(super) fn is_appending(&self, doc: &DocId) -> bool {
         let waits = |command: &JournalCommand| matches!(command, JournalCommand::Append { doc: of, .. } if of == doc);
@@ -135,8 +144,12 @@ impl JournalWatch {
                 }
                 self.has_failed |= matches!(read, Err(JournalError::Failed(_)));
             }
-            (_, JournalResult::Appended(Err(_)) | JournalResult::Trimmed(Err(_))) => {
+            (
+                JournalCommand::Append { doc, .. } | JournalCommand::Trim { doc, .. },
+                JournalResult::Appended(Err(_)) | JournalResult::Trimmed(Err(_)),
+            ) => {
                 self.has_failed = true;
+                self.doubtful.insert(doc);
             }
             (_, JournalResult::Reopened(reopened)) => {
                 self.is_reopening = false;

@@ -128,8 +128,8 @@ impl Ledgers {
         &self,
         unsaved: &[DocId],
         journaled: &[DocId],
-        journal: &Journal,
         is_staged: impl Fn(&DocId) -> bool,
+        may_be_journaled: impl Fn(&DocId) -> bool,
     ) -> Result<(), Violation> {
         let untrue = |doc: &DocId, detail: &str| {
             let detail = format!("{doc}: {detail}; unsaved {unsaved:?}, journaled {journaled:?}");
@@ -144,7 +144,7 @@ impl Ledgers {
                 () if !is_unsaved && !is_journaled && !self.is_all_stored(doc) => {
                     return untrue(doc, "the store does not have it");
                 }
-                () if is_journaled && journal.last_position(doc).is_none() => {
+                () if is_journaled && !may_be_journaled(doc) => {
                     return untrue(doc, "the journal does not have it");
                 }
                 () => {}

@@ -143,28 +143,28 @@ impl World {
         self.judge_presence(doc)?;
         let stored = self.stored(doc)?;
         let visitors = || self.clients.iter().filter(|client| client.doc == doc);
-        let mut stayed = visitors().filter(|client| client.link != Link::Left);
-        if stayed.clone().count() == visitors().count() {
+        let stayed = visitors().filter(|client| client.link != Link::Left);
+        let shown: Vec<_> = stayed.map(|client| (client.id, client.content())).collect();
+        if shown.len() == visitors().count() {
             let log = self.log[doc].iter().map(Vec::as_slice);
             let truth = content_of(log).map_err(not_understood)?;
             Invariant::NothingLost.equal("the store", &stored, &truth)?;
-        } else if stored.ends_with(WAITS) {
+        } else if stored.ends_with(WAITS) || shown.iter().any(|(_, text)| text.ends_with(WAITS)) {
             // Somebody went before telling all that the rest builds on. What
             // yrs shows of that depends on how it came.
             return Ok(None);
         }
-        let Some(first) = stayed.next() else {
+        let Some((_, first)) = shown.first().cloned() else {
             return Ok(Some(stored));
         };
-        let shown = first.content();
-        for client in stayed {
-            let who = format!("client {} of document {doc}", client.id);
-            Invariant::Converged.equal(&who, &client.content(), &shown)?;
+        for (id, shown) in shown {
+            let who = format!("client {id} of document {doc}");
+            Invariant::Converged.equal(&who, &shown, &first)?;
         }
         if self.swarm.other_writer.is_none() {
-            Invariant::Stored.equal("the store", &stored, &shown)?;
+            Invariant::Stored.equal("the store", &stored, &first)?;
         }
-        Ok(Some(shown))
+        Ok(Some(first))
     }
 
     fn judge_presence(&self, doc: usize) -> Result<(), Violation> {
