@@ -7,7 +7,7 @@ use bytes::Bytes;
 use ysyncd_engine::JournalError;
 use ysyncd_storage::journal::{
     Journal,
-    disk::{DiskJournal, JournalOptions, OpenError},
+    disk::{Device, DiskJournal, JournalOptions, OpenError},
 };
 
 use crate::{
@@ -47,6 +47,9 @@ async fn small_journal() -> (SimulatedDisk, Documents) {
     }
     commit(&journal, trim("c", 3)).await.unwrap();
     expected.remove("c");
+    commit(&journal, append("b", 4, "the last")).await.unwrap();
+    let of_b = expected.entry("b").or_default();
+    of_b.push((4, "the last".into()));
     drop(journal);
     (disk, expected)
 }
@@ -101,7 +104,7 @@ async fn damage_is_told_again_after_opening_again_and_costs_nobody_else() {
     }
     let journal = open(&disk).unwrap();
     commit(&journal, append("b", 9, "new")).await.unwrap();
-    assert_eq!(read(&journal, "b").await.len(), 4);
+    assert_eq!(read(&journal, "b").await.len(), 5);
     // It goes when it is not needed any more, as if it were whole.
     commit(&journal, trim("a", 2)).await.unwrap();
     assert_eq!(read(&journal, "a").await.len(), 1);
@@ -143,13 +146,13 @@ async fn a_record_that_is_damaged_while_in_use_is_not_read() {
         panic!("{answer:?}");
     };
     assert!(what.contains("00000001.log"), "{what}");
-    assert_eq!(read(&journal, "b").await.len(), 3);
+    assert_eq!(read(&journal, "b").await.len(), 4);
     commit(&journal, append("a", 4, "new")).await.unwrap();
 }
 
 #[tokio::test]
 async fn damage_that_does_not_tell_its_document_keeps_the_journal_closed() {
-    let (disk, expected) = small_journal().await;
+    let (disk, _) = small_journal().await;
     let (file, bytes) = the_file(&disk);
     let at = find(&bytes, b"2 of a");
     disk.damage(&file, |bytes| bytes[at - 200..at + 200].fill(0));
@@ -161,39 +164,75 @@ async fn damage_that_does_not_tell_its_document_keeps_the_journal_closed() {
     let (disk, _) = small_journal().await;
     disk.damage(&file, |bytes| bytes[..100].fill(0));
     assert!(matches!(open(&disk), Err(OpenError::Damaged { .. })));
-    // A file that was cut is told from one that was not written to its end.
-    let disk = SimulatedDisk::default();
-    let journal = open_with(&disk, 4096).unwrap();
-    for n in 0..20 {
-        commit(&journal, append("a", n, vec![0; 500]))
-            .await
-            .unwrap();
-    }
-    drop(journal);
-    let (first, bytes) = disk.files().remove(0);
-    disk.damage(&first, |bytes| bytes.truncate(bytes.len() - 600));
-    let error = open(&disk).unwrap_err();
-    assert!(matches!(&error, OpenError::Damaged { file, .. } if *file == first));
-    assert!(bytes.len() > 4096);
-    drop(expected);
 }
 
 #[tokio::test]
-async fn bytes_of_a_client_never_pass_for_frames() {
-    let (disk, _) = small_journal().await;
-    let (_, frames) = the_file(&disk);
+async fn a_file_that_was_cut_keeps_the_journal_closed() {
     let disk = SimulatedDisk::default();
-    let journal = open(&disk).unwrap();
-    commit(&journal, append("evil", 1, frames)).await.unwrap();
-    commit(&journal, append("a", 1, "good")).await.unwrap();
+    let journal = open_with(&disk, 4096).unwrap();
+    for n in 0..20 {
+        let write = append("a", n, vec![0; 500]);
+        commit(&journal, write).await.unwrap();
+    }
+    drop(journal);
+    let (first, bytes) = disk.files().remove(0);
+    let last_frame = bytes.len() - rfind(&bytes, b"ysJ<");
+    for cut in [1, last_frame, last_frame + 1] {
+        let disk = disk.copy();
+        disk.damage(&first, |bytes| bytes.truncate(bytes.len() - cut));
+        let error = open(&disk).unwrap_err();
+        assert!(matches!(&error, OpenError::Damaged { file, .. } if *file == first));
+    }
+}
+
+#[tokio::test]
+async fn what_was_durable_is_no_torn_end_after_a_crash_either() {
+    let disk = SimulatedDisk::default();
+    let device = disk.device();
+    let options = JournalOptions::new("disk");
+    let journal = DiskJournal::open_on(device.clone(), Path::new(FOLDER), &options).unwrap();
+    for (n, body) in (1..).zip(["first", "second", "third"]) {
+        commit(&journal, append("a", n, body)).await.unwrap();
+    }
+    device.kill();
     drop(journal);
     let (file, bytes) = the_file(&disk);
-    // Without its head, the frame is searched for where it ends.
-    let at = find(&bytes, b"ysJ<");
-    disk.damage(&file, |bytes| bytes[at] = 0);
+    for body in ["first", "second"] {
+        let disk = disk.copy();
+        let at = find(&bytes, body.as_bytes());
+        disk.damage(&file, |bytes| bytes[at] = b'X');
+        let journal = DiskJournal::open_on(disk.device(), Path::new(FOLDER), &options).unwrap();
+        let answer = journal.read(&doc("a")).await;
+        assert!(
+            matches!(answer, Err(JournalError::Damaged(_))),
+            "{answer:?}"
+        );
+    }
+}
+
+/// A client that knows the format, and where its update will stand, but not
+/// the salt.
+#[tokio::test]
+async fn bytes_of_a_client_never_pass_for_frames() {
+    let twin = SimulatedDisk::default();
+    twin.device().salt().unwrap();
+    let journal = open(&twin).unwrap();
+    let write = append("victim", 1, "forged");
+    commit(&journal, write).await.unwrap();
+    let (_, frames) = the_file(&twin);
+    let at = rfind(&frames, b"ysJ<");
+    // The head of the name "evil" is two bytes shorter.
+    let head = b"ysJ<".len() + 44 + "victim".len();
+    let update = [b"xx", &frames[at + head..]].concat();
+
+    let disk = SimulatedDisk::default();
     let journal = open(&disk).unwrap();
-    assert_eq!(journal.documents().await.unwrap(), ["a", "evil"].map(doc));
-    assert_eq!(read(&journal, "a").await, [(1, "good".into())]);
+    commit(&journal, append("evil", 1, update)).await.unwrap();
+    drop(journal);
+    let (file, _) = the_file(&disk);
+    disk.damage(&file, |bytes| bytes[at + 20] ^= 1);
+    let journal = open(&disk).unwrap();
+    assert_eq!(journal.documents().await.unwrap(), [doc("evil")]);
 }
 
 #[tokio::test]
@@ -233,4 +272,9 @@ async fn a_torn_end_is_dropped_wherever_it_was_torn() {
 fn find(bytes: &[u8], part: &[u8]) -> usize {
     let mut windows = bytes.windows(part.len());
     windows.position(|window| window == part).unwrap()
+}
+
+fn rfind(bytes: &[u8], part: &[u8]) -> usize {
+    let mut windows = bytes.windows(part.len());
+    windows.rposition(|window| window == part).unwrap()
 }

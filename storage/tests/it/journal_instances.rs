@@ -152,6 +152,15 @@ async fn a_journal_can_be_looked_at_while_it_is_in_use() {
     let free = report(folder.path()).remove(0);
     assert!(!free.in_use);
     assert_eq!(free.records.unwrap().len(), 3);
+
+    let file = folder.path().join("journal/0/00000001.log");
+    let mut bytes = fs::read(&file).unwrap();
+    let at = bytes.windows(100).position(|part| part == [0; 100]);
+    bytes[at.unwrap()] = 1;
+    fs::write(&file, bytes).unwrap();
+    let records = report(folder.path()).remove(0).records.unwrap();
+    let damaged = records.iter().filter(|(_, report)| report.damaged);
+    assert_eq!(damaged.map(|(id, _)| id).collect::<Vec<_>>(), [&doc("b")]);
 }
 
 #[tokio::test]
