@@ -285,6 +285,10 @@ impl Log {
                 bytes = 0;
             }
         }
+        if entries.is_empty() {
+            // What has replaced records there has to be durable first.
+            return self.sync_file();
+        }
         self.append(&entries, true)
     }
 
