@@ -51,19 +51,20 @@ pub(crate) fn run(command: &DocCommand) -> Result<(), Failure> {
     })
 }
 
-/// Opens the store for a command that changes nothing.
-async fn open_to_read(settings: &StoreSettings) -> Result<Kept, Failure> {
+/// Opens the store for a command that changes nothing, and tells what of the
+/// document that it is about, or of all, the store does not have.
+async fn open_to_read(settings: &StoreSettings, about: Option<&DocId>) -> Result<Kept, Failure> {
     store::check(settings)?;
     let kept = store::open_to_read(settings).await?;
-    notice::tell(settings);
+    notice::tell(settings, about);
     Ok(kept)
 }
 
-/// Opens the store for a command that changes something.
-async fn open_to_write(settings: &StoreSettings) -> Result<Kept, Failure> {
+/// The same, for a command that changes something.
+async fn open_to_write(settings: &StoreSettings, about: &DocId) -> Result<Kept, Failure> {
     store::check(settings)?;
     let kept = store::open_to_write(settings).await?;
-    notice::tell(settings);
+    notice::tell(settings, Some(about));
     Ok(kept)
 }
 

@@ -6,24 +6,14 @@ import { once } from 'node:events'
 import { test } from 'node:test'
 import * as Y from 'yjs'
 import { connected } from '../lib/client.mjs'
+import { noS3, Shelf } from '../lib/s3.mjs'
 import { BINARY, startServer } from '../lib/server.mjs'
 import { eventually } from '../lib/wait.mjs'
 
-const ENDPOINT = process.env.YSYNCD_TEST_S3_SEAWEED
-if (!ENDPOINT && process.env.CI === 'true') throw new Error('no S3 server: run this under scripts/s3-servers')
-const skip = !ENDPOINT && 'no S3 server'
-
 /** Settings of servers and commands that share documents with nobody else. */
-const settings = () => ({
-  S3_BUCKET: process.env.YSYNCD_TEST_S3_VERSIONED_BUCKET,
-  S3_PREFIX: `doc-${process.pid}-${Date.now()}`,
-  AWS_ENDPOINT_URL_S3: ENDPOINT,
-  AWS_REGION: process.env.AWS_REGION,
-  AWS_ACCESS_KEY_ID: process.env.AWS_ACCESS_KEY_ID,
-  AWS_SECRET_ACCESS_KEY: process.env.AWS_SECRET_ACCESS_KEY
-})
+const settings = () => ({ ...new Shelf().env(), S3_BUCKET: process.env.YSYNCD_TEST_S3_VERSIONED_BUCKET })
 
-test('documents in a bucket can be listed, shown, verified, exported and imported', { skip }, async t => {
+test('documents in a bucket can be listed, shown, verified, exported and imported', { skip: noS3 }, async t => {
   const env = settings()
   const server = await startServer(t, { env })
   const client = await connected(t, server, encodeURIComponent('team/plan ü'))
@@ -45,7 +35,7 @@ test('documents in a bucket can be listed, shown, verified, exported and importe
   assert.equal(again.doc.getText('t').toString(), 'written by a client')
 })
 
-test('an old version comes back under another id, and a deleted document too', { skip }, async t => {
+test('an old version comes back under another id, and a deleted document too', { skip: noS3 }, async t => {
   const env = settings()
   const doc = new Y.Doc()
   for (const word of ['one', ' two']) {
@@ -77,7 +67,7 @@ test('an old version comes back under another id, and a deleted document too', {
   assert.equal(await text(env, 'a'), 'one two')
 })
 
-test('what is imported beside a running server reaches its clients', { skip }, async t => {
+test('what is imported beside a running server reaches its clients', { skip: noS3 }, async t => {
   const env = { ...settings(), SAVE_DEBOUNCE: '200ms' }
   const server = await startServer(t, { env })
   const client = await connected(t, server, 'a')

@@ -15,7 +15,7 @@ pub(super) async fn run(settings: &DeleteSettings) -> Result<(), Failure> {
             "nobody is there to confirm: add --yes to delete without asking",
         ));
     }
-    let kept = super::open_to_write(&settings.store).await?;
+    let kept = super::open_to_write(&settings.store, &settings.id).await?;
     let snapshot = super::load(&*kept.snapshots, &settings.id, &settings.store).await?;
     let id = output::one_line(settings.id.as_str());
     let place = store::place(&settings.store);

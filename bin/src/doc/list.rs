@@ -11,7 +11,7 @@ use crate::{cli::ListSettings, failure::Failure, store};
 /// # Errors
 /// The store does not tell.
 pub(super) async fn run(settings: &ListSettings) -> Result<(), Failure> {
-    let kept = super::open_to_read(&settings.store).await?;
+    let kept = super::open_to_read(&settings.store, None).await?;
     let documents = all(&*kept.catalog, &settings.prefix).await?;
     if settings.json {
         let lines = documents.iter().map(json_line);

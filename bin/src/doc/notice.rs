@@ -1,39 +1,51 @@
-//! Whether a server may know more than the store.
+//! What the journals of this machine hold beside the store.
 
-use std::{
-    fs::{self, File, TryLockError},
-    path::Path,
-};
+use ysyncd_engine::DocId;
+use ysyncd_storage::journal::disk::{InstanceReport, inspect};
 
 use super::output;
-use crate::cli::StoreSettings;
+use crate::{cli::StoreSettings, journal};
 
-/// Tells, on standard error, that a running server may hold edits that are not
-/// in the store yet.
-pub(super) fn tell(settings: &StoreSettings) {
-    let folder = settings.folder.data_dir.join("journal");
-    if is_in_use(&folder) {
-        output::note(&format!(
-            "note: a server is running with the journal {}; edits of the last seconds may be \
-             missing here",
-            folder.display()
-        ));
+/// Tells, on standard error, that a journal holds edits which are not in the
+/// store yet: of one document, if it is about one, or of any.
+pub(super) fn tell(settings: &StoreSettings, about: Option<&DocId>) {
+    let folder = journal::folder(settings);
+    let reports = match inspect(&folder) {
+        Ok(reports) => reports,
+        Err(error) => {
+            output::note(&format!(
+                "note: {error}, so that edits which are not saved yet may be missing here"
+            ));
+            return;
+        }
+    };
+    let target = journal::target(settings);
+    for report in reports {
+        let is_ours = report.target.as_ref().is_none_or(|of| *of == target);
+        if let Some(what) = unsaved(&report, about).filter(|_| is_ours) {
+            let folder = folder.join(report.number.to_string());
+            let when = if report.in_use {
+                "its server saves them soon"
+            } else {
+                "they are saved once a server starts here"
+            };
+            output::note(&format!(
+                "note: the journal {} holds {what}, which are missing here; {when}",
+                folder.display()
+            ));
+        }
     }
 }
 
-/// Whether a process holds the lock of one of the journals, `<number>.lock`.
-fn is_in_use(folder: &Path) -> bool {
-    let Ok(entries) = fs::read_dir(folder) else {
-        return false;
-    };
-    let files = entries.flatten().map(|entry| entry.path());
-    files
-        .filter(|file| {
-            file.extension()
-                .is_some_and(|extension| extension == "lock")
-        })
-        .filter_map(|file| File::open(file).ok())
-        // Shared, and given back at once, so that commands do not take each
-        // other for servers.
-        .any(|lock| matches!(lock.try_lock_shared(), Err(TryLockError::WouldBlock)))
+/// What a journal holds that the store may not have; `None` for nothing.
+fn unsaved(report: &InstanceReport, about: Option<&DocId>) -> Option<String> {
+    match (&report.records, about) {
+        (Err(error), _) => Some(format!("edits that cannot be told ({error})")),
+        (Ok(docs), Some(doc)) => docs
+            .contains_key(doc)
+            .then(|| "edits of this document".to_owned()),
+        (Ok(docs), None) => {
+            (!docs.is_empty()).then(|| format!("edits of {} documents", docs.len()))
+        }
+    }
 }

@@ -16,7 +16,7 @@ const CLOCKS_SHOWN_MAX: usize = 8;
 /// # Errors
 /// It is not there or damaged, or its content cannot be built.
 pub(super) async fn run(settings: &ShowSettings) -> Result<(), Failure> {
-    let kept = super::open_to_read(&settings.store).await?;
+    let kept = super::open_to_read(&settings.store, Some(&settings.id)).await?;
     let snapshot = super::load(&*kept.snapshots, &settings.id, &settings.store).await?;
     let state = super::decode(&settings.id, &snapshot)?;
     if !settings.json {

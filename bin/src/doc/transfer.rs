@@ -34,7 +34,7 @@ pub(super) async fn export(settings: &ExportSettings) -> Result<(), Failure> {
             "an update is binary and no terminal shows it: ysyncd doc export ID > file.bin",
         ));
     }
-    let kept = super::open_to_read(&settings.store).await?;
+    let kept = super::open_to_read(&settings.store, Some(&settings.id)).await?;
     let snapshot = super::load(&*kept.snapshots, &settings.id, &settings.store).await?;
     output::print(&snapshot.body)?;
     // All is written, but whoever keeps it should know.
@@ -60,7 +60,7 @@ pub(super) async fn import(settings: &ImportSettings) -> Result<(), Failure> {
             "standard input is no Yjs update (v1) that clients could read: {error}"
         ))
     })?;
-    let kept = super::open_to_write(&settings.store).await?;
+    let kept = super::open_to_write(&settings.store, &settings.id).await?;
     let told = merge(&*kept.snapshots, &settings.id, &update).await?;
     output::print(format!("{told}\n").as_bytes())
 }

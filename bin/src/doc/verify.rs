@@ -21,7 +21,7 @@ const LOADS_MAX: usize = 8;
 /// # Errors
 /// One of them is damaged or cannot be read.
 pub(super) async fn run(settings: &VerifySettings) -> Result<(), Failure> {
-    let kept = super::open_to_read(&settings.store).await?;
+    let kept = super::open_to_read(&settings.store, settings.id.as_ref()).await?;
     let Some(id) = &settings.id else {
         let documents = list::all(&*kept.catalog, "").await?;
         let ids = documents.into_iter().map(|listed| listed.doc).collect();

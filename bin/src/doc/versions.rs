@@ -19,7 +19,7 @@ const UNVERSIONED: &str = "null";
 /// # Errors
 /// There are none, or the store keeps none.
 pub(super) async fn run(settings: &VersionsSettings) -> Result<(), Failure> {
-    let kept = super::open_to_read(&settings.store).await?;
+    let kept = super::open_to_read(&settings.store, Some(&settings.id)).await?;
     let versions = kept.catalog.versions(&settings.id).await;
     let versions = versions.map_err(Failure::outside)?;
     if versions.is_empty() {
@@ -77,7 +77,7 @@ fn json_line(version: &Version) -> String {
 /// There is no such version, it is damaged, or the document that it should
 /// become is there already.
 pub(super) async fn restore(settings: &RestoreSettings) -> Result<(), Failure> {
-    let kept = super::open_to_write(&settings.store).await?;
+    let kept = super::open_to_write(&settings.store, &settings.id).await?;
     let version = VersionId(settings.version.clone());
     let loaded = kept.catalog.load_version(&settings.id, &version).await;
     let Some(snapshot) = loaded.map_err(Failure::outside)? else {

@@ -1,17 +1,16 @@
 //! `ysyncd doc`, on a folder. `e2e/clients/doc.test.mjs` does it on S3.
 
-use std::{
-    fs::{self, File},
-    path::PathBuf,
-    process::Output,
-    thread,
-};
+use std::{fs, path::PathBuf, process::Output, thread};
 
 use tempfile::TempDir;
 use yrs::{
     Doc, GetString, Map, ReadTxn, StateVector, Text, Transact, Update, updates::decoder::Decode,
 };
-use ysyncd_engine::lib0::write_var_uint;
+use ysyncd_engine::{DocId, Position, lib0::write_var_uint};
+use ysyncd_storage::journal::{
+    Journal, JournalWrite,
+    disk::{DiskJournal, JournalOptions},
+};
 
 use crate::process::{Server, output, output_of};
 
@@ -303,24 +302,46 @@ fn nothing_that_others_wrote_steers_the_terminal() {
 }
 
 #[test]
-fn a_running_server_may_know_more_and_that_is_told() {
+fn edits_that_only_a_journal_holds_are_told() {
     let folder = tempfile::tempdir().unwrap();
     done(output_of(folder.path(), &["doc", "import", "a"], HI));
-    let journal = folder.path().join("data/journal");
-    fs::create_dir(&journal).unwrap();
-    let lock = File::create(journal.join("7.lock")).unwrap();
-    let says_so = || {
-        let ended = doc(&folder, &["list"]);
+    let told = |args: &[&str]| {
+        let ended = doc(&folder, args);
         assert!(ended.status.success());
-        String::from_utf8(ended.stderr)
-            .unwrap()
-            .contains("a server is running")
+        String::from_utf8(ended.stderr).unwrap()
     };
-    assert!(!says_so());
-    lock.lock().unwrap();
-    assert!(says_so());
-    lock.unlock().unwrap();
-    assert!(!says_so());
+    assert_eq!(told(&["list"]), "");
+
+    let running = journal_with_an_edit_of(&folder, "a");
+    let list = told(&["list"]);
+    assert!(
+        list.contains("edits of 1 documents") && list.contains("its server saves"),
+        "{list}"
+    );
+    let show = told(&["show", "a"]);
+    assert!(show.contains("edits of this document"), "{show}");
+    done(output_of(folder.path(), &["doc", "import", "b"], HI));
+    assert_eq!(told(&["show", "b"]), "");
+
+    drop(running);
+    let list = told(&["list"]);
+    assert!(list.contains("once a server starts"), "{list}");
+}
+
+/// A journal as a server has it that keeps documents in the folder.
+fn journal_with_an_edit_of(folder: &TempDir, id: &str) -> DiskJournal {
+    let options = JournalOptions::new("disk");
+    let journal = DiskJournal::open(folder.path().join("data/journal"), &options).unwrap();
+    let edit = JournalWrite::Append {
+        doc: DocId::new(id).unwrap(),
+        position: Position(1),
+        update: HI.into(),
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
+    runtime.block_on(journal.commit(vec![edit])).unwrap();
+    journal
 }
 
 #[test]
