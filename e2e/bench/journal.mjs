@@ -71,7 +71,7 @@ const main = async () => {
 /** One run of the generator against a fresh server. */
 const measure = async (args, env) => {
   const dataDir = mkdtempSync(join(options.data, 'bench-data-'))
-  const server = await launch({ dataDir, env: { LOG: 'warn', ...env } })
+  const server = launch({ dataDir, env })
   try {
     await server.ready()
     const result = await generate([

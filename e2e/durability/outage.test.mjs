@@ -25,7 +25,7 @@ const TIMEOUT_MS = OUTAGE_SECONDS * 1000 + 240_000
  * what is written in the outage. That lies in memory as it came, once more
  * while a snapshot is encoded, and once more on its way to the store.
  */
-const growthBytesMax = written => (32 << 20) + 4 * written
+const growthBytesMax = written => (16 << 20) + 3 * written
 
 test(`an outage of the store of ${OUTAGE_SECONDS} s stops nobody and loses nothing`, { skip: noS3, timeout: TIMEOUT_MS }, async t => {
   const random = freshRandom(t)

@@ -18,7 +18,7 @@ const SHUTDOWN_MS_MAX = 10_000
 /** Something hangs. */
 const TIMEOUT_MS = 120_000
 
-test('without a journal an edit survives SIGTERM', async t => {
+test('without a journal an edit survives SIGTERM', { timeout: TIMEOUT_MS }, async t => {
   const env = { JOURNAL: 'off' }
   const server = await startServer(t, { env })
   const [a, b] = [await connected(t, server, 'doc'), await connected(t, server, 'doc')]
@@ -75,7 +75,7 @@ const stopInOutage = async (t, env) => {
   return { shelf, proxy, server, docs, took, exit }
 }
 
-test('SIGTERM sends clients away with 1001, not all in the same moment', async t => {
+test('SIGTERM sends clients away with 1001, not all in the same moment', { timeout: TIMEOUT_MS }, async t => {
   const server = await startServer(t, { env: { SHUTDOWN_TIMEOUT } })
   const sockets = []
   for (let i = 0; i < 500; i++) sockets.push(await rawSocket(t, server, `doc ${i % 20}`))

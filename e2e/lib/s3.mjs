@@ -35,9 +35,10 @@ export class Shelf {
   /** The stored object of a document; null if there is none. */
   async read (id) {
     const response = await this.#send('GET', id)
+    const body = new Uint8Array(await response.arrayBuffer())
     if (response.status === 404) return null
-    if (!response.ok) throw new Error(`S3 answered ${response.status}: ${await response.text()}`)
-    return new Uint8Array(await response.arrayBuffer())
+    if (!response.ok) throw new Error(`S3 answered ${response.status}: ${Buffer.from(body)}`)
+    return body
   }
 
   /** Puts an object there, whatever there was. */
@@ -50,7 +51,7 @@ export class Shelf {
     const name = `${encodeURIComponent(id)}.bin`
     const path = ['', BUCKET, this.prefix, name].map(encodeURIComponent).join('/')
     const headers = signed({ method, path, body, host: new URL(ENDPOINT).host })
-    return fetch(`${ENDPOINT}${path}`, { method, body, headers })
+    return fetch(`${ENDPOINT}${path}`, { method, body, headers, signal: AbortSignal.timeout(30_000) })
   }
 }
 

@@ -3,7 +3,6 @@ import { spawn } from 'node:child_process'
 import { createHmac } from 'node:crypto'
 import { once } from 'node:events'
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -19,15 +18,14 @@ const SECRET = 'a secret for tests, long enough'
  * @param {{dataDir?: string, port?: number, env?: Record<string, string>}} [options]
  */
 export const startServer = async (t, { dataDir, ...options } = {}) => {
-  const server = await launch({ dataDir: dataDir ?? await temporaryFolder(t), ...options })
+  const server = launch({ dataDir: dataDir ?? await temporaryFolder(t), ...options })
   t.after(() => server.stop('SIGKILL'))
   await server.ready()
   return server
 }
 
 /** Starts a server that the caller ends, and does not wait for it. */
-export const launch = async ({ dataDir, port, env = {} }) => {
-  port ??= await freePort()
+export const launch = ({ dataDir, port = 0, env = {} }) => {
   const child = spawn(BINARY, ['serve'], {
     env: {
       PATH: process.env.PATH,
@@ -40,7 +38,7 @@ export const launch = async ({ dataDir, port, env = {} }) => {
     },
     stdio: ['ignore', 'pipe', 'pipe']
   })
-  return new Server(child, port, dataDir)
+  return new Server(child, dataDir)
 }
 
 /** A folder that is removed when the test ends. */
@@ -55,9 +53,8 @@ export const token = (user = 'tester', { secret = SECRET, encoding = 'base64url'
   `${user}:${createHmac('sha256', secret).update(user).digest(encoding)}`
 
 class Server {
-  constructor (child, port, dataDir) {
+  constructor (child, dataDir) {
     this.child = child
-    this.port = port
     this.dataDir = dataDir
     this.log = ''
     this.exited = once(child, 'exit').then(([code, signal]) => ({ code, signal }))
@@ -74,10 +71,17 @@ class Server {
     return `http://127.0.0.1:${this.port}`
   }
 
+  /** Waits until it serves. It chooses its own port, which nobody can take before. */
   async ready () {
+    await eventually('the server listens', () => {
+      if (this.child.exitCode !== null) throw new Error(`the server ended: ${this.log}`)
+      const line = this.logLines.find(({ message }) => message === 'listening')
+      this.port = line && Number(new URL(`http://${line.address}`).port)
+      return this.port
+    })
     await eventually('the server answers /healthz', async () => {
       if (this.child.exitCode !== null) throw new Error(`the server ended: ${this.log}`)
-      const response = await fetch(`${this.http}/healthz`).catch(() => null)
+      const response = await fetch(`${this.http}/healthz`, { signal: AbortSignal.timeout(5_000) }).catch(() => null)
       return response?.ok
     })
   }
@@ -106,13 +110,4 @@ class Server {
     if (this.child.exitCode === null && this.child.signalCode === null) this.child.kill(signal)
     return await this.exited
   }
-}
-
-const freePort = async () => {
-  const listener = createServer().listen(0, '127.0.0.1')
-  await once(listener, 'listening')
-  const { port } = listener.address()
-  listener.close()
-  await once(listener, 'close')
-  return port
 }
