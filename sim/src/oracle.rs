@@ -14,7 +14,7 @@ use ysyncd_engine::{
 
 pub(crate) use self::ledger::Ledgers;
 use self::{connections::Connections, journal::JournalWatch, store::StoreWatch};
-use crate::journal::Journal;
+use crate::{journal::Journal, swarm::ENOUGH};
 
 /// What must hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -127,7 +127,7 @@ impl Oracle {
     pub(crate) fn new(config: &Config) -> Self {
         Self {
             has_journal: config.journal,
-            connections: Connections::default(),
+            connections: Connections::new(config.outbox_bytes_max < ENOUGH),
             store: StoreWatch::new(config.store_operations_max),
             journal: JournalWatch::default(),
         }

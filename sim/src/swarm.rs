@@ -8,6 +8,8 @@ use std::{ops::Range, time::Duration};
 use rand::{RngExt, SeedableRng, rngs::ChaCha8Rng, seq::IndexedRandom};
 use ysyncd_engine::Config;
 
+pub(crate) use self::limits::ENOUGH;
+
 /// The configuration of one run.
 #[derive(Debug, Clone)]
 pub struct Swarm {
@@ -97,7 +99,7 @@ impl Swarm {
         };
         let engine = limits::draw_engine(&mut rng, documents);
         let (mut connection_loss, stall) = (chance(&mut rng, 0.2), chance(&mut rng, 0.1));
-        if engine.documents_bytes_max < limits::ENOUGH {
+        if engine.documents_bytes_max < ENOUGH {
             // Documents have to be left for others to be had.
             connection_loss += 0.1;
         }
@@ -122,7 +124,7 @@ impl Swarm {
     /// Whether there is not always room in memory for all documents that
     /// somebody wants.
     pub(crate) const fn is_cramped(&self) -> bool {
-        self.engine.documents_bytes_max < limits::ENOUGH
+        self.engine.documents_bytes_max < ENOUGH
     }
 }
 

@@ -13,8 +13,10 @@ use ysyncd_engine::{
 use super::{Invariant, Violation};
 
 /// The connections of one engine.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Connections {
+    /// Whether what a client has not read yet may be too much.
+    may_lag: bool,
     stages: BTreeMap<ConnId, Stage>,
     docs: BTreeMap<ConnId, DocId>,
     /// Who is not read from, since when.
@@ -31,6 +33,16 @@ enum Stage {
 }
 
 impl Connections {
+    pub(super) const fn new(may_lag: bool) -> Self {
+        Self {
+            may_lag,
+            stages: BTreeMap::new(),
+            docs: BTreeMap::new(),
+            paused: BTreeMap::new(),
+            owing: BTreeSet::new(),
+        }
+    }
+
     pub(super) fn opened(&mut self, conn: ConnId, doc: DocId) {
         self.stages.insert(conn, Stage::Asked);
         self.docs.insert(conn, doc);
@@ -73,7 +85,7 @@ impl Connections {
                 self.step(*conn, Stage::Accepted, Stage::Over)?;
                 match code {
                     CloseCode::GoingAway => Ok(()),
-                    CloseCode::TryAgainLater if reason.contains("slow") => Ok(()),
+                    CloseCode::TryAgainLater if self.may_lag && reason.contains("slow") => Ok(()),
                     _ => Err(Invariant::ClosedForCause.violated(format!("{conn:?}: {reason}"))),
                 }
             }

@@ -7,7 +7,7 @@ use ysyncd_engine::Config;
 use super::millis;
 
 /// More bytes than any simulated world comes to.
-pub(super) const ENOUGH: usize = 64 << 20;
+pub(crate) const ENOUGH: usize = 64 << 20;
 
 /// Draws an engine's configuration.
 pub(super) fn draw_engine(rng: &mut ChaCha8Rng, documents: usize) -> Config {
