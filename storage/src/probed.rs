@@ -27,7 +27,7 @@ use crate::{
 pub type ProbeFuture<'a> = Pin<Box<dyn Future<Output = Result<Honoured, ProbeError>> + Send + 'a>>;
 
 /// A store that can be asked whether it does what
-/// [`SnapshotStore`](crate::SnapshotStore) promises for it.
+/// [`SnapshotStore`] promises for it.
 pub trait Probe: Send + Sync {
     /// Writes probe objects and sees what comes of it; no document is touched.
     /// Any number of probes may run at once, from any number of nodes. Answers
