@@ -23,8 +23,10 @@ pub struct Swarm {
     pub pause: Range<Duration>,
     /// Time that a frame takes, one way.
     pub latency: Range<Duration>,
-    /// A client's chance to lose its connection, at each of its actions.
+    /// A client's chance to lose its connection, at each of its actions …
     pub connection_loss: f64,
+    /// … and to come back.
+    pub comeback: f64,
     /// A frame's chance to be held up, as by a reader that stalls.
     pub stall: f64,
     /// The faults of the store.
@@ -98,20 +100,24 @@ impl Swarm {
             false => rng.random_range(2..=4),
         };
         let engine = limits::draw_engine(&mut rng, documents);
-        let (mut connection_loss, stall) = (chance(&mut rng, 0.2), chance(&mut rng, 0.1));
-        if engine.documents_bytes_max < ENOUGH {
-            // Documents have to be left for others to be had.
-            connection_loss += 0.1;
-        }
+        let (connection_loss, stall) = (chance(&mut rng, 0.2), chance(&mut rng, 0.1));
+        // Where memory is short, documents have to be left for others to be
+        // had, also such that cannot be saved.
+        let is_cramped = engine.documents_bytes_max < ENOUGH;
+        let (more_loss, comeback, outage) = match is_cramped {
+            true => (0.2, 0.05, 0.7),
+            false => (0.0, 0.3, 0.3),
+        };
         Self {
             documents,
             clients: draw_clients(&mut rng, documents, storm),
             storm,
             pause: millis(5)..millis(rng.random_range(50..1_000)),
             latency: millis(0)..millis(latency + 1),
-            connection_loss,
+            connection_loss: connection_loss + more_loss,
+            comeback,
             stall,
-            store: StoreFaults::draw(&mut rng, storm),
+            store: StoreFaults::draw(&mut rng, storm, outage),
             journal: JournalFaults::draw(&mut rng),
             other_writer: rng
                 .random_bool(0.4)
@@ -129,9 +135,9 @@ impl Swarm {
 }
 
 impl StoreFaults {
-    fn draw(rng: &mut ChaCha8Rng, storm: Duration) -> Self {
+    fn draw(rng: &mut ChaCha8Rng, storm: Duration, outage: f64) -> Self {
         let slow = *[10, 500, 8_000].choose(rng).expect("not empty");
-        let outage = rng.random_bool(0.3).then(|| {
+        let outage = rng.random_bool(outage).then(|| {
             let start = storm.mul_f64(rng.random_range(0.0..0.8));
             start..start + storm.mul_f64(rng.random_range(0.1..1.0))
         });

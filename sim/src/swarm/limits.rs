@@ -30,13 +30,13 @@ pub(super) fn draw_engine(rng: &mut ChaCha8Rng, documents: usize) -> Config {
         true => *tiny.choose(rng).expect("not empty"),
         false => ENOUGH,
     };
-    let for_several = if documents > 1 { 0.25 } else { 0.0 };
+    let for_several = if documents > 1 { 0.4 } else { 0.0 };
     Config {
         outbox_bytes_max: limit(0.6, &[64, 4 << 10]),
         staged_bytes_max: limit(0.4, &[0, 40, 1_000]),
         unsaved_bytes_max: limit(0.2, &[0, 100, 2_000]),
         unsaved_bytes_total_max: limit(0.2, &[0, 200, 4_000]),
-        documents_bytes_max: limit(for_several, &[1, 2_000]),
+        documents_bytes_max: limit(for_several, &[1, 300]),
         store_operations_max: limit(0.4, &[1, 2]),
         pushes_max: limit(0.4, &[1]),
         ..config

@@ -22,7 +22,7 @@ impl World {
         if self.clients[at].link == Link::Offline {
             // Some edits are made offline; then it comes back.
             let is_let = self.guests.include(self.clients[at].doc);
-            if is_let && (self.healed || self.streams[at].random_bool(0.3)) {
+            if is_let && (self.healed || self.streams[at].random_bool(self.swarm.comeback)) {
                 return self.connect(at);
             }
         } else if !self.healed && self.streams[at].random_bool(self.swarm.connection_loss) {
