@@ -146,7 +146,12 @@ fn a_folder_that_takes_no_files_is_refused_at_once() {
         Permissions::from_mode(0o666),
     )
     .unwrap();
-    let mut opener = Command::new(std::env::current_exe().unwrap());
+    // Others may not be let to where this was built, root's home perhaps.
+    let everybodys = TempDir::new().unwrap();
+    fs::set_permissions(everybodys.path(), Permissions::from_mode(0o755)).unwrap();
+    let program = everybodys.path().join("opener");
+    fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
+    let mut opener = Command::new(program);
     opener
         .args(["--exact", "disk::opener", "--ignored"])
         .env("YSYNCD_TEST_OPENER_FOLDER", folder.path())
