@@ -34,6 +34,9 @@ pub(crate) enum Resync {
     /// Something it sent was not taken. What it sends until asked again builds
     /// on that, and is not taken either.
     Refused,
+    /// It has been asked for what was not taken. What it sends before its
+    /// answer was on its way already, and builds on that, too.
+    Asked,
 }
 
 /// Bytes on their way to a client.
@@ -57,6 +60,29 @@ impl Connection {
             pending_step_1: None,
             last_sent: now,
             outbox: Outbox::default(),
+        }
+    }
+
+    /// Whether its updates build on what was not taken.
+    pub(crate) fn is_to_sync(&self) -> bool {
+        matches!(self.resync, Resync::Refused | Resync::Asked)
+    }
+
+    /// Notes that it is being asked for what it knows; if updates of it were
+    /// refused, again at `again` unless it answers.
+    pub(crate) fn asked(&mut self, again: Duration) {
+        if self.is_to_sync() {
+            self.resync = Resync::Asked;
+            self.resync_at = again;
+        } else {
+            self.resync = Resync::None;
+        }
+    }
+
+    /// Notes that it tells what it knows.
+    pub(crate) fn has_answered(&mut self) {
+        if self.resync == Resync::Asked {
+            self.resync = Resync::None;
         }
     }
 

@@ -44,6 +44,7 @@ impl Document {
             match message {
                 Message::SyncStep1(known) => self.sync_step_1(conn, known)?,
                 Message::SyncStep2(update) => {
+                    self.connection(conn).has_answered();
                     self.update(cx, conn, &frame.slice_ref(update), None, out)?;
                 }
                 Message::Update(update) => {
@@ -116,9 +117,10 @@ impl Document {
                 connection.resync_at = connection.resync_at.max(cx.now + cx.config.resync_delay);
             }
             if connection.resync != Resync::None && connection.resync_at <= cx.now {
-                connection.resync = Resync::None;
+                connection.asked(cx.now + cx.config.resync_delay_max);
                 owing.push(conn);
-            } else if connection.resync != Resync::None {
+            }
+            if connection.resync != Resync::None {
                 let due = connection.resync_at;
                 next = Some(next.map_or(due, |next| next.min(due)));
             }
@@ -176,7 +178,7 @@ impl Document {
         out: &mut Effects,
     ) -> Result<(), Fault> {
         let update = Update::decode(bytes)?;
-        if self.connection(conn).resync == Resync::Refused {
+        if self.connection(conn).is_to_sync() {
             return Ok(());
         }
         let opens = self.state.pending_in(&update, self.staging.ahead());

@@ -62,6 +62,44 @@ fn past_the_cap_updates_are_refused_until_a_snapshot_lands() {
 }
 
 #[test]
+fn what_was_on_its_way_when_it_was_asked_is_taken_with_the_answer() {
+    let config = Config {
+        unsaved_bytes_max: 60,
+        ..Config::default()
+    };
+    let mut world = World::with(config);
+    let (one, two) = (world.joined("d"), world.joined("d"));
+    world.send_update(one, &text(1, 0, &"a".repeat(50)));
+    world.send_update(one, &text(1, 50, "refused"));
+    world.advance(secs(5));
+    let save = world.take_save();
+    world.saved(save.op, Ok("1"));
+    world.advance(secs(0));
+    assert!(world.take(one).contains(&wire::sync_step_1(&[(1, 50)])));
+    world.take(two);
+    world.send_update(one, &text(1, 57, "b"));
+    assert!(world.take(two).is_empty(), "it would open a gap");
+    world.send(one, protocol::sync_step_2(&text(1, 50, "refusedb")));
+    world.send_update(one, &text(1, 58, "c"));
+    assert_eq!(count(&world.take(two), [0, 2]), 2);
+}
+
+#[test]
+fn who_does_not_answer_is_asked_again() {
+    let config = Config {
+        gap_runs_max: 0,
+        ..Config::default()
+    };
+    let mut world = World::with(config);
+    let one = world.joined("d");
+    world.send_update(one, &text(1, 5, "behind a gap"));
+    world.advance(secs(5));
+    assert!(world.take(one).contains(&wire::sync_step_1(&[])));
+    world.advance(secs(60));
+    assert!(world.take(one).contains(&wire::sync_step_1(&[])));
+}
+
+#[test]
 fn one_update_fits_where_nothing_is_unsaved() {
     let config = Config {
         unsaved_bytes_max: 10,
@@ -115,7 +153,7 @@ fn a_client_that_is_refused_again_is_asked_less_and_less_often() {
     let one = world.joined("d");
     let mut pauses = Vec::new();
     for _ in 0..7 {
-        world.send_update(one, &text(1, 5, "behind a gap"));
+        world.send(one, protocol::sync_step_2(&text(1, 5, "behind a gap")));
         let before = world.now;
         while !world.take(one).contains(&wire::sync_step_1(&[])) {
             world.advance(secs(1));
