@@ -144,9 +144,10 @@ impl Oracle {
     }
 
     /// Of which document the engine has to take what a connection says now:
-    /// it has let it in, and has told it of no refusal since it last asked.
-    pub(crate) fn takes(&self, conn: ConnId) -> Option<DocId> {
-        self.connections.takes(conn)
+    /// it has let it in, and since it last refused something it has asked and
+    /// been answered.
+    pub(crate) fn takes(&mut self, conn: ConnId, frame: &[u8]) -> Option<DocId> {
+        self.connections.takes(conn, frame)
     }
 
     /// Whether an update of the connection was refused.

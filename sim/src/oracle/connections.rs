@@ -1,9 +1,6 @@
 //! What connections are told.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
-};
+use std::{collections::BTreeMap, time::Duration};
 
 use ysyncd_engine::{
     CloseCode, ConnId, DocId, Event as EngineEvent, Output,
@@ -21,8 +18,8 @@ pub(super) struct Connections {
     docs: BTreeMap<ConnId, DocId>,
     /// Who is not read from, since when.
     paused: BTreeMap<ConnId, Duration>,
-    /// Who was refused an update and has not been asked for it since.
-    owing: BTreeSet<ConnId>,
+    /// Who was refused an update, and whether it was asked for it since.
+    owing: BTreeMap<ConnId, bool>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,7 +36,7 @@ impl Connections {
             stages: BTreeMap::new(),
             docs: BTreeMap::new(),
             paused: BTreeMap::new(),
-            owing: BTreeSet::new(),
+            owing: BTreeMap::new(),
         }
     }
 
@@ -57,13 +54,18 @@ impl Connections {
         &self.docs[&conn]
     }
 
-    pub(super) fn takes(&self, conn: ConnId) -> Option<DocId> {
+    pub(super) fn takes(&mut self, conn: ConnId, frame: &[u8]) -> Option<DocId> {
         let is_in = self.stages.get(&conn) == Some(&Stage::Accepted);
+        let message = Messages::new(frame).read_next();
+        let is_answer = matches!(message, Ok(Some(Message::SyncStep2(_))));
+        if is_answer && self.owing.get(&conn) == Some(&true) {
+            self.owing.remove(&conn);
+        }
         (is_in && !self.owes(conn)).then(|| self.doc(conn).clone())
     }
 
     pub(super) fn owes(&self, conn: ConnId) -> bool {
-        self.owing.contains(&conn)
+        self.owing.contains_key(&conn)
     }
 
     pub(super) fn all_resumed(&self, since: Duration) -> Result<(), Violation> {
@@ -94,7 +96,9 @@ impl Connections {
                     self.step(*conn, Stage::Accepted, Stage::Accepted)?;
                 }
                 if let Ok(Some(Message::SyncStep1(_))) = Messages::new(frame).read_next() {
-                    self.owing.retain(|conn| !conns.contains(conn));
+                    for conn in conns {
+                        self.owing.entry(*conn).and_modify(|asked| *asked = true);
+                    }
                 }
                 Ok(())
             }
@@ -113,7 +117,7 @@ impl Connections {
                 }
             }
             Output::Event(EngineEvent::UpdateRefused { conn, .. }) => {
-                self.owing.insert(*conn);
+                self.owing.insert(*conn, false);
                 Ok(())
             }
             _ => Ok(()),

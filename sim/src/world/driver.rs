@@ -21,7 +21,7 @@ impl World {
         self.trace.input(self.now, &input);
         let taken = match &input {
             Input::Received { conn, bytes } if !self.swarm.engine.journal => {
-                let doc = self.oracle.takes(*conn);
+                let doc = self.oracle.takes(*conn, bytes);
                 doc.map(|doc| (doc, *conn, bytes.clone()))
             }
             _ => None,
