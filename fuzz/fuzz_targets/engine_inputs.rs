@@ -2,29 +2,77 @@
 
 #![no_main]
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::Duration,
+};
 
 use arbitrary::Arbitrary;
 use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
 use ysyncd_engine::{
-    Config, ConnId, DocId, Engine, Etag, Input, Now, OpId, Output, Snapshot, StoreCommand,
-    StoreError, StoreResult,
+    Config, ConnId, DocId, Engine, Etag, Input, JournalCommand, JournalError, JournalRecord,
+    JournalResult, Now, OpId, Output, Position, Snapshot, StoreCommand, StoreError, StoreResult,
     auth::{Grant, TokenKey, UserId},
     protocol,
 };
 
 #[derive(Debug, Arbitrary)]
+struct Plan {
+    journal: Option<Journal>,
+    steps: Vec<Step>,
+}
+
+/// A journal, and whether it holds records of an earlier life.
+#[derive(Debug, Arbitrary)]
+struct Journal {
+    holds_a: bool,
+    holds_b: bool,
+}
+
+#[derive(Debug, Arbitrary)]
 enum Step {
-    Open { doc: bool },
-    Frame { conn: u8, bytes: Vec<u8> },
-    Update { conn: u8, bytes: Vec<u8> },
-    Awareness { conn: u8, bytes: Vec<u8> },
-    Written { conn: u8 },
-    Closed { conn: u8 },
-    Wait { millis: u16 },
-    Answer { at: u8, answer: Answer },
+    Open {
+        doc: bool,
+    },
+    Frame {
+        conn: u8,
+        bytes: Vec<u8>,
+    },
+    Update {
+        conn: u8,
+        bytes: Vec<u8>,
+    },
+    Awareness {
+        conn: u8,
+        bytes: Vec<u8>,
+    },
+    Written {
+        conn: u8,
+    },
+    Closed {
+        conn: u8,
+    },
+    Wait {
+        millis: u16,
+    },
+    Answer {
+        at: u8,
+        answer: Answer,
+    },
+    /// The journal answers the oldest command.
+    Journal {
+        answer: JournalAnswer,
+    },
     Shutdown,
+}
+
+#[derive(Debug, Arbitrary)]
+enum JournalAnswer {
+    Good,
+    Failed,
+    Damaged,
+    Records { first: u8, updates: Vec<Vec<u8>> },
 }
 
 #[derive(Debug, Arbitrary)]
@@ -45,13 +93,23 @@ struct Driver {
     sent: BTreeMap<ConnId, u64>,
     operations: Vec<(OpId, StoreCommand)>,
     writes: u64,
+    /// In the order in which they came.
+    journal: VecDeque<(OpId, JournalCommand)>,
+    /// Until it is reopened, the journal does nothing.
+    journal_failed: bool,
 }
 
-fuzz_target!(|steps: Vec<Step>| {
+fuzz_target!(|plan: Plan| {
     let key = TokenKey::new(b"fuzzed");
     let user = UserId::new("somebody").expect("a valid name");
     let config = Config {
+        journal: plan.journal.is_some(),
         outbox_bytes_max: 1 << 10,
+        staged_bytes_max: 100,
+        unsaved_bytes_max: 1_000,
+        unsaved_bytes_total_max: 1_500,
+        documents_bytes_max: 1_000,
+        store_operations_max: 1,
         gap_runs_max: 3,
         pending_delete_ranges_max: 3,
         waiting_opens_max: 3,
@@ -68,8 +126,16 @@ fuzz_target!(|steps: Vec<Step>| {
         sent: BTreeMap::new(),
         operations: Vec::new(),
         writes: 0,
+        journal: VecDeque::new(),
+        journal_failed: false,
     };
-    for step in steps.into_iter().take(64) {
+    if let Some(journal) = plan.journal {
+        let holds = [("a", journal.holds_a), ("b", journal.holds_b)].into_iter();
+        let docs = holds.filter(|(_, holds)| *holds).map(|(name, _)| doc(name));
+        let docs = docs.collect();
+        driver.input(Input::JournalHolds { docs });
+    }
+    for step in plan.steps.into_iter().take(64) {
         driver.step(step);
     }
 });
@@ -101,6 +167,12 @@ impl Driver {
                 self.input(Input::Store { op, result });
             }
             Step::Answer { .. } => {}
+            Step::Journal { answer } => {
+                if let Some((op, command)) = self.journal.pop_front() {
+                    let result = self.journal_result(&command, answer);
+                    self.input(Input::Journal { op, result });
+                }
+            }
             Step::Shutdown => {
                 let deadline = self.now.mono + Duration::from_secs(5);
                 self.input(Input::Shutdown { deadline });
@@ -116,7 +188,7 @@ impl Driver {
     fn open(&mut self, doc: bool) {
         self.conns += 1;
         let conn = ConnId(self.conns);
-        let doc = DocId::new(if doc { "a" } else { "b" }).expect("a valid name");
+        let doc = self::doc(if doc { "a" } else { "b" });
         let grant = self.grant.clone();
         self.input(Input::Open { conn, doc, grant });
     }
@@ -147,6 +219,30 @@ impl Driver {
         }
     }
 
+    /// What failed once fails until it is reopened.
+    fn journal_result(&mut self, command: &JournalCommand, answer: JournalAnswer) -> JournalResult {
+        let reopens = *command == JournalCommand::Reopen;
+        match answer {
+            JournalAnswer::Failed => self.journal_failed = true,
+            _ if reopens => self.journal_failed = false,
+            _ => {}
+        }
+        let done = match self.journal_failed {
+            true => Err(JournalError::Failed(String::new())),
+            false => Ok(()),
+        };
+        match command {
+            JournalCommand::Append { .. } => JournalResult::Appended(done),
+            JournalCommand::Trim { .. } => JournalResult::Trimmed(done),
+            JournalCommand::Reopen => JournalResult::Reopened(done),
+            JournalCommand::Read { .. } => JournalResult::Read(done.and_then(|()| match answer {
+                JournalAnswer::Good | JournalAnswer::Failed => Ok(Vec::new()),
+                JournalAnswer::Damaged => Err(JournalError::Damaged(String::new())),
+                JournalAnswer::Records { first, updates } => Ok(records(first, updates)),
+            })),
+        }
+    }
+
     fn input(&mut self, input: Input) {
         self.engine.handle(self.now, input);
         self.engine.check();
@@ -158,8 +254,25 @@ impl Driver {
                     }
                 }
                 Output::Store { op, command } => self.operations.push((op, command)),
+                Output::Journal { op, command } => self.journal.push_back((op, command)),
                 _ => {}
             }
         }
     }
+}
+
+fn doc(name: &str) -> DocId {
+    DocId::new(name).expect("a valid name")
+}
+
+fn records(first: u8, updates: Vec<Vec<u8>>) -> Vec<JournalRecord> {
+    let record = |(update, position): (Vec<u8>, u64)| JournalRecord {
+        position: Position(position),
+        update: update.into(),
+    };
+    updates
+        .into_iter()
+        .zip(u64::from(first) + 1..)
+        .map(record)
+        .collect()
 }
