@@ -2,6 +2,7 @@
 //! convergence when everything has healed.
 
 mod connections;
+mod ids;
 mod journal;
 mod ledger;
 mod store;

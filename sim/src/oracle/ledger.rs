@@ -4,13 +4,10 @@ use std::collections::BTreeMap;
 
 use ysyncd_engine::{
     DocId,
-    document::DocumentState,
-    lib0::Reader,
     protocol::{Message, Messages},
-    update::{ClientId, Clock, Update},
 };
 
-use super::{Invariant, Violation};
+use super::{Invariant, Violation, ids::Ids};
 use crate::journal::Journal;
 
 /// What must not be lost of each document. Outlives engines.
@@ -22,11 +19,11 @@ pub(crate) struct Ledgers {
 #[derive(Debug, Default)]
 struct Ledger {
     /// The stored object.
-    stored: DocumentState,
+    stored: Ids,
     /// All that was ever in the store, or reported by the journal as durable.
-    durable: DocumentState,
+    durable: Ids,
     /// Without a journal: all that this engine took from its connections.
-    taken: DocumentState,
+    taken: Ids,
 }
 
 impl Ledgers {
@@ -34,34 +31,38 @@ impl Ledgers {
     /// replaces.
     pub(crate) fn landed(&mut self, doc: &DocId, body: &[u8]) -> Result<(), Violation> {
         let ledger = self.ledger(doc);
-        let mut stored = DocumentState::default();
-        stored.apply(body).map_err(|error| {
+        let stored = Ids::of(body).map_err(|error| {
             let detail = format!("a stored snapshot is no update: {error}");
             Invariant::Monotone.violated(detail)
         })?;
-        if !stored.covers(&ledger.stored) {
+        if !stored.cover(&ledger.stored) {
             return Err(Invariant::Monotone.violated("a write drops what was stored"));
         }
-        add(&mut ledger.durable, body);
+        ledger.durable.add(stored.clone());
         ledger.stored = stored;
         Ok(())
     }
 
     /// The journal has told the engine that it has an update.
     pub(super) fn journaled(&mut self, doc: &DocId, update: &[u8]) {
-        add(&mut self.ledger(doc).durable, update);
+        self.ledger(doc).durable.add(ids(update));
     }
 
     /// An engine without a journal has taken what a frame says.
     pub(crate) fn taken(&mut self, doc: &DocId, frame: &[u8]) {
         let ledger = self.ledger(doc);
-        for_each_update(frame, |update| add(&mut ledger.taken, update));
+        let mut messages = Messages::new(frame);
+        while let Ok(Some(message)) = messages.read_next() {
+            if let Message::SyncStep2(update) | Message::Update(update) = message {
+                ledger.taken.add(ids(update));
+            }
+        }
     }
 
     /// Whether the stored object holds an update.
     pub(super) fn is_stored(&self, doc: &DocId, update: &[u8]) -> bool {
         let ledger = self.documents.get(doc);
-        ledger.is_some_and(|ledger| !ledger.stored.lacks(&decode(update)))
+        ledger.is_some_and(|ledger| ledger.stored.cover(&ids(update)))
     }
 
     /// Whether the stored object holds all that must not be lost.
@@ -72,7 +73,7 @@ impl Ledgers {
                  stored,
                  durable,
                  taken,
-             }| { stored.covers(durable) && stored.covers(taken) },
+             }| { stored.cover(durable) && stored.cover(taken) },
         )
     }
 
@@ -81,14 +82,13 @@ impl Ledgers {
         let durable = &self.ledger(doc).durable;
         let mut messages = Messages::new(frame);
         while let Ok(Some(message)) = messages.read_next() {
-            let is_durable = match message {
-                Message::SyncStep1(known) => knows(durable, known),
-                Message::SyncStep2(update) | Message::Update(update) => {
-                    !durable.lacks(&decode(update))
-                }
-                Message::Awareness(_) | Message::QueryAwareness => true,
+            let told = match message {
+                Message::SyncStep1(known) => Ids::below(known),
+                Message::SyncStep2(update) | Message::Update(update) => Ids::of(update),
+                Message::Awareness(_) | Message::QueryAwareness => continue,
             };
-            if !is_durable {
+            let told = told.map_err(|error| Invariant::Understood.violated(error))?;
+            if !durable.cover(&told) {
                 let detail = format!("{doc}: not durable, and told: {message:02x?}");
                 return Err(Invariant::SentDurable.violated(detail));
             }
@@ -100,7 +100,7 @@ impl Ledgers {
     pub(super) fn left(&mut self, doc: &DocId, journal: &Journal) -> Result<(), Violation> {
         let ledger = self.ledger(doc);
         let kept = ledger.kept(doc, journal);
-        match kept.covers(&ledger.durable) && kept.covers(&ledger.taken) {
+        match kept.cover(&ledger.durable) && kept.cover(&ledger.taken) {
             true => Ok(()),
             false => Err(Invariant::LeftClean.violated("something that was taken is not kept")),
         }
@@ -110,15 +110,15 @@ impl Ledgers {
     pub(crate) fn survive(&mut self, journal: &Journal) -> Result<(), Violation> {
         for (doc, ledger) in &mut self.documents {
             let kept = ledger.kept(doc, journal);
-            if !journal.is_damaged(doc) && !kept.covers(&ledger.durable) {
+            if !journal.is_damaged(doc) && !kept.cover(&ledger.durable) {
                 let detail = format!("{doc}: what was durable is gone");
                 return Err(Invariant::Survives.violated(detail));
             }
             // Some may be there that nobody was told of.
             for (_, record) in journal.records(doc) {
-                add(&mut ledger.durable, &record.update);
+                ledger.durable.add(ids(&record.update));
             }
-            ledger.taken = DocumentState::default();
+            ledger.taken = Ids::default();
         }
         Ok(())
     }
@@ -173,39 +173,15 @@ impl Ledgers {
 
 impl Ledger {
     /// What is left if the process ends.
-    fn kept(&self, doc: &DocId, journal: &Journal) -> DocumentState {
+    fn kept(&self, doc: &DocId, journal: &Journal) -> Ids {
         let mut kept = self.stored.clone();
         for (_, record) in journal.records(doc).filter(|(_, record)| record.is_sure) {
-            add(&mut kept, &record.update);
+            kept.add(ids(&record.update));
         }
         kept
     }
 }
 
-fn add(state: &mut DocumentState, update: &[u8]) {
-    state.apply_decoded(&decode(update));
-}
-
-fn decode(update: &[u8]) -> Update<'_> {
-    Update::decode(update).expect("clients and the engine write updates")
-}
-
-fn for_each_update(frame: &[u8], mut each: impl FnMut(&[u8])) {
-    let mut messages = Messages::new(frame);
-    while let Ok(Some(message)) = messages.read_next() {
-        if let Message::SyncStep2(update) | Message::Update(update) = message {
-            each(update);
-        }
-    }
-}
-
-/// Whether a document holds all that a state vector covers.
-fn knows(state: &DocumentState, vector: &[u8]) -> bool {
-    let known = state.state_vector();
-    let mut reader = Reader::new(vector);
-    let mut number = || reader.var_uint().expect("the engine writes state vectors");
-    (0..number()).all(|_| {
-        let (client, clock) = (ClientId(number()), number());
-        Clock::try_from(clock).is_ok_and(|clock| clock <= known.clock(client))
-    })
+fn ids(update: &[u8]) -> Ids {
+    Ids::of(update).expect("clients send updates")
 }
