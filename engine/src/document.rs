@@ -139,7 +139,8 @@ impl Document {
 
     /// Whether it holds changes that are lost with the process.
     pub(crate) fn is_undurable(&self, journal: JournalHealth) -> bool {
-        !self.staging.is_empty() || journal == JournalHealth::Off && self.is_unsaved()
+        let is_kept = journal != JournalHealth::Off && !self.persistence.is_only_here();
+        !self.staging.is_empty() || self.is_unsaved() && !is_kept
     }
 
     /// Bytes of updates that no landed snapshot covers.
@@ -450,7 +451,7 @@ impl Document {
     pub(crate) fn abandon(&mut self, cx: Context<'_>, out: &mut Effects) {
         let is_kept = cx.journal == JournalHealth::Works && !self.staging.is_busy();
         let is_stuck = self.persistence.is_failing() && !self.persistence.is_busy();
-        if is_kept && is_stuck && self.is_idle() {
+        if is_kept && is_stuck && self.is_idle() && !self.persistence.is_only_here() {
             self.leave(Left::Journaled, out);
         }
     }

@@ -296,6 +296,9 @@ impl Engine {
             self.reopened(now, reopened.is_ok());
             return;
         }
+        if result == JournalResult::Appended(Ok(())) {
+            self.journaling.appended();
+        }
         if let Some(error) = failure(&result) {
             let (config, jitter) = (&self.config, &mut self.jitter);
             if self.journaling.failed(now, config, jitter) {
@@ -366,6 +369,10 @@ impl Engine {
         // Not to stay for a while in case somebody comes.
         if self.shutdown.is_some() || slot.pushed {
             slot.document.drain_if_idle(cx, &mut self.effects);
+        }
+        // What the store does not take makes way for others.
+        if slot.pushed {
+            slot.document.abandon(cx, &mut self.effects);
         }
         self.settle(now, key);
     }

@@ -57,6 +57,12 @@ impl Journaling {
         true
     }
 
+    /// It has taken something. One that is reopened and takes nothing still
+    /// does not work, and is reopened less and less often.
+    pub(crate) const fn appended(&mut self) {
+        self.failures = 0;
+    }
+
     /// Whether to reopen it now.
     pub(crate) fn take_due(&mut self, now: Duration) -> bool {
         self.retry.take_if(|due| *due <= now).is_some()
@@ -72,7 +78,6 @@ impl Journaling {
     ) -> bool {
         if is_ok {
             self.health = JournalHealth::Works;
-            self.failures = 0;
         } else {
             self.retry_later(now, config, jitter);
         }

@@ -45,6 +45,9 @@ pub(super) struct Persistence {
     unsaved_bytes: usize,
     /// Store operations that failed in a row.
     failures: u32,
+    /// Whether what is unsaved may hold what the store held before: its object
+    /// is gone or damaged, so that the journal does not hold all of it.
+    only_here: bool,
     /// Whether to read before the next write.
     must_read: bool,
     /// Whether the timer is set for another try, which further changes must
@@ -86,6 +89,7 @@ impl Persistence {
             unsaved_since: None,
             unsaved_bytes: 0,
             failures: 0,
+            only_here: false,
             must_read: false,
             retrying: false,
             jitter,
@@ -103,6 +107,11 @@ impl Persistence {
     /// Whether the last operation of the store failed.
     pub(super) const fn is_failing(&self) -> bool {
         self.failures > 0
+    }
+
+    /// Whether something is here that neither the store nor the journal has.
+    pub(super) const fn is_only_here(&self) -> bool {
+        self.only_here
     }
 
     /// Bytes of updates that no landed snapshot covers.
@@ -156,6 +165,14 @@ impl Document {
             let (debounce, wait_max) = self.save_delays(cx);
             let due = (cx.now + debounce).min(since + wait_max);
             self.timers.set(Timer::Store, due);
+        }
+    }
+
+    /// Notes that the journal holds a record which told nothing new. It goes
+    /// with the others.
+    pub(super) const fn recorded_again(&mut self, bytes: usize) {
+        if self.persistence.is_dirty() {
+            self.persistence.unsaved_bytes += bytes;
         }
     }
 
@@ -329,6 +346,10 @@ impl Document {
                 self.persistence.stored = Some(etag);
                 self.persistence.saved_version = writing.version;
                 self.persistence.failures = 0;
+                self.persistence.only_here = false;
+                if !self.is_unsaved() {
+                    self.persistence.unsaved_bytes = 0;
+                }
                 let bytes = writing.bytes;
                 out.push(Effect::Event(Event::SnapshotSaved { doc, bytes }));
                 self.save_later(cx, out);
@@ -368,6 +389,7 @@ impl Document {
         match loaded {
             Ok(None) => {
                 self.persistence.stored = None;
+                self.persistence.only_here = true;
                 self.write_merged(cx);
             }
             Ok(Some(snapshot)) => match self.merge_stored(cx, &snapshot, out) {
@@ -380,6 +402,7 @@ impl Document {
                     }
                 }
                 Err(reason) => {
+                    self.persistence.only_here = true;
                     out.push(Effect::Event(Event::DocumentUndecodable { doc, reason }));
                     self.retry_later(cx);
                 }
@@ -398,6 +421,7 @@ impl Document {
         persistence.unsaved_since = None;
         persistence.unsaved_bytes = 0;
         persistence.must_read = false;
+        persistence.only_here = false;
         persistence.failures = 0;
         self.cover(cx, self.staging.applied(), out);
         self.ask_refused_soon(cx);
@@ -422,6 +446,7 @@ impl Document {
             .apply(&ours)
             .expect("our own state is a valid update");
         self.state = stored;
+        self.bytes = self.bytes.max(snapshot.body.len()) + self.persistence.unsaved_bytes();
         if foreign.new_part != NewPart::Nothing {
             let doc = self.id.clone();
             out.push(Effect::Event(Event::SnapshotMerged { doc }));

@@ -218,10 +218,13 @@ impl Document {
         out: &mut Effects,
     ) {
         let applied = self.state.apply_decoded(update);
+        let bytes = received.update.len();
         if applied.new_part == NewPart::Nothing {
+            if cx.journal != JournalHealth::Off {
+                self.recorded_again(bytes);
+            }
             return;
         }
-        let bytes = received.update.len();
         if let Some(connection) = self.connections.get_mut(&received.from) {
             connection.refusals = 0;
             if received.opens_gap {

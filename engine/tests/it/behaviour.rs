@@ -3,6 +3,7 @@
 
 mod awareness;
 mod bad_input;
+mod copies;
 mod cost;
 mod crafted;
 mod document_life;
