@@ -106,8 +106,8 @@ pub(crate) struct SecretSettings {
 /// Where this machine keeps what it must.
 #[derive(Debug, Args)]
 pub(crate) struct FolderSettings {
-    /// Folder of the documents, unless S3_BUCKET is set, and of the secret,
-    /// unless SYNC_SHARED_SECRET is
+    /// Folder of the journal; of the documents, unless S3_BUCKET is set; and of
+    /// the secret, unless SYNC_SHARED_SECRET is
     #[arg(long, env = "DATA_DIR", default_value = defaults::DATA_DIR, value_parser = data_dir)]
     pub(crate) data_dir: PathBuf,
 }

@@ -46,6 +46,7 @@ async fn serve(settings: &ServeSettings) -> Result<(), Failure> {
     let addresses = resolve(settings).await?;
     refuse_open_house(settings, &addresses)?;
     let secret = Secret::find_or_make(&settings.secret, &settings.store.folder.data_dir)?;
+    journal::check(&settings.journal, &settings.store)?;
     let store = store::open(&settings.store).await?;
     let journal = journal::open(&settings.journal, &settings.store)?;
     let listener = listen(settings, &addresses).await?;
@@ -56,7 +57,13 @@ async fn serve(settings: &ServeSettings) -> Result<(), Failure> {
             "SYNC_SHARED_SECRET is shorter than 16 bytes, so that tokens can be forged by guessing"
         );
     }
-    info!(%address, version = env!("CARGO_PKG_VERSION"), documents = store::place(&settings.store), "listening");
+    info!(
+        %address,
+        version = env!("CARGO_PKG_VERSION"),
+        documents = store::place(&settings.store),
+        journal = journal::describe(&settings.journal),
+        "listening"
+    );
     if secret.file.is_some() {
         greet(address, &secret);
     }
@@ -74,7 +81,7 @@ fn conclude(left: &Drained) -> Result<(), Failure> {
     for doc in &left.journaled {
         info!(
             doc = doc.as_str(),
-            "changes are in the journal alone, and are saved at the next start"
+            "changes are in the journal alone, which keeps them until a server saves them"
         );
     }
     for doc in &left.unsaved {

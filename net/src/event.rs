@@ -1,12 +1,48 @@
 //! The engine's events as log lines.
 
+use std::cell::Cell;
+
 use tracing::{debug, error, info, warn};
-use ysyncd_engine::Event;
+use ysyncd_engine::{Event, StoreError};
+
+/// The log. It remembers whether the store is in trouble, so that an outage is
+/// told once, and its end, and not by each document at each try.
+#[derive(Debug, Default)]
+pub(crate) struct EventLog {
+    store_fails: Cell<bool>,
+}
+
+impl EventLog {
+    /// Writes an event to the log.
+    pub(crate) fn write(&self, event: &Event) {
+        match event {
+            Event::SnapshotFailed { error, .. } | Event::DocumentLoadFailed { error, .. } => {
+                self.store_failed(error);
+            }
+            Event::SnapshotSaved { .. } if self.store_fails.replace(false) => {
+                info!("the store takes snapshots again");
+            }
+            _ => {}
+        }
+        log(event);
+    }
+
+    fn store_failed(&self, error: &StoreError) {
+        let is_outage = matches!(error, StoreError::Unavailable(_) | StoreError::Unknown(_));
+        if is_outage && !self.store_fails.replace(true) {
+            warn!(
+                %error,
+                "the store fails; documents that are open stay so and are saved when it is back \
+                 (each try is logged at debug)"
+            );
+        }
+    }
+}
 
 /// Writes an event to the log, at a level that says who must care: an error
 /// needs somebody's hand, a warning is being dealt with, the rest is told for
 /// those who look. What a client can cause by itself is never above info.
-pub(crate) fn log(event: &Event) {
+fn log(event: &Event) {
     match event {
         Event::DocumentLoaded {
             doc,
@@ -25,13 +61,20 @@ pub(crate) fn log(event: &Event) {
                 bytes, replayed, "document loaded, with what the journal held"
             );
         }
-        Event::DocumentLoadFailed { doc, error } => {
+        Event::DocumentLoadFailed {
+            doc,
+            error: error @ StoreError::Denied(_),
+        } => {
             warn!(doc = doc.as_str(), %error, "document cannot be loaded");
+        }
+        Event::DocumentLoadFailed { doc, error } => {
+            debug!(doc = doc.as_str(), %error, "document cannot be loaded");
         }
         Event::DocumentUndecodable { doc, reason } => {
             error!(
                 doc = doc.as_str(),
-                %reason, "stored document is damaged, left untouched"
+                %reason, "stored document is damaged, left untouched; `ysyncd doc verify` looks at it, \
+                 `ysyncd doc restore` or a backup brings an older one"
             );
         }
         Event::DocumentJournalDamaged { doc, error } => {
@@ -49,8 +92,14 @@ pub(crate) fn log(event: &Event) {
         Event::SnapshotSaved { doc, bytes } => {
             debug!(doc = doc.as_str(), bytes, "snapshot saved");
         }
-        Event::SnapshotFailed { doc, error } => {
+        Event::SnapshotFailed {
+            doc,
+            error: error @ StoreError::Denied(_),
+        } => {
             warn!(doc = doc.as_str(), %error, "snapshot not saved, will be tried again");
+        }
+        Event::SnapshotFailed { doc, error } => {
+            debug!(doc = doc.as_str(), %error, "snapshot not saved, will be tried again");
         }
         Event::SnapshotMerged { doc } => {
             info!(doc = doc.as_str(), "another writer's snapshot merged");

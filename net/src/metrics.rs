@@ -128,10 +128,10 @@ impl Metrics {
             Event::UpdateRefused { .. } => {
                 self.updates_refused.inc();
             }
+            Event::SnapshotFailed { error, .. } => self.snapshots.failed(error),
             // Told by the engine's status, or counted where it happens: at the
-            // store, at the journal, and where a connection ends.
+            // journal, and where a connection ends.
             Event::DocumentUnloaded { .. }
-            | Event::SnapshotFailed { .. }
             | Event::JournalFailed { .. }
             | Event::JournalRecovered
             | Event::ConnectionClosed { .. } => {}
@@ -237,7 +237,7 @@ fn register_documents(registry: &mut Registry, metrics: &Metrics) {
         ),
         (
             "updates_refused",
-            "Updates not taken",
+            "Updates refused for now; what their clients send until asked again is not counted",
             &metrics.updates_refused,
         ),
     ] {

@@ -20,7 +20,8 @@ use ysyncd_engine::{
 use ysyncd_storage::journal::Journal;
 
 use crate::{
-    Drained, Stores, event,
+    Drained, Stores,
+    event::EventLog,
     journal::{self, Answer, JournalQueue},
     mailbox::{CloseOrder, Mailbox},
     metrics::Metrics,
@@ -51,6 +52,7 @@ pub(crate) struct Shard {
     handling: Cell<bool>,
     scratch: RefCell<Box<[u8]>>,
     metrics: Metrics,
+    events: EventLog,
 }
 
 impl Shard {
@@ -71,6 +73,7 @@ impl Shard {
             handling: Cell::new(false),
             scratch: RefCell::new(vec![0; SCRATCH_BYTES].into_boxed_slice()),
             metrics: Metrics::new(),
+            events: EventLog::default(),
         }
     }
 
@@ -253,7 +256,7 @@ impl Shard {
             Output::Journal { op, command } => self.journal_queue.push(op, command),
             Output::Event(event) => {
                 self.metrics.record(&event);
-                event::log(&event);
+                self.events.write(&event);
             }
             Output::Drained { unsaved, journaled } => {
                 let left = Drained { unsaved, journaled };

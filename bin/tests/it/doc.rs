@@ -6,13 +6,12 @@ use tempfile::TempDir;
 use yrs::{
     Doc, GetString, Map, ReadTxn, StateVector, Text, Transact, Update, updates::decoder::Decode,
 };
-use ysyncd_engine::{DocId, Position, lib0::write_var_uint};
-use ysyncd_storage::journal::{
-    Journal, JournalWrite,
-    disk::{DiskJournal, JournalOptions},
-};
+use ysyncd_engine::lib0::write_var_uint;
 
-use crate::process::{Server, output, output_of};
+use crate::{
+    journal::journal_with_an_edit_of,
+    process::{Server, output, output_of},
+};
 
 #[test]
 fn what_is_imported_can_be_listed_shown_verified_and_exported() {
@@ -312,10 +311,10 @@ fn edits_that_only_a_journal_holds_are_told() {
     };
     assert_eq!(told(&["list"]), "");
 
-    let running = journal_with_an_edit_of(&folder, "a");
+    let running = journal_with_an_edit_of(folder.path(), "a", HI);
     let list = told(&["list"]);
     assert!(
-        list.contains("edits of 1 documents") && list.contains("its server saves"),
+        list.contains("edits of 1 document,") && list.contains("its server saves"),
         "{list}"
     );
     let show = told(&["show", "a"]);
@@ -326,22 +325,6 @@ fn edits_that_only_a_journal_holds_are_told() {
     drop(running);
     let list = told(&["list"]);
     assert!(list.contains("once a server starts"), "{list}");
-}
-
-/// A journal as a server has it that keeps documents in the folder.
-fn journal_with_an_edit_of(folder: &TempDir, id: &str) -> DiskJournal {
-    let options = JournalOptions::new("disk");
-    let journal = DiskJournal::open(folder.path().join("data/journal"), &options).unwrap();
-    let edit = JournalWrite::Append {
-        doc: DocId::new(id).unwrap(),
-        position: Position(1),
-        update: HI.into(),
-    };
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .build()
-        .unwrap();
-    runtime.block_on(journal.commit(vec![edit])).unwrap();
-    journal
 }
 
 #[test]

@@ -3,6 +3,7 @@
 
 mod configuration;
 mod doc;
+mod journal;
 mod life;
 mod process;
 #[cfg(feature = "s3")]

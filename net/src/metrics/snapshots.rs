@@ -63,14 +63,15 @@ impl SnapshotMetrics {
     pub(crate) fn answered(&self, result: &StoreResult, took: Duration) {
         match result {
             StoreResult::Loaded(_) => self.load_latency.observe(took.as_secs_f64()),
-            StoreResult::Saved(saved) => {
-                self.save_latency.observe(took.as_secs_f64());
-                if let Err(error) = saved {
-                    let error = label(error);
-                    self.failed.get_or_create(&Failed { error }).inc();
-                }
-            }
+            StoreResult::Saved(_) => self.save_latency.observe(took.as_secs_f64()),
         }
+    }
+
+    /// Counts a try to save that failed: at the write, or at the read that
+    /// comes before it once the outcome of a write is unknown.
+    pub(super) fn failed(&self, error: &StoreError) {
+        let error = label(error);
+        self.failed.get_or_create(&Failed { error }).inc();
     }
 
     pub(super) fn register(&self, registry: &mut Registry) {

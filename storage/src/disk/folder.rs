@@ -6,9 +6,9 @@
 //! but not yet durable, and whoever loads it takes it for stored.
 
 use std::{
-    fs::{self, DirEntry, File, OpenOptions, TryLockError},
+    fs::{self, DirBuilder, DirEntry, File, OpenOptions, TryLockError},
     io::{self, ErrorKind, Write},
-    os::unix::fs::MetadataExt,
+    os::unix::fs::{DirBuilderExt, MetadataExt},
     path::{Path, PathBuf},
 };
 
@@ -277,7 +277,8 @@ fn create_durably(path: &Path) -> io::Result<()> {
 }
 
 fn create_if_missing(folder: &Path) -> io::Result<()> {
-    match fs::create_dir(folder) {
+    // What people write is nobody else's to read.
+    match DirBuilder::new().mode(0o700).create(folder) {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
         result => result,
     }

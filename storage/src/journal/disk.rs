@@ -36,7 +36,7 @@ use std::{
         mpsc::{self, Sender},
     },
     thread::{self, JoinHandle},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use tokio::sync::oneshot;
@@ -52,6 +52,9 @@ use self::{
     writer::{Call, Writer},
 };
 use super::{Journal, JournalFuture, JournalWrite};
+
+/// How long the disk may take at the end.
+const END_MAX: Duration = Duration::from_secs(5);
 
 /// When commits are made durable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,15 +97,17 @@ impl JournalOptions {
 /// in it, under a lock. Whoever starts takes over what processes that are gone
 /// have left behind.
 ///
-/// When it is dropped it finishes what it was asked, and frees its folder.
+/// When it is dropped it finishes what it was asked, and frees its folder; on
+/// a disk that hangs it gives up after 5 s, and the folder stays locked as long
+/// as the process lives.
 #[derive(Debug)]
 pub struct DiskJournal {
     /// `None` while it is dropped.
     calls: Option<Sender<Call>>,
     writer: Option<JoinHandle<()>>,
     size_bytes: Arc<AtomicU64>,
-    /// Freed after the writer has ended.
-    _lock: Lock,
+    /// Freed after the writer has ended. `None` while it is dropped.
+    lock: Option<Lock>,
 }
 
 /// Why a journal cannot be opened.
@@ -163,7 +168,7 @@ impl DiskJournal {
             calls: Some(calls),
             writer: Some(writer),
             size_bytes,
-            _lock: lock,
+            lock: Some(lock),
         })
     }
 
@@ -209,9 +214,19 @@ impl Journal for DiskJournal {
 impl Drop for DiskJournal {
     fn drop(&mut self) {
         drop(self.calls.take());
-        if let Some(writer) = self.writer.take() {
+        let Some(writer) = self.writer.take() else {
+            return;
+        };
+        let start = Instant::now();
+        while !writer.is_finished() && start.elapsed() < END_MAX {
+            thread::sleep(Duration::from_millis(1));
+        }
+        if writer.is_finished() {
             // If it has panicked, that was reported when it did.
             let _ = writer.join();
+        } else {
+            tracing::error!("the journal's disk hangs; the process ends without it");
+            std::mem::forget(self.lock.take());
         }
     }
 }

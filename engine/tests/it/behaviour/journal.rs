@@ -510,3 +510,57 @@ fn large_documents_are_saved_less_often_where_there_is_a_journal() {
         world.take_save();
     }
 }
+
+#[test]
+fn what_failed_to_become_durable_is_not_counted_on() {
+    let mut world = world();
+    let one = world.joined("d");
+    failed(&mut world, one);
+    world.advance(secs(1));
+    let op = take_reopen(&mut world);
+    world.journal(op, JournalResult::Reopened(Ok(())));
+    let two = world.joined("d");
+    // It follows what was lost: a gap, which its sender is asked about.
+    world.send_update(two, &text(1, 5, "behind"));
+    world.sync();
+    world.take(two);
+    world.advance(secs(5));
+    assert!(world.take(two).contains(&wire::sync_step_1(&[])));
+}
+
+/// A document that the store does not take, nobody has open, and of which the
+/// journal holds everything but what is still on its way.
+fn stuck() -> World {
+    let mut world = World::with(Config {
+        documents_bytes_max: 50,
+        ..journaling()
+    });
+    let one = world.joined("d");
+    world.send_update(one, &text(1, 0, &"a".repeat(60)));
+    world.sync();
+    world.advance(secs(5));
+    let save = world.take_save();
+    world.saved(save.op, Err(StoreError::Unavailable("down".into())));
+    world.send_update(one, &text(1, 60, "b"));
+    world.leave(one);
+    world
+}
+
+#[test]
+fn a_document_does_not_make_way_while_something_is_on_its_way_to_the_journal() {
+    let mut world = stuck();
+    let other = world.open("other");
+    assert_eq!(world.stage(other), Stage::Refused(Refusal::Full));
+    world.sync();
+    let other = world.open("other");
+    assert_eq!(world.stage(other), Stage::Waiting);
+}
+
+#[test]
+fn a_document_does_not_make_way_while_the_journal_could_not_read_it_back() {
+    let mut world = stuck();
+    let (op, _) = world.take_append();
+    world.journal(op, JournalResult::Appended(Err(full())));
+    let other = world.open("other");
+    assert_eq!(world.stage(other), Stage::Refused(Refusal::Full));
+}

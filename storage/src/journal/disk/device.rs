@@ -6,9 +6,9 @@
 use std::{
     ffi::OsString,
     fmt,
-    fs::{self, File, OpenOptions, TryLockError},
+    fs::{self, DirBuilder, File, OpenOptions, TryLockError},
     io::{self, ErrorKind, Write},
-    os::unix::fs::FileExt,
+    os::unix::fs::{DirBuilderExt, FileExt},
     path::Path,
 };
 
@@ -115,7 +115,8 @@ impl Device for LocalDevice {
             .take_while(|folder| !folder.as_os_str().is_empty() && !folder.exists())
             .collect();
         for folder in missing.into_iter().rev() {
-            match fs::create_dir(folder) {
+            // What people write is nobody else's to read.
+            match DirBuilder::new().mode(0o700).create(folder) {
                 Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
                 result => result?,
             }

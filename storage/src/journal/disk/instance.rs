@@ -133,7 +133,7 @@ impl Shared<'_> {
         }
         if recovered.torn_bytes > 0 {
             let (folder, bytes) = (folder.path().display(), recovered.torn_bytes);
-            tracing::warn!(%folder, bytes, "the journal ends in a write that was cut off; it was never reported durable, and is dropped");
+            tracing::warn!(%folder, bytes, "the journal ends in a write that was cut off, and that is dropped; unless the disk has lost something, it was never reported durable");
         }
         for doc in recovered.index.docs() {
             if recovered.index.records(doc).any(|(_, place)| place.damaged) {
@@ -201,7 +201,7 @@ impl Shared<'_> {
 
 fn leave_alone(folder: &Folder, target: &str) -> Option<Recovered> {
     let folder = folder.path().display();
-    tracing::warn!(%folder, target, "a journal belongs to another store and is left alone; start ysyncd once with that store, so that its records get there, or remove the folder to give them up");
+    tracing::warn!(%folder, store = target, "a journal belongs to another store and is left alone; start ysyncd once with that store, so that its records get there, or remove the folder to give them up");
     None
 }
 
