@@ -3,10 +3,11 @@
 //! A world is a function of its seed: what clients do, when frames and answers
 //! arrive, what goes wrong and when. One engine, exactly as in production, is
 //! driven by an event queue without runtime, threads or clocks; model clients
-//! on yrs edit, lose their connections and come back; a simulated store is
-//! slow, fails, and is written to by somebody else. An oracle watches every
-//! output, and at the end, when everything has healed, everybody must hold the
-//! same document.
+//! on yrs edit, lose their connections and come back, or not; a simulated store
+//! is slow, fails, and is written to by somebody else; a simulated journal fails
+//! and forgets what it never promised; engines crash and are shut down. An
+//! oracle watches every output, and at the end, when everything has healed,
+//! everybody must hold the same document.
 //!
 //! ```text
 //! main     the command: batches of seeds, replay, meta

@@ -83,25 +83,11 @@ impl Connections {
             Output::Accept { conn } => self.step(*conn, Stage::Asked, Stage::Accepted),
             Output::Refuse { conn, .. } => self.step(*conn, Stage::Asked, Stage::Over),
             Output::Close { conn, code, reason } => {
-                self.paused.remove(conn);
                 self.step(*conn, Stage::Accepted, Stage::Over)?;
-                match code {
-                    CloseCode::GoingAway => Ok(()),
-                    CloseCode::TryAgainLater if self.may_lag && reason.contains("slow") => Ok(()),
-                    _ => Err(Invariant::ClosedForCause.violated(format!("{conn:?}: {reason}"))),
-                }
+                self.paused.remove(conn);
+                self.is_for_cause(*code, reason)
             }
-            Output::Send { conns, frame } => {
-                for conn in conns {
-                    self.step(*conn, Stage::Accepted, Stage::Accepted)?;
-                }
-                if let Ok(Some(Message::SyncStep1(_))) = Messages::new(frame).read_next() {
-                    for conn in conns {
-                        self.owing.entry(*conn).and_modify(|asked| *asked = true);
-                    }
-                }
-                Ok(())
-            }
+            Output::Send { conns, frame } => self.sent(conns, frame),
             Output::Pause { conn } => {
                 self.step(*conn, Stage::Accepted, Stage::Accepted)?;
                 match self.paused.insert(*conn, now) {
@@ -121,6 +107,26 @@ impl Connections {
                 Ok(())
             }
             _ => Ok(()),
+        }
+    }
+
+    fn sent(&mut self, conns: &[ConnId], frame: &[u8]) -> Result<(), Violation> {
+        for conn in conns {
+            self.step(*conn, Stage::Accepted, Stage::Accepted)?;
+        }
+        if let Ok(Some(Message::SyncStep1(_))) = Messages::new(frame).read_next() {
+            for conn in conns {
+                self.owing.entry(*conn).and_modify(|asked| *asked = true);
+            }
+        }
+        Ok(())
+    }
+
+    fn is_for_cause(&self, code: CloseCode, reason: &str) -> Result<(), Violation> {
+        match code {
+            CloseCode::GoingAway => Ok(()),
+            CloseCode::TryAgainLater if self.may_lag && reason.contains("slow") => Ok(()),
+            _ => Err(Invariant::ClosedForCause.violated(reason)),
         }
     }
 

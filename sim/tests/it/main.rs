@@ -4,7 +4,7 @@ use ysyncd_sim::{Recording, run};
 
 #[test]
 fn worlds_hold() {
-    for seed in 0..12 {
+    for seed in 0..24 {
         let outcome = run(seed, Recording::Last);
         let violation = outcome.violation.map(|violation| violation.to_string());
         assert_eq!(violation, None, "seed {seed}");
