@@ -94,35 +94,43 @@ impl Journal {
 
     /// Starts a batch with all that has gathered, unless one is under way.
     /// Returns how long it takes.
-    pub(crate) fn begin(&mut self, faults: &JournalFaults) -> Option<Duration> {
+    pub(crate) fn begin(&mut self, faults: Option<&JournalFaults>) -> Option<Duration> {
         if !self.batch.is_empty() || self.gathering.is_empty() {
             return None;
         }
         self.batch = std::mem::take(&mut self.gathering);
-        Some(between(&mut self.rng, &faults.latency))
+        Some(self.delay(faults))
     }
 
-    /// How long the answers to a batch take.
-    pub(crate) fn answer_delay(&mut self, faults: &JournalFaults) -> Duration {
-        between(&mut self.rng, &faults.latency)
+    /// How long a batch takes, or the answers to it. Nothing takes long in a
+    /// world without `faults`.
+    pub(crate) fn delay(&mut self, faults: Option<&JournalFaults>) -> Duration {
+        let fast = Duration::ZERO..Duration::from_millis(20);
+        between(
+            &mut self.rng,
+            faults.map_or(&fast, |faults| &faults.latency),
+        )
     }
 
     /// The batch under way takes effect, as far as it does. Nothing fails in a
-    /// world that is `healed`.
-    pub(crate) fn land(&mut self, now: Duration, faults: &JournalFaults, healed: bool) -> Answers {
+    /// world without `faults`.
+    pub(crate) fn land(&mut self, now: Duration, faults: Option<&JournalFaults>) -> Answers {
         let batch = std::mem::take(&mut self.batch);
-        let strikes = !healed && self.rng.random_bool(faults.failure);
-        let fails_at = strikes.then(|| self.rng.random_range(0..batch.len()));
+        let striking = faults.filter(|faults| self.rng.random_bool(faults.failure));
+        let strikes = striking.map(|faults| (faults, self.rng.random_range(0..batch.len())));
         let mut is_in_doubt = false;
         let mut answers = Answers::new();
         for (at, (op, command)) in batch.into_iter().enumerate() {
-            if Some(at) == fails_at && !self.has_failed {
+            if let Some((faults, fails_at)) = strikes
+                && at == fails_at
+                && !self.has_failed
+            {
                 (self.has_failed, is_in_doubt) = (true, true);
                 let outage = faults.outage.mul_f64(self.rng.random_range(0.0..1.0));
                 self.out_until = now + outage;
             }
             let result = match command {
-                JournalCommand::Reopen if !healed && self.stays_out(now) => {
+                JournalCommand::Reopen if faults.is_some() && self.stays_out(now) => {
                     JournalResult::Reopened(Err(failed()))
                 }
                 JournalCommand::Reopen => {

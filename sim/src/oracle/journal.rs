@@ -28,13 +28,24 @@ impl JournalWatch {
     /// Whether the journal holds something of a document, as far as the engine
     /// can know.
     pub(super) fn may_hold(&self, doc: &DocId, journal: &Journal) -> bool {
-        journal.last_position(doc).is_some() || self.doubtful.contains(doc)
+        let is_trim = |command: &JournalCommand| match command {
+            JournalCommand::Trim { doc: of, .. } => of == doc,
+            _ => false,
+        };
+        let is_held = journal.last_position(doc).is_some();
+        is_held || self.doubtful.contains(doc) || self.awaits(is_trim)
     }
 
     /// Whether an update waits for its answer.
     pub(super) fn is_appending(&self, doc: &DocId) -> bool {
-        let waits = |command: &JournalCommand| matches!(command, JournalCommand::Append { doc: of, .. } if of == doc);
-        self.unanswered.iter().any(|(_, command)| waits(command))
+        self.awaits(|command| match command {
+            JournalCommand::Append { doc: of, .. } => of == doc,
+            _ => false,
+        })
+    }
+
+    fn awaits(&self, which: impl Fn(&JournalCommand) -> bool) -> bool {
+        self.unanswered.iter().any(|(_, command)| which(command))
     }
 
     pub(super) fn command(

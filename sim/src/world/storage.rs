@@ -31,16 +31,17 @@ impl World {
 
     /// The journal takes up what has gathered, if it has nothing to do.
     pub(super) fn start_batch(&mut self) {
-        if let Some(delay) = self.journal.begin(&self.swarm.journal) {
+        let faults = (!self.healed).then_some(&self.swarm.journal);
+        if let Some(delay) = self.journal.begin(faults) {
             self.after(delay, Event::JournalLands(self.engines));
         }
     }
 
     /// The batch under way takes effect; its answers follow.
     pub(super) fn journal_lands(&mut self) {
-        let faults = &self.swarm.journal;
-        let answers = self.journal.land(self.now, faults, self.healed);
-        let delay = self.journal.answer_delay(faults);
+        let faults = (!self.healed).then_some(&self.swarm.journal);
+        let answers = self.journal.land(self.now, faults);
+        let delay = self.journal.delay(faults);
         self.journal_free = self.journal_free.max(self.now + delay);
         let event = Event::JournalAnswers(self.engines, answers);
         self.after(self.journal_free - self.now, event);
