@@ -21,9 +21,9 @@ pub struct Config {
     pub unsaved_bytes_max: usize,
     /// The same for all documents together.
     pub unsaved_bytes_total_max: usize,
-    /// Bytes of documents in memory. Past it those that nobody has open leave
-    /// at once, the longest unused first; if that is not enough, no more are
-    /// loaded.
+    /// Bytes of documents in memory. Before one is loaded past it, those that
+    /// nobody has open leave, the longest unused first; if that is not enough,
+    /// it is not loaded.
     pub documents_bytes_max: usize,
     /// Documents brought at once from the journal into the store, nobody
     /// having them open.
