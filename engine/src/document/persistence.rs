@@ -114,6 +114,12 @@ impl Persistence {
         self.only_here
     }
 
+    /// The stored object is gone or damaged. If there never was one, the
+    /// journal was told to forget nothing.
+    const fn lost_stored(&mut self) {
+        self.only_here |= self.stored.is_some();
+    }
+
     /// Bytes of updates that no landed snapshot covers.
     pub(super) const fn unsaved_bytes(&self) -> usize {
         match self.doing {
@@ -388,8 +394,8 @@ impl Document {
         let doc = self.id.clone();
         match loaded {
             Ok(None) => {
+                self.persistence.lost_stored();
                 self.persistence.stored = None;
-                self.persistence.only_here = true;
                 self.write_merged(cx);
             }
             Ok(Some(snapshot)) => match self.merge_stored(cx, &snapshot, out) {
@@ -402,7 +408,7 @@ impl Document {
                     }
                 }
                 Err(reason) => {
-                    self.persistence.only_here = true;
+                    self.persistence.lost_stored();
                     out.push(Effect::Event(Event::DocumentUndecodable { doc, reason }));
                     self.retry_later(cx);
                 }

@@ -60,6 +60,24 @@ fn the_only_copy_of_a_snapshot_is_not_told_to_be_in_the_journal() {
 }
 
 #[test]
+fn what_was_never_stored_is_told_to_be_in_the_journal() {
+    let mut world = World::with(journaling());
+    let conn = world.joined("d");
+    world.send_update(conn, &text(1, 0, "a"));
+    world.sync();
+    world.advance(secs(5));
+    let save = world.take_save();
+    world.saved(save.op, Err(StoreError::Unknown("no answer".into())));
+    world.advance(secs(1));
+    let op = world.take_load();
+    world.loaded(op, Ok(None));
+    world.shut_down(secs(1));
+    world.advance(secs(1));
+    assert_eq!(world.journaled, [doc("d")]);
+    assert_eq!(world.drained, Some(vec![]));
+}
+
+#[test]
 fn the_only_copy_of_a_snapshot_does_not_leave_memory() {
     let mut world = World::with(Config {
         documents_bytes_max: 50,
