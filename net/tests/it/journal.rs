@@ -1,20 +1,15 @@
 //! A server with a journal, up to where the engine takes over.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
-use bytes::Bytes;
 use tokio::{
     sync::Semaphore,
     time::{sleep, timeout},
 };
-use ysyncd_engine::{DocId, JournalError, JournalRecord, Position};
+use ysyncd_engine::{DocId, JournalError, JournalRecord};
 use ysyncd_net::{Config, Drained, ServeError, Stores};
 use ysyncd_storage::{
-    journal::{Journal, JournalFuture, JournalWrite},
+    journal::{Journal, JournalFuture, JournalWrite, memory::MemoryJournal},
     memory::MemoryStore,
 };
 
@@ -22,7 +17,7 @@ use crate::support::{Server, run, soon};
 
 /// A journal in memory that says what it holds once it is let to.
 struct GatedJournal {
-    records: Mutex<BTreeMap<DocId, BTreeMap<Position, Bytes>>>,
+    kept: MemoryJournal,
     gate: Semaphore,
     documents: Result<(), JournalError>,
 }
@@ -30,7 +25,7 @@ struct GatedJournal {
 impl GatedJournal {
     fn new(permits: usize, documents: Result<(), JournalError>) -> Arc<Self> {
         Arc::new(Self {
-            records: Mutex::default(),
+            kept: MemoryJournal::new(),
             gate: Semaphore::new(permits),
             documents,
         })
@@ -42,46 +37,20 @@ impl Journal for GatedJournal {
         Box::pin(async {
             self.gate.acquire().await.unwrap().forget();
             self.documents.clone()?;
-            Ok(self.records.lock().unwrap().keys().cloned().collect())
+            self.kept.documents().await
         })
     }
 
     fn commit(&self, writes: Vec<JournalWrite>) -> JournalFuture<'_, ()> {
-        let mut records = self.records.lock().unwrap();
-        for write in writes {
-            match write {
-                JournalWrite::Append {
-                    doc,
-                    position,
-                    update,
-                } => {
-                    records.entry(doc).or_default().insert(position, update);
-                }
-                JournalWrite::Trim { doc, through } => {
-                    records
-                        .entry(doc)
-                        .or_default()
-                        .retain(|at, _| *at > through);
-                }
-            }
-        }
-        records.retain(|_, records| !records.is_empty());
-        Box::pin(async { Ok(()) })
+        self.kept.commit(writes)
     }
 
     fn read<'a>(&'a self, doc: &'a DocId) -> JournalFuture<'a, Vec<JournalRecord>> {
-        let records = self.records.lock().unwrap();
-        let records = records.get(doc).into_iter().flatten();
-        let record = |(position, update): (&Position, &Bytes)| JournalRecord {
-            position: *position,
-            update: update.clone(),
-        };
-        let records = records.map(record).collect();
-        Box::pin(async { Ok(records) })
+        self.kept.read(doc)
     }
 
     fn reopen(&self) -> JournalFuture<'_, ()> {
-        Box::pin(async { Ok(()) })
+        self.kept.reopen()
     }
 
     fn size_bytes(&self) -> u64 {
