@@ -13,6 +13,7 @@ use sha2::Sha256;
 
 /// What a valid token allows: full use of any document, under this name.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Grant {
     /// The user that the token was minted for.
     pub user: UserId,
@@ -20,6 +21,7 @@ pub struct Grant {
 
 /// The name of a user: not empty, without `:`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct UserId(Arc<str>);
 
 impl UserId {

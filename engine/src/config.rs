@@ -4,6 +4,11 @@ use std::time::Duration;
 
 /// How an engine behaves. [`Config::default`] is what production uses.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(default)
+)]
 pub struct Config {
     /// Drop the content of deleted structs when a document is compacted, as
     /// Yjs does. Off for clients that look at old versions.

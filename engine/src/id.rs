@@ -7,6 +7,7 @@ use std::{fmt, sync::Arc};
 /// Any non-empty text is a name. Its length is bounded so that the object key
 /// made from it (see `ysyncd_storage::object_name`) fits what S3 allows.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct DocId(Arc<str>);
 
 impl DocId {
@@ -61,8 +62,10 @@ pub enum DocIdError {
 /// One connection of one client. The driver chooses the numbers and never
 /// uses one twice in the life of an engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct ConnId(pub u64);
 
 /// One storage operation, numbered by the engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct OpId(pub u64);

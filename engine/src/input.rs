@@ -13,6 +13,7 @@ use crate::{
 
 /// One thing that happened outside.
 #[derive(Debug, Clone)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Input {
     /// A client that holds a grant asks for a document. Answered by exactly
     /// one `Accept` or `Refuse`, unless `Closed` comes first.
@@ -29,6 +30,7 @@ pub enum Input {
         /// From whom.
         conn: ConnId,
         /// The message: one or more y-websocket messages back to back.
+        #[cfg_attr(feature = "serde", serde(with = "crate::hex"))]
         bytes: Bytes,
     },
     /// The transport has taken frames off our hands.

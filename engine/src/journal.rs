@@ -11,14 +11,17 @@ use crate::id::DocId;
 /// The place of a record among those of its document. Numbered by the engine,
 /// ascending; gaps mean nothing.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Position(pub u64);
 
 /// One update in the journal.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct JournalRecord {
     /// Its place.
     pub position: Position,
     /// A Yjs v1 update, as a client sent it.
+    #[cfg_attr(feature = "serde", serde(with = "crate::hex"))]
     pub update: Bytes,
 }
 
@@ -57,6 +60,7 @@ pub enum JournalCommand {
 
 /// The one answer to a [`JournalCommand`].
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum JournalResult {
     /// Answer to `Append`: the update is durable. After a failure it is not
     /// known whether it will be there when the document is read again.
@@ -72,6 +76,7 @@ pub enum JournalResult {
 
 /// Why the journal did not do what it was asked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum JournalError {
     /// The disk is full or failing. Nothing more is taken until the journal
     /// has been reopened.

@@ -55,6 +55,12 @@
 //! - A document leaves memory only when everything in it is in the store, or in
 //!   the journal; then the engine brings it into the store on its own.
 //!
+//! # Recording
+//!
+//! With the feature `serde` what goes into an engine, its [`Config`] and each
+//! [`Input`], can be written down and read again. As an engine is a function of
+//! these, that is all it takes to have a run once more.
+//!
 //! # What the driver promises
 //!
 //! - The clock never goes back. Connection ids are used once.
@@ -73,6 +79,8 @@ mod connection;
 mod effect;
 mod engine;
 mod event;
+#[cfg(feature = "serde")]
+mod hex;
 mod id;
 mod input;
 mod journal;

@@ -39,12 +39,15 @@ pub enum Condition {
 
 /// The name that a store gives to one version of one object.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Etag(pub Arc<str>);
 
 /// A stored snapshot.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Snapshot {
     /// A Yjs v1 update.
+    #[cfg_attr(feature = "serde", serde(with = "crate::hex"))]
     pub body: Bytes,
     /// The version that was read.
     pub etag: Etag,
@@ -52,6 +55,7 @@ pub struct Snapshot {
 
 /// The one answer to a [`StoreCommand`].
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum StoreResult {
     /// Answer to `Load`: the snapshot, or `None` if there is certainly none.
     Loaded(Result<Option<Snapshot>, StoreError>),
@@ -61,6 +65,7 @@ pub enum StoreResult {
 
 /// Why a store did not do what it was asked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum StoreError {
     /// The condition of a save did not hold: the object is another one, or
     /// gone. Nothing was written by this call.
