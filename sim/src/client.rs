@@ -5,8 +5,8 @@ use std::{cell::RefCell, collections::BTreeMap, rc::Rc, time::Duration};
 use bytes::Bytes;
 use rand::{RngExt, rngs::ChaCha8Rng};
 use yrs::{
-    Doc, GetString, Map, MapRef, OffsetKind, Options, ReadTxn, StateVector, Text, TextRef,
-    Transact, Update, WriteTxn,
+    Array, ArrayRef, Doc, GetString, Map, MapPrelim, MapRef, OffsetKind, Options, Out, ReadTxn,
+    StateVector, Text, TextPrelim, TextRef, Transact, TransactionMut, Update, WriteTxn,
     block::ClientID,
     updates::{decoder::Decode, encoder::Encode},
 };
@@ -40,6 +40,7 @@ pub(crate) struct Client {
     yrs: Doc,
     text: TextRef,
     map: MapRef,
+    list: ArrayRef,
     /// Updates of its own that are not yet handed out.
     made: Rc<RefCell<Vec<Vec<u8>>>>,
     /// Updates that build on what it does not know.
@@ -86,6 +87,7 @@ impl Client {
         };
         let yrs = Doc::with_options(options);
         let (text, map) = (yrs.get_or_insert_text("text"), yrs.get_or_insert_map("map"));
+        let list = yrs.get_or_insert_array("list");
         let made = Rc::new(RefCell::new(Vec::new()));
         let sink = Rc::clone(&made);
         yrs.observe_update_v1("made", move |txn, event| {
@@ -106,6 +108,7 @@ impl Client {
             yrs,
             text,
             map,
+            list,
             made,
             early: Vec::new(),
             awareness: BTreeMap::from([(id, own)]),
@@ -115,25 +118,19 @@ impl Client {
     /// Edits a little, connected or not. Returns the updates made.
     pub(crate) fn edit(&mut self, rng: &mut ChaCha8Rng) -> Vec<Vec<u8>> {
         let mut txn = self.yrs.transact_mut();
-        let len = self.text.len(&txn);
-        match rng.random_range(0..10) {
-            0..5 => {
-                let at = rng.random_range(0..=len);
-                let word = ["a", "bc", "def ", "\u{e9}", "1234567890"][rng.random_range(0..5)];
-                self.text.insert(&mut txn, at, word);
-            }
-            5 | 6 if len > 0 => {
-                let at = rng.random_range(0..len);
-                let count = rng.random_range(1..=(len - at).min(5));
-                self.text.remove_range(&mut txn, at, count);
-            }
+        match rng.random_range(0..14) {
+            0..5 => write(&self.text, &mut txn, rng),
+            5 | 6 => erase(&self.text, &mut txn, rng),
             7 => {
                 self.map.remove(&mut txn, key(rng));
             }
-            _ => {
+            8 | 9 => {
                 let value = rng.random_range(0..1_000);
                 self.map.insert(&mut txn, key(rng), value);
             }
+            10 | 11 => grow(&self.list, &mut txn, rng),
+            12 => shrink(&self.list, &mut txn, rng),
+            _ => edit_within(&self.list, &mut txn, rng),
         }
         drop(txn);
         self.made.take()
@@ -227,13 +224,11 @@ impl Client {
     /// What it shows.
     pub(crate) fn content(&self) -> String {
         let txn = self.yrs.transact();
-        let entries: BTreeMap<_, _> = self
-            .map
-            .iter(&txn)
-            .map(|(key, value)| (key.to_owned(), value.to_string(&txn)))
-            .collect();
+        let text = self.text.get_string(&txn);
+        let map = show(&Out::YMap(self.map.clone()), &txn);
+        let list = show(&Out::YArray(self.list.clone()), &txn);
         let waits = if self.early.is_empty() { "" } else { WAITS };
-        format!("{:?} {entries:?}{waits}", self.text.get_string(&txn))
+        format!("{text:?} {map} {list}{waits}")
     }
 
     /// Who it believes is there.
@@ -287,8 +282,95 @@ impl Client {
     }
 }
 
+/// Writes a word somewhere.
+fn write(text: &TextRef, txn: &mut TransactionMut<'_>, rng: &mut ChaCha8Rng) {
+    let units: Vec<u16> = text.get_string(txn).encode_utf16().collect();
+    let at = before_pair(&units, rng.random_range(0..=units.len()));
+    let word = ["a", "bc", "def ", "\u{e9}", "1234567890", "\u{1f600}"][rng.random_range(0..6)];
+    text.insert(txn, at, word);
+}
+
+/// Removes a few characters.
+fn erase(text: &TextRef, txn: &mut TransactionMut<'_>, rng: &mut ChaCha8Rng) {
+    let units: Vec<u16> = text.get_string(txn).encode_utf16().collect();
+    let from = rng.random_range(0..=units.len());
+    let until = (from + rng.random_range(1..=5)).min(units.len());
+    let (from, until) = (before_pair(&units, from), before_pair(&units, until));
+    if from < until {
+        text.remove_range(txn, from, until - from);
+    }
+}
+
+/// The place, or the one before if it is inside a surrogate pair, where no
+/// editor puts a cursor.
+fn before_pair(units: &[u16], at: usize) -> u32 {
+    let is_inside = units
+        .get(at)
+        .is_some_and(|unit| (0xdc00..0xe000).contains(unit));
+    u32::try_from(at - usize::from(is_inside)).expect("texts are short")
+}
+
+/// Inserts a value, a text or a map.
+fn grow(list: &ArrayRef, txn: &mut TransactionMut<'_>, rng: &mut ChaCha8Rng) {
+    let at = rng.random_range(0..=list.len(txn));
+    match rng.random_range(0..4) {
+        0 => {
+            list.insert(txn, at, TextPrelim::new("text"));
+        }
+        1 => {
+            list.insert(txn, at, MapPrelim::from([("k0", 0)]));
+        }
+        _ => {
+            list.insert(txn, at, rng.random_range(0..1_000));
+        }
+    }
+}
+
+fn shrink(list: &ArrayRef, txn: &mut TransactionMut<'_>, rng: &mut ChaCha8Rng) {
+    let len = list.len(txn);
+    if len > 0 {
+        list.remove(txn, rng.random_range(0..len));
+    }
+}
+
+/// Edits what an element holds.
+fn edit_within(list: &ArrayRef, txn: &mut TransactionMut<'_>, rng: &mut ChaCha8Rng) {
+    let len = list.len(txn);
+    if len == 0 {
+        return;
+    }
+    match list.get(txn, rng.random_range(0..len)) {
+        Some(Out::YText(text)) if rng.random_bool(0.7) => write(&text, txn, rng),
+        Some(Out::YText(text)) => erase(&text, txn, rng),
+        Some(Out::YMap(map)) if rng.random_bool(0.7) => {
+            map.insert(txn, key(rng), rng.random_range(0..1_000));
+        }
+        Some(Out::YMap(map)) => {
+            map.remove(txn, key(rng));
+        }
+        _ => {}
+    }
+}
+
 fn key(rng: &mut ChaCha8Rng) -> &'static str {
     ["k0", "k1", "k2"][rng.random_range(0..3)]
+}
+
+/// A value as text, the same wherever it is the same.
+fn show(value: &Out, txn: &impl ReadTxn) -> String {
+    match value {
+        Out::YText(text) => format!("{:?}", text.get_string(txn)),
+        Out::YMap(map) => {
+            let show = |(key, value): (&str, Out)| (key.to_owned(), show(&value, txn));
+            let entries: BTreeMap<_, _> = map.iter(txn).map(show).collect();
+            format!("{entries:?}")
+        }
+        Out::YArray(list) => {
+            let values: Vec<_> = list.iter(txn).map(|value| show(&value, txn)).collect();
+            format!("[{}]", values.join(", "))
+        }
+        other => other.clone().to_string(txn),
+    }
 }
 
 /// An update frame.

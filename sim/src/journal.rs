@@ -15,7 +15,7 @@ use ysyncd_engine::{
 
 use crate::swarm::{JournalFaults, Purpose, between, stream};
 
-/// The journal of one world. It outlives engines.
+/// The journal of one node. It outlives engines.
 #[derive(Debug)]
 pub(crate) struct Journal {
     rng: ChaCha8Rng,
@@ -43,9 +43,9 @@ pub(crate) struct Record {
 pub(crate) type Answers = Vec<(OpId, JournalResult)>;
 
 impl Journal {
-    pub(crate) fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64, node: usize) -> Self {
         Self {
-            rng: stream(seed, Purpose::Journal),
+            rng: stream(seed, Purpose::Journal(node)),
             documents: BTreeMap::new(),
             damaged: BTreeSet::new(),
             gathering: Vec::new(),
@@ -70,12 +70,6 @@ impl Journal {
     pub(crate) fn last_position(&self, doc: &DocId) -> Option<Position> {
         let (position, _) = self.documents.get(doc)?.last_key_value()?;
         Some(*position)
-    }
-
-    /// The commands that have not taken effect, in order.
-    pub(crate) fn waiting(&self) -> impl Iterator<Item = &JournalCommand> {
-        let waiting = self.batch.iter().chain(&self.gathering);
-        waiting.map(|(_, command)| command)
     }
 
     pub(crate) fn is_damaged(&self, doc: &DocId) -> bool {

@@ -1,35 +1,52 @@
 //! Simulated worlds for ysyncd.
 //!
 //! A world is a function of its seed: what clients do, when frames and answers
-//! arrive, what goes wrong and when. One engine, exactly as in production, is
+//! arrive, what goes wrong and when. Engines, exactly as in production, are
 //! driven by an event queue without runtime, threads or clocks; model clients
-//! on yrs edit, lose their connections and come back, or not; a simulated store
-//! is slow, fails, and is written to by somebody else; a simulated journal fails
-//! and forgets what it never promised; engines crash and are shut down. An
-//! oracle watches every output, and at the end, when everything has healed,
-//! everybody must hold the same document.
+//! on yrs edit, lose their connections and come back, or not; intruders send
+//! what they must not; a simulated store is slow, fails, and is written to by
+//! somebody else; simulated journals fail and forget what they never promised;
+//! nodes crash, freeze and are shut down. An oracle watches every output, and
+//! at the end, when everything has healed, everybody must hold the same
+//! document.
 //!
 //! ```text
 //! main     the command: batches of seeds, replay, meta
-//! world    the event queue; what clients, network, engine and store do in it,
+//! world    the event queue; what clients, network, nodes and store do in it,
 //!          and what must be true at the end
 //! swarm    what a seed draws: sizes, limits, faults and how often
 //! client   a model client: yrs document, awareness, y-websocket's habits
+//! hostile  frames that break servers
 //! store    the simulated snapshot store
-//! journal  the simulated journal
+//! journal  the simulated journal of a node
 //! oracle   the invariants, numbered
+//! tape     what an engine was told, recorded and replayed
 //! trace    what happened, hashed and remembered
 //! ```
 
 mod client;
+mod floor;
+mod hostile;
 mod journal;
 mod oracle;
 mod store;
 mod swarm;
+mod tape;
 mod trace;
 mod world;
 
+use std::any::Any;
+
+pub use floor::floor;
 pub use oracle::{Invariant, Violation};
-pub use swarm::{End, JournalFaults, StoreFaults, Swarm, Visitor};
+pub use swarm::{Happening, Incident, JournalFaults, Shape, StoreFaults, Swarm, Visitor, simpler};
+pub use tape::{Head, Tape, TapeError};
 pub use trace::Recording;
 pub use world::{Outcome, run};
+
+/// What a panic violates.
+pub(crate) fn panicked(payload: &(dyn Any + Send)) -> Violation {
+    let text = payload.downcast_ref::<String>().map(String::as_str);
+    let text = text.or_else(|| payload.downcast_ref::<&str>().copied());
+    Invariant::Panic.violated(text.unwrap_or("a panic without a text"))
+}

@@ -1,15 +1,17 @@
 //! The command that runs simulated worlds.
 
-use std::{
-    ops::Range,
-    process::{Command, ExitCode, Stdio},
-    time::Instant,
-};
+mod command;
+
+use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use ysyncd_sim::{Recording, run};
+
+use self::command::{engine, floor, meta, minimize, replay};
 
 /// Runs ysyncd in simulated worlds, each a function of its seed.
+///
+/// A failing seed prints what did not hold, the last events, the drawn
+/// configuration, and the command that runs it again.
 #[derive(Debug, Parser)]
 struct Arguments {
     #[command(subcommand)]
@@ -18,114 +20,32 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Subcommands {
-    /// One engine, model clients and a store, without sockets.
-    Engine {
-        /// From the first seed up to, not including, the second.
-        #[arg(long, value_parser = seeds, default_value = "0..200")]
-        seeds: Range<u64>,
-        /// Print every event.
-        #[arg(long)]
-        trace: bool,
-    },
-    /// Runs a seed in two processes and compares the traces.
-    Meta {
-        /// The seed.
-        #[arg(long, default_value_t = 0)]
-        seed: u64,
-    },
+    /// Engines, model clients, a store and journals, without sockets.
+    Engine(engine::Arguments),
+    /// Shrinks what goes wrong in a failing world while it still fails.
+    Minimize(minimize::Arguments),
+    /// Runs engines on recorded tapes.
+    Replay(replay::Arguments),
+    /// Runs seeds in two processes each and compares the traces.
+    Meta(meta::Arguments),
+    /// The model clients alone: what a world costs at least.
+    Floor(floor::Arguments),
 }
 
 fn main() -> ExitCode {
     let held = match Arguments::parse().command {
-        Subcommands::Engine { seeds, trace } => engine(seeds, trace),
-        Subcommands::Meta { seed } => meta(seed),
+        Subcommands::Engine(arguments) => engine::run(&arguments),
+        Subcommands::Minimize(arguments) => minimize::run(&arguments),
+        Subcommands::Replay(arguments) => replay::run(&arguments),
+        Subcommands::Meta(arguments) => meta::run(&arguments),
+        Subcommands::Floor(arguments) => floor::run(&arguments),
     };
-    if held {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    }
-}
-
-fn seeds(text: &str) -> Result<Range<u64>, String> {
-    let (start, end) = text
-        .split_once("..")
-        .ok_or("a range of seeds is START..END")?;
-    let number = |text: &str| text.parse().map_err(|_| format!("{text:?} is no number"));
-    let range = number(start)?..number(end)?;
-    if range.is_empty() {
-        return Err("the range is empty".to_owned());
-    }
-    Ok(range)
-}
-
-/// Runs a batch; stops at the first seed that fails.
-fn engine(seeds: Range<u64>, trace: bool) -> bool {
-    let recording = if trace {
-        Recording::Print
-    } else {
-        Recording::Last
-    };
-    let start = Instant::now();
-    let mut hash = 0_u64;
-    for seed in seeds.clone() {
-        let outcome = run(seed, recording);
-        hash = hash.rotate_left(1) ^ outcome.hash;
-        if let Some(violation) = outcome.violation {
-            println!("seed {seed} fails\n{:#?}", outcome.swarm);
-            println!("last events:\n{}", outcome.last.join("\n"));
-            println!("{violation}");
-            println!(
-                "replay: cargo run -p ysyncd-sim -- engine --seeds {seed}..{} --trace",
-                seed + 1
-            );
-            return false;
+    match held {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::from(2)
         }
     }
-    let count = seeds.end - seeds.start;
-    println!(
-        "{count} seeds hold ({}..{}), hash {hash:016x}",
-        seeds.start, seeds.end
-    );
-    eprintln!(
-        "{:.0} seeds/s",
-        count as f64 / start.elapsed().as_secs_f64()
-    );
-    true
-}
-
-/// Whether a seed runs the same in another process.
-fn meta(seed: u64) -> bool {
-    let (first, second) = (trace_elsewhere(seed), trace_elsewhere(seed));
-    let (Ok(first), Ok(second)) = (first, second) else {
-        println!("this program cannot be started again");
-        return false;
-    };
-    let mut lines = first.lines().zip(second.lines()).enumerate();
-    match lines.find(|(_, (first, second))| first != second) {
-        Some((at, (first, second))) => {
-            println!("seed {seed} differs at event {at}:\n{first}\n{second}");
-            false
-        }
-        None if first.len() != second.len() => {
-            println!("seed {seed}: one run ends before the other");
-            false
-        }
-        None => {
-            println!(
-                "seed {seed} runs the same twice: {} events",
-                first.lines().count()
-            );
-            true
-        }
-    }
-}
-
-fn trace_elsewhere(seed: u64) -> std::io::Result<String> {
-    let seeds = format!("{seed}..{}", seed + 1);
-    let output = Command::new(std::env::current_exe()?)
-        .args(["engine", "--trace", "--seeds", &seeds])
-        .stderr(Stdio::null())
-        .output()?;
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }

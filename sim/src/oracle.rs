@@ -1,24 +1,26 @@
-//! What must hold in every world, numbered. Most is checked as it happens;
-//! convergence when everything has healed.
+//! What must hold in every world, numbered.
+//!
+//! A [`Watch`] judges one engine by what goes into it and what comes out, and
+//! by nothing else: so it can judge a recorded run, too. [`Ledgers`] know what
+//! the world as a whole must not lose. Convergence is judged when everything
+//! has healed.
 
-mod connections;
 mod ids;
-mod journal;
 mod ledger;
-mod store;
+mod watch;
 
-use std::{fmt, time::Duration};
+use std::fmt;
 
-use ysyncd_engine::{
-    Config, ConnId, DocId, Event as EngineEvent, JournalResult, OpId, Output, StoreResult,
+pub(crate) use self::{
+    ids::{HOME, Ids, is_judged, name_of},
+    ledger::Ledgers,
+    watch::{INTRUDER, Watch},
 };
 
-pub(crate) use self::ledger::Ledgers;
-use self::{connections::Connections, journal::JournalWatch, store::StoreWatch};
-use crate::{journal::Journal, swarm::ENOUGH};
-
 /// What must hold.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
+)]
 #[repr(u8)]
 pub enum Invariant {
     /// All clients show the same once everything has healed.
@@ -37,7 +39,8 @@ pub enum Invariant {
     Monotone = 7,
     /// The store does one thing at a time for a document.
     OneOperation = 8,
-    /// A connection gets `Accept` first, and nothing after its end.
+    /// A connection gets `Accept` first, of a document that is loaded, and
+    /// nothing after its end.
     Order = 9,
     /// Clients see who is connected, and nobody else.
     Presence = 10,
@@ -79,6 +82,25 @@ pub enum Invariant {
     Damaged = 26,
     /// A document is served with all that the journal holds of it.
     Replayed = 27,
+    /// A connection is told only of its own document.
+    Apart = 28,
+    /// The answer to a state vector, with what that covers, is all there is.
+    DiffComplete = 29,
+    /// Whoever follows a document is told of each change when it is applied.
+    Told = 30,
+    /// A snapshot holds all that the document holds.
+    SnapshotComplete = 31,
+    /// What a connection is told of somebody's awareness never goes back.
+    AwarenessForward = 32,
+    /// What waits for a reader, and what waits to become durable, is bounded.
+    Bounded = 33,
+    /// Bad input closes its connection, with the right code.
+    BadInput = 34,
+    /// Without a journal, a crash loses no more than the stated window while
+    /// the store answers.
+    LossWindow = 35,
+    /// The recorded inputs give the same outputs once more.
+    Replays = 36,
 }
 
 /// An invariant that did not hold.
@@ -105,108 +127,22 @@ impl Invariant {
         }
     }
 
+    /// Fails unless it holds.
+    pub(crate) fn holds(
+        self,
+        condition: bool,
+        detail: impl FnOnce() -> String,
+    ) -> Result<(), Violation> {
+        match condition {
+            true => Ok(()),
+            false => Err(self.violated(detail())),
+        }
+    }
+
     /// Fails unless two texts are equal.
     pub(crate) fn equal(self, who: &str, told: &str, truth: &str) -> Result<(), Violation> {
-        match told == truth {
-            true => Ok(()),
-            false => Err(self.violated(format!("{who} has\n  {told}\nand not\n  {truth}"))),
-        }
-    }
-}
-
-/// Watches what one engine says.
-#[derive(Debug)]
-pub(crate) struct Oracle {
-    has_journal: bool,
-    connections: Connections,
-    store: StoreWatch,
-    journal: JournalWatch,
-}
-
-impl Oracle {
-    /// For an engine that is about to start.
-    pub(crate) fn new(config: &Config) -> Self {
-        Self {
-            has_journal: config.journal,
-            connections: Connections::new(config.outbox_bytes_max < ENOUGH),
-            store: StoreWatch::new(config.store_operations_max),
-            journal: JournalWatch::default(),
-        }
-    }
-
-    /// A connection asks to be let in.
-    pub(crate) fn opened(&mut self, conn: ConnId, doc: DocId) {
-        self.connections.opened(conn, doc);
-    }
-
-    /// The engine was told that a connection is gone.
-    pub(crate) fn closed(&mut self, conn: ConnId) {
-        self.connections.closed(conn);
-    }
-
-    /// Of which document the engine has to take what a connection says now:
-    /// it has let it in, and since it last refused something it has asked and
-    /// been answered.
-    pub(crate) fn takes(&mut self, conn: ConnId, frame: &[u8]) -> Option<DocId> {
-        self.connections.takes(conn, frame)
-    }
-
-    /// Whether an update of the connection was refused.
-    pub(crate) fn owes(&self, conn: ConnId) -> bool {
-        self.connections.owes(conn)
-    }
-
-    /// Checks an output against what came before.
-    pub(crate) fn output(
-        &mut self,
-        now: Duration,
-        output: &Output,
-        journal: &Journal,
-        ledgers: &mut Ledgers,
-    ) -> Result<(), Violation> {
-        self.connections.output(now, output)?;
-        match output {
-            Output::Send { conns, frame } if self.has_journal => {
-                ledgers.sent(self.connections.doc(conns[0]), frame)
-            }
-            Output::Store { op, command } => self.store.command(*op, command, journal),
-            Output::Journal { .. } if !self.has_journal => {
-                Err(Invariant::JournalWords.violated("there is no journal"))
-            }
-            Output::Journal { op, command } => self.journal.command(*op, command, journal, ledgers),
-            Output::Event(EngineEvent::DocumentLoaded { doc, replayed, .. }) => {
-                self.store.loaded(doc);
-                self.journal.loaded(doc, *replayed, journal)
-            }
-            Output::Event(EngineEvent::DocumentUnloaded { doc }) => {
-                self.store.unloaded(doc);
-                self.journal.unloaded(doc)?;
-                ledgers.left(doc, journal)
-            }
-            Output::Drained { unsaved, .. } if !self.has_journal => {
-                ledgers.drained_without_journal(unsaved)
-            }
-            Output::Drained { unsaved, journaled } => {
-                let is_staged = |doc: &DocId| self.journal.is_appending(doc);
-                let may_hold = |doc: &DocId| self.journal.may_hold(doc, journal);
-                ledgers.drained(unsaved, journaled, is_staged, may_hold)
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// Notes what the engine learns of the stored objects.
-    pub(crate) fn stored(&mut self, op: OpId, result: &StoreResult) {
-        self.store.result(op, result);
-    }
-
-    /// Notes what the engine learns of the journal.
-    pub(crate) fn journaled(&mut self, op: OpId, result: &JournalResult, ledgers: &mut Ledgers) {
-        self.journal.result(op, result, ledgers);
-    }
-
-    /// Checks that nobody is kept waiting who was told to wait before `since`.
-    pub(crate) fn all_resumed(&self, since: Duration) -> Result<(), Violation> {
-        self.connections.all_resumed(since)
+        self.holds(told == truth, || {
+            format!("{who} has\n  {told}\nand not\n  {truth}")
+        })
     }
 }

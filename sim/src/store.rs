@@ -34,6 +34,8 @@ pub(crate) enum Fate {
     Done,
     /// It is not carried out, and that is certain.
     Unavailable,
+    /// It is forbidden.
+    Denied,
     /// A save is carried out, and nobody learns of it.
     DoneUnknown,
     /// A save is not carried out, and nobody learns of that.
@@ -47,6 +49,20 @@ pub(crate) struct Schedule {
     pub(crate) lands: Duration,
     pub(crate) answers: Duration,
 }
+
+/// How far the store can be reached by who asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reach {
+    /// As usual.
+    Whole,
+    /// What is asked may arrive, and no answer does.
+    OneWay,
+    /// Nothing is answered, and that is certain.
+    Nothing,
+}
+
+/// After this long without an answer, one that says "unknown" is given.
+const TIMEOUT: Duration = Duration::from_secs(5);
 
 impl Store {
     pub(crate) fn new(seed: u64) -> Self {
@@ -62,36 +78,56 @@ impl Store {
         self.objects.get(doc)
     }
 
+    /// Removes what is stored of a document.
+    pub(crate) fn remove(&mut self, doc: &DocId) {
+        self.objects.remove(doc);
+    }
+
     /// Draws an operation's fate and its times. Nothing goes wrong, and
     /// nothing takes long, in a world without `faults`.
     pub(crate) fn plan(
         &mut self,
-        now: Duration,
         faults: Option<&StoreFaults>,
+        reach: Reach,
         is_save: bool,
     ) -> (Fate, Schedule) {
-        let fast = Duration::from_millis(1)..Duration::from_millis(20);
-        let latency = faults.map_or(&fast, |faults| &faults.latency);
-        let fate = faults.map_or(Fate::Done, |faults| self.draw_fate(now, faults, is_save));
-        let lands = between(&mut self.rng, latency);
-        let answers = match fate {
-            Fate::DoneUnknown => between(&mut self.rng, latency),
-            _ => lands + between(&mut self.rng, latency),
+        let Some(faults) = faults else {
+            let (lands, answers) =
+                self.times(&(Duration::from_millis(1)..Duration::from_millis(20)));
+            return (Fate::Done, Schedule { lands, answers });
+        };
+        let fate = self.draw_fate(faults, reach, is_save);
+        let (lands, answers) = self.times(&faults.latency);
+        let (lands, answers) = match fate {
+            Fate::DoneUnknown => {
+                let straggles = Duration::ZERO..faults.straggles;
+                (between(&mut self.rng, &straggles), answers.min(TIMEOUT))
+            }
+            _ if reach == Reach::OneWay => (lands, lands + TIMEOUT),
+            _ => (lands, answers),
         };
         (fate, Schedule { lands, answers })
     }
 
-    fn draw_fate(&mut self, now: Duration, faults: &StoreFaults, is_save: bool) -> Fate {
-        let is_out = |outage: &Range<Duration>| outage.contains(&now);
+    fn times(&mut self, latency: &Range<Duration>) -> (Duration, Duration) {
+        let lands = between(&mut self.rng, latency);
+        (lands, lands + between(&mut self.rng, latency))
+    }
+
+    fn draw_fate(&mut self, faults: &StoreFaults, reach: Reach, is_save: bool) -> Fate {
+        let (unavailable, denied, unknown) = (
+            self.rng.random_bool(faults.unavailable),
+            self.rng.random_bool(faults.denied),
+            self.rng.random_bool(faults.unknown) || reach == Reach::OneWay,
+        );
         match () {
-            () if faults.outage.as_ref().is_some_and(is_out) => Fate::Unavailable,
-            () if self.rng.random_bool(faults.unavailable) => Fate::Unavailable,
-            () if is_save && self.rng.random_bool(faults.unknown) => {
-                match self.rng.random_bool(0.5) {
-                    true => Fate::DoneUnknown,
-                    false => Fate::LostUnknown,
-                }
-            }
+            () if reach == Reach::Nothing || unavailable => Fate::Unavailable,
+            () if denied => Fate::Denied,
+            () if unknown && is_save => match self.rng.random_bool(0.5) {
+                true => Fate::DoneUnknown,
+                false => Fate::LostUnknown,
+            },
+            () if reach == Reach::OneWay => Fate::Unavailable,
             () => Fate::Done,
         }
     }
@@ -101,6 +137,7 @@ impl Store {
         match &operation.command {
             StoreCommand::Load { doc } => StoreResult::Loaded(match operation.fate {
                 Fate::Done => Ok(self.objects.get(doc).cloned()),
+                Fate::Denied => Err(denied()),
                 _ => Err(unavailable()),
             }),
             StoreCommand::Save {
@@ -110,6 +147,7 @@ impl Store {
             } => StoreResult::Saved(match operation.fate {
                 Fate::Done => self.write(doc, body.clone(), condition),
                 Fate::Unavailable => Err(unavailable()),
+                Fate::Denied => Err(denied()),
                 Fate::LostUnknown => Err(unknown()),
                 Fate::DoneUnknown => {
                     let _nobody_learns = self.write(doc, body.clone(), condition);
@@ -151,4 +189,8 @@ fn unknown() -> StoreError {
 
 fn unavailable() -> StoreError {
     StoreError::Unavailable("simulated".to_owned())
+}
+
+fn denied() -> StoreError {
+    StoreError::Denied("simulated".to_owned())
 }

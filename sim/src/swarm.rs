@@ -1,22 +1,51 @@
 //! What a seed draws before a run: how big the world is, how it is configured,
-//! which faults exist in it and how often they strike.
+//! which faults exist in it, how often they strike, and what befalls it when.
+//!
+//! A drawn swarm is plain data: it can be written down, shrunk, and run again
+//! under its seed.
 
+mod incident;
 mod limits;
+mod random;
+mod shrink;
 
 use std::{ops::Range, time::Duration};
 
-use rand::{RngExt, SeedableRng, rngs::ChaCha8Rng, seq::IndexedRandom};
+use rand::{RngExt, rngs::ChaCha8Rng, seq::IndexedRandom};
+use serde::{Deserialize, Serialize};
 use ysyncd_engine::Config;
 
-pub(crate) use self::limits::ENOUGH;
+pub use self::{
+    incident::{Happening, Incident},
+    shrink::simpler,
+};
+pub(crate) use self::{
+    limits::ENOUGH,
+    random::{Purpose, between, chance, millis, stream},
+};
+
+/// How big worlds are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Shape {
+    /// Of all sizes.
+    #[default]
+    Swarm,
+    /// Three clients of one document, for ten seconds: to compare speeds.
+    Small,
+}
 
 /// The configuration of one run.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Swarm {
     /// How many documents there are.
     pub documents: usize,
+    /// How many servers share the store. They know nothing of each other.
+    pub nodes: usize,
     /// Clients that edit.
     pub clients: Vec<Visitor>,
+    /// Clients that send what they must not. They have a document of their
+    /// own, and open the others, too.
+    pub intruders: usize,
     /// How long they edit, and things go wrong.
     pub storm: Duration,
     /// Pause between two actions of a client.
@@ -27,46 +56,52 @@ pub struct Swarm {
     pub connection_loss: f64,
     /// … and to come back.
     pub comeback: f64,
+    /// Whether clients come back to any node, and not to their own.
+    pub roaming: bool,
     /// A frame's chance to be held up, as by a reader that stalls.
     pub stall: f64,
     /// The faults of the store.
     pub store: StoreFaults,
-    /// The faults of the journal, if the engine has one.
+    /// The faults of the journals, if the engines have one.
     pub journal: JournalFaults,
     /// How often somebody else writes one of the stored objects; `None`:
     /// never.
     pub other_writer: Option<Duration>,
-    /// When the engine ends and a new one takes its place, and how.
-    pub ends: Vec<(Duration, End)>,
-    /// The engine's own configuration.
+    /// What befalls the world, and when.
+    pub incidents: Vec<Incident>,
+    /// The engines' own configuration.
     pub engine: Config,
 }
 
 /// Somebody who edits a document.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Visitor {
     /// The number of the document.
     pub doc: usize,
+    /// The node that it connects to first.
+    pub node: usize,
     /// When it goes for good, and all it knows with it.
     pub leaves: Option<Duration>,
 }
 
 /// What can go wrong at the store.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StoreFaults {
     /// Time that an operation takes to take effect, and the same for the
     /// answer.
     pub latency: Range<Duration>,
     /// An operation's chance to fail for certain.
     pub unavailable: f64,
+    /// An operation's chance to be forbidden.
+    pub denied: f64,
     /// A save's chance that nobody learns of its outcome.
     pub unknown: f64,
-    /// When all operations fail for certain.
-    pub outage: Option<Range<Duration>>,
+    /// Longest time after which a save of unknown outcome still lands.
+    pub straggles: Duration,
 }
 
-/// What can go wrong at the journal.
-#[derive(Debug, Clone)]
+/// What can go wrong at a journal.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct JournalFaults {
     /// Time that a batch takes to become durable, and the same for the answer.
     pub latency: Range<Duration>,
@@ -79,52 +114,68 @@ pub struct JournalFaults {
     pub damage: bool,
 }
 
-/// How an engine ends.
-#[derive(Debug, Clone, Copy)]
-pub enum End {
-    /// Without a word.
-    Crash,
-    /// It is told to, and has this long.
-    Shutdown(Duration),
-}
-
 impl Swarm {
     /// Draws the configuration of a seed.
     #[must_use]
-    pub fn draw(seed: u64) -> Self {
+    pub fn draw(seed: u64, shape: Shape) -> Self {
         let mut rng = stream(seed, Purpose::Swarm);
+        let mut swarm = Self::draw_any(&mut rng);
+        if shape == Shape::Small {
+            swarm.become_small();
+        }
+        swarm
+    }
+
+    fn draw_any(rng: &mut ChaCha8Rng) -> Self {
         let storm = millis(rng.random_range(2_000..20_000));
-        let latency = *[1, 20, 300].choose(&mut rng).expect("not empty");
+        let latency = *[1, 20, 300].choose(rng).expect("not empty");
         let documents = match rng.random_bool(0.5) {
             true => 1,
             false => rng.random_range(2..=4),
         };
-        let engine = limits::draw_engine(&mut rng, documents);
-        let (connection_loss, stall) = (chance(&mut rng, 0.2), chance(&mut rng, 0.1));
+        let nodes = *[1, 1, 1, 2].choose(rng).expect("not empty");
+        let engine = limits::draw_engine(rng, documents);
+        let (connection_loss, stall) = (chance(rng, 0.2), chance(rng, 0.1));
         // Where memory is short, documents have to be left for others to be
         // had, also such that cannot be saved.
         let is_cramped = engine.documents_bytes_max < ENOUGH;
-        let (more_loss, comeback, outage) = match is_cramped {
-            true => (0.2, 0.05, 0.7),
-            false => (0.0, 0.3, 0.3),
+        let (more_loss, comeback) = match is_cramped {
+            true => (0.2, 0.05),
+            false => (0.0, 0.3),
         };
-        Self {
+        let other_writer = rng.random_bool(0.3);
+        let other_writer = other_writer.then(|| millis(rng.random_range(200..8_000)));
+        let mut swarm = Self {
             documents,
-            clients: draw_clients(&mut rng, documents, storm),
+            nodes,
+            clients: draw_clients(rng, documents, nodes, storm),
+            intruders: *[0, 0, 0, 1, 2].choose(rng).expect("not empty"),
             storm,
             pause: millis(5)..millis(rng.random_range(50..1_000)),
             latency: millis(0)..millis(latency + 1),
             connection_loss: connection_loss + more_loss,
             comeback,
+            roaming: rng.random_bool(0.5),
             stall,
-            store: StoreFaults::draw(&mut rng, storm, outage),
-            journal: JournalFaults::draw(&mut rng),
-            other_writer: rng
-                .random_bool(0.4)
-                .then(|| millis(rng.random_range(200..8_000))),
-            ends: draw_ends(&mut rng, storm),
+            store: StoreFaults::draw(rng),
+            journal: JournalFaults::draw(rng),
+            other_writer,
+            incidents: Vec::new(),
             engine,
-        }
+        };
+        swarm.incidents = incident::draw(rng, &swarm);
+        swarm
+    }
+
+    /// What a seed draws of all sizes is cut to size.
+    fn become_small(&mut self) {
+        (self.documents, self.nodes, self.intruders) = (1, 1, 0);
+        self.storm = Duration::from_secs(10);
+        self.clients = vec![Visitor::default(); 3];
+        self.pause = millis(5)..millis(400);
+        self.incidents
+            .retain(|incident| incident.at < self.storm && incident.what.fits(1, 1));
+        self.engine.documents_bytes_max = ENOUGH;
     }
 
     /// Whether there is not always room in memory for all documents that
@@ -134,18 +185,25 @@ impl Swarm {
     }
 }
 
-impl StoreFaults {
-    fn draw(rng: &mut ChaCha8Rng, storm: Duration, outage: f64) -> Self {
-        let slow = *[10, 500, 8_000].choose(rng).expect("not empty");
-        let outage = rng.random_bool(outage).then(|| {
-            let start = storm.mul_f64(rng.random_range(0.0..0.8));
-            start..start + storm.mul_f64(rng.random_range(0.1..1.0))
-        });
+impl Default for Visitor {
+    fn default() -> Self {
         Self {
-            latency: millis(1)..millis(slow + 2),
-            unavailable: chance(rng, 0.6),
-            unknown: chance(rng, 0.6),
-            outage,
+            doc: 0,
+            node: 0,
+            leaves: None,
+        }
+    }
+}
+
+impl StoreFaults {
+    fn draw(rng: &mut ChaCha8Rng) -> Self {
+        let slow = *[2, 50, 2_000].choose(rng).expect("not empty");
+        Self {
+            latency: millis(0)..millis(slow),
+            unavailable: chance(rng, 0.3),
+            denied: chance(rng, 0.1),
+            unknown: chance(rng, 0.3),
+            straggles: millis(*[slow, 10_000].choose(rng).expect("not empty")),
         }
     }
 }
@@ -164,7 +222,12 @@ impl JournalFaults {
 
 /// Two or three who stay with the first document, and one or two with each
 /// other one. Of these, and of the third, some go for good.
-fn draw_clients(rng: &mut ChaCha8Rng, documents: usize, storm: Duration) -> Vec<Visitor> {
+fn draw_clients(
+    rng: &mut ChaCha8Rng,
+    documents: usize,
+    nodes: usize,
+    storm: Duration,
+) -> Vec<Visitor> {
     let mut clients = Vec::new();
     for doc in 0..documents {
         let count = if doc == 0 { 2..=3 } else { 1..=2 };
@@ -172,66 +235,9 @@ fn draw_clients(rng: &mut ChaCha8Rng, documents: usize, storm: Duration) -> Vec<
             let may_leave = doc > 0 || at > 1;
             let leaves = (may_leave && rng.random_bool(0.4))
                 .then(|| storm.mul_f64(rng.random_range(0.1..1.0)));
-            clients.push(Visitor { doc, leaves });
+            let node = rng.random_range(0..nodes);
+            clients.push(Visitor { doc, node, leaves });
         }
     }
     clients
-}
-
-fn draw_ends(rng: &mut ChaCha8Rng, storm: Duration) -> Vec<(Duration, End)> {
-    let count = *[0, 0, 0, 1, 1, 2].choose(rng).expect("not empty");
-    let draw = |_| {
-        let at = storm.mul_f64(rng.random_range(0.1..0.9));
-        let end = match rng.random_bool(0.7) {
-            true => End::Crash,
-            false => End::Shutdown(millis(rng.random_range(0..8_000))),
-        };
-        (at, end)
-    };
-    (0..count).map(draw).collect()
-}
-
-/// Half of the worlds do without a fault at all.
-fn chance(rng: &mut ChaCha8Rng, most: f64) -> f64 {
-    match rng.random_bool(0.5) {
-        true => rng.random_range(0.0..most),
-        false => 0.0,
-    }
-}
-
-/// What randomness is for. Each purpose has its own stream, so that a change
-/// to one does not change what the others draw.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Purpose {
-    Swarm,
-    Network,
-    Store,
-    OtherWriter,
-    Journal,
-    /// What one client does.
-    Client(u64),
-}
-
-/// The stream of a seed for a purpose.
-pub(crate) fn stream(seed: u64, purpose: Purpose) -> ChaCha8Rng {
-    let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    rng.set_stream(match purpose {
-        Purpose::Swarm => 0,
-        Purpose::Network => 1,
-        Purpose::Store => 2,
-        Purpose::OtherWriter => 3,
-        Purpose::Journal => 4,
-        Purpose::Client(client) => 100 + client,
-    });
-    rng
-}
-
-/// A random duration within a range.
-pub(crate) fn between(rng: &mut ChaCha8Rng, range: &Range<Duration>) -> Duration {
-    let nanos = |duration: Duration| u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
-    Duration::from_nanos(rng.random_range(nanos(range.start)..nanos(range.end)))
-}
-
-pub(crate) const fn millis(millis: u64) -> Duration {
-    Duration::from_millis(millis)
 }

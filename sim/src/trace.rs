@@ -22,6 +22,8 @@ pub enum Recording {
     Last,
     /// All are printed as they happen.
     Print,
+    /// What engines are told is recorded, and replayed in the end.
+    Tapes,
 }
 
 /// The events of one run so far.
@@ -36,17 +38,17 @@ pub(crate) struct Trace {
 /// would take longer than all the rest.
 #[derive(Debug)]
 enum Happened {
-    Input(Input),
-    Output(Output),
+    Input(usize, Input),
+    Output(usize, Output),
     Note(String),
 }
 
 impl Trace {
-    pub(crate) const fn new(recording: Recording) -> Self {
+    pub(crate) fn new(recording: Recording) -> Self {
         Self {
             recording,
             last: VecDeque::new(),
-            hash: Hash(0xcbf2_9ce4_8422_2325),
+            hash: Hash::default(),
         }
     }
 
@@ -55,20 +57,25 @@ impl Trace {
         self.recording == Recording::Print
     }
 
-    /// Notes what the engine is told.
-    pub(crate) fn input(&mut self, now: Duration, input: &Input) {
+    /// Notes what the engine of a node is told.
+    pub(crate) fn input(&mut self, now: Duration, node: usize, input: &Input) {
         match input {
             Input::Received { conn, bytes } => {
                 self.hash.number(conn.0);
                 self.hash.bytes(bytes);
             }
-            other => self.hash.text(format_args!("{other:?}")),
+            Input::Written { conn, total_bytes } => {
+                self.hash.number(conn.0);
+                self.hash.number(*total_bytes);
+            }
+            Input::Tick => self.hash.number(node as u64),
+            other => self.hash.text(format_args!("{node} {other:?}")),
         }
-        self.push(now, Happened::Input(input.clone()));
+        self.push(now, Happened::Input(node, input.clone()));
     }
 
-    /// Notes what the engine says.
-    pub(crate) fn output(&mut self, now: Duration, output: &Output) {
+    /// Notes what the engine of a node says.
+    pub(crate) fn output(&mut self, now: Duration, node: usize, output: &Output) {
         match output {
             Output::Send { conns, frame } => {
                 conns.iter().for_each(|conn| self.hash.number(conn.0));
@@ -85,9 +92,9 @@ impl Trace {
                 self.hash.number(op.0);
                 self.hash.bytes(bytes);
             }
-            other => self.hash.text(format_args!("{other:?}")),
+            other => self.hash.text(format_args!("{node} {other:?}")),
         }
-        self.push(now, Happened::Output(output.clone()));
+        self.push(now, Happened::Output(node, output.clone()));
     }
 
     /// Notes anything else.
@@ -110,7 +117,7 @@ impl Trace {
 
     /// A number that differs if anything in the run did.
     pub(crate) const fn hash(&self) -> u64 {
-        self.hash.0
+        self.hash.value()
     }
 
     /// The last events, oldest first, cut short.
@@ -127,29 +134,39 @@ impl Trace {
 fn line(now: Duration, event: &Happened) -> String {
     let now = now.as_secs_f64();
     match event {
-        Happened::Input(input) => format!("{now:>10.6} > {input:02x?}"),
-        Happened::Output(output) => format!("{now:>10.6} < {output:02x?}"),
+        Happened::Input(node, input) => format!("{now:>10.6} {node}> {input:02x?}"),
+        Happened::Output(node, output) => format!("{now:>10.6} {node}< {output:02x?}"),
         Happened::Note(note) => format!("{now:>10.6} {note}"),
     }
 }
 
 /// FNV-1a: it need not resist anybody, only differ.
-#[derive(Debug)]
-struct Hash(u64);
+#[derive(Debug, Clone)]
+pub(crate) struct Hash(u64);
 
 impl Hash {
-    fn bytes(&mut self, bytes: &[u8]) {
+    pub(crate) const fn value(&self) -> u64 {
+        self.0
+    }
+
+    pub(crate) fn bytes(&mut self, bytes: &[u8]) {
         for byte in bytes {
             self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
         }
     }
 
-    fn number(&mut self, number: u64) {
+    pub(crate) fn number(&mut self, number: u64) {
         self.bytes(&number.to_le_bytes());
     }
 
-    fn text(&mut self, text: fmt::Arguments<'_>) {
+    pub(crate) fn text(&mut self, text: fmt::Arguments<'_>) {
         self.write_fmt(text).expect("a hash takes all");
+    }
+}
+
+impl Default for Hash {
+    fn default() -> Self {
+        Self(0xcbf2_9ce4_8422_2325)
     }
 }
 

@@ -1,71 +1,76 @@
-//! A world: one engine, its clients, its store and its journal, and an event
-//! queue ordered by time and then by the order of scheduling.
+//! A world: nodes, their clients, a store and journals, and an event queue
+//! ordered by time and then by the order of scheduling.
 
 mod clients;
-mod driver;
+mod incidents;
+mod intruders;
 mod judgement;
 mod network;
+mod node;
 mod storage;
 
 use std::{collections::BTreeMap, panic, time::Duration};
 
 use bytes::Bytes;
 use rand::rngs::ChaCha8Rng;
-use ysyncd_engine::{
-    ConnId, DocId, Engine, Input, StoreResult,
-    auth::{Grant, TokenKey, UserId},
-};
+use ysyncd_engine::{ConnId, DocId, OpId, StoreResult};
 
 use self::{
+    intruders::Intruder,
     judgement::Guests,
     network::{Down, Wire},
+    node::{Life, Node},
 };
 use crate::{
     client::{Client, ClientError},
-    journal::{Answers, Journal},
-    oracle::{Invariant, Ledgers, Oracle, Violation},
+    journal::Answers,
+    oracle::{HOME, Invariant, Ledgers, Violation, name_of},
     store::{Operation, Store},
-    swarm::{End, Purpose, Swarm, millis, stream},
+    swarm::{Purpose, Swarm, millis, stream},
+    tape::Tape,
     trace::{Recording, Trace},
 };
 
 /// How often clients renew their awareness, as y-protocols does.
 const RENEWAL: Duration = Duration::from_secs(15);
-/// The client ids of whoever else writes stored objects start here.
-const OTHER_WRITERS: u64 = 900;
+/// Of a document's client ids, that of whoever else writes the stored object.
+const OTHER_WRITER: u64 = 900;
 
 /// What came of a run.
 #[derive(Debug)]
 pub struct Outcome {
-    /// What the seed drew.
-    pub swarm: Swarm,
     /// What did not hold, if anything.
     pub violation: Option<Violation>,
+    /// When it ended, in simulated time.
+    pub end: Duration,
     /// The last events.
     pub last: Vec<String>,
     /// Equal for equal runs.
     pub hash: u64,
+    /// What engines were told, if that was asked for; the engine that was
+    /// driven last comes last.
+    pub tapes: Vec<Tape>,
 }
 
-/// Runs the world of a seed.
+/// Runs a world under a seed.
 #[must_use]
-pub fn run(seed: u64, recording: Recording) -> Outcome {
-    let swarm = Swarm::draw(seed);
+pub fn run(seed: u64, swarm: &Swarm, recording: Recording) -> Outcome {
     let mut world = World::new(seed, swarm.clone(), recording);
     let lived = panic::catch_unwind(panic::AssertUnwindSafe(|| world.live()));
     let violation = match lived {
         Ok(lived) => lived.err(),
-        Err(payload) => {
-            let text = payload.downcast_ref::<String>().map(String::as_str);
-            let text = text.or_else(|| payload.downcast_ref::<&str>().copied());
-            Some(Invariant::Panic.violated(text.unwrap_or("a panic without a text")))
-        }
+        Err(payload) => Some(crate::panicked(&*payload)),
     };
+    let end = world.now;
+    let (last, hash) = (world.trace.last(), world.trace.hash());
+    let tapes = world.into_tapes();
+    let replayed = tapes.iter().try_for_each(Tape::replay);
     Outcome {
-        swarm,
-        violation,
-        last: world.trace.last(),
-        hash: world.trace.hash(),
+        violation: violation.or(replayed.err()),
+        end,
+        last,
+        hash,
+        tapes,
     }
 }
 
@@ -75,40 +80,35 @@ struct World {
     now: Duration,
     queue: BTreeMap<(Duration, u64), Event>,
     scheduled: u64,
-    engine: Engine,
-    engines: u64,
-    /// How many inputs engines got.
-    inputs: u64,
-    oracle: Oracle,
+    nodes: Vec<Node>,
+    /// The node that was driven last.
+    driven: usize,
     ledgers: Ledgers,
     store: Store,
-    journal: Journal,
-    /// Answers of the journal do not overtake each other.
-    journal_free: Duration,
+    /// Until when the store answers nobody.
+    outage_until: Duration,
+    /// When the store last did not do at once what it was asked.
+    store_trouble: Duration,
+    /// Documents whose stored object somebody removed.
+    vanished: Vec<DocId>,
     docs: Vec<DocId>,
     clients: Vec<Client>,
     streams: Vec<ChaCha8Rng>,
+    intruders: Vec<Intruder>,
     network: ChaCha8Rng,
     /// One per document, and what all of them draw from.
     other_writers: (Vec<Client>, ChaCha8Rng),
     wires: BTreeMap<ConnId, Wire>,
     next_conn: u64,
-    grant: Grant,
     guests: Guests,
     healed: bool,
     /// The shutdown under way is the end of the world.
     is_ending: bool,
-    drained: Option<Drained>,
     /// Every update that anybody made, per document.
     log: Vec<Vec<Vec<u8>>>,
+    recording: Recording,
     trace: Trace,
-}
-
-/// What a shutdown ended with.
-#[derive(Debug)]
-struct Drained {
-    unsaved: Vec<DocId>,
-    journaled: Vec<DocId>,
+    tapes: Vec<Tape>,
 }
 
 #[derive(Debug)]
@@ -119,6 +119,10 @@ enum Event {
     Renew(usize),
     /// A client goes for good.
     Leave(usize),
+    /// An intruder does the next thing.
+    Intrude(usize),
+    /// A client's request to be let in arrives.
+    Open(ConnId),
     /// A frame of a client arrives.
     AtServer(ConnId, Bytes),
     /// The server reads what has arrived, if it may.
@@ -128,58 +132,61 @@ enum Event {
     /// The server learns that a connection is gone.
     Gone(ConnId),
     /// A storage operation of an engine takes effect.
-    Lands(u64, Operation, Duration),
+    Lands(Life, Operation, Duration),
     /// The answer to a storage operation of an engine.
-    Answer(u64, ysyncd_engine::OpId, StoreResult),
+    Answer(Life, OpId, StoreResult),
     /// A batch of an engine's journal commands takes effect.
-    JournalLands(u64),
+    JournalLands(Life),
     /// The answers to journal commands of an engine.
-    JournalAnswers(u64, Answers),
+    JournalAnswers(Life, Answers),
     /// Somebody else writes a stored object.
     OtherWriter,
-    /// The engine ends, and another one starts.
-    End(End),
+    /// What the swarm has drawn comes to pass.
+    Incident(usize),
 }
 
 impl World {
     fn new(seed: u64, swarm: Swarm, recording: Recording) -> Self {
-        let key = TokenKey::new(b"simulated");
-        let user = UserId::new("somebody").expect("a valid name");
-        let grant = key.verify(&key.mint(&user)).expect("its own token");
-        let doc = |at| DocId::new(&format!("doc{at}")).expect("a valid name");
-        let client = |(visitor, id)| Client::new(id, visitor);
-        let docs = swarm.clients.iter().map(|visitor| visitor.doc);
-        let streams = (0..swarm.clients.len() as u64).map(|at| stream(seed, Purpose::Client(at)));
-        let others = (0..swarm.documents).zip(OTHER_WRITERS..).map(client);
-        let mut trace = Trace::new(recording);
-        trace.note(Duration::ZERO, format_args!("seed {seed}: {swarm:?}"));
+        let clients = swarm.clients.iter().enumerate();
+        let clients: Vec<_> = clients
+            .map(|(at, visitor)| Client::new(client_id(visitor.doc, at as u64), visitor.doc))
+            .collect();
+        let client_stream = |at| stream(seed, Purpose::Client(at));
+        let other = |doc| Client::new(client_id(doc, OTHER_WRITER), doc);
         Self {
             seed,
             now: Duration::ZERO,
             queue: BTreeMap::new(),
             scheduled: 0,
-            engine: Engine::new(swarm.engine.clone(), seed),
-            engines: 0,
-            inputs: 0,
-            oracle: Oracle::new(&swarm.engine),
+            nodes: (0..swarm.nodes)
+                .map(|at| Node::new(seed, at, &swarm.engine))
+                .collect(),
+            driven: 0,
             ledgers: Ledgers::default(),
             store: Store::new(seed),
-            journal: Journal::new(seed),
-            journal_free: Duration::ZERO,
-            docs: (0..swarm.documents).map(doc).collect(),
-            clients: docs.zip(1..).map(client).collect(),
-            streams: streams.collect(),
+            outage_until: Duration::ZERO,
+            store_trouble: Duration::ZERO,
+            vanished: Vec::new(),
+            docs: (0..swarm.documents).map(name_of).collect(),
+            streams: (0..clients.len()).map(client_stream).collect(),
+            clients,
+            intruders: (0..swarm.intruders)
+                .map(|at| Intruder::new(seed, at))
+                .collect(),
             network: stream(seed, Purpose::Network),
-            other_writers: (others.collect(), stream(seed, Purpose::OtherWriter)),
+            other_writers: (
+                (0..swarm.documents).map(other).collect(),
+                stream(seed, Purpose::OtherWriter),
+            ),
             wires: BTreeMap::new(),
-            next_conn: 1,
-            grant,
+            next_conn: 0,
             guests: Guests::Everybody,
             healed: false,
             is_ending: false,
-            drained: None,
             log: vec![Vec::new(); swarm.documents],
-            trace,
+            recording,
+            trace: Trace::new(recording),
+            tapes: Vec::new(),
             swarm,
         }
     }
@@ -192,15 +199,19 @@ impl World {
         for (leaves, client) in leaving.collect::<Vec<_>>() {
             self.after(leaves, Event::Leave(client));
         }
+        for at in 0..self.intruders.len() {
+            self.after(millis(1), Event::Intrude(at));
+        }
         if let Some(pause) = self.swarm.other_writer {
             self.after(pause, Event::OtherWriter);
         }
-        for (at, end) in self.swarm.ends.clone() {
-            self.after(at, Event::End(end));
+        for at in 0..self.swarm.incidents.len() {
+            self.after(self.swarm.incidents[at].at, Event::Incident(at));
         }
         self.run_until(self.swarm.storm)?;
         self.note("everything heals");
         self.healed = true;
+        self.end_incidents();
         self.heal_and_judge()?;
         self.end_and_judge()
     }
@@ -208,19 +219,17 @@ impl World {
     fn run_until(&mut self, end: Duration) -> Result<(), Violation> {
         loop {
             let event = self.queue.first_key_value().map(|((at, _), _)| *at);
-            let tick = self.engine.poll_timeout().map(|due| due.max(self.now));
-            match (event, tick) {
-                (Some(at), tick) if at <= end && tick.is_none_or(|tick| at <= tick) => {
+            let ticks = self.nodes.iter().enumerate();
+            let ticks = ticks.filter_map(|(at, node)| Some((node.next_tick(self.now)?, at)));
+            match (event, ticks.min()) {
+                (Some(at), tick) if at <= end && tick.is_none_or(|(tick, _)| at <= tick) => {
                     let (_, event) = self.queue.pop_first().expect("it was just seen");
                     self.now = at;
                     self.happen(event)?;
                 }
-                (_, Some(tick)) if tick <= end => {
+                (_, Some((tick, node))) if tick <= end => {
                     self.now = tick;
-                    self.input(Input::Tick)?;
-                    if self.engine.poll_timeout().is_some_and(|due| due <= tick) {
-                        return Err(Invariant::NoSpin.violated("a tick is due again at once"));
-                    }
+                    self.tick(node)?;
                 }
                 _ => break,
             }
@@ -242,13 +251,20 @@ impl World {
     fn wake(&mut self) {
         self.queue
             .retain(|_, event| !matches!(event, Event::Act(_) | Event::Renew(_)));
-        for client in 0..self.swarm.clients.len() {
+        for client in 0..self.clients.len() {
             self.after(millis(1), Event::Act(client));
             self.after(RENEWAL, Event::Renew(client));
         }
     }
 
     fn happen(&mut self, event: Event) -> Result<(), Violation> {
+        if let Some(until) = self.put_off(&event) {
+            self.after(
+                until.saturating_sub(self.now) + Duration::from_nanos(1),
+                event,
+            );
+            return Ok(());
+        }
         match event {
             Event::Act(client) => self.act(client),
             Event::Renew(client) => self.renew(client),
@@ -256,26 +272,41 @@ impl World {
                 self.leave(client);
                 Ok(())
             }
+            Event::Intrude(intruder) => self.intrude(intruder),
+            Event::Open(conn) => self.open(conn),
             Event::AtServer(conn, bytes) => self.at_server(conn, bytes),
             Event::Read(conn) => self.read(conn),
             Event::AtClient(conn, down) => self.arrive(conn, down),
             Event::Gone(conn) => self.gone(conn),
-            Event::Lands(engine, operation, answer) => self.land(engine, &operation, answer),
-            Event::Answer(engine, op, result) if engine == self.engines => {
-                self.oracle.stored(op, &result);
-                self.input(Input::Store { op, result })
-            }
-            Event::JournalLands(engine) if engine == self.engines => {
-                self.journal_lands();
+            Event::Lands(life, operation, answer) => self.land(life, &operation, answer),
+            Event::Answer(life, op, result) => self.store_answers(life, op, result),
+            Event::JournalLands(life) => {
+                self.journal_lands(life);
                 Ok(())
             }
-            Event::JournalAnswers(engine, answers) => self.journal_answers(engine, answers),
-            // Nobody is there any more to be told.
-            Event::Answer(..) | Event::JournalLands(_) => Ok(()),
+            Event::JournalAnswers(life, answers) => self.journal_answers(life, answers),
             Event::OtherWriter => self.write_as_other(),
-            Event::End(end) => self.end(end),
+            Event::Incident(at) => self.befall(at),
         }
     }
+
+    fn into_tapes(self) -> Vec<Tape> {
+        let mut tapes = self.tapes;
+        let mut last = None;
+        for (at, node) in self.nodes.into_iter().enumerate() {
+            match at == self.driven {
+                true => last = node.into_tape(),
+                false => tapes.extend(node.into_tape()),
+            }
+        }
+        tapes.extend(last);
+        tapes
+    }
+}
+
+/// The client ids of a document.
+const fn client_id(doc: usize, at: u64) -> u64 {
+    (doc as u64 + 1) * HOME + at
 }
 
 fn not_understood(error: ClientError) -> Violation {

@@ -282,7 +282,7 @@ impl DocumentState {
     }
 
     /// The clocks of those clients that an update tells of, as they are after
-    /// it; less if it closes gaps.
+    /// it.
     fn clocks_after(&self, update: &Update<'_>, ahead: &Ahead) -> BTreeMap<ClientId, Clock> {
         let mut clocks = BTreeMap::new();
         for item in update.structs() {
@@ -291,7 +291,8 @@ impl DocumentState {
                 .entry(client)
                 .or_insert_with(|| self.clock(client, ahead));
             if item.id.clock <= *clock {
-                *clock = item.end().max(*clock);
+                let end = item.end().max(*clock);
+                *clock = self.structs.end_of_known(Id { client, clock: end });
             }
         }
         clocks

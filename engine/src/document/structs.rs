@@ -71,6 +71,12 @@ impl StructStore {
             .is_some_and(|structs| structs.block(id.clock).is_some())
     }
 
+    /// Up to where all is known from an id on, behind a gap or not.
+    pub(super) fn end_of_known(&self, id: Id) -> Clock {
+        let structs = self.clients.get(&id.client);
+        structs.map_or(id.clock, |structs| structs.end_of_known(id.clock))
+    }
+
     /// Tells all structs of a client in other words, clocks unchanged.
     pub(super) fn replace_blocks(&mut self, client: ClientId, blocks: Vec<Block>) {
         if let Some(structs) = self.clients.get_mut(&client) {
@@ -265,6 +271,18 @@ impl ClientStructs {
     pub(crate) fn structs(&self) -> impl Iterator<Item = Struct<'_>> {
         let blocks = self.blocks.iter();
         blocks.flat_map(|block| block.structs(self.client))
+    }
+
+    /// Up to where all is known from a clock on.
+    fn end_of_known(&self, from: Clock) -> Clock {
+        let mut end = from.max(self.contiguous_end);
+        for block in &self.blocks[self.first_reaching(end)..] {
+            if block.clocks.start > end {
+                break;
+            }
+            end = block.clocks.end;
+        }
+        end
     }
 
     fn block(&self, clock: Clock) -> Option<&Block> {

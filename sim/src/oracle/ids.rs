@@ -1,20 +1,47 @@
 //! The ids that updates tell of. Reckoned by yrs, so that the engine does not
 //! vouch for itself.
 
+use std::fmt;
+
 use yrs::{
     ClientID, ID, IdSet, StateVector, Update, encoding::read::Error, updates::decoder::Decode,
 };
+use ysyncd_engine::DocId;
+
+/// Each document has so many client ids of its own.
+pub(crate) const HOME: u64 = 1_000;
+
+/// What documents are called, before their number.
+const NAME: &str = "document ";
+
+/// The name of a document.
+pub(crate) fn name_of(doc: usize) -> DocId {
+    DocId::new(&format!("{NAME}{doc}")).expect("it is short")
+}
+
+/// Whether yrs may look at what is said of a document. The others are left to
+/// clients whose updates it would not survive.
+pub(crate) fn is_judged(doc: &DocId) -> bool {
+    doc.as_str().starts_with(NAME)
+}
+
+/// Whether a client id is one of a document's.
+pub(super) fn is_at_home(client: u64, doc: &DocId) -> bool {
+    let number = doc.as_str().strip_prefix(NAME);
+    let number = number.and_then(|number| number.parse::<u64>().ok());
+    number.is_none_or(|number| client / HOME == number + 1)
+}
 
 /// Ids of structs, and ids that are deleted.
-#[derive(Debug, Default, Clone)]
-pub(super) struct Ids {
+#[derive(Default, Clone)]
+pub(crate) struct Ids {
     structs: IdSet,
     deletes: IdSet,
 }
 
 impl Ids {
     /// Those of an update.
-    pub(super) fn of(update: &[u8]) -> Result<Self, Error> {
+    pub(crate) fn of(update: &[u8]) -> Result<Self, Error> {
         let update = Update::decode_v1(update)?;
         let structs = update.insertions(true);
         // Structs that are but a length are deleted, said or not.
@@ -23,8 +50,13 @@ impl Ids {
         Ok(Self { structs, deletes })
     }
 
+    /// Those of an update that is known to be one.
+    pub(crate) fn of_valid(update: &[u8]) -> Self {
+        Self::of(update).expect("clients send updates")
+    }
+
     /// All that a state vector covers.
-    pub(super) fn below(vector: &[u8]) -> Result<Self, Error> {
+    pub(crate) fn below(vector: &[u8]) -> Result<Self, Error> {
         let mut structs = IdSet::default();
         for (client, clock) in StateVector::decode_v1(vector)?.iter() {
             structs.insert(ID::new(*client, 0), *clock);
@@ -33,14 +65,49 @@ impl Ids {
         Ok(Self { structs, deletes })
     }
 
-    pub(super) fn add(&mut self, other: Self) {
-        self.structs.merge_with(other.structs);
-        self.deletes.merge_with(other.deletes);
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.structs.merge_with(other.structs.clone());
+        self.deletes.merge_with(other.deletes.clone());
     }
 
     /// Whether every id of `other` is here too.
-    pub(super) fn cover(&self, other: &Self) -> bool {
+    pub(crate) fn cover(&self, other: &Self) -> bool {
         holds(&self.structs, &other.structs) && holds(&self.deletes, &other.deletes)
+    }
+
+    /// Those of `other` that are not here, for people to read.
+    pub(crate) fn lacking(&self, other: &Self) -> Self {
+        Self {
+            structs: other.structs.diff(&self.structs),
+            deletes: other.deletes.diff(&self.deletes),
+        }
+    }
+
+    /// The clients that it tells of.
+    pub(crate) fn clients(&self) -> impl Iterator<Item = u64> {
+        let clients = self.structs.client_ids().chain(self.deletes.client_ids());
+        clients.map(|client| client.get())
+    }
+}
+
+impl fmt::Debug for Ids {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let list = |set: &IdSet| {
+            let ranges = |client: ClientID| {
+                let ranges = set.get(&client).into_iter();
+                let ranges = ranges.flat_map(|ranges| ranges.ranges().cloned());
+                ranges.map(move |range| format!("{client}:{range:?}"))
+            };
+            let mut ranges: Vec<_> = set.client_ids().flat_map(ranges).collect();
+            ranges.sort();
+            ranges.join(" ")
+        };
+        write!(
+            f,
+            "structs [{}] deletes [{}]",
+            list(&self.structs),
+            list(&self.deletes)
+        )
     }
 }
 

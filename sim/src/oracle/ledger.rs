@@ -1,13 +1,10 @@
-//! What must not be lost.
+//! What the world as a whole must not lose.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
-use ysyncd_engine::{
-    DocId,
-    protocol::{Message, Messages},
-};
+use ysyncd_engine::DocId;
 
-use super::{Invariant, Violation, ids::Ids};
+use super::{Ids, Invariant, Violation, Watch, is_judged};
 use crate::journal::Journal;
 
 /// What must not be lost of each document. Outlives engines.
@@ -20,150 +17,98 @@ pub(crate) struct Ledgers {
 struct Ledger {
     /// The stored object.
     stored: Ids,
-    /// All that was ever in the store, or reported by the journal as durable.
+    /// All that was ever in the store, or reported by a journal as durable,
+    /// unless somebody removed it.
     durable: Ids,
-    /// Without a journal: all that this engine took from its connections.
-    taken: Ids,
+    /// Without journals: what nodes took and the store does not have.
+    taken: Vec<Taken>,
+}
+
+/// What a node without a journal took.
+#[derive(Debug)]
+struct Taken {
+    node: usize,
+    at: Duration,
+    ids: Ids,
 }
 
 impl Ledgers {
     /// An object was written, by whomever. It must lose nothing of what it
     /// replaces.
     pub(crate) fn landed(&mut self, doc: &DocId, body: &[u8]) -> Result<(), Violation> {
+        if !is_judged(doc) {
+            return Ok(());
+        }
         let ledger = self.ledger(doc);
         let stored = Ids::of(body).map_err(|error| {
             let detail = format!("a stored snapshot is no update: {error}");
             Invariant::Monotone.violated(detail)
         })?;
-        if !stored.cover(&ledger.stored) {
-            return Err(Invariant::Monotone.violated("a write drops what was stored"));
-        }
-        ledger.durable.add(stored.clone());
+        Invariant::Monotone.holds(stored.cover(&ledger.stored), || {
+            format!("{doc}: a write drops {:?}", stored.lacking(&ledger.stored))
+        })?;
+        ledger.durable.add(&stored);
+        ledger.taken.retain(|taken| !stored.cover(&taken.ids));
         ledger.stored = stored;
         Ok(())
     }
 
-    /// The journal has told the engine that it has an update.
-    pub(super) fn journaled(&mut self, doc: &DocId, update: &[u8]) {
-        self.ledger(doc).durable.add(ids(update));
+    /// Somebody removed the object.
+    pub(crate) fn vanished(&mut self, doc: &DocId) {
+        self.ledger(doc).stored = Ids::default();
     }
 
-    /// An engine without a journal has taken what a frame says.
-    pub(crate) fn taken(&mut self, doc: &DocId, frame: &[u8]) {
+    /// A node without a journal has taken an update.
+    pub(crate) fn taken(&mut self, node: usize, at: Duration, doc: &DocId, ids: Ids) {
         let ledger = self.ledger(doc);
-        let mut messages = Messages::new(frame);
-        while let Ok(Some(message)) = messages.read_next() {
-            if let Message::SyncStep2(update) | Message::Update(update) = message {
-                ledger.taken.add(ids(update));
-            }
+        if !ledger.stored.cover(&ids) {
+            ledger.taken.push(Taken { node, at, ids });
         }
     }
 
-    /// Whether the stored object holds an update.
-    pub(super) fn is_stored(&self, doc: &DocId, update: &[u8]) -> bool {
-        let ledger = self.documents.get(doc);
-        ledger.is_some_and(|ledger| ledger.stored.cover(&ids(update)))
+    /// What must not be lost, and the stored object does not hold.
+    pub(crate) fn unstored(&self, doc: &DocId) -> Option<Ids> {
+        let ledger = self.documents.get(doc)?;
+        let lacking = ledger.stored.lacking(&ledger.durable);
+        (!ledger.stored.cover(&ledger.durable)).then_some(lacking)
     }
 
-    /// Whether the stored object holds all that must not be lost.
-    pub(crate) fn is_all_stored(&self, doc: &DocId) -> bool {
-        let ledger = self.documents.get(doc);
-        ledger.is_none_or(
-            |Ledger {
-                 stored,
-                 durable,
-                 taken,
-             }| { stored.cover(durable) && stored.cover(taken) },
-        )
-    }
-
-    /// A frame is sent. What it tells of the document must be durable.
-    pub(super) fn sent(&mut self, doc: &DocId, frame: &[u8]) -> Result<(), Violation> {
-        let durable = &self.ledger(doc).durable;
-        let mut messages = Messages::new(frame);
-        while let Ok(Some(message)) = messages.read_next() {
-            let told = match message {
-                Message::SyncStep1(known) => Ids::below(known),
-                Message::SyncStep2(update) | Message::Update(update) => Ids::of(update),
-                Message::Awareness(_) | Message::QueryAwareness => continue,
-            };
-            let told = told.map_err(|error| Invariant::Understood.violated(error))?;
-            if !durable.cover(&told) {
-                let detail = format!("{doc}: not durable, and told: {message:02x?}");
-                return Err(Invariant::SentDurable.violated(detail));
-            }
-        }
-        Ok(())
-    }
-
-    /// A document leaves memory.
-    pub(super) fn left(&mut self, doc: &DocId, journal: &Journal) -> Result<(), Violation> {
-        let ledger = self.ledger(doc);
-        let kept = ledger.kept(doc, journal);
-        match kept.cover(&ledger.durable) && kept.cover(&ledger.taken) {
-            true => Ok(()),
-            false => Err(Invariant::LeftClean.violated("something that was taken is not kept")),
-        }
-    }
-
-    /// The engine has ended, and the journal is as the next one will find it.
-    pub(crate) fn survive(&mut self, journal: &Journal) -> Result<(), Violation> {
-        for (doc, ledger) in &mut self.documents {
-            let kept = ledger.kept(doc, journal);
-            if !journal.is_damaged(doc) && !kept.cover(&ledger.durable) {
-                let detail = format!("{doc}: what was durable is gone");
-                return Err(Invariant::Survives.violated(detail));
-            }
-            // Some may be there that nobody was told of.
-            for (_, record) in journal.records(doc) {
-                ledger.durable.add(ids(&record.update));
-            }
-            ledger.taken = Ids::default();
-        }
-        Ok(())
-    }
-
-    /// A shutdown is over, and the lists tell how.
-    pub(super) fn drained(
-        &self,
-        unsaved: &[DocId],
-        journaled: &[DocId],
-        is_staged: impl Fn(&DocId) -> bool,
-        may_be_journaled: impl Fn(&DocId) -> bool,
+    /// An engine has ended, and the journals are as the next ones will find
+    /// them. What is `excused` was removed by somebody.
+    pub(crate) fn survive(
+        &mut self,
+        watch: &Watch,
+        journals: &[&Journal],
+        excused: &[DocId],
     ) -> Result<(), Violation> {
-        let untrue = |doc: &DocId, detail: &str| {
-            let detail = format!("{doc}: {detail}; unsaved {unsaved:?}, journaled {journaled:?}");
-            Err(Invariant::DrainedTruly.violated(detail))
-        };
-        for doc in self.documents.keys() {
-            let (is_unsaved, is_journaled) = (unsaved.contains(doc), journaled.contains(doc));
-            match () {
-                () if is_unsaved != is_staged(doc) => {
-                    return untrue(doc, "unsaved is what waits for the journal");
-                }
-                () if !is_unsaved && !is_journaled && !self.is_all_stored(doc) => {
-                    return untrue(doc, "the store does not have it");
-                }
-                () if is_journaled && !may_be_journaled(doc) => {
-                    return untrue(doc, "the journal does not have it");
-                }
-                () => {}
-            }
+        for (doc, durable) in watch.durable() {
+            self.ledger(doc).durable.add(durable);
+        }
+        for (doc, ledger) in &mut self.documents {
+            let kept = ledger.kept(doc, journals);
+            let is_damaged = journals.iter().any(|journal| journal.is_damaged(doc));
+            let is_excused = is_damaged || excused.contains(doc);
+            Invariant::Survives.holds(is_excused || kept.cover(&ledger.durable), || {
+                format!("{doc}: gone is {:?}", kept.lacking(&ledger.durable))
+            })?;
+            // Some may be there that nobody was told of.
+            ledger.durable.add(&kept);
         }
         Ok(())
     }
 
-    /// The same where there is no journal. What was written may be taken for
-    /// unsaved if the answer did not come, but not the other way round.
-    pub(super) fn drained_without_journal(&self, unsaved: &[DocId]) -> Result<(), Violation> {
-        let is_lost = |doc: &&DocId| !self.is_all_stored(doc) && !unsaved.contains(doc);
-        match self.documents.keys().find(is_lost) {
-            Some(doc) => {
-                let detail = format!("{doc} is lost, and only {unsaved:?} said to be");
-                Err(Invariant::DrainedTruly.violated(detail))
+    /// A node without a journal has ended. What it took before `since` must be
+    /// in the store; the rest may be lost.
+    pub(crate) fn lose_window(&mut self, node: usize, since: Duration) -> Result<(), Violation> {
+        for (doc, ledger) in &mut self.documents {
+            let of_node = |taken: &mut Taken| taken.node == node;
+            let mut lost = ledger.taken.extract_if(.., of_node);
+            if let Some(Taken { at, ids, .. }) = lost.find(|taken| taken.at < since) {
+                let detail = format!("{doc}: lost is what was taken at {at:?}: {ids:?}");
+                return Err(Invariant::LossWindow.violated(detail));
             }
-            None => Ok(()),
         }
+        Ok(())
     }
 
     fn ledger(&mut self, doc: &DocId) -> &mut Ledger {
@@ -172,16 +117,13 @@ impl Ledgers {
 }
 
 impl Ledger {
-    /// What is left if the process ends.
-    fn kept(&self, doc: &DocId, journal: &Journal) -> Ids {
+    /// What is left if all processes end.
+    fn kept(&self, doc: &DocId, journals: &[&Journal]) -> Ids {
         let mut kept = self.stored.clone();
-        for (_, record) in journal.records(doc).filter(|(_, record)| record.is_sure) {
-            kept.add(ids(&record.update));
+        let records = journals.iter().flat_map(|journal| journal.records(doc));
+        for (_, record) in records.filter(|(_, record)| record.is_sure) {
+            kept.add(&Ids::of_valid(&record.update));
         }
         kept
     }
-}
-
-fn ids(update: &[u8]) -> Ids {
-    Ids::of(update).expect("clients send updates")
 }

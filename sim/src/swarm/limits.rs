@@ -1,4 +1,4 @@
-//! How the engine of a world is configured: limits that no sane person would
+//! How the engines of a world are configured: limits that no sane person would
 //! set, so that they are reached.
 
 use rand::{RngExt, rngs::ChaCha8Rng, seq::IndexedRandom};
@@ -39,6 +39,10 @@ pub(super) fn draw_engine(rng: &mut ChaCha8Rng, documents: usize) -> Config {
         documents_bytes_max: limit(for_several, &[1, 300]),
         store_operations_max: limit(0.4, &[1, 2]),
         pushes_max: limit(0.4, &[1]),
+        waiting_opens_max: limit(0.2, &[1]),
+        gap_runs_max: limit(0.2, &[0, 1]),
+        pending_delete_ranges_max: limit(0.2, &[0, 2]),
+        awareness_gone_max: limit(0.2, &[0, 1]),
         ..config
     }
 }

@@ -3,9 +3,15 @@
 use std::time::Duration;
 
 use rand::RngExt;
-use ysyncd_engine::{ConnId, Input};
+use ysyncd_engine::{
+    ConnId, Input,
+    auth::{Grant, UserId},
+};
 
-use super::{Event, RENEWAL, World, network::Wire};
+use super::{
+    Event, RENEWAL, World,
+    network::{End, Wire},
+};
 use crate::{
     client::{Link, update_frame},
     oracle::{Invariant, Violation},
@@ -21,9 +27,8 @@ impl World {
         self.after(pause, Event::Act(at));
         if self.clients[at].link == Link::Offline {
             // Some edits are made offline; then it comes back.
-            let is_let = self.guests.include(self.clients[at].doc);
-            if is_let && (self.healed || self.streams[at].random_bool(self.swarm.comeback)) {
-                return self.connect(at);
+            if self.healed || self.streams[at].random_bool(self.swarm.comeback) {
+                return self.connect_if_let(at);
             }
         } else if !self.healed && self.streams[at].random_bool(self.swarm.connection_loss) {
             self.lose(at);
@@ -64,16 +69,63 @@ impl World {
         }
     }
 
-    pub(super) fn connect(&mut self, at: usize) -> Result<(), Violation> {
+    /// A client that is offline comes back, if it may.
+    pub(super) fn connect_if_let(&mut self, at: usize) -> Result<(), Violation> {
+        let client = &self.clients[at];
+        let is_let = self.guests.include(client.doc) && client.link == Link::Offline;
+        if is_let {
+            let node = self.choose_node(at);
+            self.connect(at, node);
+        }
+        Ok(())
+    }
+
+    /// Where a client connects to. In the end all are on one node: others would
+    /// learn of its changes only when they write or load.
+    fn choose_node(&mut self, at: usize) -> usize {
+        let visitor = self.swarm.clients.get(at);
+        let home = visitor.map_or(0, |visitor| visitor.node.min(self.nodes.len() - 1));
+        match self.swarm.roaming && !self.healed {
+            _ if self.guests.are_together() => 0,
+            true => self.streams[at].random_range(0..self.nodes.len()),
+            false => home,
+        }
+    }
+
+    pub(super) fn connect(&mut self, at: usize, node: usize) {
+        let conn = self.new_wire(End::Client(at), node);
+        self.note(format_args!(
+            "client {at} connects to node {node} as {}",
+            conn.0
+        ));
+        self.clients[at].link = Link::Connecting(conn);
+        self.after(Duration::ZERO, Event::Open(conn));
+    }
+
+    pub(super) fn new_wire(&mut self, end: End, node: usize) -> ConnId {
         let conn = ConnId(self.next_conn);
         self.next_conn += 1;
-        self.note(format_args!("client {at} connects as {}", conn.0));
-        self.clients[at].link = Link::Connecting(conn);
-        self.wires.insert(conn, Wire::new(at, self.now));
-        let doc = self.docs[self.clients[at].doc].clone();
-        self.oracle.opened(conn, doc.clone());
-        let grant = self.grant.clone();
-        self.input(Input::Open { conn, doc, grant })
+        self.wires.insert(conn, Wire::new(end, node, self.now));
+        conn
+    }
+
+    /// A request to be let in arrives. Two clients in a row are tabs of one
+    /// user.
+    pub(super) fn open(&mut self, conn: ConnId) -> Result<(), Violation> {
+        let wire = self.wire(conn);
+        if !wire.client_open {
+            return Ok(());
+        }
+        wire.is_known = true;
+        let node = wire.node;
+        let (doc, user) = match wire.end {
+            End::Client(at) => (self.clients[at].doc, format!("user {}", at / 2)),
+            End::Intruder(at) => return self.open_as_intruder(conn, at),
+        };
+        let doc = self.docs[doc].clone();
+        let user = UserId::new(&user).expect("it is a name");
+        let grant = Grant { user };
+        self.input(node, Input::Open { conn, doc, grant })
     }
 
     /// Cuts a client off. What it sent last may or may not arrive.
@@ -83,7 +135,7 @@ impl World {
         };
         self.note(format_args!("client {at} loses connection {}", conn.0));
         let until = self.now + between(&mut self.network, &self.swarm.latency);
-        let wire = self.wires.get_mut(&conn).expect("wires stay");
+        let wire = self.wire(conn);
         wire.client_open = false;
         wire.up_until = Some(until);
         let noticed = between(&mut self.network, &(millis(1)..millis(3_000)));
@@ -100,10 +152,12 @@ impl World {
 
     fn check_keepalive(&self, at: usize) -> Result<(), Violation> {
         let client = &self.clients[at];
+        let node = |conn| &self.nodes[self.wires[conn].node];
+        let is_held = |conn| node(conn).held_until.max(node(conn).frozen_until) > client.heard;
         let slow = self.swarm.stall > 0.0 && !self.healed;
         let silent = self.now.saturating_sub(client.heard);
         match client.link {
-            Link::Open(_) if !slow && silent > Duration::from_secs(31) => {
+            Link::Open(conn) if !slow && !is_held(&conn) && silent > Duration::from_secs(31) => {
                 let detail = format!("client {at} heard nothing for {silent:?}");
                 Err(Invariant::Keepalive.violated(detail))
             }

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use ysyncd_engine::{Input, Now, Refusal, Status};
 
-use super::{Drained, Event, World, not_understood};
+use super::{Event, World, client_id, node::Drained, not_understood};
 use crate::{
     client::{Client, Link, WAITS, content_of},
     oracle::{Invariant, Violation},
@@ -15,15 +15,18 @@ use crate::{
 const HEALING: Duration = Duration::from_secs(150);
 /// How long a new client has to get everything.
 const JOINING: Duration = Duration::from_secs(5);
-/// The client ids of those who come to look start here.
+/// Of a document's client ids, those of who come to look start here.
 const JOINERS: u64 = 500;
 
 /// Which documents clients may connect to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Guests {
     Nobody,
+    /// Wherever they like.
     Everybody,
-    /// Those of one document.
+    /// On one node.
+    Together,
+    /// Those of one document, on one node.
     Of(usize),
 }
 
@@ -31,9 +34,13 @@ impl Guests {
     pub(super) fn include(self, doc: usize) -> bool {
         match self {
             Self::Nobody => false,
-            Self::Everybody => true,
+            Self::Everybody | Self::Together => true,
             Self::Of(only) => only == doc,
         }
+    }
+
+    pub(super) const fn are_together(self) -> bool {
+        matches!(self, Self::Together | Self::Of(_))
     }
 }
 
@@ -41,24 +48,48 @@ impl World {
     /// Everybody comes back, or one document's clients after the other's if
     /// there is not room for all, and everything must come right.
     pub(super) fn heal_and_judge(&mut self) -> Result<(), Violation> {
-        if !self.swarm.is_cramped() {
-            return self.gather_and_judge(Guests::Everybody);
+        match (self.swarm.is_cramped(), self.nodes.len()) {
+            (false, 1) => self.gather_and_judge(Guests::Together),
+            (false, _) => {
+                // Each brings what it knows to its node, and the nodes theirs
+                // to the store.
+                self.gather(Guests::Everybody)?;
+                self.gather_and_judge(Guests::Nobody)?;
+                self.gather_and_judge(Guests::Together)
+            }
+            (true, _) => {
+                // First what nobody asks for any more has to get out of the way.
+                self.gather_and_judge(Guests::Nobody)?;
+                (0..self.docs.len()).try_for_each(|doc| self.gather_and_judge(Guests::Of(doc)))
+            }
         }
-        // First what nobody asks for any more has to get out of the way.
-        self.gather_and_judge(Guests::Nobody)?;
-        (0..self.docs.len()).try_for_each(|doc| self.gather_and_judge(Guests::Of(doc)))
     }
 
-    fn gather_and_judge(&mut self, guests: Guests) -> Result<(), Violation> {
+    /// Lets guests come, and time pass.
+    fn gather(&mut self, guests: Guests) -> Result<(), Violation> {
         self.note(format_args!("{guests:?} may come"));
         self.guests = guests;
         for at in 0..self.clients.len() {
-            if !guests.include(self.clients[at].doc) {
+            if !guests.include(self.clients[at].doc) || self.is_astray(at) {
                 self.lose(at);
             }
         }
         self.wake();
-        self.run_until(self.now + HEALING)?;
+        self.run_until(self.now + HEALING)
+    }
+
+    /// Whether a client is connected to another node than it may be.
+    fn is_astray(&self, at: usize) -> bool {
+        match self.clients[at].link {
+            Link::Open(conn) | Link::Connecting(conn) => {
+                self.guests.are_together() && self.wires[&conn].node != 0
+            }
+            Link::Offline | Link::Left => false,
+        }
+    }
+
+    fn gather_and_judge(&mut self, guests: Guests) -> Result<(), Violation> {
+        self.gather(guests)?;
         // Nothing new is said while judging.
         self.queue
             .retain(|_, event| !matches!(event, Event::Act(_) | Event::Renew(_)));
@@ -74,52 +105,57 @@ impl World {
             self.judge_leaving()?;
         }
         for (&doc, shown) in docs.iter().zip(&shown) {
-            self.judge_joiner(Invariant::Joiner, doc, shown.as_deref())?;
+            self.judge_joiner(Invariant::Joiner, doc, 0, shown.as_deref())?;
         }
         Ok(())
     }
 
-    /// The engine goes down and another one comes up: what was stored is
-    /// served.
+    /// The nodes go down and come up again: what was stored is served.
     pub(super) fn end_and_judge(&mut self) -> Result<(), Violation> {
         self.shut_down()?;
-        self.restart()?;
+        (0..self.nodes.len()).try_for_each(|node| self.restart(node))?;
         for doc in 0..self.docs.len() {
             let stored = self.stored(doc)?;
-            self.judge_joiner(Invariant::Restart, doc, Some(&stored))?;
+            let node = doc % self.nodes.len();
+            self.judge_joiner(Invariant::Restart, doc, node, Some(&stored))?;
             self.lose(self.clients.len() - 1);
             self.run_until(self.now + JOINING)?;
         }
         Ok(())
     }
 
-    /// There is nothing left to do, for the engine and for the journal.
+    /// There is nothing left to do, for the engines and for the journals.
     fn judge_quiet(&self) -> Result<(), Violation> {
-        self.oracle.all_resumed(self.now)?;
-        if let Some(doc) = self
-            .journal
-            .documents()
-            .find(|doc| !self.journal.is_damaged(doc))
-        {
-            return Err(Invariant::Emptied.violated(format!("the journal holds {doc}")));
+        for node in &self.nodes {
+            node.watch.all_resumed(self.now)?;
+            let journal = &node.journal;
+            let left = journal.documents().find(|doc| !journal.is_damaged(doc));
+            Invariant::Emptied.holds(left.is_none(), || format!("the journal holds {left:?}"))?;
+            let status = node.engine.status(Now { mono: self.now });
+            let quiet = Status {
+                documents_loading: 0,
+                documents_draining: 0,
+                documents_to_push: journal.documents().count(),
+                staged_bytes: 0,
+                unsaved_bytes: 0,
+                oldest_undurable: None,
+                oldest_unsaved: None,
+                journal_failed: false,
+                ..status
+            };
+            Invariant::Emptied.equal(
+                "the engine",
+                &format!("{status:?}"),
+                &format!("{quiet:?}"),
+            )?;
         }
-        let status = self.engine.status(Now { mono: self.now });
-        let quiet = Status {
-            documents_loading: 0,
-            documents_draining: 0,
-            documents_to_push: self.journal.documents().count(),
-            staged_bytes: 0,
-            unsaved_bytes: 0,
-            oldest_undurable: None,
-            oldest_unsaved: None,
-            journal_failed: false,
-            ..status
-        };
-        Invariant::Emptied.equal("the engine", &format!("{status:?}"), &format!("{quiet:?}"))
+        Ok(())
     }
 
     fn is_damaged(&self, doc: usize) -> bool {
-        self.journal.is_damaged(&self.docs[doc])
+        let nodes = self.nodes.iter();
+        let mut journals = nodes.map(|node| &node.journal);
+        journals.any(|journal| journal.is_damaged(&self.docs[doc]))
     }
 
     /// What the stored object of a document shows.
@@ -137,15 +173,19 @@ impl World {
         if self.is_damaged(doc) {
             return Ok(None);
         }
-        if !self.ledgers.is_all_stored(&self.docs[doc]) {
-            return Err(Invariant::NothingLost.violated("the store lacks what was durable"));
-        }
+        // If somebody removed the object, it is there again only when somebody
+        // changes the document.
+        let is_whole = !self.vanished.contains(&self.docs[doc]);
+        let unstored = self.ledgers.unstored(&self.docs[doc]).filter(|_| is_whole);
+        Invariant::NothingLost.holds(unstored.is_none(), || {
+            format!("the store lacks what was durable: {unstored:?}")
+        })?;
         self.judge_presence(doc)?;
         let stored = self.stored(doc)?;
         let visitors = || self.clients.iter().filter(|client| client.doc == doc);
         let stayed = visitors().filter(|client| client.link != Link::Left);
         let shown: Vec<_> = stayed.map(|client| (client.id, client.content())).collect();
-        if shown.len() == visitors().count() {
+        if shown.len() == visitors().count() && is_whole {
             let log = self.log[doc].iter().map(Vec::as_slice);
             let truth = content_of(log).map_err(not_understood)?;
             Invariant::NothingLost.equal("the store", &stored, &truth)?;
@@ -161,7 +201,7 @@ impl World {
             let who = format!("client {id} of document {doc}");
             Invariant::Converged.equal(&who, &shown, &first)?;
         }
-        if self.swarm.other_writer.is_none() {
+        if self.swarm.other_writer.is_none() && is_whole {
             Invariant::Stored.equal("the store", &stored, &first)?;
         }
         Ok(Some(first))
@@ -192,13 +232,14 @@ impl World {
         &mut self,
         invariant: Invariant,
         doc: usize,
+        node: usize,
         truth: Option<&str>,
     ) -> Result<(), Violation> {
         let at = self.clients.len();
-        self.clients.push(Client::new(JOINERS + at as u64, doc));
-        self.streams
-            .push(stream(self.seed, Purpose::Client(at as u64)));
-        self.connect(at)?;
+        self.clients
+            .push(Client::new(client_id(doc, JOINERS + at as u64), doc));
+        self.streams.push(stream(self.seed, Purpose::Client(at)));
+        self.connect(at, node);
         let Link::Connecting(conn) = self.clients[at].link else {
             unreachable!("answers take a while");
         };
@@ -216,14 +257,18 @@ impl World {
     fn shut_down(&mut self) -> Result<(), Violation> {
         self.is_ending = true;
         let deadline = self.now + JOINING;
-        self.input(Input::Shutdown { deadline })?;
-        self.run_until(deadline)?;
-        let damaged: Vec<_> = self.journal.documents().cloned().collect();
-        match &self.drained {
-            Some(Drained { unsaved, journaled }) if unsaved.is_empty() && *journaled == damaged => {
-                Ok(())
-            }
-            other => Err(Invariant::Drained.violated(format!("{other:?}"))),
+        for node in 0..self.nodes.len() {
+            self.input(node, Input::Shutdown { deadline })?;
         }
+        self.run_until(deadline)?;
+        for node in &self.nodes {
+            let damaged: Vec<_> = node.journal.documents().cloned().collect();
+            match &node.drained {
+                Some(Drained { unsaved, journaled })
+                    if unsaved.is_empty() && *journaled == damaged => {}
+                other => return Err(Invariant::Drained.violated(format!("{other:?}"))),
+            }
+        }
+        Ok(())
     }
 }

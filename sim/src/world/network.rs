@@ -12,9 +12,19 @@ use crate::{
     swarm::{between, millis},
 };
 
+/// Who is at the other end of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    Client(usize),
+    Intruder(usize),
+}
+
 /// One connection, as the network sees it.
 pub(super) struct Wire {
-    client: usize,
+    pub(super) end: End,
+    pub(super) node: usize,
+    /// The server knows of it.
+    pub(super) is_known: bool,
     /// The client's end is open.
     pub(super) client_open: bool,
     /// Frames do not overtake each other.
@@ -32,9 +42,11 @@ pub(super) struct Wire {
 }
 
 impl Wire {
-    pub(super) const fn new(client: usize, now: Duration) -> Self {
+    pub(super) const fn new(end: End, node: usize, now: Duration) -> Self {
         Self {
-            client,
+            end,
+            node,
+            is_known: false,
             client_open: true,
             up_free: now,
             down_free: now,
@@ -44,6 +56,11 @@ impl Wire {
             written: 0,
             refusal: None,
         }
+    }
+
+    /// Whether the server does not read from it.
+    pub(super) const fn is_paused(&self) -> bool {
+        self.may_read.is_some()
     }
 }
 
@@ -55,22 +72,27 @@ pub(super) enum Down {
 }
 
 impl World {
+    pub(super) fn wire(&mut self, conn: ConnId) -> &mut Wire {
+        self.wires.get_mut(&conn).expect("wires stay")
+    }
+
     pub(super) fn send_up(&mut self, conn: ConnId, frame: Bytes) {
         let latency = self.latency();
-        let wire = self.wires.get_mut(&conn).expect("wires stay");
-        wire.up_free = wire.up_free.max(self.now + latency);
-        let delay = wire.up_free - self.now;
+        let (now, wire) = (self.now, self.wire(conn));
+        wire.up_free = wire.up_free.max(now + latency);
+        let delay = wire.up_free - now;
         self.after(delay, Event::AtServer(conn, frame));
     }
 
     pub(super) fn send_down(&mut self, conn: ConnId, down: Down) {
         let latency = self.latency();
-        let wire = self.wires.get_mut(&conn).expect("wires stay");
-        wire.down_free = wire.down_free.max(self.now + latency);
-        let delay = wire.down_free - self.now;
+        let (now, wire) = (self.now, self.wire(conn));
+        wire.down_free = wire.down_free.max(now + latency);
+        let delay = wire.down_free - now;
         self.after(delay, Event::AtClient(conn, down));
     }
 
+    /// Time that a frame takes.
     fn latency(&mut self) -> Duration {
         match !self.healed && self.network.random_bool(self.swarm.stall) {
             true => between(&mut self.network, &(millis(100)..millis(5_000))),
@@ -79,8 +101,8 @@ impl World {
     }
 
     pub(super) fn at_server(&mut self, conn: ConnId, frame: Bytes) -> Result<(), Violation> {
-        let wire = self.wires.get_mut(&conn).expect("wires stay");
-        if wire.up_until.is_some_and(|until| until < self.now) {
+        let (now, wire) = (self.now, self.wire(conn));
+        if wire.up_until.is_some_and(|until| until < now) {
             return Ok(());
         }
         wire.inbox.push_back(frame);
@@ -90,7 +112,7 @@ impl World {
     /// Hands in what has arrived, as far as the engine wants it.
     pub(super) fn read(&mut self, conn: ConnId) -> Result<(), Violation> {
         loop {
-            let wire = self.wires.get_mut(&conn).expect("wires stay");
+            let wire = self.wire(conn);
             if wire.may_read == Some(0) {
                 return Ok(());
             }
@@ -98,7 +120,8 @@ impl World {
                 return Ok(());
             };
             wire.may_read = wire.may_read.map(|frames| frames - 1);
-            self.input(Input::Received { conn, bytes })?;
+            let node = wire.node;
+            self.input(node, Input::Received { conn, bytes })?;
         }
     }
 
@@ -106,29 +129,34 @@ impl World {
     /// already.
     pub(super) fn pause(&mut self, conn: ConnId) {
         let frames = self.network.random_range(0..=1);
-        let wire = self.wires.get_mut(&conn).expect("wires stay");
+        let wire = self.wire(conn);
         wire.may_read = Some(frames);
     }
 
     pub(super) fn resume(&mut self, conn: ConnId) {
-        let wire = self.wires.get_mut(&conn).expect("wires stay");
+        let wire = self.wire(conn);
         wire.may_read = None;
         self.after(Duration::ZERO, Event::Read(conn));
     }
 
     pub(super) fn gone(&mut self, conn: ConnId) -> Result<(), Violation> {
-        let wire = self.wires.get_mut(&conn).expect("wires stay");
+        let wire = self.wire(conn);
         wire.inbox.clear();
-        self.oracle.closed(conn);
-        self.input(Input::Closed { conn })
+        let node = wire.node;
+        if !wire.is_known {
+            return Ok(());
+        }
+        self.input(node, Input::Closed { conn })
     }
 
     pub(super) fn arrive(&mut self, conn: ConnId, down: Down) -> Result<(), Violation> {
-        let wire = self.wires.get_mut(&conn).expect("wires stay");
+        let wire = self.wire(conn);
         if !wire.client_open {
             return Ok(());
         }
-        let at = wire.client;
+        let End::Client(at) = wire.end else {
+            return self.arrive_at_intruder(conn, &down);
+        };
         match down {
             Down::Accepted => {
                 for frame in self.clients[at].opened(conn, self.now) {
@@ -142,14 +170,20 @@ impl World {
                 Ok(())
             }
             Down::Frame(frame) => {
-                wire.written += frame.len() as u64;
-                let total_bytes = wire.written;
                 let answers = self.clients[at].receive(self.now, &frame);
                 for answer in answers.map_err(not_understood)? {
                     self.send_up(conn, answer);
                 }
-                self.input(Input::Written { conn, total_bytes })
+                self.is_written(conn, frame.len())
             }
         }
+    }
+
+    /// The server learns that a frame has been written.
+    pub(super) fn is_written(&mut self, conn: ConnId, bytes: usize) -> Result<(), Violation> {
+        let wire = self.wire(conn);
+        wire.written += bytes as u64;
+        let (node, total_bytes) = (wire.node, wire.written);
+        self.input(node, Input::Written { conn, total_bytes })
     }
 }

@@ -1,17 +1,36 @@
-//! What happens at the store and at the journal.
+//! What happens at the store and at the journals.
 
 use std::time::Duration;
 
 use rand::RngExt;
-use ysyncd_engine::{Condition, Input, StoreCommand, document::DocumentState};
+use ysyncd_engine::{Condition, Input, OpId, StoreCommand, StoreResult, document::DocumentState};
 
-use super::{Event, World, not_understood};
-use crate::{journal::Answers, oracle::Violation, store::Operation};
+use super::{Event, World, node::Life, not_understood};
+use crate::{
+    journal::Answers,
+    oracle::Violation,
+    store::{Fate, Operation, Reach, Schedule},
+};
 
 impl World {
+    /// What becomes of an operation that a node asks for.
+    pub(super) fn plan(&mut self, node: usize, is_save: bool) -> (Fate, Schedule) {
+        let reach = match () {
+            () if self.outage_until > self.now => Reach::Nothing,
+            () if self.nodes[node].cut_off_until > self.now => Reach::OneWay,
+            () => Reach::Whole,
+        };
+        let faults = (!self.healed).then_some(&self.swarm.store);
+        let (fate, schedule) = self.store.plan(faults, reach, is_save);
+        if fate != Fate::Done {
+            self.store_trouble = self.store_trouble.max(self.now + schedule.answers);
+        }
+        (fate, schedule)
+    }
+
     pub(super) fn land(
         &mut self,
-        engine: u64,
+        life: Life,
         operation: &Operation,
         answer: Duration,
     ) -> Result<(), Violation> {
@@ -25,41 +44,56 @@ impl World {
             self.ledgers.landed(doc, &stored.body)?;
         }
         let delay = answer.saturating_sub(self.now);
-        self.after(delay, Event::Answer(engine, operation.op, result));
+        self.after(delay, Event::Answer(life, operation.op, result));
         Ok(())
     }
 
-    /// The journal takes up what has gathered, if it has nothing to do.
-    pub(super) fn start_batch(&mut self) {
+    pub(super) fn store_answers(
+        &mut self,
+        life: Life,
+        op: OpId,
+        result: StoreResult,
+    ) -> Result<(), Violation> {
+        match self.is_current(life) {
+            true => self.input(life.node, Input::Store { op, result }),
+            false => Ok(()),
+        }
+    }
+
+    /// A journal takes up what has gathered, if it has nothing to do.
+    pub(super) fn start_batch(&mut self, node: usize) {
         let faults = (!self.healed).then_some(&self.swarm.journal);
-        if let Some(delay) = self.journal.begin(faults) {
-            self.after(delay, Event::JournalLands(self.engines));
+        if let Some(delay) = self.nodes[node].journal.begin(faults) {
+            self.after(delay, Event::JournalLands(self.life(node)));
         }
     }
 
     /// The batch under way takes effect; its answers follow.
-    pub(super) fn journal_lands(&mut self) {
+    pub(super) fn journal_lands(&mut self, life: Life) {
+        if !self.is_current(life) {
+            return;
+        }
         let faults = (!self.healed).then_some(&self.swarm.journal);
-        let answers = self.journal.land(self.now, faults);
-        let delay = self.journal.delay(faults);
-        self.journal_free = self.journal_free.max(self.now + delay);
-        let event = Event::JournalAnswers(self.engines, answers);
-        self.after(self.journal_free - self.now, event);
-        self.start_batch();
+        let node = &mut self.nodes[life.node];
+        let answers = node.journal.land(self.now, faults);
+        let delay = node.journal.delay(faults);
+        node.journal_free = node.journal_free.max(self.now + delay);
+        let delay = node.journal_free - self.now;
+        self.after(delay, Event::JournalAnswers(life, answers));
+        self.start_batch(life.node);
     }
 
     pub(super) fn journal_answers(
         &mut self,
-        engine: u64,
+        life: Life,
         answers: Answers,
     ) -> Result<(), Violation> {
         for (op, result) in answers {
             // It may end at any of them.
-            if engine != self.engines {
+            if !self.is_current(life) {
                 return Ok(());
             }
-            self.oracle.journaled(op, &result, &mut self.ledgers);
-            self.input(Input::Journal { op, result })?;
+            self.input(life.node, Input::Journal { op, result })?;
         }
         Ok(())
     }
@@ -74,7 +108,7 @@ impl World {
         let (others, rng) = &mut self.other_writers;
         let at = rng.random_range(0..others.len());
         let (doc, other) = (&self.docs[at], &mut others[at]);
-        if self.journal.is_damaged(doc) {
+        if self.nodes.iter().any(|node| node.journal.is_damaged(doc)) {
             return Ok(());
         }
         let mut state = DocumentState::default();

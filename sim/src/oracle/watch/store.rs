@@ -5,17 +5,24 @@ use std::collections::{BTreeMap, BTreeSet};
 use ysyncd_engine::{Condition, DocId, Etag, OpId, StoreCommand, StoreResult};
 
 use super::{Invariant, Violation};
-use crate::journal::Journal;
 
 /// The store as one engine knows it.
 #[derive(Debug)]
 pub(super) struct StoreWatch {
     operations_max: usize,
-    under_way: BTreeMap<OpId, (DocId, Lane)>,
+    under_way: BTreeMap<OpId, UnderWay>,
     /// The stored objects as the engine last read or wrote them.
     known: BTreeMap<DocId, Etag>,
     /// Documents in memory.
     loaded: BTreeSet<DocId>,
+}
+
+/// What the store is asked and has not answered.
+#[derive(Debug)]
+struct UnderWay {
+    doc: DocId,
+    lane: Lane,
+    is_save: bool,
 }
 
 /// Documents that come into memory wait apart from those that are saved.
@@ -43,14 +50,16 @@ impl StoreWatch {
         self.loaded.remove(doc);
     }
 
-    pub(super) fn command(
-        &mut self,
-        op: OpId,
-        command: &StoreCommand,
-        journal: &Journal,
-    ) -> Result<(), Violation> {
+    /// Whether it was asked for such an answer.
+    pub(super) fn expects(&self, op: OpId, result: &StoreResult) -> bool {
+        let is_save = matches!(result, StoreResult::Saved(_));
+        let asked = self.under_way.get(&op);
+        asked.is_some_and(|asked| asked.is_save == is_save)
+    }
+
+    pub(super) fn command(&mut self, op: OpId, command: &StoreCommand) -> Result<(), Violation> {
         let (StoreCommand::Load { doc } | StoreCommand::Save { doc, .. }) = command;
-        if let Some(other) = self.under_way.iter().find(|(_, (other, _))| other == doc) {
+        if let Some(other) = self.under_way.iter().find(|(_, other)| other.doc == *doc) {
             let detail = format!("{op:?} begins before {other:?} has ended");
             return Err(Invariant::OneOperation.violated(detail));
         }
@@ -58,16 +67,22 @@ impl StoreWatch {
             true => Lane::Save,
             false => Lane::Load,
         };
-        self.under_way.insert(op, (doc.clone(), lane));
-        let in_lane = self.under_way.values().filter(|(_, other)| *other == lane);
+        let is_save = matches!(command, StoreCommand::Save { .. });
+        let doc_of = doc.clone();
+        self.under_way.insert(
+            op,
+            UnderWay {
+                doc: doc_of,
+                lane,
+                is_save,
+            },
+        );
+        let in_lane = self.under_way.values().filter(|other| other.lane == lane);
         if in_lane.count() > self.operations_max {
             return Err(Invariant::Turns.violated(format!("{:?}", self.under_way)));
         }
         match command {
             StoreCommand::Load { .. } => Ok(()),
-            StoreCommand::Save { .. } if journal.is_damaged(doc) => {
-                Err(Invariant::Damaged.violated("a damaged document is written"))
-            }
             StoreCommand::Save { condition, .. } => self.conditional(doc, condition),
         }
     }
@@ -79,28 +94,27 @@ impl StoreWatch {
             (Condition::Matches(etag), Some(known)) => etag == known,
             _ => false,
         };
-        match is_conditional {
-            true => Ok(()),
-            false => {
-                let detail = format!("{condition:?}, but last known is {known:?}");
-                Err(Invariant::Conditional.violated(detail))
-            }
-        }
+        Invariant::Conditional.holds(is_conditional, || {
+            format!("{condition:?}, but last known is {known:?}")
+        })
     }
 
-    pub(super) fn result(&mut self, op: OpId, result: &StoreResult) {
-        let (doc, _) = self.under_way.remove(&op).expect("one result each");
+    /// Of which document an answer is that comes to the engine; `None` if it
+    /// asked nothing such.
+    pub(super) fn result(&mut self, op: OpId, result: &StoreResult) -> Option<DocId> {
+        let UnderWay { doc, .. } = self.under_way.remove(&op)?;
         match result {
             StoreResult::Loaded(Ok(Some(snapshot))) => {
-                self.known.insert(doc, snapshot.etag.clone());
+                self.known.insert(doc.clone(), snapshot.etag.clone());
             }
             StoreResult::Loaded(Ok(None)) => {
                 self.known.remove(&doc);
             }
             StoreResult::Saved(Ok(etag)) => {
-                self.known.insert(doc, etag.clone());
+                self.known.insert(doc.clone(), etag.clone());
             }
             StoreResult::Loaded(Err(_)) | StoreResult::Saved(Err(_)) => {}
         }
+        Some(doc)
     }
 }

@@ -1,0 +1,50 @@
+//! Whether seeds run the same in another process.
+
+use std::{
+    ops::Range,
+    process::{Command, Stdio},
+};
+
+use super::{CommandError, Held, seeds};
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// From the first seed up to, not including, the second; or one seed.
+    #[arg(long, visible_alias = "seed", value_parser = seeds, default_value = "0..1")]
+    seeds: Range<u64>,
+}
+
+/// Runs each seed in two processes and compares all that happened.
+pub(crate) fn run(arguments: &Arguments) -> Held {
+    let mut events = 0;
+    for seed in arguments.seeds.clone() {
+        let (first, second) = (trace_of("engine", seed)?, trace_of("engine", seed)?);
+        if let Some(difference) = difference(&first, &second) {
+            println!("seed {seed} differs {difference}");
+            return Ok(false);
+        }
+        events += first.lines().count();
+    }
+    let count = arguments.seeds.end - arguments.seeds.start;
+    println!("{count} seeds run the same twice: {events} events");
+    Ok(true)
+}
+
+fn difference(first: &str, second: &str) -> Option<String> {
+    let mut lines = first.lines().zip(second.lines()).enumerate();
+    match lines.find(|(_, (first, second))| first != second) {
+        Some((at, (first, second))) => Some(format!("at event {at}:\n{first}\n{second}")),
+        None if first.len() != second.len() => Some("in length: one run ends first".to_owned()),
+        None => None,
+    }
+}
+
+fn trace_of(layer: &str, seed: u64) -> Result<String, CommandError> {
+    let program = std::env::current_exe().map_err(CommandError::Start)?;
+    let output = Command::new(program)
+        .args([layer, "--trace", "--seeds", &seed.to_string()])
+        .stderr(Stdio::null())
+        .output()
+        .map_err(CommandError::Start)?;
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}

@@ -1,0 +1,317 @@
+//! What connections are told.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use ysyncd_engine::{
+    CloseCode, ConnId, DocId, Event as EngineEvent, Output,
+    auth::Grant,
+    lib0::{ReadError, Reader},
+    protocol::{Message, Messages},
+};
+
+use super::{Ids, Invariant, Violation, is_judged};
+use crate::oracle::ids::is_at_home;
+
+/// The user whose clients send what they must not.
+pub(crate) const INTRUDER: &str = "intruder";
+
+/// The connections of one engine.
+#[derive(Debug)]
+pub(super) struct Connections {
+    outbox_bytes_max: usize,
+    open: BTreeMap<ConnId, Connection>,
+}
+
+#[derive(Debug)]
+struct Connection {
+    stage: Stage,
+    doc: DocId,
+    is_intruder: bool,
+    /// Not read from, since when.
+    paused: Option<Duration>,
+    /// It was refused an update, and whether it was asked for it since.
+    owes: Option<bool>,
+    /// What its client knows, from itself and from us.
+    knows: Ids,
+    /// Whether it gets updates.
+    follows: bool,
+    outbox: Outbox,
+    /// The clocks of awareness that it was told last.
+    clocks: BTreeMap<u64, u64>,
+}
+
+/// Bytes on their way to it.
+#[derive(Debug, Default)]
+struct Outbox {
+    sent: u64,
+    written: u64,
+    /// `sent` when it was last answered a state vector.
+    answered: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Asked,
+    Accepted,
+    Closed(CloseCode),
+    Over,
+}
+
+impl Connections {
+    pub(super) const fn new(outbox_bytes_max: usize) -> Self {
+        Self {
+            outbox_bytes_max,
+            open: BTreeMap::new(),
+        }
+    }
+
+    pub(super) fn opened(&mut self, conn: ConnId, doc: DocId, grant: &Grant) {
+        let connection = Connection {
+            stage: Stage::Asked,
+            doc,
+            is_intruder: grant.user.as_str() == INTRUDER,
+            paused: None,
+            owes: None,
+            knows: Ids::default(),
+            follows: false,
+            outbox: Outbox::default(),
+            clocks: BTreeMap::new(),
+        };
+        self.open.insert(conn, connection);
+    }
+
+    pub(super) fn closed(&mut self, conn: ConnId) {
+        let connection = self.get(conn);
+        if !matches!(connection.stage, Stage::Closed(_)) {
+            connection.stage = Stage::Over;
+        }
+        connection.paused = None;
+        connection.knows = Ids::default();
+    }
+
+    /// Bytes that a connection was sent.
+    pub(super) fn sent_to(&self, conn: ConnId) -> u64 {
+        let connection = self.open.get(&conn);
+        connection.map_or(0, |connection| connection.outbox.sent)
+    }
+
+    pub(super) fn written(&mut self, conn: ConnId, total_bytes: u64) {
+        self.get(conn).outbox.written = total_bytes;
+    }
+
+    pub(super) fn doc(&self, conn: ConnId) -> &DocId {
+        &self.open[&conn].doc
+    }
+
+    /// The document of a connection, if yrs may look at what it says.
+    pub(super) fn judged_doc(&self, conn: ConnId) -> Option<&DocId> {
+        let connection = &self.open[&conn];
+        let is_judged = is_judged(&connection.doc);
+        is_judged.then_some(&connection.doc)
+    }
+
+    /// How many have asked for a document so far.
+    pub(super) fn count(&self, doc: &DocId) -> usize {
+        let of_doc = |connection: &&Connection| connection.doc == *doc;
+        self.open.values().filter(of_doc).count()
+    }
+
+    pub(super) fn close_code(&self, conn: ConnId) -> Option<CloseCode> {
+        match self.open.get(&conn)?.stage {
+            Stage::Closed(code) => Some(code),
+            _ => None,
+        }
+    }
+
+    pub(super) fn is_intruder(&self, conn: ConnId) -> bool {
+        self.open[&conn].is_intruder
+    }
+
+    pub(super) fn is_in(&self, conn: ConnId) -> bool {
+        self.open[&conn].stage == Stage::Accepted
+    }
+
+    /// Whether the engine has to take what a connection says now: it has let
+    /// it in, and since it last refused something it has asked and been
+    /// answered.
+    pub(super) fn takes(&mut self, conn: ConnId, frame: &[u8]) -> bool {
+        let connection = self.get(conn);
+        let message = Messages::new(frame).read_next();
+        let is_answer = matches!(message, Ok(Some(Message::SyncStep2(_))));
+        if is_answer && connection.owes == Some(true) {
+            connection.owes = None;
+        }
+        connection.stage == Stage::Accepted && connection.owes.is_none()
+    }
+
+    pub(super) fn owes(&self, conn: ConnId) -> bool {
+        self.open[&conn].owes.is_some()
+    }
+
+    /// The client of a connection knows this.
+    pub(super) fn knows(&mut self, conn: ConnId, ids: &Ids) {
+        self.get(conn).knows.add(ids);
+    }
+
+    /// They are asked what they know.
+    pub(super) fn are_asked(&mut self, conns: &[ConnId]) {
+        for conn in conns {
+            if let Some(asked) = &mut self.get(*conn).owes {
+                *asked = true;
+            }
+        }
+    }
+
+    /// They were answered what they asked for, and get updates from now on:
+    /// now they know all that is here.
+    pub(super) fn follow(&mut self, conns: &[ConnId], here: &Ids) -> Result<(), Violation> {
+        for conn in conns {
+            let connection = self.get(*conn);
+            connection.follows = true;
+            connection.outbox.answered = connection.outbox.sent;
+            let knows = &connection.knows;
+            Invariant::DiffComplete.holds(knows.cover(here), || {
+                format!("{conn:?} was not told {:?}", knows.lacking(here))
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Those who follow a document must have been told its news.
+    pub(super) fn were_told(&self, doc: &DocId, news: &Ids) -> Result<(), Violation> {
+        let mut followers = self.open.iter().filter(|(_, connection)| {
+            connection.follows && connection.stage == Stage::Accepted && connection.doc == *doc
+        });
+        match followers.find(|(_, connection)| !connection.knows.cover(news)) {
+            Some((conn, connection)) => {
+                let lacking = connection.knows.lacking(news);
+                Err(Invariant::Told.violated(format!("{conn:?} was not told {lacking:?}")))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// They are told who is there.
+    pub(super) fn are_told_awareness(
+        &mut self,
+        doc: &DocId,
+        conns: &[ConnId],
+        states: &[u8],
+    ) -> Result<(), Violation> {
+        let clocks = awareness_clocks(states);
+        let clocks = clocks.map_err(|error| Invariant::Understood.violated(error))?;
+        for (client, clock) in clocks {
+            Invariant::Apart.holds(is_at_home(client, doc), || {
+                format!("{doc}: told that client {client} is there")
+            })?;
+            for conn in conns {
+                let last = self.get(*conn).clocks.insert(client, clock);
+                Invariant::AwarenessForward.holds(last.is_none_or(|last| last <= clock), || {
+                    format!("{conn:?}: client {client} goes from {last:?} to {clock}")
+                })?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn all_resumed(&self, since: Duration) -> Result<(), Violation> {
+        let is_forgotten =
+            |connection: &Connection| connection.paused.is_some_and(|paused| paused < since);
+        match self
+            .open
+            .iter()
+            .find(|(_, connection)| is_forgotten(connection))
+        {
+            Some((conn, connection)) => {
+                let detail = format!("{conn:?} is not read from since {:?}", connection.paused);
+                Err(Invariant::Paused.violated(detail))
+            }
+            None => Ok(()),
+        }
+    }
+
+    pub(super) fn output(&mut self, now: Duration, output: &Output) -> Result<(), Violation> {
+        match output {
+            Output::Accept { conn } => self.step(*conn, Stage::Asked, Stage::Accepted),
+            Output::Refuse { conn, .. } => self.step(*conn, Stage::Asked, Stage::Over),
+            Output::Close { conn, code, reason } => {
+                self.step(*conn, Stage::Accepted, Stage::Closed(*code))?;
+                self.get(*conn).paused = None;
+                self.is_for_cause(*conn, *code, reason)
+            }
+            Output::Send { conns, frame } => {
+                conns.iter().try_for_each(|conn| self.sent(*conn, frame))
+            }
+            Output::Pause { conn } => {
+                self.step(*conn, Stage::Accepted, Stage::Accepted)?;
+                let before = self.get(*conn).paused.replace(now);
+                Invariant::Paused.holds(before.is_none(), || format!("{conn:?} is told twice"))
+            }
+            Output::Resume { conn } => {
+                self.step(*conn, Stage::Accepted, Stage::Accepted)?;
+                let before = self.get(*conn).paused.take();
+                Invariant::Paused.holds(before.is_some(), || format!("{conn:?} was read from"))
+            }
+            Output::Event(EngineEvent::UpdateRefused { conn, .. }) => {
+                self.get(*conn).owes = Some(false);
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Who has more on its way than it may gets no more of what all get.
+    fn sent(&mut self, conn: ConnId, frame: &[u8]) -> Result<(), Violation> {
+        self.step(conn, Stage::Accepted, Stage::Accepted)?;
+        let most = self.outbox_bytes_max as u64;
+        let outbox = &mut self.get(conn).outbox;
+        let backlog = outbox.sent - outbox.written.max(outbox.answered);
+        outbox.sent += frame.len() as u64;
+        let first = Messages::new(frame).read_next();
+        let is_for_all = matches!(first, Ok(Some(Message::Update(_) | Message::Awareness(_))));
+        Invariant::Bounded.holds(!is_for_all || backlog <= most, || {
+            format!("{conn:?} is sent more while {backlog} bytes wait for it")
+        })
+    }
+
+    fn is_for_cause(&self, conn: ConnId, code: CloseCode, reason: &str) -> Result<(), Violation> {
+        let may_lag = self.outbox_bytes_max < crate::swarm::ENOUGH;
+        let is_for_cause = match code {
+            CloseCode::GoingAway => true,
+            CloseCode::TryAgainLater => may_lag && reason.contains("slow"),
+            _ => self.is_intruder(conn),
+        };
+        Invariant::ClosedForCause.holds(is_for_cause, || format!("{conn:?}: {reason}"))
+    }
+
+    fn step(&mut self, conn: ConnId, from: Stage, to: Stage) -> Result<(), Violation> {
+        let connection = self.open.get_mut(&conn);
+        match connection {
+            Some(connection) if connection.stage == from => {
+                connection.stage = to;
+                Ok(())
+            }
+            other => {
+                let other = other.map(|connection| connection.stage);
+                let detail = format!("{conn:?} is {other:?}, and goes from {from:?} to {to:?}");
+                Err(Invariant::Order.violated(detail))
+            }
+        }
+    }
+
+    fn get(&mut self, conn: ConnId) -> &mut Connection {
+        let connection = self.open.get_mut(&conn);
+        connection.expect("it was opened, and numbers are kept")
+    }
+}
+
+/// The ids and clocks of an awareness message.
+fn awareness_clocks(states: &[u8]) -> Result<Vec<(u64, u64)>, ReadError> {
+    let mut reader = Reader::new(states);
+    let mut clocks = Vec::new();
+    for _ in 0..reader.var_uint()? {
+        clocks.push((reader.var_uint()?, reader.var_uint()?));
+        reader.var_str()?;
+    }
+    Ok(clocks)
+}

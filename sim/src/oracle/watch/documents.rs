@@ -1,0 +1,210 @@
+//! What a document must hold, and what of it is kept elsewhere, as far as one
+//! engine can know.
+
+use std::collections::BTreeMap;
+
+use ysyncd_engine::{DocId, Position};
+
+use super::{Ids, Invariant, Violation};
+use crate::oracle::ids::is_at_home;
+
+/// The documents of one engine, in memory or not.
+#[derive(Debug, Default)]
+pub(super) struct Documents {
+    documents: BTreeMap<DocId, Known>,
+    /// What became part of documents with the input under way.
+    news: BTreeMap<DocId, Ids>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    /// Whether it is in memory.
+    is_loaded: bool,
+    /// The stored object, as it was last read or written.
+    stored: Ids,
+    /// The write under way.
+    saving: Ids,
+    /// What the journal holds for certain.
+    records: BTreeMap<Position, Ids>,
+    /// All that memory must hold.
+    here: Ids,
+    /// All that was ever known to be durable.
+    durable: Ids,
+}
+
+impl Documents {
+    pub(super) fn names(&self) -> impl Iterator<Item = &DocId> {
+        self.documents.keys()
+    }
+
+    pub(super) fn is_loaded(&self, doc: &DocId) -> bool {
+        self.documents.get(doc).is_some_and(|known| known.is_loaded)
+    }
+
+    pub(super) fn durable(&self) -> impl Iterator<Item = (&DocId, &Ids)> {
+        let documents = self.documents.iter();
+        documents.map(|(doc, known)| (doc, &known.durable))
+    }
+
+    /// All that a document in memory holds.
+    pub(super) fn all_here(&self, doc: &DocId) -> &Ids {
+        &self.documents[doc].here
+    }
+
+    /// What became part of documents, and must have been told by now.
+    pub(super) fn take_news(&mut self) -> BTreeMap<DocId, Ids> {
+        std::mem::take(&mut self.news)
+    }
+
+    /// The store was read: this is its object.
+    pub(super) fn read(&mut self, doc: &DocId, stored: Option<Ids>) {
+        let known = self.known(doc);
+        known.stored = stored.unwrap_or_default();
+        known.durable.add(&known.stored);
+        if known.is_loaded {
+            let merged = known.stored.clone();
+            self.applied(doc, &merged);
+        }
+    }
+
+    /// A snapshot is handed out to be written.
+    pub(super) fn saves(&mut self, doc: &DocId, body: Ids) -> Result<(), Violation> {
+        let known = self.known(doc);
+        Invariant::SnapshotComplete.holds(body.cover(&known.here), || {
+            format!("{doc}: the snapshot lacks {:?}", body.lacking(&known.here))
+        })?;
+        // Where a parent is deleted, compaction tells its children as deleted,
+        // too. Clients know that without being told.
+        known.here = body.clone();
+        known.saving = body;
+        Ok(())
+    }
+
+    /// The snapshot that was handed out has landed.
+    pub(super) fn saved(&mut self, doc: &DocId) {
+        let known = self.known(doc);
+        known.stored = std::mem::take(&mut known.saving);
+        known.durable.add(&known.stored);
+    }
+
+    /// The journal has a record.
+    pub(super) fn appended(&mut self, doc: &DocId, position: Position, ids: Ids) {
+        let known = self.known(doc);
+        known.durable.add(&ids);
+        known.records.insert(position, ids.clone());
+        self.applied(doc, &ids);
+    }
+
+    /// The journal was read: these are its records.
+    pub(super) fn replays(&mut self, doc: &DocId, records: impl Iterator<Item = (Position, Ids)>) {
+        let known = self.known(doc);
+        known.records = records.collect();
+        for ids in known.records.values() {
+            known.durable.add(ids);
+        }
+    }
+
+    /// The journal has forgotten records.
+    pub(super) fn trimmed(&mut self, doc: &DocId, through: Position) {
+        let known = self.known(doc);
+        known.records.retain(|position, _| *position > through);
+    }
+
+    /// Without a journal: an update was taken.
+    pub(super) fn taken(&mut self, doc: &DocId, ids: &Ids) {
+        self.applied(doc, ids);
+    }
+
+    /// A document is in memory now, with what is stored and replayed.
+    pub(super) fn loaded(&mut self, doc: &DocId) {
+        let known = self.known(doc);
+        known.is_loaded = true;
+        known.here = known.stored.clone();
+        for ids in known.records.values() {
+            known.here.add(ids);
+        }
+    }
+
+    /// A document leaves memory.
+    pub(super) fn unloaded(&mut self, doc: &DocId) -> Result<(), Violation> {
+        let known = self.known(doc);
+        let kept = known.kept();
+        Invariant::LeftClean.holds(kept.cover(&known.here), || {
+            format!("{doc}: nobody keeps {:?}", kept.lacking(&known.here))
+        })?;
+        known.is_loaded = false;
+        known.here = Ids::default();
+        Ok(())
+    }
+
+    /// Whether a frame may tell this of a document.
+    pub(super) fn may_tell(
+        &mut self,
+        doc: &DocId,
+        told: &Ids,
+        must_be_durable: bool,
+    ) -> Result<(), Violation> {
+        let stranger = told.clients().find(|client| !is_at_home(*client, doc));
+        Invariant::Apart.holds(stranger.is_none(), || {
+            format!("{doc}: told of client {stranger:?}")
+        })?;
+        let durable = &self.known(doc).durable;
+        let may = !must_be_durable || durable.cover(told);
+        Invariant::SentDurable.holds(may, || {
+            format!("{doc}: told, and not durable: {:?}", durable.lacking(told))
+        })
+    }
+
+    /// What the first records of a document, up to a position, hold and the
+    /// stored object does not.
+    pub(super) fn uncovered(&self, doc: &DocId, through: Position) -> Option<Position> {
+        let known = self.documents.get(doc)?;
+        let records = known.records.range(..=through);
+        let mut lost = records.filter(|(_, ids)| !known.stored.cover(ids));
+        lost.next().map(|(position, _)| *position)
+    }
+
+    pub(super) fn holds_records(&self, doc: &DocId) -> bool {
+        let known = self.documents.get(doc);
+        known.is_some_and(|known| !known.records.is_empty())
+    }
+
+    /// Whether the store or the journal has all of a document.
+    pub(super) fn is_kept(&self, doc: &DocId) -> bool {
+        let known = self.documents.get(doc);
+        known.is_none_or(|known| known.kept().cover(&known.here))
+    }
+
+    /// Whether the store has all of a document, that of the journal included.
+    pub(super) fn is_saved(&self, doc: &DocId) -> bool {
+        self.documents.get(doc).is_none_or(|known| {
+            let mut records = known.records.values();
+            known.stored.cover(&known.here) && records.all(|ids| known.stored.cover(ids))
+        })
+    }
+
+    /// Something is part of a document from now on.
+    fn applied(&mut self, doc: &DocId, ids: &Ids) {
+        let known = self.known(doc);
+        if known.is_loaded {
+            let news = known.here.lacking(ids);
+            known.here.add(ids);
+            self.news.entry(doc.clone()).or_default().add(&news);
+        }
+    }
+
+    fn known(&mut self, doc: &DocId) -> &mut Known {
+        if !self.documents.contains_key(doc) {
+            self.documents.insert(doc.clone(), Known::default());
+        }
+        self.documents.get_mut(doc).expect("it was just put there")
+    }
+}
+
+impl Known {
+    fn kept(&self) -> Ids {
+        let mut kept = self.stored.clone();
+        self.records.values().for_each(|ids| kept.add(ids));
+        kept
+    }
+}

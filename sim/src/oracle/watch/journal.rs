@@ -1,0 +1,255 @@
+//! What the journal is asked.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use ysyncd_engine::{DocId, JournalCommand, JournalError, JournalResult, OpId, Position};
+
+use super::{Invariant, Violation, documents::Documents};
+
+/// The journal as one engine knows it.
+#[derive(Debug)]
+pub(super) struct JournalWatch {
+    staged_bytes_max: usize,
+    /// In order.
+    unanswered: VecDeque<(OpId, JournalCommand)>,
+    /// The highest position that was given to a record, or read.
+    last: BTreeMap<DocId, Position>,
+    reading: BTreeSet<DocId>,
+    /// How many records were read of documents that are coming into memory.
+    read: BTreeMap<DocId, usize>,
+    /// What it held at the start, of which nobody has heard since.
+    held: BTreeSet<DocId>,
+    /// Of which nobody can tell what the journal holds, something having
+    /// failed.
+    doubtful: BTreeSet<DocId>,
+    damaged: BTreeSet<DocId>,
+    has_failed: bool,
+    is_reopening: bool,
+    /// Bytes of updates that wait for their answers.
+    staged: BTreeMap<DocId, usize>,
+    largest_update: usize,
+}
+
+impl JournalWatch {
+    pub(super) const fn new(staged_bytes_max: usize) -> Self {
+        Self {
+            staged_bytes_max,
+            unanswered: VecDeque::new(),
+            last: BTreeMap::new(),
+            reading: BTreeSet::new(),
+            read: BTreeMap::new(),
+            held: BTreeSet::new(),
+            doubtful: BTreeSet::new(),
+            damaged: BTreeSet::new(),
+            has_failed: false,
+            is_reopening: false,
+            staged: BTreeMap::new(),
+            largest_update: 0,
+        }
+    }
+
+    /// It holds records of these from an earlier life.
+    pub(super) fn holds(&mut self, docs: &[DocId]) {
+        self.held.extend(docs.iter().cloned());
+    }
+
+    /// What it held at the start, of which nobody has heard since.
+    pub(super) fn held(&self) -> impl Iterator<Item = &DocId> {
+        self.held.iter()
+    }
+
+    pub(super) fn is_damaged(&self, doc: &DocId) -> bool {
+        self.damaged.contains(doc)
+    }
+
+    /// Whether the journal holds something of a document, as far as the engine
+    /// can know.
+    pub(super) fn may_hold(&self, doc: &DocId, documents: &Documents) -> bool {
+        let is_trim = |command: &JournalCommand| match command {
+            JournalCommand::Trim { doc: of, .. } => of == doc,
+            _ => false,
+        };
+        let is_held = self.held.contains(doc) || documents.holds_records(doc);
+        is_held || self.doubtful.contains(doc) || self.awaits(is_trim) || self.is_appending(doc)
+    }
+
+    /// Whether an update waits for its answer.
+    pub(super) fn is_appending(&self, doc: &DocId) -> bool {
+        self.awaits(|command| match command {
+            JournalCommand::Append { doc: of, .. } => of == doc,
+            _ => false,
+        })
+    }
+
+    fn awaits(&self, which: impl Fn(&JournalCommand) -> bool) -> bool {
+        self.unanswered.iter().any(|(_, command)| which(command))
+    }
+
+    /// Whether it is its turn to give such an answer.
+    pub(super) fn expects(&self, op: OpId, result: &JournalResult) -> bool {
+        self.unanswered.front().is_some_and(|(first, command)| {
+            let fits = matches!(
+                (command, result),
+                (JournalCommand::Append { .. }, JournalResult::Appended(_))
+                    | (JournalCommand::Trim { .. }, JournalResult::Trimmed(_))
+                    | (JournalCommand::Read { .. }, JournalResult::Read(_))
+                    | (JournalCommand::Reopen, JournalResult::Reopened(_))
+            );
+            *first == op && fits
+        })
+    }
+
+    pub(super) fn command(
+        &mut self,
+        op: OpId,
+        command: &JournalCommand,
+        documents: &Documents,
+        connections: impl FnOnce(&DocId) -> usize,
+    ) -> Result<(), Violation> {
+        match command {
+            JournalCommand::Append {
+                doc,
+                position,
+                update,
+            } => {
+                self.append(doc, *position)?;
+                self.largest_update = self.largest_update.max(update.len());
+                *self.staged.entry(doc.clone()).or_default() += update.len();
+                self.is_bounded(doc, connections(doc))?;
+            }
+            JournalCommand::Trim { doc, through } => self.trim(doc, *through, documents)?,
+            JournalCommand::Read { doc } => {
+                self.read.remove(doc);
+                let is_first = self.reading.insert(doc.clone());
+                holds(is_first, || format!("{doc} is being read already"))?;
+            }
+            JournalCommand::Reopen => {
+                let is_needed = self.has_failed && !self.is_reopening;
+                holds(is_needed, || "it is reopened without need".to_owned())?;
+                self.is_reopening = true;
+            }
+        }
+        self.unanswered.push_back((op, command.clone()));
+        Ok(())
+    }
+
+    fn append(&mut self, doc: &DocId, position: Position) -> Result<(), Violation> {
+        self.may_write(doc)?;
+        let last = self.last.insert(doc.clone(), position);
+        holds(last.is_none_or(|last| position > last), || {
+            format!("{doc}: {position:?} follows {last:?}")
+        })
+    }
+
+    /// What is forgotten is in the landed snapshot, except what the journal
+    /// failed to take.
+    fn trim(&self, doc: &DocId, through: Position, documents: &Documents) -> Result<(), Violation> {
+        self.may_write(doc)?;
+        let is_waiting = |command: &JournalCommand| match command {
+            JournalCommand::Append {
+                doc: of, position, ..
+            } => of == doc && *position <= through,
+            _ => false,
+        };
+        holds(!self.awaits(is_waiting), || {
+            format!("{doc}: forgotten before it is written")
+        })?;
+        let uncovered = documents.uncovered(doc, through);
+        Invariant::TrimCovered.holds(uncovered.is_none(), || {
+            format!("{doc}: {uncovered:?} is forgotten, and not stored")
+        })
+    }
+
+    fn may_write(&self, doc: &DocId) -> Result<(), Violation> {
+        Invariant::Damaged.holds(!self.is_damaged(doc), || {
+            "the records of a damaged document are touched".to_owned()
+        })?;
+        holds(!self.has_failed, || "it has failed".to_owned())?;
+        holds(!self.held.contains(doc), || {
+            format!("{doc} was not read since the start")
+        })?;
+        holds(!self.reading.contains(doc), || {
+            format!("{doc} is being read")
+        })
+    }
+
+    /// An answer comes to the engine. Returns what it answers.
+    pub(super) fn result(&mut self, op: OpId, result: &JournalResult) -> JournalCommand {
+        let (first, command) = self.unanswered.pop_front().expect("one result each");
+        assert_eq!(op, first, "results come in order");
+        if let JournalCommand::Append { doc, update, .. } = &command {
+            *self.staged.get_mut(doc).expect("it was counted") -= update.len();
+        }
+        match (&command, result) {
+            (JournalCommand::Read { doc }, JournalResult::Read(read)) => {
+                self.reading.remove(doc);
+                match read {
+                    Ok(records) => {
+                        self.held.remove(doc);
+                        self.read.insert(doc.clone(), records.len());
+                        if let Some(record) = records.last() {
+                            let last = self.last.entry(doc.clone()).or_default();
+                            *last = record.position.max(*last);
+                        }
+                    }
+                    Err(JournalError::Damaged(_)) => {
+                        self.damaged.insert(doc.clone());
+                    }
+                    Err(JournalError::Failed(_)) => self.has_failed = true,
+                }
+            }
+            (
+                JournalCommand::Append { doc, .. } | JournalCommand::Trim { doc, .. },
+                JournalResult::Appended(Err(_)) | JournalResult::Trimmed(Err(_)),
+            ) => {
+                self.has_failed = true;
+                self.doubtful.insert(doc.clone());
+            }
+            (_, JournalResult::Reopened(reopened)) => {
+                self.is_reopening = false;
+                self.has_failed = reopened.is_err();
+            }
+            _ => {}
+        }
+        command
+    }
+
+    pub(super) fn loaded(&mut self, doc: &DocId, replayed: usize) -> Result<(), Violation> {
+        let read = self.read.remove(doc);
+        let was_held = self.held.contains(doc);
+        let is_complete = match read {
+            Some(read) => read == replayed,
+            None => replayed == 0 && !was_held,
+        };
+        Invariant::Replayed.holds(is_complete, || {
+            format!("{doc}: {read:?} records were read, {replayed} replayed")
+        })
+    }
+
+    /// A document leaves memory. What the journal has of it must be read
+    /// before it comes back.
+    pub(super) fn unloaded(&mut self, doc: &DocId, documents: &Documents) -> Result<(), Violation> {
+        self.last.remove(doc);
+        if documents.holds_records(doc) {
+            self.held.insert(doc.clone());
+        }
+        Invariant::LeftClean.holds(!self.is_appending(doc), || {
+            format!("{doc}: something waits to be durable")
+        })
+    }
+
+    /// Past the limit each connection adds at most what it had sent when it
+    /// was told to wait, and one frame more.
+    fn is_bounded(&self, doc: &DocId, connections: usize) -> Result<(), Violation> {
+        let staged = self.staged.get(doc).copied().unwrap_or(0);
+        let slack = 2 * connections * self.largest_update;
+        let most = self.staged_bytes_max + slack;
+        Invariant::Bounded.holds(staged <= most, || {
+            format!("{doc}: {staged} bytes wait to be durable, and {most} may")
+        })
+    }
+}
+
+fn holds(condition: bool, detail: impl FnOnce() -> String) -> Result<(), Violation> {
+    Invariant::JournalWords.holds(condition, detail)
+}

@@ -1,0 +1,111 @@
+//! What befalls the world.
+
+use std::time::Duration;
+
+use ysyncd_engine::{ConnId, Input};
+
+use super::{Event, World};
+use crate::{
+    oracle::Violation,
+    swarm::{Happening, millis},
+};
+
+impl World {
+    /// What the swarm has drawn comes to pass.
+    pub(super) fn befall(&mut self, at: usize) -> Result<(), Violation> {
+        let what = self.swarm.incidents[at].what;
+        if self.healed || !what.fits(self.nodes.len(), self.docs.len()) {
+            return Ok(());
+        }
+        self.note(format_args!("incident: {what:?}"));
+        match what {
+            Happening::Crash { node } => return self.restart(node),
+            Happening::Shutdown { node, within } => {
+                let deadline = self.now + within;
+                return self.input(node, Input::Shutdown { deadline });
+            }
+            Happening::Freeze { node, lasts } => {
+                self.nodes[node].frozen_until = self.now + lasts;
+                self.store_trouble = self.store_trouble.max(self.now + lasts);
+            }
+            Happening::Hold { node, lasts } => self.nodes[node].held_until = self.now + lasts,
+            Happening::CutOff { node, lasts } => {
+                self.nodes[node].cut_off_until = self.now + lasts;
+            }
+            Happening::Outage { lasts } => self.outage_until = self.now + lasts,
+            Happening::ReconnectStorm => self.reconnect_all()?,
+            Happening::Vanish { doc } => self.vanish(doc),
+        }
+        Ok(())
+    }
+
+    /// What lasts is over.
+    pub(super) fn end_incidents(&mut self) {
+        self.outage_until = self.now;
+        for node in &mut self.nodes {
+            node.frozen_until = node.frozen_until.min(self.now);
+            node.held_until = node.held_until.min(self.now);
+            node.cut_off_until = node.cut_off_until.min(self.now);
+        }
+    }
+
+    /// Until when an event has to wait, a node being frozen or out of reach.
+    pub(super) fn put_off(&self, event: &Event) -> Option<Duration> {
+        let until = match event {
+            Event::Open(conn) | Event::AtServer(conn, _) => {
+                let node = &self.nodes[self.node_of(*conn)];
+                node.frozen_until.max(node.held_until)
+            }
+            Event::AtClient(conn, _) => self.nodes[self.node_of(*conn)].held_until,
+            Event::Read(conn) | Event::Gone(conn) => self.nodes[self.node_of(*conn)].frozen_until,
+            Event::Answer(life, ..)
+            | Event::JournalLands(life)
+            | Event::JournalAnswers(life, _) => self.nodes[life.node].frozen_until,
+            Event::Incident(at) => match self.swarm.incidents[*at].what {
+                Happening::Shutdown { node, .. } => self.nodes.get(node)?.frozen_until,
+                _ => return None,
+            },
+            _ => return None,
+        };
+        (until > self.now).then_some(until)
+    }
+
+    fn node_of(&self, conn: ConnId) -> usize {
+        self.wires[&conn].node
+    }
+
+    fn reconnect_all(&mut self) -> Result<(), Violation> {
+        for at in 0..self.clients.len() {
+            self.lose(at);
+        }
+        (0..self.clients.len()).try_for_each(|at| self.connect_if_let(at))
+    }
+
+    /// Somebody removes the stored object of a document.
+    fn vanish(&mut self, doc: usize) {
+        let doc = self.docs[doc].clone();
+        if self.nodes.iter().any(|node| node.journal.is_damaged(&doc)) {
+            return;
+        }
+        self.store.remove(&doc);
+        self.ledgers.vanished(&doc);
+        self.vanished.push(doc);
+    }
+
+    /// Without a journal: what was taken before must be in the store when a
+    /// node crashes. Until then a change waits for its write, that for the one
+    /// under way and for its turn, and some writes meet another writer's.
+    pub(super) fn loss_window(&self) -> Duration {
+        let engine = &self.swarm.engine;
+        let operation = self.swarm.store.latency.end * 2;
+        let others = u32::try_from(self.docs.len()).expect("documents are few");
+        let writes = operation * (3 * others + 3) + engine.conflict_delay_max * 3;
+        let window = engine.save_debounce.max(engine.save_wait_max) + writes + millis(1);
+        let since = self.now.saturating_sub(window);
+        // While the store does not answer, there is no bound in time.
+        match self.store_trouble + engine.retry_delay_max + window < self.now {
+            true => since,
+            false => Duration::ZERO,
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! Clients that send what they must not.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use rand::{RngExt, rngs::ChaCha8Rng};
+use ysyncd_engine::{
+    ConnId, DocId, Input,
+    auth::{Grant, UserId},
+    protocol,
+    state_vector::StateVector,
+};
+
+use super::{
+    Event, World,
+    network::{Down, End},
+};
+use crate::{
+    hostile::{bad_frame, wild_frame},
+    oracle::{INTRUDER, Invariant, Violation},
+    swarm::{Purpose, millis, stream},
+};
+
+/// The document that intruders have for themselves. No model client would
+/// survive what is said there.
+const OWN: &str = "intruders";
+
+/// Somebody who sends what it must not.
+pub(super) struct Intruder {
+    rng: ChaCha8Rng,
+    conn: Option<ConnId>,
+    doc: DocId,
+    is_in: bool,
+}
+
+impl Intruder {
+    pub(super) fn new(seed: u64, at: usize) -> Self {
+        Self {
+            rng: stream(seed, Purpose::Intruder(at)),
+            conn: None,
+            doc: DocId::new(OWN).expect("it is a name"),
+            is_in: false,
+        }
+    }
+
+    /// Its connection is gone, if it is one of those.
+    pub(super) fn lose(&mut self, is_lost: impl FnOnce(ConnId) -> bool) {
+        if self.conn.is_some_and(is_lost) {
+            (self.conn, self.is_in) = (None, false);
+        }
+    }
+}
+
+impl World {
+    /// An intruder does the next thing; in the end it goes.
+    pub(super) fn intrude(&mut self, at: usize) -> Result<(), Violation> {
+        if self.healed {
+            return self.leave_as_intruder(at);
+        }
+        let pause = millis(self.intruders[at].rng.random_range(20..1_500));
+        self.after(pause, Event::Intrude(at));
+        let Some(conn) = self.intruders[at].conn else {
+            self.come_as_intruder(at);
+            return Ok(());
+        };
+        let node = &self.nodes[self.wires[&conn].node];
+        let is_reached = node.frozen_until.max(node.held_until) <= self.now;
+        if !self.intruders[at].is_in || !is_reached || self.wire(conn).is_paused() {
+            return Ok(());
+        }
+        let is_own = self.intruders[at].doc.as_str() == OWN;
+        let rng = &mut self.intruders[at].rng;
+        match rng.random_range(0..10) {
+            0 => self.leave_as_intruder(at),
+            1 | 2 => self.say_as_intruder(conn, protocol::sync_step_1(&StateVector::default())),
+            3 => self.say_as_intruder(conn, Bytes::from_static(&[3])),
+            4..8 if is_own => {
+                let frame = wild_frame(rng);
+                self.say_as_intruder(conn, frame)
+            }
+            _ => self.say_something_bad(at, conn),
+        }
+    }
+
+    fn come_as_intruder(&mut self, at: usize) {
+        let intruder = &mut self.intruders[at];
+        let doc = intruder.rng.random_range(0..self.docs.len() * 2);
+        intruder.doc = match self.docs.get(doc) {
+            Some(doc) => doc.clone(),
+            None => DocId::new(OWN).expect("it is a name"),
+        };
+        let node = intruder.rng.random_range(0..self.nodes.len());
+        let conn = self.new_wire(End::Intruder(at), node);
+        self.intruders[at].conn = Some(conn);
+        self.after(Duration::ZERO, Event::Open(conn));
+    }
+
+    pub(super) fn open_as_intruder(&mut self, conn: ConnId, at: usize) -> Result<(), Violation> {
+        let node = self.wires[&conn].node;
+        let doc = self.intruders[at].doc.clone();
+        let user = UserId::new(INTRUDER).expect("it is a name");
+        let grant = Grant { user };
+        self.input(node, Input::Open { conn, doc, grant })
+    }
+
+    fn leave_as_intruder(&mut self, at: usize) -> Result<(), Violation> {
+        let Some(conn) = self.intruders[at].conn.take() else {
+            return Ok(());
+        };
+        self.intruders[at].is_in = false;
+        self.wire(conn).client_open = false;
+        self.after(Duration::ZERO, Event::Gone(conn));
+        Ok(())
+    }
+
+    fn say_as_intruder(&mut self, conn: ConnId, bytes: Bytes) -> Result<(), Violation> {
+        let node = self.wires[&conn].node;
+        self.input(node, Input::Received { conn, bytes })
+    }
+
+    /// Says what it is closed for, at once.
+    fn say_something_bad(&mut self, at: usize, conn: ConnId) -> Result<(), Violation> {
+        let node = self.wires[&conn].node;
+        let state_bytes_max = self.swarm.engine.awareness_state_bytes_max;
+        let bad = bad_frame(&mut self.intruders[at].rng, state_bytes_max);
+        self.note(format_args!("intruder {at}: {}", bad.name));
+        let life = self.life(node);
+        // It may have been closed before, and not have heard of it yet.
+        let before = self.nodes[node].watch.close_code(conn);
+        self.say_as_intruder(conn, bad.frame)?;
+        if before.is_some() || !self.is_current(life) {
+            return Ok(());
+        }
+        let code = self.nodes[node].watch.close_code(conn);
+        Invariant::BadInput.holds(code == Some(bad.code), || {
+            format!("{}: {code:?} and not {:?}", bad.name, bad.code)
+        })
+    }
+
+    pub(super) fn arrive_at_intruder(
+        &mut self,
+        conn: ConnId,
+        down: &Down,
+    ) -> Result<(), Violation> {
+        let End::Intruder(at) = self.wire(conn).end else {
+            unreachable!("clients are asked elsewhere");
+        };
+        match down {
+            Down::Accepted => self.intruders[at].is_in = true,
+            Down::Frame(frame) => return self.is_written(conn, frame.len()),
+            Down::Closed => {
+                self.wire(conn).client_open = false;
+                self.intruders[at].lose(|own| own == conn);
+            }
+        }
+        Ok(())
+    }
+}
