@@ -19,12 +19,18 @@
 //! journal  the simulated journal
 //! oracle   the invariants, numbered
 //! trace    what happened, hashed and remembered
+//! explain  what frames and commands say, for people
+//! story    what happened, as lanes, moments and arrows
+//! page     draws a story
 //! ```
 
 mod client;
+pub mod explain;
 mod journal;
 mod oracle;
+pub mod page;
 mod store;
+pub mod story;
 mod swarm;
 mod trace;
 mod world;
