@@ -58,6 +58,11 @@ impl StateVector {
         out
     }
 
+    /// All entries, ascending by client.
+    pub fn iter(&self) -> impl Iterator<Item = (ClientId, Clock)> {
+        self.clocks.iter().copied()
+    }
+
     /// The clock of a client; 0 if nothing of it is known.
     #[must_use]
     pub fn clock(&self, client: ClientId) -> Clock {

@@ -16,9 +16,11 @@
 
 mod content;
 mod decode;
+mod outline;
 mod structs;
 
 pub use decode::{DecodeError, Update};
+pub use outline::{Holds, Outline, Place};
 
 pub(crate) use content::{Content, Cursor, Payload};
 pub(crate) use structs::{

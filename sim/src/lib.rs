@@ -22,14 +22,20 @@
 //! oracle   the invariants, numbered
 //! tape     what an engine was told, recorded and replayed
 //! trace    what happened, hashed and remembered
+//! explain  what frames and commands say, for people
+//! story    what happened, as lanes, moments and arrows
+//! page     draws a story
 //! ```
 
 mod client;
+pub mod explain;
 mod floor;
 mod hostile;
 mod journal;
 mod oracle;
+pub mod page;
 mod store;
+pub mod story;
 mod swarm;
 mod tape;
 mod trace;

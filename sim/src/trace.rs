@@ -9,6 +9,8 @@ use std::{
 
 use ysyncd_engine::{Input, JournalCommand, Output, StoreCommand};
 
+use crate::explain;
+
 /// How many events a failure shows.
 const LAST: usize = 80;
 
@@ -107,7 +109,8 @@ impl Trace {
     fn push(&mut self, now: Duration, event: Happened) {
         self.hash.bytes(&now.as_nanos().to_le_bytes());
         if self.recording == Recording::Print {
-            println!("{}", line(now, &event));
+            // The hash tells of what the line leaves out.
+            println!("{} #{:016x}", line(now, &event), self.hash.value());
         }
         if self.last.len() == LAST {
             self.last.pop_front();
@@ -134,9 +137,9 @@ impl Trace {
 fn line(now: Duration, event: &Happened) -> String {
     let now = now.as_secs_f64();
     match event {
-        Happened::Input(node, input) => format!("{now:>10.6} {node}> {input:02x?}"),
-        Happened::Output(node, output) => format!("{now:>10.6} {node}< {output:02x?}"),
-        Happened::Note(note) => format!("{now:>10.6} {note}"),
+        Happened::Input(node, input) => format!("{now:>10.6} {node} > {}", explain::input(input).text),
+        Happened::Output(node, output) => format!("{now:>10.6} {node} < {}", explain::output(output).text),
+        Happened::Note(note) => format!("{now:>10.6}     {note}"),
     }
 }
 

@@ -11,13 +11,13 @@ use crate::{
 pub(crate) const GC: u8 = 0;
 const DELETED: u8 = 1;
 const JSON: u8 = 2;
-const BINARY: u8 = 3;
+pub(super) const BINARY: u8 = 3;
 const STRING: u8 = 4;
-const EMBED: u8 = 5;
-const FORMAT: u8 = 6;
-const TYPE: u8 = 7;
+pub(super) const EMBED: u8 = 5;
+pub(super) const FORMAT: u8 = 6;
+pub(super) const TYPE: u8 = 7;
 const ANY: u8 = 8;
-const DOC: u8 = 9;
+pub(super) const DOC: u8 = 9;
 pub(crate) const SKIP: u8 = 10;
 
 /// The content of an item.

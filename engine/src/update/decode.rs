@@ -3,7 +3,7 @@
 use thiserror::Error;
 
 use super::{
-    CLOCK_MAX, ClientId, Clock, ClockRange, Id, Trust,
+    CLOCK_MAX, ClientId, Clock, ClockRange, Id, Outline, Trust,
     structs::{Body, Struct, read_client, read_clock},
 };
 use crate::lib0::{ReadError, Reader};
@@ -96,8 +96,18 @@ impl<'a> Update<'a> {
         self.canonical
     }
 
+    /// What it holds, section after section, for people to read.
+    pub fn outline(&self) -> impl Iterator<Item = Outline<'a>> {
+        self.all_structs().map(|item| Outline::of(&item))
+    }
+
     /// The structs, section after section; no Skip among them.
     pub(crate) fn structs(&self) -> impl Iterator<Item = Struct<'a>> {
+        self.all_structs()
+            .filter(|item| !matches!(item.body, Body::Skip))
+    }
+
+    fn all_structs(&self) -> impl Iterator<Item = Struct<'a>> {
         let mut structs =
             Structs::new(self.bytes, Trust::Stored).expect("an update was checked as a whole");
         std::iter::from_fn(move || {
@@ -105,11 +115,10 @@ impl<'a> Update<'a> {
                 .read_next()
                 .expect("an update was checked as a whole")
         })
-        .filter(|item| !matches!(item.body, Body::Skip))
     }
 
     /// The deleted ranges, in the order they came.
-    pub(crate) fn deletes(&self) -> impl Iterator<Item = (ClientId, ClockRange)> {
+    pub fn deletes(&self) -> impl Iterator<Item = (ClientId, ClockRange)> {
         let mut ranges = Deletes::new(self.deletes).expect("an update was checked as a whole");
         std::iter::from_fn(move || {
             ranges
