@@ -132,6 +132,11 @@ impl Store {
         }
     }
 
+    /// The answer to a save of unknown outcome.
+    pub(crate) fn unknown() -> StoreResult {
+        StoreResult::Saved(Err(unknown()))
+    }
+
     /// Carries out an operation.
     pub(crate) fn carry_out(&mut self, operation: &Operation) -> StoreResult {
         match &operation.command {

@@ -164,7 +164,21 @@ impl Swarm {
             engine,
         };
         swarm.incidents = incident::draw(rng, &swarm);
+        if !swarm.keeps_all() {
+            // What builds on what is lost for good would be refused for ever.
+            swarm.engine.gap_runs_max = ENOUGH;
+            swarm.engine.pending_delete_ranges_max = ENOUGH;
+        }
         swarm
+    }
+
+    /// Whether all that was ever made comes to every node some day.
+    fn keeps_all(&self) -> bool {
+        let vanishes = |incident: &Incident| matches!(incident.what, Happening::Vanish { .. });
+        self.engine.journal
+            && !self.journal.damage
+            && self.clients.iter().all(|visitor| visitor.leaves.is_none())
+            && !self.incidents.iter().any(vanishes)
     }
 
     /// What a seed draws of all sizes is cut to size.

@@ -137,8 +137,12 @@ impl Trace {
 fn line(now: Duration, event: &Happened) -> String {
     let now = now.as_secs_f64();
     match event {
-        Happened::Input(node, input) => format!("{now:>10.6} {node} > {}", explain::input(input).text),
-        Happened::Output(node, output) => format!("{now:>10.6} {node} < {}", explain::output(output).text),
+        Happened::Input(node, input) => {
+            format!("{now:>10.6} {node} > {}", explain::input(input).text)
+        }
+        Happened::Output(node, output) => {
+            format!("{now:>10.6} {node} < {}", explain::output(output).text)
+        }
         Happened::Note(note) => format!("{now:>10.6}     {note}"),
     }
 }

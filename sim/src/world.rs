@@ -131,8 +131,9 @@ enum Event {
     AtClient(ConnId, Down),
     /// The server learns that a connection is gone.
     Gone(ConnId),
-    /// A storage operation of an engine takes effect.
-    Lands(Life, Operation, Duration),
+    /// A storage operation of an engine takes effect; when it is answered, if
+    /// it is not already.
+    Lands(Life, Operation, Option<Duration>),
     /// The answer to a storage operation of an engine.
     Answer(Life, OpId, StoreResult),
     /// A batch of an engine's journal commands takes effect.

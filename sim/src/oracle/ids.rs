@@ -83,6 +83,11 @@ impl Ids {
         }
     }
 
+    /// Whether it tells of deletes alone.
+    pub(crate) fn has_no_structs(&self) -> bool {
+        self.structs.is_empty()
+    }
+
     /// The clients that it tells of.
     pub(crate) fn clients(&self) -> impl Iterator<Item = u64> {
         let clients = self.structs.client_ids().chain(self.deletes.client_ids());

@@ -122,7 +122,6 @@ impl Watch {
     pub(crate) fn settled(&mut self) -> Result<(), Violation> {
         if let Some((conn, doc, news)) = self.taking.take()
             && !self.connections.owes(conn)
-            && self.connections.is_in(conn)
         {
             for ids in news {
                 self.documents.taken(&doc, &ids);
@@ -283,7 +282,8 @@ impl Watch {
             let detail = format!("{doc}: {detail}; unsaved {unsaved:?}, journaled {journaled:?}");
             Err(Invariant::DrainedTruly.violated(detail))
         };
-        for doc in self.documents.names().chain(self.journal.held()) {
+        let names = self.documents.names().chain(self.journal.held());
+        for doc in names.filter(|doc| is_judged(doc)) {
             let (is_unsaved, is_journaled) = (unsaved.contains(doc), journaled.contains(doc));
             let is_kept = self.documents.is_kept(doc);
             match () {

@@ -25,27 +25,28 @@ impl World {
                 return self.input(node, Input::Shutdown { deadline });
             }
             Happening::Freeze { node, lasts } => {
-                self.nodes[node].frozen_until = self.now + lasts;
+                prolong(&mut self.nodes[node].frozen_until, self.now + lasts);
                 self.store_trouble = self.store_trouble.max(self.now + lasts);
             }
-            Happening::Hold { node, lasts } => self.nodes[node].held_until = self.now + lasts,
-            Happening::CutOff { node, lasts } => {
-                self.nodes[node].cut_off_until = self.now + lasts;
+            Happening::Hold { node, lasts } => {
+                prolong(&mut self.nodes[node].held_until, self.now + lasts);
             }
-            Happening::Outage { lasts } => self.outage_until = self.now + lasts,
+            Happening::CutOff { node, lasts } => {
+                prolong(&mut self.nodes[node].cut_off_until, self.now + lasts);
+            }
+            Happening::Outage { lasts } => prolong(&mut self.outage_until, self.now + lasts),
             Happening::ReconnectStorm => self.reconnect_all()?,
             Happening::Vanish { doc } => self.vanish(doc),
         }
         Ok(())
     }
 
-    /// What lasts is over.
+    /// The store can be reached again. Nodes thaw in their own time: what has
+    /// waited must not be overtaken.
     pub(super) fn end_incidents(&mut self) {
         self.outage_until = self.now;
         for node in &mut self.nodes {
-            node.frozen_until = node.frozen_until.min(self.now);
-            node.held_until = node.held_until.min(self.now);
-            node.cut_off_until = node.cut_off_until.min(self.now);
+            node.cut_off_until = self.now;
         }
     }
 
@@ -108,4 +109,8 @@ impl World {
             false => Duration::ZERO,
         }
     }
+}
+
+fn prolong(until: &mut Duration, new: Duration) {
+    *until = new.max(*until);
 }

@@ -3,14 +3,13 @@
 
 use std::time::Duration;
 
-use ysyncd_engine::{Config, ConnId, DocId, Engine, Input, Now, Output, StoreCommand};
+use ysyncd_engine::{Config, ConnId, DocId, Engine, Input, Now, Output};
 
 use super::{Event, World, network::Down};
 use crate::{
     client::Link,
     journal::Journal,
     oracle::{Invariant, Violation, Watch},
-    store::Operation,
     swarm::millis,
     tape::{Tape, hash_output},
     trace::{Hash, Recording},
@@ -180,13 +179,7 @@ impl World {
                 self.after(millis(1), Event::Gone(conn));
             }
             Output::Store { op, command } => {
-                let is_save = matches!(command, StoreCommand::Save { .. });
-                let (fate, schedule) = self.plan(at, is_save);
-                self.note(format_args!("{op:?} will be {fate:?}"));
-                let operation = Operation { op, command, fate };
-                let answer = self.now + schedule.answers;
-                let event = Event::Lands(self.life(at), operation, answer);
-                self.after(schedule.lands, event);
+                self.ask_store(at, op, command);
             }
             Output::Journal { op, command } => {
                 self.nodes[at].journal.submit(op, command);
@@ -211,7 +204,6 @@ impl World {
         let watch = std::mem::replace(&mut node.watch, Watch::new(&self.swarm.engine));
         self.tapes.extend(node.tape.take().map(finish));
         (node.drained, node.unchecked) = (None, 0);
-        node.frozen_until = self.now;
         node.journal.crash();
         self.lose_all(at);
         let journals: Vec<_> = self.nodes.iter().map(|node| &node.journal).collect();

@@ -9,12 +9,28 @@ use super::{Event, World, node::Life, not_understood};
 use crate::{
     journal::Answers,
     oracle::Violation,
-    store::{Fate, Operation, Reach, Schedule},
+    store::{Fate, Operation, Reach, Schedule, Store},
 };
 
 impl World {
+    /// A node asks for something.
+    pub(super) fn ask_store(&mut self, node: usize, op: OpId, command: StoreCommand) {
+        let is_save = matches!(command, StoreCommand::Save { .. });
+        let (fate, Schedule { lands, answers }) = self.plan(node, is_save);
+        self.note(format_args!("{op:?} will be {fate:?}"));
+        let (life, operation) = (self.life(node), Operation { op, command, fate });
+        if fate == Fate::DoneUnknown {
+            // The answer does not wait for the effect.
+            self.after(answers, Event::Answer(life, op, Store::unknown()));
+            self.after(lands, Event::Lands(life, operation, None));
+        } else {
+            let answer = self.now + answers;
+            self.after(lands, Event::Lands(life, operation, Some(answer)));
+        }
+    }
+
     /// What becomes of an operation that a node asks for.
-    pub(super) fn plan(&mut self, node: usize, is_save: bool) -> (Fate, Schedule) {
+    fn plan(&mut self, node: usize, is_save: bool) -> (Fate, Schedule) {
         let reach = match () {
             () if self.outage_until > self.now => Reach::Nothing,
             () if self.nodes[node].cut_off_until > self.now => Reach::OneWay,
@@ -28,11 +44,12 @@ impl World {
         (fate, schedule)
     }
 
+    /// An operation takes effect, to be answered then if it is not already.
     pub(super) fn land(
         &mut self,
         life: Life,
         operation: &Operation,
-        answer: Duration,
+        answer: Option<Duration>,
     ) -> Result<(), Violation> {
         let (StoreCommand::Load { doc } | StoreCommand::Save { doc, .. }) = &operation.command;
         let etag = |world: &Self| world.store.object(doc).map(|stored| stored.etag.clone());
@@ -43,8 +60,10 @@ impl World {
         {
             self.ledgers.landed(doc, &stored.body)?;
         }
-        let delay = answer.saturating_sub(self.now);
-        self.after(delay, Event::Answer(life, operation.op, result));
+        if let Some(answer) = answer {
+            let delay = answer.saturating_sub(self.now);
+            self.after(delay, Event::Answer(life, operation.op, result));
+        }
         Ok(())
     }
 

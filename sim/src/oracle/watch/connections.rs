@@ -127,10 +127,6 @@ impl Connections {
         self.open[&conn].is_intruder
     }
 
-    pub(super) fn is_in(&self, conn: ConnId) -> bool {
-        self.open[&conn].stage == Stage::Accepted
-    }
-
     /// Whether the engine has to take what a connection says now: it has let
     /// it in, and since it last refused something it has asked and been
     /// answered.

@@ -74,8 +74,14 @@ impl Documents {
             format!("{doc}: the snapshot lacks {:?}", body.lacking(&known.here))
         })?;
         // Where a parent is deleted, compaction tells its children as deleted,
-        // too. Clients know that without being told.
-        known.here = body.clone();
+        // too. Clients know that without being told, and it is as durable as
+        // the parent.
+        let implied = known.here.lacking(&body);
+        Invariant::SnapshotComplete.holds(implied.has_no_structs(), || {
+            format!("{doc}: the snapshot holds {implied:?}, and nobody sent that")
+        })?;
+        known.here.add(&implied);
+        known.durable.add(&implied);
         known.saving = body;
         Ok(())
     }
