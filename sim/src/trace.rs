@@ -107,7 +107,8 @@ impl Trace {
     }
 
     fn push(&mut self, now: Duration, event: Happened) {
-        self.hash.bytes(&now.as_nanos().to_le_bytes());
+        self.hash.number(now.as_secs());
+        self.hash.number(u64::from(now.subsec_nanos()));
         if self.recording == Recording::Print {
             // The hash tells of what the line leaves out.
             println!("{} #{:016x}", line(now, &event), self.hash.value());
@@ -147,7 +148,7 @@ fn line(now: Duration, event: &Happened) -> String {
     }
 }
 
-/// FNV-1a: it need not resist anybody, only differ.
+/// Multiplies and shifts: it need not resist anybody, only differ.
 #[derive(Debug, Clone)]
 pub(crate) struct Hash(u64);
 
@@ -157,13 +158,18 @@ impl Hash {
     }
 
     pub(crate) fn bytes(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+        let (words, rest) = bytes.as_chunks();
+        for word in words {
+            self.number(u64::from_le_bytes(*word));
+        }
+        for byte in rest {
+            self.number(u64::from(*byte));
         }
     }
 
-    pub(crate) fn number(&mut self, number: u64) {
-        self.bytes(&number.to_le_bytes());
+    pub(crate) const fn number(&mut self, number: u64) {
+        let mixed = (self.0 ^ number).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        self.0 = mixed ^ (mixed >> 32);
     }
 
     pub(crate) fn text(&mut self, text: fmt::Arguments<'_>) {

@@ -62,7 +62,11 @@ pub fn run(seed: u64, swarm: &Swarm, recording: Recording) -> Outcome {
         Err(payload) => Some(crate::panicked(&*payload)),
     };
     let end = world.now;
-    let (last, hash) = (world.trace.last(), world.trace.hash());
+    let hash = world.trace.hash();
+    // It would take longer than much of the run.
+    let last = violation
+        .as_ref()
+        .map_or_else(Vec::new, |_| world.trace.last());
     let tapes = world.into_tapes();
     let replayed = tapes.iter().try_for_each(Tape::replay);
     Outcome {

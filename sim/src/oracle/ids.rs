@@ -83,6 +83,10 @@ impl Ids {
         }
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.structs.is_empty() && self.deletes.is_empty()
+    }
+
     /// Whether it tells of deletes alone.
     pub(crate) fn has_no_structs(&self) -> bool {
         self.structs.is_empty()

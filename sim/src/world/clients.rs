@@ -18,12 +18,19 @@ use crate::{
     swarm::{between, millis},
 };
 
+/// How long a client stays away at most once everything has healed.
+const COMEBACK: Duration = Duration::from_secs(1);
+
 impl World {
     pub(super) fn act(&mut self, at: usize) -> Result<(), Violation> {
         if self.clients[at].link == Link::Left {
             return Ok(());
         }
-        let pause = between(&mut self.streams[at], &self.swarm.pause);
+        let pause = match self.healed {
+            // It only comes back.
+            true => COMEBACK,
+            false => between(&mut self.streams[at], &self.swarm.pause),
+        };
         self.after(pause, Event::Act(at));
         if self.clients[at].link == Link::Offline {
             // Some edits are made offline; then it comes back.

@@ -11,8 +11,9 @@ use crate::{
     swarm::{Purpose, stream},
 };
 
-/// How long everybody has, from when things stop going wrong, to converge.
-const HEALING: Duration = Duration::from_secs(150);
+/// How long everybody has to converge, from when things stop going wrong, at
+/// most.
+const HEALING_MAX: Duration = Duration::from_secs(150);
 /// How long a new client has to get everything.
 const JOINING: Duration = Duration::from_secs(5);
 /// Of a document's client ids, those of who come to look start here.
@@ -75,7 +76,23 @@ impl World {
             }
         }
         self.wake();
-        self.run_until(self.now + HEALING)
+        self.run_until(self.now + self.healing())
+    }
+
+    /// How long everybody has to converge: the store is tried again within the
+    /// longest pause, a client is asked again within another; what that brings
+    /// is saved, and whoever is silent is noticed.
+    fn healing(&self) -> Duration {
+        let engine = &self.swarm.engine;
+        let thaw = self
+            .nodes
+            .iter()
+            .map(|node| node.frozen_until.max(node.held_until));
+        let thaw = thaw.max().unwrap_or_default().saturating_sub(self.now);
+        let tries = engine.retry_delay_max + engine.reopen_delay_max + engine.resync_delay_max;
+        let saves = engine.save_wait_max * 2 + engine.idle_grace;
+        let healing = thaw + tries * 2 + saves + Duration::from_secs(40);
+        healing.min(HEALING_MAX)
     }
 
     /// Whether a client is connected to another node than it may be.

@@ -164,7 +164,6 @@ impl Connections {
         for conn in conns {
             let connection = self.get(*conn);
             connection.follows = true;
-            connection.outbox.answered = connection.outbox.sent;
             let knows = &connection.knows;
             Invariant::DiffComplete.holds(knows.cover(here), || {
                 format!("{conn:?} was not told {:?}", knows.lacking(here))
@@ -264,6 +263,9 @@ impl Connections {
         let backlog = outbox.sent - outbox.written.max(outbox.answered);
         outbox.sent += frame.len() as u64;
         let first = Messages::new(frame).read_next();
+        if matches!(first, Ok(Some(Message::SyncStep2(_)))) {
+            outbox.answered = outbox.sent;
+        }
         let is_for_all = matches!(first, Ok(Some(Message::Update(_) | Message::Awareness(_))));
         Invariant::Bounded.holds(!is_for_all || backlog <= most, || {
             format!("{conn:?} is sent more while {backlog} bytes wait for it")

@@ -30,6 +30,9 @@ struct Known {
     here: Ids,
     /// All that was ever known to be durable.
     durable: Ids,
+    /// What is deleted because its parent is. Compaction tells that; clients
+    /// know it without being told, and it is as durable as the parent.
+    implied: Ids,
 }
 
 impl Documents {
@@ -73,15 +76,12 @@ impl Documents {
         Invariant::SnapshotComplete.holds(body.cover(&known.here), || {
             format!("{doc}: the snapshot lacks {:?}", body.lacking(&known.here))
         })?;
-        // Where a parent is deleted, compaction tells its children as deleted,
-        // too. Clients know that without being told, and it is as durable as
-        // the parent.
         let implied = known.here.lacking(&body);
         Invariant::SnapshotComplete.holds(implied.has_no_structs(), || {
             format!("{doc}: the snapshot holds {implied:?}, and nobody sent that")
         })?;
         known.here.add(&implied);
-        known.durable.add(&implied);
+        known.implied.add(&implied);
         known.saving = body;
         Ok(())
     }
@@ -139,7 +139,7 @@ impl Documents {
             format!("{doc}: nobody keeps {:?}", kept.lacking(&known.here))
         })?;
         known.is_loaded = false;
-        known.here = Ids::default();
+        (known.here, known.implied) = (Ids::default(), Ids::default());
         Ok(())
     }
 
@@ -154,10 +154,11 @@ impl Documents {
         Invariant::Apart.holds(stranger.is_none(), || {
             format!("{doc}: told of client {stranger:?}")
         })?;
-        let durable = &self.known(doc).durable;
-        let may = !must_be_durable || durable.cover(told);
+        let known = self.known(doc);
+        let lacking = || known.implied.lacking(&known.durable.lacking(told));
+        let may = !must_be_durable || known.durable.cover(told) || lacking().is_empty();
         Invariant::SentDurable.holds(may, || {
-            format!("{doc}: told, and not durable: {:?}", durable.lacking(told))
+            format!("{doc}: told, and not durable: {:?}", lacking())
         })
     }
 
@@ -185,7 +186,8 @@ impl Documents {
     pub(super) fn is_saved(&self, doc: &DocId) -> bool {
         self.documents.get(doc).is_none_or(|known| {
             let mut records = known.records.values();
-            known.stored.cover(&known.here) && records.all(|ids| known.stored.cover(ids))
+            let lacking = known.implied.lacking(&known.stored.lacking(&known.here));
+            lacking.is_empty() && records.all(|ids| known.stored.cover(ids))
         })
     }
 
@@ -210,6 +212,7 @@ impl Documents {
 impl Known {
     fn kept(&self) -> Ids {
         let mut kept = self.stored.clone();
+        kept.add(&self.implied);
         self.records.values().for_each(|ids| kept.add(ids));
         kept
     }
