@@ -227,9 +227,7 @@ impl Document {
             && !planted::is(Bug::BadInputIgnored)
         {
             let left = self.close(cx, &[conn], &fault, out);
-            if !planted::is(Bug::AwarenessKeptOnFault) {
-                self.tell_left(cx, left, out);
-            }
+            self.tell_left(cx, left, out);
         }
     }
 
@@ -414,7 +412,8 @@ impl Document {
         if planted::is(Bug::SentAfterClose) {
             return None;
         }
-        self.forget(cx, conns)
+        let left = self.forget(cx, conns);
+        left.filter(|_| !planted::is(Bug::AwarenessKeptOnClose))
     }
 
     /// Lets go of connections. Returns as [`Document::close`] does.

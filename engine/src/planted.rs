@@ -217,8 +217,8 @@ bugs! {
     /// A connection that goes takes along the ids that another one has taken
     /// over from it.
     AwarenessWrongOwner = "awareness_wrong_owner",
-    /// Nobody is told who left with a connection that was closed for a fault.
-    AwarenessKeptOnFault = "awareness_kept_on_fault",
+    /// Nobody is told who left with a connection that the engine closed.
+    AwarenessKeptOnClose = "awareness_kept_on_close",
     /// A state with a lower clock replaces one with a higher.
     AwarenessClockBack = "awareness_clock_back",
     /// Who repeats a state is taken for the one it is of.

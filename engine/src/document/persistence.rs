@@ -125,8 +125,7 @@ impl Persistence {
 
     /// The stored object is gone or damaged. If there never was one, the
     /// journal was told to forget nothing.
-    fn lost_stored(&mut self) {
-        marks::hit_if(Mark::ObjectVanished, || self.stored.is_some());
+    const fn lost_stored(&mut self) {
         self.only_here |= self.stored.is_some();
     }
 
@@ -437,6 +436,7 @@ impl Document {
         match loaded {
             Ok(None) => {
                 self.mark_read_again(false);
+                marks::hit_if(Mark::ObjectVanished, || self.persistence.stored.is_some());
                 self.persistence.lost_stored();
                 if !planted::is(Bug::VanishedEtagKept) {
                     self.persistence.stored = None;
