@@ -21,6 +21,8 @@ use crate::{
     id::ConnId,
     json,
     lib0::{ReadError, Reader, write_var_bytes, write_var_uint},
+    marks::{self, Mark},
+    planted::{self, Bug},
     update::ClientId,
 };
 
@@ -101,6 +103,7 @@ impl Awareness {
         }
         let mut news: SmallVec<[Said<'_>; 4]> = SmallVec::new();
         for said in said {
+            self.mark(&said, conn);
             if self.counts(&said, conn) {
                 self.set(now, conn, &said);
                 news.push(said);
@@ -129,6 +132,7 @@ impl Awareness {
         }
         let silent = self.entries.iter().filter(|(_, entry)| due(entry));
         let silent: BTreeSet<_> = silent.map(|(client, _)| *client).collect();
+        marks::hit_if(Mark::AwarenessExpired, || !silent.is_empty());
         self.remove(now, &silent)
     }
 
@@ -174,18 +178,49 @@ impl Awareness {
     fn counts(&self, said: &Said<'_>, conn: ConnId) -> bool {
         match (self.entries.get(&said.client), said.state) {
             (None, state) => state.is_some(),
+            (Some(known), Some(_)) if planted::is(Bug::AwarenessEchoOwns) => {
+                said.clock >= known.clock
+            }
+            (Some(known), Some(_)) if planted::is(Bug::AwarenessClockBack) => {
+                said.clock != known.clock
+            }
             (Some(known), Some(_)) => said.clock > known.clock,
             (Some(known), None) => known.owner == Some(conn) && said.clock >= known.clock,
         }
     }
 
+    /// Marks what a connection says of others, or again.
+    fn mark(&self, said: &Said<'_>, conn: ConnId) {
+        let Some(known) = self.entries.get(&said.client) else {
+            return;
+        };
+        let is_owner = known.owner == Some(conn);
+        marks::hit_if(Mark::AwarenessOwnerNull, || {
+            is_owner && said.state.is_none() && said.clock >= known.clock
+        });
+        marks::hit_if(Mark::AwarenessForeignNull, || {
+            !is_owner && known.state.is_some() && said.state.is_none()
+        });
+        marks::hit_if(Mark::AwarenessTakeover, || {
+            known.owner.is_some() && !is_owner && said.state.is_some() && said.clock > known.clock
+        });
+        marks::hit_if(Mark::AwarenessEcho, || {
+            said.state.is_some() && said.clock <= known.clock
+        });
+    }
+
     fn set(&mut self, now: Duration, conn: ConnId, said: &Said<'_>) {
         let owner = said.state.map(|_| conn);
+        let same = |known: &Entry| said.state.is_some() && known.state.as_deref() == said.state;
+        let updated = match self.entries.get(&said.client) {
+            Some(known) if planted::is(Bug::AwarenessLiveExpired) && same(known) => known.updated,
+            _ => now,
+        };
         let entry = Entry {
             clock: said.clock,
             state: said.state.map(Into::into),
             owner,
-            updated: now,
+            updated,
         };
         let before = self.entries.insert(said.client, entry);
         if let Some(entry) = &before
@@ -198,7 +233,9 @@ impl Awareness {
         }
         let before = before.and_then(|entry| entry.owner);
         if before != owner {
-            if let Some(before) = before {
+            if let Some(before) = before
+                && !planted::is(Bug::AwarenessWrongOwner)
+            {
                 self.disown(before, said.client);
             }
             if let Some(owner) = owner {
@@ -211,6 +248,7 @@ impl Awareness {
     /// time cannot fill the memory.
     fn forget_beyond(&mut self, gone_max: usize) {
         while self.gone.len() > gone_max {
+            marks::hit(Mark::AwarenessForgotten);
             self.forget_oldest();
         }
     }

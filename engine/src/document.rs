@@ -41,7 +41,9 @@ use crate::{
     id::{ConnId, DocId},
     journal::{JournalCommand, JournalResult},
     journal_health::JournalHealth,
+    marks::{self, Mark},
     output::{CloseCode, Refusal},
+    planted::{self, Bug},
     random::Jitter,
     status::Status,
     store::StoreResult,
@@ -140,7 +142,8 @@ impl Document {
     /// Whether it holds changes that are lost with the process.
     pub(crate) fn is_undurable(&self, journal: JournalHealth) -> bool {
         let is_kept = journal != JournalHealth::Off && !self.persistence.is_only_here();
-        !self.staging.is_empty() || self.is_unsaved() && !is_kept
+        let is_staged = !self.staging.is_empty() && !planted::is(Bug::StagedCalledDurable);
+        is_staged || self.is_unsaved() && !is_kept
     }
 
     /// Bytes of updates that no landed snapshot covers.
@@ -189,11 +192,16 @@ impl Document {
 
     /// A client asks to be let in.
     pub(crate) fn open(&mut self, cx: Context<'_>, conn: ConnId, out: &mut Effects) {
+        marks::hit_if(Mark::OpenWhileDraining, || self.phase == Phase::Draining);
         match &mut self.phase {
+            Phase::Loading { .. } if planted::is(Bug::ServedWhileLoading) => {
+                self.accept(cx, conn, out);
+            }
             Phase::Loading { waiting } if waiting.len() >= cx.config.waiting_opens_max => {
                 out.push(Effect::Refuse(conn, Refusal::Busy));
             }
             Phase::Loading { waiting } => {
+                marks::hit_if(Mark::OpenWhileLoading, || !waiting.is_empty());
                 waiting.insert(conn);
             }
             Phase::Live | Phase::Draining => {
@@ -215,7 +223,9 @@ impl Document {
         if !self.connections.contains_key(&conn) {
             return;
         }
-        if let Err(fault) = self.receive(cx, conn, frame, out) {
+        if let Err(fault) = self.receive(cx, conn, frame, out)
+            && !planted::is(Bug::BadInputIgnored)
+        {
             let left = self.close(cx, &[conn], &fault, out);
             self.tell_left(cx, left, out);
         }
@@ -373,7 +383,9 @@ impl Document {
             Refusal::Undecodable | Refusal::JournalDamaged => Left::Damaged,
             _ => Left::Failed,
         };
-        if let Phase::Loading { waiting } = std::mem::replace(&mut self.phase, Phase::Gone(left)) {
+        if let Phase::Loading { waiting } = std::mem::replace(&mut self.phase, Phase::Gone(left))
+            && !planted::is(Bug::WaitersForgotten)
+        {
             let waiting = waiting.into_iter();
             out.extend(waiting.map(|conn| Effect::Refuse(conn, refusal)));
         }
@@ -397,7 +409,11 @@ impl Document {
             }));
             out.push(Effect::Close(conn, fault.clone()));
         }
-        self.forget(cx, conns)
+        if planted::is(Bug::SentAfterClose) {
+            return None;
+        }
+        let left = self.forget(cx, conns);
+        left.filter(|_| !planted::is(Bug::AwarenessKeptOnClose))
     }
 
     /// Lets go of connections. Returns as [`Document::close`] does.
@@ -452,13 +468,16 @@ impl Document {
         let is_kept = cx.journal == JournalHealth::Works && !self.staging.is_busy();
         let is_stuck = self.persistence.is_failing() && !self.persistence.is_busy();
         if is_kept && is_stuck && self.is_idle() && !self.persistence.is_only_here() {
+            marks::hit(Mark::PushedGaveWay);
             self.leave(Left::Journaled, out);
         }
     }
 
     fn leave_if_drained(&mut self, out: &mut Effects) {
-        let is_busy = self.persistence.is_busy() || self.staging.is_busy();
-        if self.phase == Phase::Draining && !self.is_unsaved() && !is_busy {
+        let is_staged = self.staging.is_busy() && !planted::is(Bug::LeftWhileStaged);
+        let is_busy = self.persistence.is_busy() || is_staged;
+        let is_saved = !self.is_unsaved() || planted::is(Bug::UnsavedLeft);
+        if self.phase == Phase::Draining && is_saved && !is_busy {
             let left = match self.staging.holds_records() {
                 true => Left::Journaled,
                 false => Left::Clean,
@@ -468,6 +487,7 @@ impl Document {
     }
 
     fn leave(&mut self, left: Left, out: &mut Effects) {
+        marks::hit_if(Mark::LeftJournaled, || left == Left::Journaled);
         self.phase = Phase::Gone(left);
         let doc = self.id.clone();
         out.push(Effect::Event(Event::DocumentUnloaded { doc }));

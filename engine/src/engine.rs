@@ -24,9 +24,12 @@ use crate::{
     input::Input,
     journal::{JournalCommand, JournalError, JournalResult},
     journal_health::{JournalHealth, Journaling},
+    marks::{self, Mark},
     output::{Output, Refusal},
+    planted::{self, Bug},
     random::Jitter,
     status::Status,
+    store::StoreResult,
     time::Now,
 };
 
@@ -140,8 +143,15 @@ impl Engine {
             }
             Input::Tick => self.tick(now),
             Input::Store { op, result } => {
-                self.turns.end(op);
-                if let Some(key) = self.operations.remove(&op) {
+                let failed = matches!(result, StoreResult::Saved(Err(_)));
+                if !(failed && planted::is(Bug::TurnLeaked)) {
+                    self.turns.end(op);
+                }
+                let waiting = match planted::is(Bug::AnswersInOrder) {
+                    true => self.operations.pop_first().map(|(_, key)| key),
+                    false => self.operations.remove(&op),
+                };
+                if let Some(key) = waiting {
                     self.with(now, key, |document, cx, out| {
                         document.stored(cx, result, out);
                     });
@@ -230,9 +240,17 @@ impl Engine {
         );
         let key = match self.names.get(name).copied() {
             _ if self.shutdown.is_some() => Err(Refusal::ShuttingDown),
+            Some(key)
+                if planted::is(Bug::DoubleInstance) && self.documents[&key].document.is_idle() =>
+            {
+                Ok(self.load(now, name, false))
+            }
             Some(key) => Ok(key),
             None if self.make_room(now) => Ok(self.load(now, name, false)),
-            None => Err(Refusal::Full),
+            None => {
+                marks::hit(Mark::RefusedFull);
+                Err(Refusal::Full)
+            }
         };
         match key {
             Ok(key) => {
@@ -302,6 +320,7 @@ impl Engine {
         if let Some(error) = failure(&result) {
             let (config, jitter) = (&self.config, &mut self.jitter);
             if self.journaling.failed(now, config, jitter) {
+                marks::hit(Mark::JournalFailed);
                 let error = error.clone();
                 self.event(Event::JournalFailed { error });
             }
@@ -316,8 +335,11 @@ impl Engine {
     fn reopened(&mut self, now: Duration, is_ok: bool) {
         let (config, jitter) = (&self.config, &mut self.jitter);
         if self.journaling.reopened(now, is_ok, config, jitter) {
+            marks::hit(Mark::JournalReopened);
             self.event(Event::JournalRecovered);
             self.tell_room(now);
+        } else {
+            marks::hit(Mark::ReopenFailed);
         }
     }
 

@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
-use crate::{config::Config, random::Jitter};
+use crate::{
+    config::Config,
+    planted::{self, Bug},
+    random::Jitter,
+};
 
 /// What documents need to know of the journal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,7 +82,7 @@ impl Journaling {
     ) -> bool {
         if is_ok {
             self.health = JournalHealth::Works;
-        } else {
+        } else if !planted::is(Bug::ReopenGivenUp) {
             self.retry_later(now, config, jitter);
         }
         is_ok

@@ -96,6 +96,8 @@ mod timer;
 pub mod auth;
 pub mod document;
 pub mod lib0;
+pub mod marks;
+pub mod planted;
 pub mod protocol;
 pub mod state_vector;
 pub mod update;

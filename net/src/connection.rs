@@ -17,7 +17,11 @@ use tungstenite::{
     Error, Message,
     error::{CapacityError, ProtocolError},
 };
-use ysyncd_engine::CloseCode;
+use ysyncd_engine::{
+    CloseCode,
+    marks::{self, Mark},
+    planted::{self, Bug},
+};
 
 use crate::{Config, http::Upgraded, link::Link, websocket::WebSocket};
 
@@ -148,7 +152,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// shows when pings cannot be written: reading to find out would take in
     /// what is to wait in the kernel.
     fn mind_pause(&mut self) {
-        let paused = self.link.mailbox().is_paused();
+        let paused = self.is_paused();
         if paused || self.paused {
             self.socket.excuse_silence();
         }
@@ -160,8 +164,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     fn poll_incoming(&mut self, cx: &mut Context<'_>) -> bool {
         for _ in 0..MESSAGES_PER_TURN {
             match self.phase {
-                Phase::Open if self.link.mailbox().is_paused() => return false,
-                Phase::Open | Phase::Closing if self.is_choked() => return true,
+                Phase::Open if self.is_paused() => return false,
+                Phase::Open | Phase::Closing if self.is_choked() => {
+                    marks::hit(Mark::ChokedReader);
+                    return true;
+                }
                 Phase::Open | Phase::Closing => {
                     match self.socket.poll_message(cx, &self.link) {
                         Poll::Pending => return false,
@@ -227,6 +234,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             Error::Utf8(_) => (code::INVALID, "the text is not UTF-8"),
             _ => (code::PROTOCOL_ERROR, "the WebSocket framing is broken"),
         };
+        marks::hit_if(Mark::BrokenFraming, || code == code::PROTOCOL_ERROR);
         self.fault(cx, code, reason);
         self.phase = Phase::Discarding { shut: false };
     }
@@ -250,6 +258,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     fn send_close(&mut self, cx: &mut Context<'_>, code: u16, reason: &str) {
+        marks::hit_if(Mark::CloseBehindQueue, || {
+            !self.link.mailbox().outgoing().is_empty()
+        });
         match self.socket.close(cx, &self.link, code, reason) {
             Ok(()) => self.close_by(Phase::Closing),
             Err(_) => self.phase = Phase::Over,
@@ -319,7 +330,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 outgoing.payload_bytes_written(),
             )
         };
-        if bytes != self.reported.bytes {
+        if bytes != self.reported.bytes && !planted::is(Bug::WrittenUntold) {
             self.link.written(bytes);
         }
         let metrics = self.link.shard().metrics();
@@ -361,6 +372,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             let _ = self.socket.ping(cx, &self.link);
             cx.waker().wake_by_ref();
         }
+    }
+
+    fn is_paused(&self) -> bool {
+        self.link.mailbox().is_paused() && !planted::is(Bug::PauseIgnored)
     }
 
     fn is_choked(&self) -> bool {

@@ -16,6 +16,7 @@ use tokio::{
     sync::OwnedSemaphorePermit,
 };
 use tracing::debug;
+use ysyncd_engine::marks::{self, Mark};
 
 use crate::{
     Config, health,
@@ -96,6 +97,7 @@ impl Handshake<'_> {
         let path = request.uri().path();
         if path.starts_with(PATH_PREFIX) {
             return self.upgrade(request).await.unwrap_or_else(|rejection| {
+                marks::hit(Mark::HandshakeRefused);
                 let status = rejection.status().as_u16();
                 self.shard.metrics().handshake_refused(status);
                 debug!(status, reason = %rejection, "request for a document refused");

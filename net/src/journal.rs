@@ -8,7 +8,11 @@
 use std::{cell::RefCell, collections::VecDeque, convert::Infallible, future::Future, sync::Arc};
 
 use tokio::{sync::Notify, task::spawn_local, time::Instant};
-use ysyncd_engine::{DocId, JournalCommand, JournalError, JournalResult, OpId};
+use ysyncd_engine::{
+    DocId, JournalCommand, JournalError, JournalResult, OpId,
+    marks::{self, Mark},
+    planted::{self, Bug},
+};
 use ysyncd_storage::journal::{Journal, JournalWrite};
 
 use crate::metrics::JournalMetrics;
@@ -200,9 +204,14 @@ impl Writer<'_> {
         if committed.is_ok() {
             self.metrics.committed(records, bytes as u64);
         }
-        let answers = asked.into_iter();
+        marks::hit_if(Mark::JournalBatch, || asked.len() > 1);
+        let outcome_of = |at| match at > 0 && planted::is(Bug::OnlyFirstAnswerFails) {
+            true => Ok(()),
+            false => committed.clone(),
+        };
+        let answers = asked.into_iter().enumerate();
         answers
-            .map(|(op, answer)| (op, answer(committed.clone())))
+            .map(|(at, (op, answer))| (op, answer(outcome_of(at))))
             .collect()
     }
 

@@ -6,6 +6,8 @@ use bytes::Bytes;
 use ysyncd_engine::{
     ConnId, DocId, Input, Refusal,
     auth::{Grant, UserId},
+    marks::{self, Mark},
+    planted::{self, Bug},
 };
 
 use crate::{mailbox::Mailbox, shard::Shard};
@@ -101,7 +103,11 @@ impl Link {
 impl Drop for Link {
     fn drop(&mut self) {
         if !self.closed.replace(true) {
+            marks::hit(Mark::LinkDropped);
             self.shard.unregister(self.conn);
+            if planted::is(Bug::ClosedUntold) {
+                return;
+            }
             // The task may be unwinding: the engine must not run here.
             self.shard.input_later(Input::Closed { conn: self.conn });
         }

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
+use ysyncd_engine::planted::{self, Bug};
 
 /// Payloads of at least this size are written from where they are; smaller
 /// ones are copied together, so that many share one write.
@@ -42,6 +43,10 @@ impl Outgoing {
     /// Queues bytes that are framed already.
     pub(crate) fn push_control(&mut self, framed: Bytes) {
         self.control_bytes += framed.len();
+        if planted::is(Bug::CloseOvertakes) {
+            let begun = usize::from(self.front_written > 0);
+            return self.chunks.insert(begun, Chunk::Control(framed));
+        }
         self.chunks.push_back(Chunk::Control(framed));
     }
 

@@ -15,7 +15,10 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 use ysyncd_engine::{
-    CloseCode, Config, ConnId, Engine, Input, JournalError, Now, OpId, Output, Status, StoreCommand,
+    CloseCode, Config, ConnId, Engine, Input, JournalError, Now, OpId, Output, Status,
+    StoreCommand,
+    marks::{self, Mark},
+    planted::{self, Bug},
 };
 use ysyncd_storage::journal::Journal;
 
@@ -295,7 +298,9 @@ impl Shard {
     /// so it is only ever set anew for an earlier time.
     fn arm(&self, due: Option<Duration>) {
         let Some(due) = due else { return };
-        if self.armed.get().is_none_or(|armed| due < armed) {
+        let is_earlier = |armed| due < armed && !planted::is(Bug::AlarmNotMovedUp);
+        if self.armed.get().is_none_or(is_earlier) {
+            marks::hit_if(Mark::AlarmMovedUp, || self.armed.get().is_some());
             self.armed.set(Some(due));
             self.rearm.notify_one();
         }

@@ -21,6 +21,10 @@ use tungstenite::{
     Error, Message,
     protocol::{CloseFrame, Role, WebSocketConfig, WebSocketContext, frame::coding::CloseCode},
 };
+use ysyncd_engine::{
+    marks::{self, Mark},
+    planted::{self, Bug},
+};
 
 use crate::link::Link;
 
@@ -127,7 +131,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
             }
             let mut scratch = link.shard().scratch();
             let next = outgoing.next_write(&mut scratch);
-            let written = ready!(Pin::new(&mut self.stream).poll_write(cx, next))?;
+            let offered = next.len();
+            let mut written = ready!(Pin::new(&mut self.stream).poll_write(cx, next))?;
+            marks::hit_if(Mark::PartialWrite, || written < offered);
+            if planted::is(Bug::PartialWriteLost) {
+                written = offered;
+            }
             if written == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
@@ -189,7 +198,10 @@ impl<S: AsyncRead + Unpin> Read for Io<'_, '_, S> {
             *self.heard = Instant::now();
             let (now, later) = read.filled().split_at(read.filled().len().min(buf.len()));
             buf[..now.len()].copy_from_slice(now);
-            *self.ahead = Bytes::copy_from_slice(later);
+            marks::hit_if(Mark::ReadAhead, || !later.is_empty());
+            if !planted::is(Bug::MessageCutShort) {
+                *self.ahead = Bytes::copy_from_slice(later);
+            }
             return Ok(now.len());
         }
         let len = self.ahead.len().min(buf.len());

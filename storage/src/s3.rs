@@ -19,7 +19,11 @@ use aws_smithy_http_client::tls::{self, rustls_provider::CryptoMode};
 use aws_types::{SdkConfig, service_config::ServiceConfigKey};
 use bytes::Bytes;
 use tokio::time;
-use ysyncd_engine::{Condition, DocId, Etag, Snapshot, StoreError};
+use ysyncd_engine::{
+    Condition, DocId, Etag, Snapshot, StoreError,
+    marks::{self, Mark},
+    planted::{self, Bug},
+};
 
 use self::failure::{Failure, Rights};
 use crate::{SnapshotStore, StoreFuture, object_name::object_name};
@@ -146,7 +150,10 @@ impl S3Store {
         let request = request.bucket(&self.bucket).key(key);
         match request.send().await.map_err(Failure::from) {
             Ok(object) => read(object).await.map(Some),
-            Err(failure) if failure.is_absence() => Ok(None),
+            Err(failure) if failure.is_absence() => {
+                marks::hit(Mark::S3NotFound);
+                Ok(None)
+            }
             Err(failure) => Err(failure.into_load_error(Rights::LOAD)),
         }
     }
@@ -155,6 +162,7 @@ impl S3Store {
         let request = self.client.put_object();
         let request = request.bucket(&self.bucket).key(key);
         let request = match &condition {
+            _ if planted::is(Bug::UnconditionalPut) => request,
             Condition::Absent => request.if_none_match("*"),
             Condition::Matches(etag) => request.if_match(&*etag.0),
         };
@@ -163,7 +171,18 @@ impl S3Store {
                 .e_tag
                 .map(|etag| Etag(etag.into()))
                 .ok_or_else(|| StoreError::Unknown("S3 told no etag".to_owned())),
-            Err(error) => Err(Failure::from(error).into_save_error(&condition, Rights::SAVE)),
+            Err(error) => {
+                let error = Failure::from(error).into_save_error(&condition, Rights::SAVE);
+                match condition {
+                    Condition::Matches(etag)
+                        if error == StoreError::Conflict
+                            && planted::is(Bug::ConflictTakenForSuccess) =>
+                    {
+                        Ok(etag)
+                    }
+                    _ => Err(error),
+                }
+            }
         }
     }
 
@@ -177,7 +196,13 @@ impl SnapshotStore for S3Store {
         Box::pin(async move {
             time::timeout(self.timeout, self.get(&self.key(doc)))
                 .await
-                .unwrap_or_else(|_| Err(StoreError::Unavailable(self.late())))
+                .unwrap_or_else(|_| {
+                    marks::hit(Mark::S3LoadTimeout);
+                    match planted::is(Bug::LateLoadTakenForAbsence) {
+                        true => Ok(None),
+                        false => Err(StoreError::Unavailable(self.late())),
+                    }
+                })
         })
     }
 
@@ -190,14 +215,20 @@ impl SnapshotStore for S3Store {
         Box::pin(async move {
             time::timeout(self.timeout, self.put(&self.key(doc), body, condition))
                 .await
-                .unwrap_or_else(|_| Err(StoreError::Unknown(self.late())))
+                .unwrap_or_else(|_| {
+                    marks::hit(Mark::S3SaveTimeout);
+                    Err(StoreError::Unknown(self.late()))
+                })
         })
     }
 }
 
 /// Reads a whole object, or fails.
 async fn read(object: GetObjectOutput) -> Result<Snapshot, StoreError> {
-    let incomplete = |what: String| StoreError::Unavailable(format!("S3 sent {what}"));
+    let incomplete = |what: String| {
+        marks::hit(Mark::S3TruncatedBody);
+        StoreError::Unavailable(format!("S3 sent {what}"))
+    };
     let etag = object
         .e_tag
         .ok_or_else(|| incomplete("an object without an etag".to_owned()))?;

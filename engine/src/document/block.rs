@@ -2,6 +2,8 @@
 
 use crate::{
     lib0::{Reader, write_var_uint},
+    marks::{self, Mark},
+    planted::{self, Bug},
     update::{
         Body, ClientId, Clock, ClockRange, Cursor, Head, Id, Item, Lead, Payload, Struct, Trust,
         write_skip,
@@ -198,7 +200,7 @@ impl Block {
             },
             (Lead::Item(last), Body::Item(item))
                 if self.follows(&last, next.id, &item)
-                    && (item.content.is_deleted() || (listed && self.last_is_listed)) =>
+                    && (item.content.is_deleted() || self.are_listed(listed)) =>
             {
                 match item.content.payload() {
                     Some(payload) => payload,
@@ -212,9 +214,17 @@ impl Block {
         let bytes_at = self.bytes.len() - reader.rest().len();
         let mut joined = Vec::with_capacity(8);
         write_var_uint(&mut joined, number + more.number);
+        marks::hit(Mark::Squash);
         self.bytes.splice(number_at..bytes_at, joined);
         self.bytes.extend_from_slice(more.bytes);
         true
+    }
+
+    /// Whether neither the last struct nor the next is a map entry.
+    fn are_listed(&self, next_is_listed: bool) -> bool {
+        let are_listed = next_is_listed && self.last_is_listed;
+        marks::hit_if(Mark::MapEntryNotSquashed, || !are_listed);
+        are_listed || planted::is(Bug::MapEntriesSquashed)
     }
 
     fn follows(&self, last: &Head<'_>, id: Id, item: &Item<'_>) -> bool {
@@ -222,9 +232,11 @@ impl Block {
             client: id.client,
             clock: id.clock - 1,
         };
-        last.kind == item.content.kind()
-            && item.head.position.origin() == Some(last_id)
-            && item.head.position.right_origin() == last.position.right_origin()
+        let same_right = item.head.position.right_origin() == last.position.right_origin();
+        let continues =
+            last.kind == item.content.kind() && item.head.position.origin() == Some(last_id);
+        marks::hit_if(Mark::RightOriginsDiffer, || continues && !same_right);
+        continues && (same_right || planted::is(Bug::SquashedAcrossRightOrigins))
     }
 }
 
@@ -267,7 +279,10 @@ impl Segment<'_> {
     pub(crate) fn write(&self, cursor: &mut Cursor, out: &mut Vec<u8>) {
         match self {
             Self::Whole { bytes, .. } => out.extend_from_slice(bytes),
-            Self::Part { of, range } => of.write_part(range.start, range.end, cursor, out),
+            Self::Part { of, range } => {
+                marks::hit(Mark::DiffSliced);
+                of.write_part(range.start, range.end, cursor, out);
+            }
             Self::Skip(len) => write_skip(*len, out),
         }
     }

@@ -15,6 +15,8 @@ use super::{
 };
 use crate::{
     lib0::var_uint_len,
+    marks::{self, Mark},
+    planted::{self, Bug},
     update::{Body, ClientId, Clock, ClockRange, Cursor, Item, Struct, write_gc},
 };
 
@@ -36,11 +38,13 @@ pub(super) fn compact(structs: &mut StructStore, deletes: &mut DeleteSet, gc: bo
             let descent = lineage.descent(item.id);
             let collected = gc && item.end() <= theirs.integrated_end;
             if collected && descent.dead {
+                marks::hit_if(Mark::ChildToGc, || matches!(item.body, Body::Item(_)));
                 delete(client, item.id.clock..item.end());
                 out.push_collected(&item, descent, deletes);
             } else if let Some(before) = descent.placement.superseded(&item)
                 && !deletes.has(client, before.clone())
             {
+                marks::hit(Mark::Superseded);
                 delete(client, before.clone());
                 out.push_last_unit(&item, &before);
             } else if collected {
@@ -115,9 +119,18 @@ impl Blocks {
         let mut from = all.start;
         let (mut measured, mut written) = (Cursor::default(), Cursor::default());
         for cut in deletes.within(client, all.clone()) {
+            if planted::is(Bug::PartlyDeletedDropped) {
+                return self.push_written(client, from, listed, |out| {
+                    item.write_deleted_part(all.start, all.end, out);
+                });
+            }
             if cut != all && !saves_bytes(item, body, &cut, &mut measured) {
                 continue;
             }
+            marks::hit(match cut == all {
+                true => Mark::DeletedContentDropped,
+                false => Mark::PartlyDeletedSplit,
+            });
             if from < cut.start {
                 self.push_written(client, from, listed, |out| {
                     item.write_part(from, cut.start, &mut written, out);

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::{
     lib0::write_var_uint,
+    planted::{self, Bug},
     update::{ClientId, Clock, ClockRange},
 };
 
@@ -34,6 +35,11 @@ impl DeleteSet {
             fresh.insert(piece, |_| ());
         });
         new == range.len()
+    }
+
+    /// Whether any id of a client is in the set.
+    pub(crate) fn names(&self, client: ClientId) -> bool {
+        self.clients.contains_key(&client)
     }
 
     pub(crate) fn contains(&self, client: ClientId, clock: Clock) -> bool {
@@ -140,7 +146,10 @@ impl Ranges {
                 new(covered_to..start);
             }
             covered_to = end;
-            joined.end = joined.end.max(end);
+            joined.end = match planted::is(Bug::DeletesJoinedShort) {
+                true => range.end,
+                false => joined.end.max(end),
+            };
             self.0.remove(&start);
         }
         if covered_to < range.end {

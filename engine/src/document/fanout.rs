@@ -7,7 +7,9 @@ use crate::{
     connection::Connection,
     effect::{Effect, Effects, Fault},
     id::ConnId,
+    marks::{self, Mark},
     output::Receivers,
+    planted::{self, Bug},
     protocol,
     timer::Timer,
 };
@@ -24,7 +26,9 @@ impl Document {
             protocol::sync_step_1(&self.state.state_vector()),
             out,
         );
-        if let Some(states) = self.awareness.encode() {
+        if let Some(states) = self.awareness.encode()
+            && !planted::is(Bug::AwarenessJoinerUntold)
+        {
             self.send(cx, conn, protocol::awareness(&states), out);
         }
         self.timers
@@ -63,9 +67,13 @@ impl Document {
     pub(super) fn keep_alive(&mut self, cx: Context<'_>, out: &mut Effects) {
         let quiet = |connection: &Connection| connection.last_sent + cx.config.keepalive;
         self.send_to_all(cx, protocol::keepalive(), out, |_, connection| {
-            quiet(connection) <= cx.now
+            let is_due = quiet(connection) <= cx.now;
+            marks::hit_if(Mark::KeepaliveSent, || is_due);
+            is_due
         });
-        if let Some(next) = self.connections.values().map(quiet).min() {
+        if let Some(next) = self.connections.values().map(quiet).min()
+            && !planted::is(Bug::KeepaliveOnce)
+        {
             self.timers.set(Timer::Keepalive, next);
         }
     }
@@ -128,7 +136,10 @@ impl Document {
         for (&conn, connection) in &mut self.connections {
             if !wants(conn, connection) {
             } else if connection.lags(cx.config) {
-                lagging.push(conn);
+                marks::hit(Mark::LagClose);
+                if !planted::is(Bug::FrameDropped) {
+                    lagging.push(conn);
+                }
             } else {
                 connection.sent(cx.now, frame.len());
                 receivers.push(conn);

@@ -7,7 +7,10 @@ use super::{
     delete_set::DeleteSet,
     structs::{Placement, StructStore},
 };
-use crate::update::{Body, ClientId, Clock, Id, Struct};
+use crate::{
+    planted::{self, Bug},
+    update::{Body, ClientId, Clock, Id, Struct},
+};
 
 /// What a struct inherits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -138,13 +141,17 @@ impl<'a> Lineage<'a> {
 
 /// What a struct says of its descent: all, or from whom it inherits.
 fn inherit(item: &Struct<'_>) -> Result<Descent, (Inherit, Id)> {
-    let Body::Item(body) = item.body else {
-        // What hangs on garbage is garbage to Yjs, for it has no parent.
-        return Ok(Descent {
-            dead: true,
-            placement: Placement::List,
-        });
+    // What hangs on garbage is garbage to Yjs, for it has no parent.
+    const GARBAGE: Descent = Descent {
+        dead: true,
+        placement: Placement::List,
     };
+    let Body::Item(body) = item.body else {
+        return Ok(GARBAGE);
+    };
+    if planted::is(Bug::DeletedTakenForGarbage) && body.content.is_deleted() {
+        return Ok(GARBAGE);
+    }
     let position = body.head.position;
     match position.key_or_neighbour() {
         Err(neighbour) => Err((Inherit::Neighbour, neighbour)),

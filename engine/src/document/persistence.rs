@@ -20,7 +20,9 @@ use crate::{
     event::Event,
     journal::{JournalError, JournalRecord, Position},
     journal_health::JournalHealth,
+    marks::{self, Mark},
     output::Refusal,
+    planted::{self, Bug},
     protocol,
     random::Jitter,
     store::{Condition, Etag, Snapshot, StoreCommand, StoreError},
@@ -48,8 +50,8 @@ pub(super) struct Persistence {
     /// Whether what is unsaved may hold what the store held before: its object
     /// is gone or damaged, so that the journal does not hold all of it.
     only_here: bool,
-    /// Whether to read before the next write.
-    must_read: bool,
+    /// Whether to read before the next write, and why.
+    must_read: Option<MustRead>,
     /// Whether the timer is set for another try, which further changes must
     /// not put off.
     retrying: bool,
@@ -58,6 +60,13 @@ pub(super) struct Persistence {
 
 /// How many times longer the largest documents wait to be saved.
 const SAVE_DELAY_TIMES_MAX: usize = 6;
+
+/// Why the stored object is to be read before it is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum MustRead {
+    Conflict,
+    UnknownOutcome,
+}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Doing {
@@ -90,7 +99,7 @@ impl Persistence {
             unsaved_bytes: 0,
             failures: 0,
             only_here: false,
-            must_read: false,
+            must_read: None,
             retrying: false,
             jitter,
         }
@@ -167,9 +176,13 @@ impl Document {
         self.persistence.unsaved_bytes += bytes;
         let since = *self.persistence.unsaved_since.get_or_insert(cx.now);
         // While the store is busy, the end of that sets the timer.
-        if !self.persistence.is_busy() && !self.persistence.retrying {
+        let retrying = self.persistence.retrying && !planted::is(Bug::BackoffCutShort);
+        if !self.persistence.is_busy() && !retrying {
             let (debounce, wait_max) = self.save_delays(cx);
-            let due = (cx.now + debounce).min(since + wait_max);
+            let due = match planted::is(Bug::DebounceWithoutLimit) {
+                true => cx.now + debounce,
+                false => (cx.now + debounce).min(since + wait_max),
+            };
             self.timers.set(Timer::Store, due);
         }
     }
@@ -211,7 +224,7 @@ impl Document {
         debug_assert_eq!(self.persistence.doing, Doing::Waiting);
         self.persistence.doing = Doing::Nothing;
         let is_loading = matches!(self.phase, Phase::Loading { .. });
-        if is_loading || self.persistence.must_read {
+        if is_loading || self.persistence.must_read.is_some() {
             self.persistence.doing = Doing::Reading;
             let doc = self.id.clone();
             out.push(Effect::Store(StoreCommand::Load { doc }));
@@ -229,7 +242,8 @@ impl Document {
     /// Writes the snapshot at once, if there is something to write and the
     /// store is not busy with this document.
     pub(super) fn save_now(&mut self, out: &mut Effects) {
-        if self.persistence.is_dirty() && !self.persistence.is_busy() {
+        let is_free = !self.persistence.is_busy() || planted::is(Bug::WrittenTwice);
+        if self.persistence.is_dirty() && is_free {
             self.store_due(out);
         }
     }
@@ -281,12 +295,21 @@ impl Document {
                     self.persistence.stored = Some(snapshot.etag);
                     self.replay_and_live(cx, snapshot.body.len(), out);
                 }
+                Err(_) if planted::is(Bug::UndecodableTakenForEmpty) => {
+                    self.persistence.stored = Some(snapshot.etag);
+                    self.replay_and_live(cx, 0, out);
+                }
                 Err(reason) => {
+                    marks::hit(Mark::Undecodable);
                     let event = Event::DocumentUndecodable { doc, reason };
                     self.refuse_all(Refusal::Undecodable, event, out);
                 }
             },
+            Err(_) if planted::is(Bug::LoadErrorTakenForAbsence) => {
+                self.replay_and_live(cx, 0, out);
+            }
             Err(error) => {
+                marks::hit(Mark::LoadFailed);
                 let event = Event::DocumentLoadFailed { doc, error };
                 self.refuse_all(Refusal::LoadFailed, event, out);
             }
@@ -306,7 +329,11 @@ impl Document {
                 self.staging.will_replay(records);
                 self.await_load(out);
             }
+            Err(JournalError::Damaged(_)) if planted::is(Bug::DamageTakenForEmpty) => {
+                self.await_load(out);
+            }
             Err(error @ JournalError::Damaged(_)) => {
+                marks::hit(Mark::JournalDamaged);
                 let event = Event::DocumentJournalDamaged { doc, error };
                 self.refuse_all(Refusal::JournalDamaged, event, out);
             }
@@ -350,7 +377,10 @@ impl Document {
         match saved {
             Ok(etag) => {
                 self.persistence.stored = Some(etag);
-                self.persistence.saved_version = writing.version;
+                self.persistence.saved_version = match planted::is(Bug::DirtyFlagCleared) {
+                    true => self.persistence.version,
+                    false => writing.version,
+                };
                 self.persistence.failures = 0;
                 self.persistence.only_here = false;
                 if !self.is_unsaved() {
@@ -359,20 +389,31 @@ impl Document {
                 let bytes = writing.bytes;
                 out.push(Effect::Event(Event::SnapshotSaved { doc, bytes }));
                 self.save_later(cx, out);
-                self.cover(cx, writing.applied, out);
+                let applied = match planted::is(Bug::TrimmedAtLanding) {
+                    true => self.staging.applied(),
+                    false => writing.applied,
+                };
+                self.cover(cx, applied, out);
                 self.ask_refused_soon(cx);
+            }
+            Err(StoreError::Unknown(_)) if planted::is(Bug::UnknownTakenForSuccess) => {
+                self.is_stored(cx, out);
             }
             Err(error) => {
                 let since = writing.unsaved_since.or(self.persistence.unsaved_since);
                 self.persistence.unsaved_since = since;
                 self.persistence.unsaved_bytes += writing.unsaved_bytes;
                 match error {
-                    StoreError::Conflict | StoreError::Unknown(_) => {
-                        self.persistence.must_read = true;
+                    StoreError::Conflict => {
+                        self.persistence.must_read = Some(MustRead::Conflict);
+                    }
+                    StoreError::Unknown(_) => {
+                        self.persistence.must_read = Some(MustRead::UnknownOutcome);
                     }
                     StoreError::Unavailable(_) | StoreError::Denied(_) => {}
                 }
-                let at_once = error == StoreError::Conflict;
+                let is_conflict = error == StoreError::Conflict;
+                let at_once = is_conflict && !planted::is(Bug::ConflictBacksOff);
                 out.push(Effect::Event(Event::SnapshotFailed { doc, error }));
                 if at_once {
                     self.await_store(out);
@@ -394,13 +435,24 @@ impl Document {
         let doc = self.id.clone();
         match loaded {
             Ok(None) => {
+                self.mark_read_again(false);
+                marks::hit_if(Mark::ObjectVanished, || self.persistence.stored.is_some());
                 self.persistence.lost_stored();
-                self.persistence.stored = None;
+                if !planted::is(Bug::VanishedEtagKept) {
+                    self.persistence.stored = None;
+                }
+                self.write_merged(cx);
+            }
+            Ok(Some(snapshot)) if planted::is(Bug::ConflictOverwritten) => {
+                self.persistence.stored = Some(snapshot.etag);
                 self.write_merged(cx);
             }
             Ok(Some(snapshot)) => match self.merge_stored(cx, &snapshot, out) {
                 Ok(contained) => {
-                    self.persistence.stored = Some(snapshot.etag);
+                    self.mark_read_again(contained);
+                    if !planted::is(Bug::StaleEtagKept) {
+                        self.persistence.stored = Some(snapshot.etag);
+                    }
                     if contained {
                         self.is_stored(cx, out);
                     } else {
@@ -408,6 +460,7 @@ impl Document {
                     }
                 }
                 Err(reason) => {
+                    marks::hit(Mark::StoredDamaged);
                     self.persistence.lost_stored();
                     out.push(Effect::Event(Event::DocumentUndecodable { doc, reason }));
                     self.retry_later(cx);
@@ -420,13 +473,25 @@ impl Document {
         }
     }
 
+    /// Marks what became of a write, now that the object was read again.
+    /// `contained`: all that is here is there.
+    fn mark_read_again(&self, contained: bool) {
+        match (self.persistence.must_read, contained) {
+            (Some(MustRead::Conflict), true) => marks::hit(Mark::OwnWrite412),
+            (Some(MustRead::Conflict), false) => marks::hit(Mark::ForeignConflictMerged),
+            (Some(MustRead::UnknownOutcome), true) => marks::hit(Mark::UnknownOutcomeLanded),
+            (Some(MustRead::UnknownOutcome), false) => marks::hit(Mark::UnknownOutcomeLost),
+            (None, _) => {}
+        }
+    }
+
     /// All that is here is in the store.
     fn is_stored(&mut self, cx: Context<'_>, out: &mut Effects) {
         let persistence = &mut self.persistence;
         persistence.saved_version = persistence.version;
         persistence.unsaved_since = None;
         persistence.unsaved_bytes = 0;
-        persistence.must_read = false;
+        persistence.must_read = None;
         persistence.only_here = false;
         persistence.failures = 0;
         self.cover(cx, self.staging.applied(), out);
@@ -443,7 +508,8 @@ impl Document {
     ) -> Result<bool, DecodeError> {
         let mut stored = DocumentState::default();
         stored.apply(&snapshot.body)?;
-        let contained = stored.covers(&self.state);
+        let covers = stored.covers(&self.state) || planted::is(Bug::AdoptedUnchecked);
+        let contained = covers && !planted::is(Bug::OwnWriteTakenAsForeign);
         let ours = self.state.encode();
         let foreign = self.state.apply(&snapshot.body)?;
         // Where both hold the same id, what is stored stays: others have read
@@ -456,16 +522,19 @@ impl Document {
         if foreign.new_part != NewPart::Nothing {
             let doc = self.id.clone();
             out.push(Effect::Event(Event::SnapshotMerged { doc }));
+            marks::hit_if(Mark::SavedByMerge, || contained);
         }
         let as_it_came = || protocol::update(&snapshot.body);
-        self.relay(cx, None, foreign, as_it_came, out);
+        if !planted::is(Bug::ForeignStateNotTold) {
+            self.relay(cx, None, foreign, as_it_came, out);
+        }
         Ok(contained)
     }
 
     /// Another writer was there: writes what is merged now, soon but not in
     /// step with the other.
     fn write_merged(&mut self, cx: Context<'_>) {
-        self.persistence.must_read = false;
+        self.persistence.must_read = None;
         let pause = self.persistence.jitter.up_to(cx.config.conflict_delay_max);
         self.retry_in(cx, pause);
     }
@@ -475,6 +544,7 @@ impl Document {
         let Some(since) = self.persistence.unsaved_since else {
             return;
         };
+        marks::hit(Mark::CoalescedSave);
         if self.phase == Phase::Draining {
             self.save_now(out);
         } else {
@@ -485,6 +555,10 @@ impl Document {
 
     fn retry_later(&mut self, cx: Context<'_>) {
         let delay = self.persistence.retry_delay(cx);
+        marks::hit_if(Mark::SaveRetried, || self.persistence.failures > 2);
+        if planted::is(Bug::TimerLostAfterBackoff) && self.persistence.failures > 3 {
+            return;
+        }
         self.retry_in(cx, delay);
     }
 

@@ -20,6 +20,8 @@ use crate::{
     id::ConnId,
     journal::{JournalCommand, JournalError, JournalRecord, Position},
     journal_health::JournalHealth,
+    marks::{self, Mark},
+    planted::{self, Bug},
     protocol,
     update::{DecodeError, Update},
 };
@@ -161,6 +163,9 @@ impl Document {
     ) {
         self.state.expect(update, opens, &mut self.staging.ahead);
         let (from, update) = (received.from, received.update.clone());
+        if planted::is(Bug::SentBeforeDurable) {
+            self.send_update(cx, Some(from), protocol::update(&update), out);
+        }
         let position = self.staging.push(cx, received);
         let doc = self.id.clone();
         out.push(Effect::Journal(JournalCommand::Append {
@@ -170,6 +175,7 @@ impl Document {
         }));
         let is_full = self.staging.bytes > cx.config.staged_bytes_max;
         if is_full && self.staging.paused.insert(from) {
+            marks::hit(Mark::Pause);
             out.push(Effect::Pause(from));
         }
     }
@@ -182,8 +188,11 @@ impl Document {
         out: &mut Effects,
     ) {
         let staged = self.staging.pop();
+        let is_here = self.connections.contains_key(&staged.from);
         match appended {
-            Ok(()) => {
+            Ok(()) if !is_here && planted::is(Bug::StagedCancelled) => {}
+            _ if appended.is_ok() || planted::is(Bug::AppliedThoughFailed) => {
+                marks::hit_if(Mark::AppendedAfterClose, || !is_here);
                 self.staging.applied = staged.position;
                 let received = Received {
                     from: staged.from,
@@ -195,11 +204,12 @@ impl Document {
                 let update = Update::decode(&bytes).expect("it was decoded when it came");
                 self.take(cx, &update, received, out);
             }
-            Err(_) if self.connections.contains_key(&staged.from) => {
+            _ if is_here => {
+                marks::hit(Mark::RefusedNotDurable);
                 self.refuse_update(cx, staged.from, NOT_DURABLE, out);
             }
             // Who sent it is gone, and brings it along when coming back.
-            Err(_) => {}
+            _ => marks::hit(Mark::FailedAfterClose),
         }
         self.resume(cx, out);
         self.forget_covered(cx, out);
@@ -220,7 +230,9 @@ impl Document {
         let applied = self.state.apply_decoded(update);
         let bytes = received.update.len();
         if applied.new_part == NewPart::Nothing {
+            marks::hit(Mark::NothingNew);
             if cx.journal != JournalHealth::Off {
+                marks::hit(Mark::RecordedAgain);
                 self.recorded_again(bytes);
             }
             return;
@@ -250,8 +262,11 @@ impl Document {
     /// A record is no valid update; the journal keeps it.
     pub(super) fn replay(&mut self, cx: Context<'_>) -> Result<usize, DecodeError> {
         let records = std::mem::take(&mut self.staging.replay);
-        for record in &records {
+        marks::hit_if(Mark::ReplayWithRecords, || !records.is_empty());
+        let skipped = usize::from(planted::is(Bug::ReplaySkipsLast));
+        for record in records.iter().take(records.len().saturating_sub(skipped)) {
             if let Err(error) = self.replay_one(cx, record) {
+                marks::hit(Mark::JournalDamaged);
                 self.staging.replay = records;
                 return Err(error);
             }
@@ -261,9 +276,13 @@ impl Document {
 
     fn replay_one(&mut self, cx: Context<'_>, record: &JournalRecord) -> Result<(), DecodeError> {
         let applied = self.state.apply(&record.update)?;
-        self.staging.issued = record.position;
-        self.staging.applied = record.position;
-        if applied.new_part != NewPart::Nothing {
+        if !planted::is(Bug::PositionsReused) {
+            self.staging.issued = record.position;
+            self.staging.applied = record.position;
+        }
+        if applied.new_part == NewPart::Nothing {
+            marks::hit(Mark::ReplayKnown);
+        } else {
             self.changed(cx, record.update.len());
         }
         Ok(())
@@ -291,6 +310,8 @@ impl Document {
         if self.staging.trimming.is_some() || through <= self.staging.trimmed {
             return;
         }
+        marks::hit(Mark::TrimCovered);
+        marks::hit_if(Mark::TrimWhileStaged, || !self.staging.is_empty());
         self.staging.trimming = Some(through);
         let doc = self.id.clone();
         out.push(Effect::Journal(JournalCommand::Trim { doc, through }));
@@ -304,7 +325,7 @@ impl Document {
         out: &mut Effects,
     ) {
         let through = self.staging.trimming.take();
-        if trimmed.is_ok() {
+        if trimmed.is_ok() || planted::is(Bug::TrimFailureIgnored) {
             self.staging.trimmed = through.expect("each trim has one result");
             self.forget_covered(cx, out);
         }
@@ -312,10 +333,12 @@ impl Document {
 
     /// Reads on from those who had to wait, once there is room again.
     fn resume(&mut self, cx: Context<'_>, out: &mut Effects) {
-        if self.staging.bytes > cx.config.staged_bytes_max / 2 {
+        let is_full = self.staging.bytes > cx.config.staged_bytes_max / 2;
+        if is_full || planted::is(Bug::NeverResumed) {
             return;
         }
         let paused = std::mem::take(&mut self.staging.paused);
+        marks::hit_if(Mark::Resume, || !paused.is_empty());
         out.extend(paused.into_iter().map(Effect::Resume));
     }
 }

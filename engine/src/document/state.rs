@@ -14,6 +14,8 @@ use super::{
 };
 use crate::{
     lib0::{Reader, write_var_uint},
+    marks::{self, Mark},
+    planted::{self, Bug},
     state_vector::StateVector,
     update::{Body, ClientId, Clock, ClockRange, Cursor, DecodeError, Id, Struct, Trust, Update},
 };
@@ -71,9 +73,17 @@ impl DocumentState {
 
     /// As [`DocumentState::apply`], for an update that was decoded before.
     pub fn apply_decoded(&mut self, update: &Update<'_>) -> Applied {
+        marks::hit_if(Mark::PendingDeleteResolved, || {
+            update.structs().any(|item| self.was_awaited(&item))
+        });
         let mut fresh = Fresh::default();
-        let mut all_new = update.is_canonical();
+        let mut all_new = update.is_canonical() || planted::is(Bug::CanonicalUnchecked);
         for (client, range) in update.deletes() {
+            if planted::is(Bug::DeleteSetNotMerged) && self.deletes.names(client)
+                || planted::is(Bug::PendingDeletesDropped) && self.is_ahead(&range, client, update)
+            {
+                continue;
+            }
             all_new &= self.deletes.insert(client, range, &mut fresh.deletes);
         }
         for item in update.structs() {
@@ -82,6 +92,10 @@ impl DocumentState {
         let grown = fresh.clients();
         let integrated = self.structs.integrate_waiting(&grown);
         let resend = fresh.without(integrated);
+        all_new |= planted::is(Bug::PartRelayedWhole);
+        marks::hit_if(Mark::CanonicalRelay, || !fresh.is_empty() && all_new);
+        marks::hit_if(Mark::SlicedRelay, || !fresh.is_empty() && !all_new);
+        marks::hit_if(Mark::ResendCausality, || !resend.is_empty());
         Applied {
             new_part: match (fresh.is_empty(), all_new) {
                 (true, _) => NewPart::Nothing,
@@ -102,10 +116,10 @@ impl DocumentState {
             Some(structs) => !structs.missing(item.id.clock..item.end()).is_empty(),
             None => true,
         };
-        update
-            .deletes()
-            .any(|(client, range)| !self.deletes.has(client, range))
-            || update.structs().any(lacks_struct)
+        let lacks_delete = |(client, range)| {
+            !self.deletes.has(client, range) && !planted::is(Bug::DeleteOnlyIgnored)
+        };
+        update.deletes().any(lacks_delete) || update.structs().any(lacks_struct)
     }
 
     /// What an update would add to what is kept without being of use yet, once
@@ -149,7 +163,12 @@ impl DocumentState {
         self.structs
             .clients
             .iter()
-            .map(|(client, structs)| (*client, structs.contiguous_end()))
+            .map(
+                |(client, structs)| match planted::is(Bug::StateVectorCoversGaps) {
+                    true => (*client, structs.end()),
+                    false => (*client, structs.contiguous_end()),
+                },
+            )
             .filter(|(_, clock)| *clock > 0)
             .collect()
     }
@@ -157,7 +176,8 @@ impl DocumentState {
     /// An update that brings a peer, which knows what `known` says, up to date.
     #[must_use]
     pub fn diff(&self, known: &StateVector) -> Bytes {
-        let sections = self.sections(|client| known.clock(client));
+        let next = Clock::from(planted::is(Bug::OffByOneInDiff));
+        let sections = self.sections(|client| known.clock(client) + next);
         encode(&sections, &self.deletes)
     }
 
@@ -183,7 +203,8 @@ impl DocumentState {
                 None => runs.is_empty(),
             }
         });
-        has_structs && self.deletes.covers(&other.deletes)
+        let has_deletes = self.deletes.covers(&other.deletes);
+        has_structs && (has_deletes || planted::is(Bug::AdoptedWithoutDeletes))
     }
 
     /// Whether nothing was ever written to it.
@@ -238,6 +259,7 @@ impl DocumentState {
             let (client, mut deleted, mut last) = (new.id.client, Vec::new(), Vec::new());
             new.write_deleted_part(before.start, before.end, &mut deleted);
             new.write_part(before.end, new.end(), &mut Cursor::default(), &mut last);
+            marks::hit(Mark::Superseded);
             self.add_placed(&read_part(&deleted, client, before.start), placement, fresh);
             self.add_placed(&read_part(&last, client, before.end), placement, fresh);
             return false;
@@ -281,6 +303,19 @@ impl DocumentState {
         unknown.filter(stays_unknown).count()
     }
 
+    /// Whether a struct is unknown, and deleted.
+    fn was_awaited(&self, new: &Struct<'_>) -> bool {
+        let mut deleted = self.deletes.within(new.id.client, new.id.clock..new.end());
+        !self.structs.knows(new.id) && deleted.next().is_some()
+    }
+
+    /// Whether a range names ids that are unknown even after an update.
+    fn is_ahead(&self, range: &ClockRange, client: ClientId, update: &Update<'_>) -> bool {
+        let after = self.clocks_after(update, &Ahead::default());
+        let known = after.get(&client).copied();
+        range.end > known.unwrap_or_else(|| self.structs.clock(client))
+    }
+
     /// The clocks of those clients that an update tells of, as they are after
     /// it.
     fn clocks_after(&self, update: &Update<'_>, ahead: &Ahead) -> BTreeMap<ClientId, Clock> {
@@ -316,7 +351,11 @@ impl DocumentState {
             .iter()
             .rev()
             .filter_map(|(client, structs)| {
-                Section::new(*client, structs, &structs.runs(from(*client)))
+                let mut runs = structs.runs(from(*client));
+                if planted::is(Bug::GapRunsNotEncoded) {
+                    runs.retain(|run| run.start < structs.contiguous_end());
+                }
+                Section::new(*client, structs, &runs)
             })
             .collect()
     }
@@ -399,7 +438,8 @@ impl<'a> Section<'a> {
         let mut segments = Vec::new();
         let mut end = start;
         for range in ranges {
-            if end < range.start {
+            if end < range.start && !planted::is(Bug::SkippedSkip) {
+                marks::hit(Mark::SkipWritten);
                 segments.push(Segment::Skip(range.start - end));
             }
             structs.segments(range, &mut segments);

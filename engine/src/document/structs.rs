@@ -8,7 +8,10 @@ use super::{
     block::{Block, Segment},
     causality::Blocked,
 };
-use crate::update::{Body, ClientId, Clock, ClockRange, Id, ParentRef, Position, Struct};
+use crate::{
+    marks::{self, Mark},
+    update::{Body, ClientId, Clock, ClockRange, Id, ParentRef, Position, Struct},
+};
 
 /// How far a struct's neighbours are followed to learn whether it is a map
 /// entry. One step suffices nearly always, because a block remembers it.
@@ -96,7 +99,10 @@ impl StructStore {
             .or_insert_with(|| ClientStructs::new(new.id.client));
         let before = structs.touching(new);
         structs.insert(new, placement == Placement::List);
-        self.gap_runs += usize::from(!before.left && new.id.clock != 0);
+        let opens_gap = !before.left && new.id.clock != 0;
+        marks::hit_if(Mark::GapOpened, || opens_gap && !before.right);
+        marks::hit_if(Mark::GapFilled, || !opens_gap && before.right);
+        self.gap_runs += usize::from(opens_gap);
         self.gap_runs -= usize::from(before.right);
         self.integrate_if_next(new);
     }
@@ -186,6 +192,11 @@ impl ClientStructs {
 
     pub(crate) const fn contiguous_end(&self) -> Clock {
         self.contiguous_end
+    }
+
+    /// The end of all, gaps or not.
+    pub(crate) fn end(&self) -> Clock {
+        self.blocks.last().map_or(0, |last| last.clocks.end)
     }
 
     pub(crate) fn blocks(&self) -> &[Block] {

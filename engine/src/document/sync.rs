@@ -15,7 +15,9 @@ use crate::{
     event::Event,
     id::ConnId,
     journal_health::JournalHealth,
+    marks::{self, Mark},
     output::CloseCode,
+    planted::{self, Bug},
     protocol::{self, Message, MessageError, Messages},
     state_vector::StateVector,
     timer::Timer,
@@ -44,7 +46,9 @@ impl Document {
             match message {
                 Message::SyncStep1(known) => self.sync_step_1(conn, known)?,
                 Message::SyncStep2(update) => {
-                    self.connection(conn).has_answered();
+                    let connection = self.connection(conn);
+                    connection.has_answered();
+                    connection.subscribed |= planted::is(Bug::SubscribedAtStep2);
                     self.update(cx, conn, &frame.slice_ref(update), None, out)?;
                 }
                 Message::Update(update) => {
@@ -79,7 +83,11 @@ impl Document {
             return;
         }
         if let Some(known) = connection.pending_step_1.take() {
-            connection.subscribed = true;
+            if connection.subscribed && planted::is(Bug::SecondStep1Ignored) {
+                return;
+            }
+            marks::hit_if(Mark::Step1Again, || connection.subscribed);
+            connection.subscribed |= !planted::is(Bug::SubscribedAtStep2);
             let diff = self.state.diff(&known);
             self.send(cx, conn, protocol::sync_step_2(&diff), out);
             self.connection(conn).answered();
@@ -101,7 +109,9 @@ impl Document {
             NewPart::All => self.send_update(cx, from, as_it_came(), out),
             NewPart::Some(part) => self.send_update(cx, from, protocol::update(&part), out),
         }
-        if let Some(resend) = applied.resend {
+        if let Some(resend) = applied.resend
+            && !planted::is(Bug::ResendMissing)
+        {
             self.send_update(cx, None, protocol::update(&resend), out);
         }
     }
@@ -110,13 +120,18 @@ impl Document {
     /// taken or is missing. While there is no room for more, those whose
     /// updates were refused are not asked.
     pub(super) fn ask_again(&mut self, cx: Context<'_>, out: &mut Effects) {
-        let has_room = self.has_room_again(cx);
+        let has_room = self.has_room_again(cx) || planted::is(Bug::AskedWithoutRoom);
         let (mut owing, mut next) = (Vec::new(), None::<Duration>);
         for (&conn, connection) in &mut self.connections {
             if connection.resync == Resync::Refused && !has_room {
+                marks::hit(Mark::ResyncPutOff);
                 connection.resync_at = connection.resync_at.max(cx.now + cx.config.resync_delay);
             }
             if connection.resync != Resync::None && connection.resync_at <= cx.now {
+                marks::hit(match connection.is_to_sync() {
+                    true => Mark::ResyncAsked,
+                    false => Mark::ResyncGap,
+                });
                 connection.asked(cx.now + cx.config.resync_delay_max);
                 owing.push(conn);
             }
@@ -165,7 +180,8 @@ impl Document {
             let reason = format!("malformed state vector: {error}");
             Fault::new(CloseCode::InvalidPayload, reason)
         })?;
-        self.connection(conn).pending_step_1 = Some(known);
+        let replaced = self.connection(conn).pending_step_1.replace(known);
+        marks::hit_if(Mark::Step1Replaced, || replaced.is_some());
         Ok(())
     }
 
@@ -179,9 +195,11 @@ impl Document {
     ) -> Result<(), Fault> {
         let update = Update::decode(bytes)?;
         if self.connection(conn).is_to_sync() {
+            marks::hit(Mark::IgnoredOwing);
             return Ok(());
         }
         let opens = self.state.pending_in(&update, self.staging.ahead());
+        marks::hit_if(Mark::PendingDelete, || opens.delete_ranges > 0);
         let room = self.room(cx, bytes.len());
         let admitted = room.and_then(|()| self.gaps_allowed(cx, opens));
         let received = Received {
@@ -193,8 +211,15 @@ impl Document {
         match (admitted, cx.journal) {
             (Ok(()), JournalHealth::Off) => self.take(cx, &update, received, out),
             // What is known already is not refused, and needs no record.
-            _ if !self.state.lacks(&update) => {}
-            (Err(reason), _) => self.refuse_update(cx, conn, reason, out),
+            _ if !self.state.lacks(&update) => marks::hit(Mark::NothingNew),
+            (Err(reason), _) => {
+                marks::hit(match reason {
+                    NOT_DURABLE => Mark::RefusedNotDurable,
+                    NOT_SAVED => Mark::RefusedNotSaved,
+                    _ => Mark::RefusedGaps,
+                });
+                self.refuse_update(cx, conn, reason, out);
+            }
             (Ok(()), _) => self.stage(cx, &update, opens, received, out),
         }
         Ok(())
@@ -207,6 +232,7 @@ impl Document {
         let unsaved = self.unsaved_bytes();
         match () {
             () if cx.journal == JournalHealth::Failed => Err(NOT_DURABLE),
+            () if planted::is(Bug::UnsavedUnbounded) => Ok(()),
             () if unsaved > 0 && unsaved + bytes > config.unsaved_bytes_max => Err(NOT_SAVED),
             () if cx.unsaved_bytes > 0
                 && cx.unsaved_bytes + bytes > config.unsaved_bytes_total_max =>
@@ -228,7 +254,7 @@ impl Document {
 
     /// Whether so much more may wait for what is unknown, or why not.
     fn gaps_allowed(&self, cx: Context<'_>, opens: Pending) -> Result<(), &'static str> {
-        if opens == Pending::default() {
+        if opens == Pending::default() || planted::is(Bug::GapsUnbounded) {
             return Ok(());
         }
         let (here, ahead) = (self.state.pending(), self.staging.ahead().pending());
@@ -237,7 +263,7 @@ impl Document {
         let too_many = opens.gap_runs > 0 && gap_runs > cx.config.gap_runs_max
             || opens.delete_ranges > 0 && delete_ranges > cx.config.pending_delete_ranges_max;
         match too_many {
-            true => Err("too much in this document waits for content that never came"),
+            true => Err(TOO_MANY_GAPS),
             false => Ok(()),
         }
     }
@@ -254,6 +280,9 @@ impl Document {
         let doc = self.id.clone();
         out.push(Effect::Event(Event::UpdateRefused { doc, conn, reason }));
         let connection = self.connection(conn);
+        if planted::is(Bug::RefusedNotAsked) {
+            return;
+        }
         let delay = cx.config.resync_delay * (1 << connection.refusals.min(16));
         connection.refusals += 1;
         self.ask_in(
@@ -269,7 +298,7 @@ impl Document {
 
     /// Has a connection asked for what is missing before what it sent.
     pub(super) fn ask_for_gap(&mut self, cx: Context<'_>, conn: ConnId) {
-        if self.connection(conn).resync == Resync::None {
+        if self.connection(conn).resync == Resync::None && !planted::is(Bug::GapNotAsked) {
             self.ask_in(cx, conn, Resync::Gap, cx.config.resync_delay);
         }
     }
@@ -302,6 +331,9 @@ impl Document {
             .expect("input comes from connections that are open")
     }
 }
+
+/// Why an update is not taken that opens more gaps than a document may have.
+const TOO_MANY_GAPS: &str = "too much in this document waits for content that never came";
 
 /// Why an update is not taken while too much waits to be saved.
 const NOT_SAVED: &str = "too many changes wait to be saved; they are taken when there is room";

@@ -10,7 +10,13 @@ use std::{
     time::Duration,
 };
 
-use crate::{config::Config, document::Left, id::DocId, random::Jitter};
+use crate::{
+    config::Config,
+    document::Left,
+    id::DocId,
+    planted::{self, Bug},
+    random::Jitter,
+};
 
 #[derive(Debug, Default)]
 pub(super) struct Backlog {
@@ -50,7 +56,7 @@ impl Backlog {
 
     /// The journal holds records of a document from an earlier life.
     pub(super) fn found(&mut self, now: Duration, doc: DocId) {
-        let due = Some(now);
+        let due = (!planted::is(Bug::BacklogNotPushed)).then_some(now);
         self.insert(
             doc,
             Entry {
@@ -64,7 +70,9 @@ impl Backlog {
     /// hold something of it.
     pub(super) fn take(&mut self, doc: &DocId) -> Option<Entry> {
         let entry = self.entries.remove(doc)?;
-        self.bytes -= entry.bytes;
+        if !planted::is(Bug::BacklogBytesLeak) {
+            self.bytes -= entry.bytes;
+        }
         if let Some(due) = entry.due {
             self.due.remove(&(due, doc.clone()));
         }

@@ -3,7 +3,11 @@
 use std::time::Duration;
 
 use super::Engine;
-use crate::{document::Document, journal_health::JournalHealth};
+use crate::{
+    document::Document,
+    journal_health::JournalHealth,
+    marks::{self, Mark},
+};
 
 impl Engine {
     pub(super) fn may_push(&self) -> bool {
@@ -18,6 +22,7 @@ impl Engine {
             && let Some(doc) = self.backlog.next_due(now).cloned()
         {
             if self.make_room(now) {
+                marks::hit(Mark::PushFromBacklog);
                 self.load(now, &doc, true);
             } else {
                 self.backlog.put_off(now + self.config.retry_delay_max);
@@ -38,6 +43,7 @@ impl Engine {
                     return true;
                 }
                 self.with(now, key, let_go);
+                marks::hit_if(Mark::EvictedForRoom, || !self.documents.contains_key(&key));
             }
         }
         self.has_room()

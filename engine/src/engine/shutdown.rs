@@ -4,7 +4,13 @@
 use std::{collections::VecDeque, time::Duration};
 
 use super::Engine;
-use crate::{document::Document, id::ConnId, output::Output};
+use crate::{
+    document::Document,
+    id::ConnId,
+    marks::{self, Mark},
+    output::Output,
+    planted::{self, Bug},
+};
 
 /// Connections closed at once.
 const AT_ONCE_MIN: usize = 50;
@@ -51,9 +57,14 @@ impl Engine {
         let Some(Shutdown { deadline, .. }) = self.shutdown else {
             return;
         };
-        if self.drained || !self.documents.is_empty() && now < deadline {
+        let is_over = match planted::is(Bug::DrainedEarly) {
+            true => self.connections.is_empty(),
+            false => self.documents.is_empty(),
+        };
+        if self.drained || !is_over && now < deadline {
             return;
         }
+        marks::hit_if(Mark::ShutdownDeadline, || !is_over);
         self.drained = true;
         let health = self.journaling.health();
         let (mut unsaved, mut journaled) = (Vec::new(), Vec::new());
@@ -64,7 +75,11 @@ impl Engine {
                 journaled.push(slot.name.clone());
             }
         }
-        journaled.extend(self.backlog.docs().cloned());
+        if !planted::is(Bug::BacklogNotListed) {
+            journaled.extend(self.backlog.docs().cloned());
+        }
+        marks::hit_if(Mark::DrainedUnsaved, || !unsaved.is_empty());
+        marks::hit_if(Mark::DrainedJournaled, || !journaled.is_empty());
         self.outputs
             .push_back(Output::Drained { unsaved, journaled });
     }

@@ -3,7 +3,11 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use super::DocKey;
-use crate::{effect::Lane, id::OpId};
+use crate::{
+    effect::Lane,
+    id::OpId,
+    marks::{self, Mark},
+};
 
 /// Documents that wait for the store, in the order in which they came, and
 /// the operations under way. Loads and saves wait apart.
@@ -32,6 +36,8 @@ impl Turns {
         [Lane::Load, Lane::Save].into_iter().find_map(|lane| {
             let queue = self.queue(lane);
             let has_room = queue.under_way < most.max(1);
+            let waits = || !has_room && !queue.waiting.is_empty();
+            marks::hit_if(Mark::StoreTurnWaited, waits);
             let key = has_room.then(|| queue.waiting.pop_front()).flatten();
             key.map(|key| (key, lane))
         })

@@ -5,6 +5,8 @@ use super::{CLOCK_MAX, Clock, DecodeError, Trust};
 use crate::{
     json,
     lib0::{Reader, UINT_MAX, write_var_uint},
+    marks::{self, Mark},
+    planted::{self, Bug},
 };
 
 /// Content references, as `contentRefs` of Yjs numbers them.
@@ -383,6 +385,7 @@ impl TextCut<'_> {
 fn cut_text<'a>(text: &'a [u8], range: &std::ops::Range<u64>, cursor: &mut Cursor) -> TextCut<'a> {
     let (start, half_before) = utf16_offset(text, range.start, cursor);
     let (end, half_after) = utf16_offset(text, range.end, cursor);
+    marks::hit_if(Mark::SurrogateCut, || half_before || half_after);
     // A pair cut in front starts after itself; one cut behind ends before.
     let start = if half_before { start + 4 } else { start };
     TextCut {
@@ -401,6 +404,7 @@ fn utf16_offset(text: &[u8], unit: u64, cursor: &mut Cursor) -> (usize, bool) {
     while cursor.offset < text.len() && cursor.unit < unit {
         // Lead bytes tell how long a character is, in bytes and in units.
         let (bytes, units) = match text[cursor.offset] {
+            0xf0.. if planted::is(Bug::AstralCountedOnce) => (4, 1),
             0xf0.. => (4, 2),
             0xe0.. => (3, 1),
             0xc0.. => (2, 1),

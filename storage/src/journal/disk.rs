@@ -40,7 +40,7 @@ use std::{
 };
 
 use tokio::sync::oneshot;
-use ysyncd_engine::{DocId, JournalError, JournalRecord};
+use ysyncd_engine::{DocId, JournalError, JournalRecord, marks, planted};
 
 pub use self::{
     device::{Device, DeviceFile, LocalDevice, Lock},
@@ -160,9 +160,15 @@ impl DiskJournal {
         let (calls, received) = mpsc::channel();
         let size_bytes = Arc::default();
         let writer = Writer::new(log, options.sync, Arc::clone(&size_bytes));
+        let (planted, marks) = (planted::here(), marks::here());
+        let run = move || {
+            planted.plant();
+            marks.join();
+            writer.run(&received);
+        };
         let writer = thread::Builder::new()
             .name("journal".to_owned())
-            .spawn(move || writer.run(&received))
+            .spawn(run)
             .map_err(OpenError::Thread)?;
         Ok(Self {
             calls: Some(calls),

@@ -10,7 +10,11 @@ use aws_sdk_s3::{
     error::{ProvideErrorMetadata, SdkError},
     operation::RequestId,
 };
-use ysyncd_engine::{Condition, StoreError};
+use ysyncd_engine::{
+    Condition, StoreError,
+    marks::{self, Mark},
+    planted::{self, Bug},
+};
 
 /// How a request failed.
 #[derive(Debug)]
@@ -53,7 +57,11 @@ impl Failure {
     /// Whether the answer to a load says that there is certainly no object.
     /// A 404 alone does not: a proxy or a wrong endpoint may give one.
     pub(super) fn is_absence(&self) -> bool {
-        matches!(self, Self::Refused { status: 404, code: Some(code), .. } if code == "NoSuchKey")
+        let Self::Refused { status, code, .. } = self else {
+            return false;
+        };
+        let is_named = code.as_deref() == Some("NoSuchKey");
+        *status == 404 && (is_named || planted::is(Bug::NotFoundTakenForAbsence))
     }
 
     /// Whether the answer says that there is certainly no such version, or
@@ -72,6 +80,7 @@ impl Failure {
 
     pub(super) fn into_load_error(self, rights: Rights) -> StoreError {
         let text = self.text(rights);
+        self.mark();
         match self {
             Self::Malformed(_) | Self::Unsigned(_) => StoreError::Denied(text),
             Self::Unreachable(_) | Self::Lost(_) => StoreError::Unavailable(text),
@@ -88,6 +97,7 @@ impl Failure {
 
     pub(super) fn into_save_error(self, condition: &Condition, rights: Rights) -> StoreError {
         let text = self.text(rights);
+        self.mark();
         match self {
             Self::Malformed(_) | Self::Unsigned(_) => StoreError::Denied(text),
             Self::Unreachable(_) => StoreError::Unavailable(text),
@@ -103,6 +113,23 @@ impl Failure {
                 _ => StoreError::Unknown(text),
             },
         }
+    }
+
+    fn mark(&self) {
+        marks::hit(match self {
+            Self::Malformed(_) | Self::Unsigned(_) => Mark::S3Denied,
+            Self::Unreachable(_) => Mark::S3Unreachable,
+            Self::Lost(_) => Mark::S3Lost,
+            Self::Refused { status, code, .. } => match (status, code.as_deref()) {
+                (412, _) => Mark::S3Conflict412,
+                (409, _) => Mark::S3Conflict409,
+                (404, Some("NoSuchKey")) => Mark::S3VanishedOnSave,
+                (404, None) => Mark::S3Absent404,
+                (status, code) if is_passing(*status, code) => Mark::S3Passing,
+                (500.., _) => Mark::S3Failed5xx,
+                _ => Mark::S3Denied,
+            },
+        });
     }
 
     /// The failure in words, with what to do about it where that is clear.

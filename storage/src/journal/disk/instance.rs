@@ -10,7 +10,10 @@
 
 use std::{collections::BTreeSet, path::Path, sync::Arc};
 
-use ysyncd_engine::{DocId, Position};
+use ysyncd_engine::{
+    DocId, Position,
+    marks::{self, Mark},
+};
 
 use super::{
     JournalOptions, OpenError,
@@ -132,6 +135,7 @@ impl Shared<'_> {
             _ => {}
         }
         if recovered.torn_bytes > 0 {
+            marks::hit(Mark::DiskTornEnd);
             let (folder, bytes) = (folder.path().display(), recovered.torn_bytes);
             tracing::warn!(%folder, bytes, "the journal ends in a write that was cut off, and that is dropped; unless the disk has lost something, it was never reported durable");
         }
@@ -162,6 +166,7 @@ impl Shared<'_> {
         log.tidy();
         folder.remove_all()?;
         if !docs.is_empty() {
+            marks::hit(Mark::JournalAdopted);
             let (folder, documents) = (folder.path().display(), docs.len());
             tracing::info!(%folder, documents, "took over the journal of a process that is gone");
         }

@@ -8,7 +8,11 @@
 use std::{collections::BTreeMap, mem};
 
 use bytes::Bytes;
-use ysyncd_engine::{DocId, JournalError, JournalRecord, Position};
+use ysyncd_engine::{
+    DocId, JournalError, JournalRecord, Position,
+    marks::{self, Mark},
+    planted::{self, Bug},
+};
 
 use super::{
     device::DeviceFile,
@@ -159,6 +163,7 @@ impl Log {
     pub(super) fn reopen(&mut self) -> Result<(), JournalError> {
         if self.failed.is_some() {
             let result = self.replace_file();
+            marks::hit_if(Mark::DiskReopened, || result.is_ok());
             self.failed = result.as_ref().err().map(ToString::to_string);
         }
         self.unless_failed(|_| Ok(()))
@@ -197,8 +202,12 @@ impl Log {
         let file = self.folder.file(number);
         let written = self.file.append(&bytes);
         written.map_err(DiskError::of("write to", &file))?;
-        if sync {
-            self.file.sync().map_err(DiskError::of("sync", &file))?;
+        if sync && !planted::is(Bug::AnsweredBeforeSync) {
+            let mut synced = self.file.sync();
+            if synced.is_err() && planted::is(Bug::FailedSyncRepeated) {
+                synced = self.file.sync();
+            }
+            synced.map_err(DiskError::of("sync", &file))?;
         }
         self.last_mut().len += bytes.len() as u64;
         if sync {
@@ -236,6 +245,7 @@ impl Log {
                 break;
             }
             self.copy_live(oldest)?;
+            marks::hit(Mark::SegmentRemoved);
             self.folder.remove(oldest)?;
             self.segments.remove(&oldest);
             if self.last().1.len > self.segment_bytes {
@@ -251,6 +261,7 @@ impl Log {
     }
 
     fn begin_segment(&mut self) -> Result<(), DiskError> {
+        marks::hit(Mark::SegmentBegun);
         self.sync_file()?;
         let (number, last) = self.last();
         let number = number + 1;
@@ -289,7 +300,8 @@ impl Log {
             // What has replaced records there has to be durable first.
             return self.sync_file();
         }
-        self.append(&entries, true)
+        marks::hit(Mark::SegmentCopied);
+        self.append(&entries, !planted::is(Bug::CopiesUnsynced))
     }
 
     pub(super) fn load(&self, place: Place) -> Result<(Kind, Vec<u8>), DiskError> {
@@ -305,6 +317,7 @@ impl Log {
         for (doc, position, place) in self.index.in_segment(number) {
             if !is_intact(&bytes, place, &salt) {
                 tracing::error!(%doc, position = position.0, "a record of the journal was lost when the disk failed");
+                marks::hit(Mark::DiskRecordLost);
                 self.index.mark_damaged(&doc, position);
             }
         }
@@ -323,7 +336,10 @@ impl Log {
             Some(failed) => failed.clone(),
             None => match operation(self) {
                 Ok(value) => return Ok(value),
-                Err(error) => self.failed.insert(error.to_string()).clone(),
+                Err(error) => {
+                    marks::hit(Mark::DiskWriteFailed);
+                    self.failed.insert(error.to_string()).clone()
+                }
             },
         };
         Err(JournalError::Failed(failed))

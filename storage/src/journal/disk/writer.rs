@@ -15,7 +15,10 @@ use std::{
 };
 
 use tokio::sync::oneshot;
-use ysyncd_engine::{DocId, JournalError, JournalRecord};
+use ysyncd_engine::{
+    DocId, JournalError, JournalRecord,
+    marks::{self, Mark},
+};
 
 use super::{SyncMode, log::Log};
 use crate::journal::JournalWrite;
@@ -112,6 +115,7 @@ impl Writer {
     }
 
     fn carry_out(&mut self, turn: Turn) {
+        marks::hit_if(Mark::DiskTurnOfSeveral, || turn.committed.len() > 1);
         if !turn.committed.is_empty() {
             let result = self.commit(turn.writes);
             for reply in turn.committed {
