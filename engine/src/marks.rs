@@ -20,6 +20,12 @@ macro_rules! marks {
             /// Every mark.
             pub const ALL: &[Self] = &[$(Self::$mark),+];
 
+            /// Whether it is in the engine, and not in what drives it.
+            #[must_use]
+            pub fn is_in_engine(self) -> bool {
+                self < Self::PartialWrite
+            }
+
             /// What it is called.
             #[must_use]
             pub const fn name(self) -> &'static str {

@@ -30,6 +30,12 @@ macro_rules! bugs {
                 }
             }
 
+            /// Whether it is made in the engine, and not in what drives it.
+            #[must_use]
+            pub fn is_in_engine(self) -> bool {
+                self < Self::PartialWriteLost
+            }
+
             /// What goes wrong, in a sentence.
             #[must_use]
             pub fn what(self) -> &'static str {

@@ -4,11 +4,19 @@ pub(crate) mod batch;
 pub(crate) mod engine;
 pub(crate) mod failure;
 pub(crate) mod floor;
+pub(crate) mod marks;
 pub(crate) mod meta;
 pub(crate) mod minimize;
+pub(crate) mod mutants;
 pub(crate) mod replay;
 
-use std::{fs, io, ops::Range, path::Path, path::PathBuf};
+use std::{
+    fs, io,
+    ops::Range,
+    path::{Path, PathBuf},
+};
+
+use ysyncd_sim::{NotBuiltIn, Violation};
 
 /// What a subcommand comes to: whether everything held.
 pub(crate) type Held = Result<bool, CommandError>;
@@ -34,6 +42,12 @@ pub(crate) enum CommandError {
     /// This program cannot be started again.
     #[error("this program cannot be started again: {0}")]
     Start(io::Error),
+    /// This build lacks something.
+    #[error(transparent)]
+    NotBuiltIn(#[from] NotBuiltIn),
+    /// A seed fails where something else is to be found out.
+    #[error("seed {seed} fails: {violation}")]
+    SeedFails { seed: u64, violation: Violation },
     /// There is nothing to shrink.
     #[error("seed {0} holds: there is nothing to shrink")]
     Holds(u64),

@@ -34,6 +34,7 @@ mod hostile;
 mod journal;
 mod oracle;
 pub mod page;
+mod planting;
 mod store;
 pub mod story;
 mod swarm;
@@ -45,6 +46,7 @@ use std::any::Any;
 
 pub use floor::floor;
 pub use oracle::{Invariant, Violation};
+pub use planting::{NotBuiltIn, can_plant, plant, take_marks};
 pub use swarm::{Happening, Incident, JournalFaults, Shape, StoreFaults, Swarm, Visitor, simpler};
 pub use tape::{Head, Tape, TapeError};
 pub use trace::Recording;

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use self::command::{engine, floor, meta, minimize, replay};
+use self::command::{engine, floor, marks, meta, minimize, mutants, replay};
 
 /// Runs ysyncd in simulated worlds, each a function of its seed.
 ///
@@ -28,6 +28,10 @@ enum Subcommands {
     Replay(replay::Arguments),
     /// Runs seeds in two processes each and compares the traces.
     Meta(meta::Arguments),
+    /// Plants bugs and says how soon they are found.
+    Mutants(mutants::Arguments),
+    /// Says which rare moments a batch of seeds reaches.
+    Marks(marks::Arguments),
     /// The model clients alone: what a world costs at least.
     Floor(floor::Arguments),
 }
@@ -38,6 +42,8 @@ fn main() -> ExitCode {
         Subcommands::Minimize(arguments) => minimize::run(&arguments),
         Subcommands::Replay(arguments) => replay::run(&arguments),
         Subcommands::Meta(arguments) => meta::run(&arguments),
+        Subcommands::Mutants(arguments) => mutants::run(&arguments),
+        Subcommands::Marks(arguments) => marks::run(&arguments),
         Subcommands::Floor(arguments) => floor::run(&arguments),
     };
     match held {

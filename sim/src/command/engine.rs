@@ -1,8 +1,12 @@
 //! Batches of the engine's worlds.
 
-use std::{ops::Range, path::PathBuf};
+use std::{
+    ops::Range,
+    path::{Path, PathBuf},
+};
 
-use ysyncd_sim::{Outcome, Recording, Shape, Swarm, run as run_world};
+use ysyncd_engine::planted::Bug;
+use ysyncd_sim::{Outcome, Recording, Shape, Swarm, can_plant, plant, run as run_world};
 
 use super::{CommandError, Held, batch, failure, read, seeds, write};
 
@@ -25,7 +29,7 @@ pub(crate) struct Arguments {
 }
 
 /// How a seed's world comes about.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 pub(crate) struct World {
     /// How big worlds are.
     #[arg(long, value_enum, default_value_t)]
@@ -34,6 +38,9 @@ pub(crate) struct World {
     /// one.
     #[arg(long, value_name = "FILE")]
     swarm: Option<PathBuf>,
+    /// Plant this bug; `mutants --list` names them.
+    #[arg(long, value_name = "BUG")]
+    plant: Option<Bug>,
 }
 
 impl World {
@@ -48,12 +55,36 @@ impl World {
         Ok(Source::Given(Box::new(swarm)))
     }
 
+    /// The same with a configuration from a file.
+    pub(crate) fn given(self, swarm: &Path) -> Self {
+        let swarm = Some(swarm.to_owned());
+        Self { swarm, ..self }
+    }
+
     /// The arguments that give the same again.
     pub(crate) fn arguments(&self) -> String {
-        match (&self.swarm, self.shape) {
+        let plant = self.plant.map(|bug| format!(" --plant {bug}"));
+        let world = match (&self.swarm, self.shape) {
             (Some(path), _) => format!(" --swarm {}", path.display()),
             (None, Shape::Small) => " --shape small".to_owned(),
             (None, Shape::Swarm) => String::new(),
+        };
+        world + &plant.unwrap_or_default()
+    }
+
+    /// The bug to plant.
+    pub(crate) fn bug(&self) -> Result<Option<Bug>, CommandError> {
+        if self.plant.is_some() {
+            can_plant()?;
+        }
+        Ok(self.plant)
+    }
+
+    /// Features to build with, to have the same again.
+    pub(crate) const fn features(&self) -> &'static str {
+        match self.plant {
+            Some(_) => " --features mutants",
+            None => "",
         }
     }
 }
@@ -84,7 +115,11 @@ pub(crate) fn run(arguments: &Arguments) -> Held {
         () if arguments.tape.is_some() || seed.is_multiple_of(REPLAYED) => Recording::Tapes,
         () => Recording::Last,
     };
-    let one = |seed| run_world(seed, &source.swarm(seed), recording(seed));
+    let bug = arguments.world.bug()?;
+    let one = |seed| {
+        plant(bug);
+        run_world(seed, &source.swarm(seed), recording(seed))
+    };
     let jobs = if arguments.trace { 1 } else { arguments.jobs };
     let seeds = arguments.seeds.clone();
     let batch = batch::run(seeds.clone(), jobs, one);
@@ -112,12 +147,14 @@ fn write_tape(arguments: &Arguments, source: &Source, seed: u64) -> Result<(), C
     let Some(path) = &arguments.tape else {
         return Ok(());
     };
+    plant(arguments.world.bug()?);
     let outcome: Outcome = run_world(seed, &source.swarm(seed), Recording::Tapes);
     let Some(mut tape) = outcome.tapes.into_iter().next_back() else {
         return Ok(());
     };
     if let Some(violation) = outcome.violation {
         tape.head.about = format!("seed {seed}: {}", violation.detail);
+        tape.head.planted = arguments.world.plant.map(|bug| bug.to_string());
         tape.head.invariant = Some(violation.invariant);
     }
     write(path, &tape.to_text())?;

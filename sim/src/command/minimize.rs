@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, time::Instant};
 
-use ysyncd_sim::{Invariant, Recording, Swarm, run as run_world, simpler};
+use ysyncd_sim::{Invariant, Recording, Swarm, plant, run as run_world, simpler};
 
 use super::{CommandError, Held, engine::World, write};
 
@@ -28,6 +28,7 @@ pub(crate) struct Arguments {
 /// Takes away faults, clients and time while the same invariant fails.
 pub(crate) fn run(arguments: &Arguments) -> Held {
     let seed = arguments.seed;
+    plant(arguments.world.bug()?);
     let fails = |swarm: &Swarm| -> Option<Invariant> {
         let outcome = run_world(seed, swarm, Recording::Last);
         outcome.violation.map(|violation| violation.invariant)
@@ -54,9 +55,10 @@ pub(crate) fn run(arguments: &Arguments) -> Held {
     }
     let text = serde_json::to_string_pretty(&smallest).expect("a swarm can be written as JSON");
     write(&arguments.out, &text)?;
+    let world = arguments.world.clone().given(&arguments.out);
+    let (features, world) = (world.features(), world.arguments());
     println!(
-        "replay    cargo run --release -p ysyncd-sim -- engine --seeds {seed} --swarm {} --trace",
-        arguments.out.display()
+        "replay    cargo run --release -p ysyncd-sim{features} -- engine{world} --seeds {seed} --trace"
     );
     Ok(true)
 }
