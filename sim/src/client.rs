@@ -1,12 +1,16 @@
-//! A model client: a yrs document with the habits of y-websocket.
+//! A model client: a yrs document with the habits of y-websocket, or others.
+
+mod content;
+mod sloppy;
 
 use std::{cell::RefCell, collections::BTreeMap, rc::Rc, time::Duration};
 
+use crate::swarm::Habit;
 use bytes::Bytes;
-use rand::{RngExt, rngs::ChaCha8Rng};
+use rand::{RngExt as _, rngs::ChaCha8Rng};
 use yrs::{
-    Array, ArrayRef, Doc, GetString, Map, MapPrelim, MapRef, OffsetKind, Options, Out, ReadTxn,
-    StateVector, Text, TextPrelim, TextRef, Transact, TransactionMut, Update, WriteTxn,
+    ArrayRef, Doc, GetString, MapRef, OffsetKind, Options, Out, ReadTxn, StateVector, TextRef,
+    Transact, Update, WriteTxn,
     block::ClientID,
     updates::{decoder::Decode, encoder::Encode},
 };
@@ -32,6 +36,7 @@ pub(crate) enum Link {
 /// A client and all it knows.
 pub(crate) struct Client {
     pub(crate) id: u64,
+    pub(crate) habit: Habit,
     /// The number of its document.
     pub(crate) doc: usize,
     pub(crate) link: Link,
@@ -80,7 +85,7 @@ pub(crate) const WAITS: &str = ", waits";
 type Frames = Vec<Bytes>;
 
 impl Client {
-    pub(crate) fn new(id: u64, doc: usize) -> Self {
+    pub(crate) fn new(id: u64, doc: usize, habit: Habit) -> Self {
         let options = Options {
             offset_kind: OffsetKind::Utf16,
             ..Options::with_client_id(ClientID::new(id))
@@ -102,6 +107,7 @@ impl Client {
         };
         Self {
             id,
+            habit,
             doc,
             link: Link::Offline,
             heard: Duration::ZERO,
@@ -119,31 +125,34 @@ impl Client {
     pub(crate) fn edit(&mut self, rng: &mut ChaCha8Rng) -> Vec<Vec<u8>> {
         let mut txn = self.yrs.transact_mut();
         match rng.random_range(0..14) {
-            0..5 => write(&self.text, &mut txn, rng),
-            5 | 6 => erase(&self.text, &mut txn, rng),
-            7 => {
-                self.map.remove(&mut txn, key(rng));
-            }
-            8 | 9 => {
-                let value = rng.random_range(0..1_000);
-                self.map.insert(&mut txn, key(rng), value);
-            }
-            10 | 11 => grow(&self.list, &mut txn, rng),
-            12 => shrink(&self.list, &mut txn, rng),
-            _ => edit_within(&self.list, &mut txn, rng),
+            0..5 => content::write(&self.text, &mut txn, rng),
+            5 | 6 => content::erase(&self.text, &mut txn, rng),
+            7..10 => content::enter(&self.map, &mut txn, rng),
+            10 | 11 => content::grow(&self.list, &mut txn, rng),
+            12 => content::shrink(&self.list, &mut txn, rng),
+            _ => content::edit_within(&self.list, &mut txn, rng),
         }
         drop(txn);
         self.made.take()
     }
 
-    /// Says that it is still there, and what it does now.
-    pub(crate) fn announce(&mut self, state: String) -> Bytes {
+    /// The frame that tells an update, if it tells it.
+    pub(crate) fn tell(&self, update: &[u8], rng: &mut ChaCha8Rng) -> Option<Bytes> {
+        match self.habit {
+            Habit::Forgetful if rng.random_bool(0.1) => None,
+            Habit::Sloppy => Some(protocol::update(&sloppy::rewrite(update))),
+            _ => Some(protocol::update(update)),
+        }
+    }
+
+    /// Says that it is still there, and what it does now, if that is new.
+    pub(crate) fn announce(&mut self, state: Option<String>) -> Bytes {
         let own = self.awareness.entry(self.id).or_insert(Presence {
             clock: 0,
             state: None,
         });
         own.clock += 1;
-        own.state = Some(state);
+        own.state = state.or_else(|| own.state.take());
         self.presence(&[self.id])
     }
 
@@ -152,10 +161,36 @@ impl Client {
     pub(crate) fn opened(&mut self, conn: ConnId, now: Duration) -> Frames {
         self.link = Link::Open(conn);
         self.heard = now;
+        let step_1 = self.ask();
+        match self.habit {
+            Habit::Shy => vec![step_1],
+            _ => vec![step_1, self.presence(&[self.id])],
+        }
+    }
+
+    /// Asks for what it does not know, as y-websocket does every now and then
+    /// where it is told to.
+    pub(crate) fn ask(&self) -> Bytes {
         let known = self.yrs.transact().state_vector().encode_v1();
         let mut step_1 = vec![0, 0];
         write_var_bytes(&mut step_1, &known);
-        vec![step_1.into(), self.presence(&[self.id])]
+        step_1.into()
+    }
+
+    /// Says that it goes.
+    pub(crate) fn goodbye(&mut self) -> Bytes {
+        let own = self.awareness.get_mut(&self.id);
+        let own = own.expect("it knows of itself");
+        own.clock += 1;
+        let state = own.state.take();
+        let frame = self.presence(&[self.id]);
+        self.own_state(state);
+        frame
+    }
+
+    fn own_state(&mut self, state: Option<String>) {
+        let own = self.awareness.get_mut(&self.id);
+        own.expect("it knows of itself").state = state;
     }
 
     /// The connection is gone: so is everybody else.
@@ -195,7 +230,10 @@ impl Client {
     /// Takes an update, and what came before it too early and fits now.
     pub(crate) fn apply(&mut self, update: &[u8]) -> Result<(), ClientError> {
         if !self.integrate(update)? {
-            self.early.push(update.to_vec());
+            self.early.push(match self.habit {
+                Habit::Strict => sloppy::deletes(update),
+                _ => update.to_vec(),
+            });
         }
         while !self.early.is_empty() {
             let before = (self.yrs.transact().state_vector(), self.early.len());
@@ -225,8 +263,8 @@ impl Client {
     pub(crate) fn content(&self) -> String {
         let txn = self.yrs.transact();
         let text = self.text.get_string(&txn);
-        let map = show(&Out::YMap(self.map.clone()), &txn);
-        let list = show(&Out::YArray(self.list.clone()), &txn);
+        let map = content::show(&Out::YMap(self.map.clone()), &txn);
+        let list = content::show(&Out::YArray(self.list.clone()), &txn);
         let waits = if self.early.is_empty() { "" } else { WAITS };
         format!("{text:?} {map} {list}{waits}")
     }
@@ -282,107 +320,11 @@ impl Client {
     }
 }
 
-/// Writes a word somewhere.
-fn write(text: &TextRef, txn: &mut TransactionMut<'_>, rng: &mut ChaCha8Rng) {
-    let units: Vec<u16> = text.get_string(txn).encode_utf16().collect();
-    let at = before_pair(&units, rng.random_range(0..=units.len()));
-    let word = ["a", "bc", "def ", "\u{e9}", "1234567890", "\u{1f600}"][rng.random_range(0..6)];
-    text.insert(txn, at, word);
-}
-
-/// Removes a few characters.
-fn erase(text: &TextRef, txn: &mut TransactionMut<'_>, rng: &mut ChaCha8Rng) {
-    let units: Vec<u16> = text.get_string(txn).encode_utf16().collect();
-    let from = rng.random_range(0..=units.len());
-    let until = (from + rng.random_range(1..=5)).min(units.len());
-    let (from, until) = (before_pair(&units, from), before_pair(&units, until));
-    if from < until {
-        text.remove_range(txn, from, until - from);
-    }
-}
-
-/// The place, or the one before if it is inside a surrogate pair, where no
-/// editor puts a cursor.
-fn before_pair(units: &[u16], at: usize) -> u32 {
-    let is_inside = units
-        .get(at)
-        .is_some_and(|unit| (0xdc00..0xe000).contains(unit));
-    u32::try_from(at - usize::from(is_inside)).expect("texts are short")
-}
-
-/// Inserts a value, a text or a map.
-fn grow(list: &ArrayRef, txn: &mut TransactionMut<'_>, rng: &mut ChaCha8Rng) {
-    let at = rng.random_range(0..=list.len(txn));
-    match rng.random_range(0..4) {
-        0 => {
-            list.insert(txn, at, TextPrelim::new("text"));
-        }
-        1 => {
-            list.insert(txn, at, MapPrelim::from([("k0", 0)]));
-        }
-        _ => {
-            list.insert(txn, at, rng.random_range(0..1_000));
-        }
-    }
-}
-
-fn shrink(list: &ArrayRef, txn: &mut TransactionMut<'_>, rng: &mut ChaCha8Rng) {
-    let len = list.len(txn);
-    if len > 0 {
-        list.remove(txn, rng.random_range(0..len));
-    }
-}
-
-/// Edits what an element holds.
-fn edit_within(list: &ArrayRef, txn: &mut TransactionMut<'_>, rng: &mut ChaCha8Rng) {
-    let len = list.len(txn);
-    if len == 0 {
-        return;
-    }
-    match list.get(txn, rng.random_range(0..len)) {
-        Some(Out::YText(text)) if rng.random_bool(0.7) => write(&text, txn, rng),
-        Some(Out::YText(text)) => erase(&text, txn, rng),
-        Some(Out::YMap(map)) if rng.random_bool(0.7) => {
-            map.insert(txn, key(rng), rng.random_range(0..1_000));
-        }
-        Some(Out::YMap(map)) => {
-            map.remove(txn, key(rng));
-        }
-        _ => {}
-    }
-}
-
-fn key(rng: &mut ChaCha8Rng) -> &'static str {
-    ["k0", "k1", "k2"][rng.random_range(0..3)]
-}
-
-/// A value as text, the same wherever it is the same.
-fn show(value: &Out, txn: &impl ReadTxn) -> String {
-    match value {
-        Out::YText(text) => format!("{:?}", text.get_string(txn)),
-        Out::YMap(map) => {
-            let show = |(key, value): (&str, Out)| (key.to_owned(), show(&value, txn));
-            let entries: BTreeMap<_, _> = map.iter(txn).map(show).collect();
-            format!("{entries:?}")
-        }
-        Out::YArray(list) => {
-            let values: Vec<_> = list.iter(txn).map(|value| show(&value, txn)).collect();
-            format!("[{}]", values.join(", "))
-        }
-        other => other.clone().to_string(txn),
-    }
-}
-
-/// An update frame.
-pub(crate) fn update_frame(update: &[u8]) -> Bytes {
-    protocol::update(update)
-}
-
 /// What an update tells somebody who knows nothing.
 pub(crate) fn content_of<'a>(
     updates: impl IntoIterator<Item = &'a [u8]>,
 ) -> Result<String, ClientError> {
-    let mut reader = Client::new((1 << 53) - 3, 0);
+    let mut reader = Client::new((1 << 53) - 3, 0, Habit::Usual);
     for update in updates {
         reader.apply(update)?;
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::{
     client::Client,
     oracle::HOME,
-    swarm::{Purpose, Swarm, between, stream},
+    swarm::{Habit, Purpose, Swarm, between, stream},
 };
 
 /// Has the clients of a swarm make as many edits as in its storm, and tell each
@@ -13,7 +13,9 @@ use crate::{
 #[must_use]
 pub fn floor(seed: u64, swarm: &Swarm) -> usize {
     let ids = 0..swarm.clients.len();
-    let mut clients: Vec<_> = ids.map(|at| Client::new(HOME + at as u64, 0)).collect();
+    let mut clients: Vec<_> = ids
+        .map(|at| Client::new(HOME + at as u64, 0, Habit::Usual))
+        .collect();
     let mut edits = 0;
     for at in 0..clients.len() {
         let mut rng = stream(seed, Purpose::Client(at));

@@ -47,7 +47,9 @@ use std::any::Any;
 pub use floor::floor;
 pub use oracle::{Invariant, Violation};
 pub use planting::{NotBuiltIn, can_plant, plant, take_marks};
-pub use swarm::{Happening, Incident, JournalFaults, Shape, StoreFaults, Swarm, Visitor, simpler};
+pub use swarm::{
+    Habit, Happening, Incident, JournalFaults, Shape, StoreFaults, Swarm, Visitor, simpler,
+};
 pub use tape::{Head, Tape, TapeError};
 pub use trace::Recording;
 pub use world::{Outcome, run};

@@ -82,6 +82,25 @@ pub struct Visitor {
     pub node: usize,
     /// When it goes for good, and all it knows with it.
     pub leaves: Option<Duration>,
+    /// How it differs from others.
+    pub habit: Habit,
+}
+
+/// What clients do, or do not do.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Habit {
+    /// As y-websocket does.
+    #[default]
+    Usual,
+    /// It has no awareness.
+    Shy,
+    /// It fails to send some of its updates, and brings them when it is asked.
+    Forgetful,
+    /// It tells its updates in other words than Yjs would.
+    Sloppy,
+    /// Structs that it cannot integrate at once it does not keep: it relies on
+    /// being told again.
+    Strict,
 }
 
 /// What can go wrong at the store.
@@ -205,6 +224,7 @@ impl Default for Visitor {
             doc: 0,
             node: 0,
             leaves: None,
+            habit: Habit::Usual,
         }
     }
 }
@@ -250,8 +270,25 @@ fn draw_clients(
             let leaves = (may_leave && rng.random_bool(0.4))
                 .then(|| storm.mul_f64(rng.random_range(0.1..1.0)));
             let node = rng.random_range(0..nodes);
-            clients.push(Visitor { doc, node, leaves });
+            let habit = draw_habit(rng);
+            clients.push(Visitor {
+                doc,
+                node,
+                leaves,
+                habit,
+            });
         }
     }
     clients
+}
+
+/// Most clients are as usual.
+fn draw_habit(rng: &mut ChaCha8Rng) -> Habit {
+    match rng.random_range(0..20) {
+        0 => Habit::Shy,
+        1 => Habit::Forgetful,
+        2 => Habit::Sloppy,
+        3 => Habit::Strict,
+        _ => Habit::Usual,
+    }
 }

@@ -26,7 +26,7 @@ use crate::{
     journal::Answers,
     oracle::{HOME, Invariant, Ledgers, Violation, name_of},
     store::{Operation, Store},
-    swarm::{Purpose, Swarm, millis, stream},
+    swarm::{Habit, Purpose, Swarm, millis, stream},
     tape::Tape,
     trace::{Recording, Trace},
 };
@@ -154,10 +154,16 @@ impl World {
     fn new(seed: u64, swarm: Swarm, recording: Recording) -> Self {
         let clients = swarm.clients.iter().enumerate();
         let clients: Vec<_> = clients
-            .map(|(at, visitor)| Client::new(client_id(visitor.doc, at as u64), visitor.doc))
+            .map(|(at, visitor)| {
+                Client::new(
+                    client_id(visitor.doc, at as u64),
+                    visitor.doc,
+                    visitor.habit,
+                )
+            })
             .collect();
         let client_stream = |at| stream(seed, Purpose::Client(at));
-        let other = |doc| Client::new(client_id(doc, OTHER_WRITER), doc);
+        let other = |doc| Client::new(client_id(doc, OTHER_WRITER), doc, Habit::Usual);
         Self {
             seed,
             now: Duration::ZERO,

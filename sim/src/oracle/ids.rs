@@ -46,7 +46,13 @@ impl Ids {
         let structs = update.insertions(true);
         // Structs that are but a length are deleted, said or not.
         let mut deletes = structs.diff(&update.insertions(false));
-        deletes.merge_with(update.delete_set().clone());
+        // One by one, as they may stand in any order.
+        for client in update.delete_set().client_ids() {
+            let ranges = update.delete_set().get(&client).into_iter();
+            for range in ranges.flat_map(|ranges| ranges.ranges()) {
+                deletes.insert(ID::new(client, range.start), range.end - range.start);
+            }
+        }
         Ok(Self { structs, deletes })
     }
 

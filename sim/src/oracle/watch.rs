@@ -39,7 +39,7 @@ impl Watch {
     pub(crate) fn new(config: &Config) -> Self {
         Self {
             has_journal: config.journal,
-            connections: Connections::new(config.outbox_bytes_max),
+            connections: Connections::new(config),
             documents: Documents::default(),
             store: StoreWatch::new(config.store_operations_max),
             journal: JournalWatch::new(config.staged_bytes_max),
@@ -92,7 +92,7 @@ impl Watch {
                     format!("{conn:?} is let in, and {doc} is not loaded")
                 })
             }
-            Output::Send { conns, frame } => self.sent(conns, frame),
+            Output::Send { conns, frame } => self.sent(now, conns, frame),
             Output::Store { op, command } => self.store_command(*op, command),
             Output::Journal { .. } if !self.has_journal => {
                 Err(Invariant::JournalWords.violated("there is no journal"))
@@ -242,7 +242,7 @@ impl Watch {
     }
 
     /// A frame is sent: it tells only of what it may.
-    fn sent(&mut self, conns: &[ConnId], frame: &[u8]) -> Result<(), Violation> {
+    fn sent(&mut self, now: Duration, conns: &[ConnId], frame: &[u8]) -> Result<(), Violation> {
         let Some(doc) = self.connections.judged_doc(conns[0]).cloned() else {
             return Ok(());
         };
@@ -252,7 +252,8 @@ impl Watch {
                 Message::SyncStep1(known) => Ids::below(known),
                 Message::SyncStep2(update) | Message::Update(update) => Ids::of(update),
                 Message::Awareness(states) => {
-                    self.connections.are_told_awareness(&doc, conns, states)?;
+                    self.connections
+                        .are_told_awareness(now, &doc, conns, states)?;
                     continue;
                 }
                 Message::QueryAwareness => continue,

@@ -130,7 +130,7 @@ fn draw_freeze(rng: &mut ChaCha8Rng, swarm: &Swarm) -> Happening {
 
 fn draw_hold(rng: &mut ChaCha8Rng, swarm: &Swarm) -> Happening {
     let node = rng.random_range(0..swarm.nodes);
-    let lasts = millis(rng.random_range(10..10_000));
+    let lasts = millis(rng.random_range(10..40_000));
     Happening::Hold { node, lasts }
 }
 

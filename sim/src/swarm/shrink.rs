@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ysyncd_engine::Config;
 
-use super::{Swarm, millis};
+use super::{Habit, Swarm, millis};
 
 /// Worlds that are a step simpler than one, each with what was taken away, the
 /// boldest steps first.
@@ -55,6 +55,10 @@ pub fn simpler(swarm: &Swarm) -> Vec<(String, Swarm)> {
             .clients
             .iter_mut()
             .for_each(|visitor| visitor.leaves = None);
+    });
+    step("everybody as usual".to_owned(), &|swarm| {
+        let visitors = swarm.clients.iter_mut();
+        visitors.for_each(|visitor| visitor.habit = Habit::Usual);
     });
     for (what, take) in FAULTS {
         step((*what).to_owned(), take);

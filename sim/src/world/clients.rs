@@ -13,9 +13,9 @@ use super::{
     network::{End, Wire},
 };
 use crate::{
-    client::{Link, update_frame},
+    client::Link,
     oracle::{Invariant, Violation},
-    swarm::{between, millis},
+    swarm::{Habit, between, millis},
 };
 
 /// How long a client stays away at most once everything has healed.
@@ -42,8 +42,13 @@ impl World {
         }
         if !self.healed {
             self.edit(at);
-            if self.streams[at].random_bool(0.2) {
-                self.announce(at);
+            match self.streams[at].random_range(0..40) {
+                0..8 => {
+                    let state = format!("{{\"at\":{}}}", self.now.as_millis());
+                    self.announce(at, Some(state));
+                }
+                8 => self.ask(at),
+                _ => {}
             }
         }
         Ok(())
@@ -52,8 +57,10 @@ impl World {
     fn edit(&mut self, at: usize) {
         for update in self.clients[at].edit(&mut self.streams[at]) {
             self.note(format_args!("client {at} edits: {} bytes", update.len()));
-            if let Link::Open(conn) = self.clients[at].link {
-                self.send_up(conn, update_frame(&update));
+            if let Link::Open(conn) = self.clients[at].link
+                && let Some(frame) = self.clients[at].tell(&update, &mut self.streams[at])
+            {
+                self.send_up(conn, frame);
             }
             self.log[self.clients[at].doc].push(update);
         }
@@ -64,12 +71,23 @@ impl World {
             return Ok(());
         }
         self.after(RENEWAL, Event::Renew(at));
-        self.announce(at);
+        self.announce(at, None);
         self.check_keepalive(at)
     }
 
-    fn announce(&mut self, at: usize) {
-        let state = format!("{{\"at\":{}}}", self.now.as_millis());
+    /// A client asks for what it does not know.
+    fn ask(&mut self, at: usize) {
+        if let Link::Open(conn) = self.clients[at].link {
+            let frame = self.clients[at].ask();
+            self.send_up(conn, frame);
+        }
+    }
+
+    /// A client says that it is there, or also what is new of it.
+    fn announce(&mut self, at: usize, state: Option<String>) {
+        if self.clients[at].habit == Habit::Shy {
+            return;
+        }
         let frame = self.clients[at].announce(state);
         if let Link::Open(conn) = self.clients[at].link {
             self.send_up(conn, frame);
@@ -153,6 +171,12 @@ impl World {
     /// A client goes, and nobody will ever hear again what only it knew.
     pub(super) fn leave(&mut self, at: usize) {
         self.note(format_args!("client {at} goes for good"));
+        if let Link::Open(conn) = self.clients[at].link
+            && self.clients[at].habit != Habit::Shy
+        {
+            let frame = self.clients[at].goodbye();
+            self.send_up(conn, frame);
+        }
         self.lose(at);
         self.clients[at].link = Link::Left;
     }

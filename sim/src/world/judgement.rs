@@ -8,7 +8,7 @@ use super::{Event, World, client_id, node::Drained, not_understood};
 use crate::{
     client::{Client, Link, WAITS, content_of},
     oracle::{Invariant, Violation},
-    swarm::{Purpose, stream},
+    swarm::{Habit, Purpose, stream},
 };
 
 /// How long everybody has to converge, from when things stop going wrong, at
@@ -71,7 +71,9 @@ impl World {
         self.note(format_args!("{guests:?} may come"));
         self.guests = guests;
         for at in 0..self.clients.len() {
-            if !guests.include(self.clients[at].doc) || self.is_astray(at) {
+            // Who forgot to tell something brings it when it comes back.
+            let is_forgetful = self.clients[at].habit == Habit::Forgetful;
+            if !guests.include(self.clients[at].doc) || self.is_astray(at) || is_forgetful {
                 self.lose(at);
             }
         }
@@ -227,10 +229,14 @@ impl World {
     fn judge_presence(&self, doc: usize) -> Result<(), Violation> {
         let is_here = |client: &&Client| client.doc == doc && matches!(client.link, Link::Open(_));
         let here = || self.clients.iter().filter(is_here);
+        let is_shown = |client: &&Client| client.habit != Habit::Shy;
         let state = |client: &Client| (client.id, client.present()[&client.id].clone());
-        let truth: BTreeMap<_, _> = here().map(state).collect();
+        let truth: BTreeMap<_, _> = here().filter(is_shown).map(state).collect();
         for client in here() {
-            let (who, told) = (format!("client {}", client.id), client.present());
+            let (who, mut told) = (format!("client {}", client.id), client.present());
+            if client.habit == Habit::Shy {
+                told.remove(&client.id);
+            }
             Invariant::Presence.equal(&who, &format!("{told:?}"), &format!("{truth:?}"))?;
         }
         Ok(())
@@ -253,8 +259,11 @@ impl World {
         truth: Option<&str>,
     ) -> Result<(), Violation> {
         let at = self.clients.len();
-        self.clients
-            .push(Client::new(client_id(doc, JOINERS + at as u64), doc));
+        self.clients.push(Client::new(
+            client_id(doc, JOINERS + at as u64),
+            doc,
+            Habit::Usual,
+        ));
         self.streams.push(stream(self.seed, Purpose::Client(at)));
         self.connect(at, node);
         let Link::Connecting(conn) = self.clients[at].link else {

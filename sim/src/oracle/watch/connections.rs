@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use ysyncd_engine::{
-    CloseCode, ConnId, DocId, Event as EngineEvent, Output,
+    CloseCode, Config, ConnId, DocId, Event as EngineEvent, Output,
     auth::Grant,
     lib0::{ReadError, Reader},
     protocol::{Message, Messages},
@@ -19,6 +19,7 @@ pub(crate) const INTRUDER: &str = "intruder";
 #[derive(Debug)]
 pub(super) struct Connections {
     outbox_bytes_max: usize,
+    awareness_timeout: Duration,
     open: BTreeMap<ConnId, Connection>,
 }
 
@@ -36,8 +37,8 @@ struct Connection {
     /// Whether it gets updates.
     follows: bool,
     outbox: Outbox,
-    /// The clocks of awareness that it was told last.
-    clocks: BTreeMap<u64, u64>,
+    /// The clocks of awareness that it was told last, and when.
+    clocks: BTreeMap<u64, (u64, Duration)>,
 }
 
 /// Bytes on their way to it.
@@ -58,9 +59,10 @@ enum Stage {
 }
 
 impl Connections {
-    pub(super) const fn new(outbox_bytes_max: usize) -> Self {
+    pub(super) const fn new(config: &Config) -> Self {
         Self {
-            outbox_bytes_max,
+            outbox_bytes_max: config.outbox_bytes_max,
+            awareness_timeout: config.awareness_timeout,
             open: BTreeMap::new(),
         }
     }
@@ -186,9 +188,11 @@ impl Connections {
         }
     }
 
-    /// They are told who is there.
+    /// They are told who is there. Who was not heard of for long is forgotten,
+    /// clock and all.
     pub(super) fn are_told_awareness(
         &mut self,
+        now: Duration,
         doc: &DocId,
         conns: &[ConnId],
         states: &[u8],
@@ -200,8 +204,11 @@ impl Connections {
                 format!("{doc}: told that client {client} is there")
             })?;
             for conn in conns {
-                let last = self.get(*conn).clocks.insert(client, clock);
-                Invariant::AwarenessForward.holds(last.is_none_or(|last| last <= clock), || {
+                let timeout = self.awareness_timeout;
+                let last = self.get(*conn).clocks.insert(client, (clock, now));
+                let last = last.filter(|(_, at)| *at + timeout > now);
+                let is_forward = last.is_none_or(|(last, _)| last <= clock);
+                Invariant::AwarenessForward.holds(is_forward, || {
                     format!("{conn:?}: client {client} goes from {last:?} to {clock}")
                 })?;
             }
