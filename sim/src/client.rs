@@ -5,7 +5,7 @@ mod sloppy;
 
 use std::{cell::RefCell, collections::BTreeMap, rc::Rc, time::Duration};
 
-use crate::swarm::Habit;
+use crate::{oracle::Ids, swarm::Habit};
 use bytes::Bytes;
 use rand::{RngExt as _, rngs::ChaCha8Rng};
 use yrs::{
@@ -257,6 +257,18 @@ impl Client {
         let mut txn = self.yrs.transact_mut_with("remote");
         txn.apply_update(update)?;
         Ok(txn.prune_pending().is_none())
+    }
+
+    /// What it knows and another client does not.
+    pub(crate) fn diff(&self, other: &Self) -> Vec<u8> {
+        let known = other.yrs.transact().state_vector();
+        self.yrs.transact().encode_diff_v1(&known)
+    }
+
+    /// What it knows.
+    pub(crate) fn ids(&self) -> Ids {
+        let nothing = StateVector::default();
+        Ids::of_valid(&self.yrs.transact().encode_diff_v1(&nothing))
     }
 
     /// What it shows.

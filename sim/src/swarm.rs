@@ -60,6 +60,9 @@ pub struct Swarm {
     pub roaming: bool,
     /// A frame's chance to be held up, as by a reader that stalls.
     pub stall: f64,
+    /// A client's chance to tell another all it knows, on another way than
+    /// through a server, which may hear of it later than of what builds on it.
+    pub gossip: f64,
     /// The faults of the store.
     pub store: StoreFaults,
     /// The faults of the journals, if the engines have one.
@@ -176,6 +179,7 @@ impl Swarm {
             comeback,
             roaming: rng.random_bool(0.5),
             stall,
+            gossip: chance(rng, 0.3),
             store: StoreFaults::draw(rng),
             journal: JournalFaults::draw(rng),
             other_writer,

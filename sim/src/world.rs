@@ -123,6 +123,9 @@ enum Event {
     Renew(usize),
     /// A client goes for good.
     Leave(usize),
+    /// A client tells another all it knows, on another way than through a
+    /// server.
+    Gossip(usize, usize),
     /// An intruder does the next thing.
     Intrude(usize),
     /// A client's request to be let in arrives.
@@ -282,6 +285,12 @@ impl World {
             Event::Leave(client) => {
                 self.leave(client);
                 Ok(())
+            }
+            // Nothing new is said once all has healed.
+            Event::Gossip(..) if self.healed => Ok(()),
+            Event::Gossip(from, to) => {
+                let diff = self.clients[from].diff(&self.clients[to]);
+                self.clients[to].apply(&diff).map_err(not_understood)
             }
             Event::Intrude(intruder) => self.intrude(intruder),
             Event::Open(conn) => self.open(conn),

@@ -123,11 +123,6 @@ impl Persistence {
         self.only_here
     }
 
-    /// The stored object is gone or damaged. If there never was one, the
-    /// journal was told to forget nothing.
-    const fn lost_stored(&mut self) {
-        self.only_here |= self.stored.is_some();
-    }
 
     /// Bytes of updates that no landed snapshot covers.
     pub(super) const fn unsaved_bytes(&self) -> usize {
@@ -437,7 +432,7 @@ impl Document {
             Ok(None) => {
                 self.mark_read_again(false);
                 marks::hit_if(Mark::ObjectVanished, || self.persistence.stored.is_some());
-                self.persistence.lost_stored();
+                self.lost_stored();
                 if !planted::is(Bug::VanishedEtagKept) {
                     self.persistence.stored = None;
                 }
@@ -461,7 +456,7 @@ impl Document {
                 }
                 Err(reason) => {
                     marks::hit(Mark::StoredDamaged);
-                    self.persistence.lost_stored();
+                    self.lost_stored();
                     out.push(Effect::Event(Event::DocumentUndecodable { doc, reason }));
                     self.retry_later(cx);
                 }
@@ -483,6 +478,14 @@ impl Document {
             (Some(MustRead::UnknownOutcome), false) => marks::hit(Mark::UnknownOutcomeLost),
             (None, _) => {}
         }
+    }
+
+    /// The stored object is gone or damaged. If there never was one, the
+    /// journal was told to forget nothing; what it was not told to forget yet
+    /// it has to keep.
+    const fn lost_stored(&mut self) {
+        self.persistence.only_here |= self.persistence.stored.is_some();
+        self.staging.uncover();
     }
 
     /// All that is here is in the store.

@@ -96,6 +96,15 @@ impl Staging {
         self.paused.remove(&conn);
     }
 
+    /// The snapshot that held records is gone. What the journal is forgetting
+    /// cannot be held up.
+    pub(super) const fn uncover(&mut self) {
+        self.covered = match self.trimming {
+            Some(through) => through,
+            None => self.trimmed,
+        };
+    }
+
     /// When the oldest update came that is not durable yet.
     pub(super) fn oldest(&self) -> Option<Duration> {
         self.queue.front().map(|staged| staged.since)

@@ -85,6 +85,7 @@ type Reset = fn(&mut Config, &Config);
 
 const FAULTS: &[(&str, Take)] = &[
     ("no connection is lost", |swarm| swarm.connection_loss = 0.0),
+    ("no gossip", |swarm| swarm.gossip = 0.0),
     ("nothing is held up", |swarm| swarm.stall = 0.0),
     ("clients stay with their node", |swarm| {
         swarm.roaming = false

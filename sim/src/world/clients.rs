@@ -42,6 +42,7 @@ impl World {
         }
         if !self.healed {
             self.edit(at);
+            self.gossip(at);
             match self.streams[at].random_range(0..40) {
                 0..8 => {
                     let state = format!("{{\"at\":{}}}", self.now.as_millis());
@@ -63,6 +64,18 @@ impl World {
                 self.send_up(conn, frame);
             }
             self.log[self.clients[at].doc].push(update);
+        }
+    }
+
+    /// Sometimes clients hear of each other on other ways, too.
+    fn gossip(&mut self, at: usize) {
+        let doc = self.clients[at].doc;
+        for other in 0..self.clients.len() {
+            let is_told = other != at && self.clients[other].doc == doc;
+            if is_told && self.network.random_bool(self.swarm.gossip) {
+                let latency = between(&mut self.network, &self.swarm.latency);
+                self.after(latency, Event::Gossip(at, other));
+            }
         }
     }
 

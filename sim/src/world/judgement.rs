@@ -7,7 +7,7 @@ use ysyncd_engine::{Input, Now, Refusal, Status};
 use super::{Event, World, client_id, node::Drained, not_understood};
 use crate::{
     client::{Client, Link, WAITS, content_of},
-    oracle::{Invariant, Violation},
+    oracle::{Ids, Invariant, Violation},
     swarm::{Habit, Purpose, stream},
 };
 
@@ -71,8 +71,10 @@ impl World {
         self.note(format_args!("{guests:?} may come"));
         self.guests = guests;
         for at in 0..self.clients.len() {
-            // Who forgot to tell something brings it when it comes back.
-            let is_forgetful = self.clients[at].habit == Habit::Forgetful;
+            // Who forgot to tell something, or knows it from others, brings it
+            // when it comes back.
+            let is_forgetful =
+                self.clients[at].habit == Habit::Forgetful || self.swarm.gossip > 0.0;
             if !guests.include(self.clients[at].doc) || self.is_astray(at) || is_forgetful {
                 self.lose(at);
             }
@@ -203,7 +205,7 @@ impl World {
         let stored = self.stored(doc)?;
         let visitors = || self.clients.iter().filter(|client| client.doc == doc);
         let stayed = visitors().filter(|client| client.link != Link::Left);
-        let shown: Vec<_> = stayed.map(|client| (client.id, client.content())).collect();
+        let shown: Vec<_> = stayed.map(|client| (client, client.content())).collect();
         if shown.len() == visitors().count() && is_whole {
             let log = self.log[doc].iter().map(Vec::as_slice);
             let truth = content_of(log).map_err(not_understood)?;
@@ -213,15 +215,25 @@ impl World {
             // yrs shows of that depends on how it came.
             return Ok(None);
         }
-        let Some((_, first)) = shown.first().cloned() else {
+        let Some((first_client, first)) = shown.first().cloned() else {
             return Ok(Some(stored));
         };
-        for (id, shown) in shown {
-            let who = format!("client {id} of document {doc}");
-            Invariant::Converged.equal(&who, &shown, &first)?;
+        for (client, shown) in shown {
+            Invariant::Converged.holds(shown == first, || {
+                let (ids, first_ids) = (client.ids(), first_client.ids());
+                let (lacks, has) = (ids.lacking(&first_ids), first_ids.lacking(&ids));
+                let who = client.id;
+                format!("client {who} has\n  {shown}\nand not\n  {first}\nIt lacks {lacks:?} and has {has:?}")
+            })?;
         }
         if self.swarm.other_writer.is_none() && is_whole {
-            Invariant::Stored.equal("the store", &stored, &first)?;
+            Invariant::Stored.holds(stored == first, || {
+                let object = self.store.object(&self.docs[doc]);
+                let ids = object.map(|object| Ids::of_valid(&object.body));
+                let (ids, first_ids) = (ids.unwrap_or_default(), first_client.ids());
+                let (lacks, has) = (ids.lacking(&first_ids), first_ids.lacking(&ids));
+                format!("the store has\n  {stored}\nand not\n  {first}\nIt lacks {lacks:?} and has {has:?}")
+            })?;
         }
         Ok(Some(first))
     }

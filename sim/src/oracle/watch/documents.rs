@@ -164,11 +164,12 @@ impl Documents {
 
     /// What the first records of a document, up to a position, hold and the
     /// stored object does not.
-    pub(super) fn uncovered(&self, doc: &DocId, through: Position) -> Option<Position> {
+    pub(super) fn uncovered(&self, doc: &DocId, through: Position) -> Option<(Position, Ids)> {
         let known = self.documents.get(doc)?;
         let records = known.records.range(..=through);
         let mut lost = records.filter(|(_, ids)| !known.stored.cover(ids));
-        lost.next().map(|(position, _)| *position)
+        let (position, ids) = lost.next()?;
+        Some((*position, known.stored.lacking(ids)))
     }
 
     pub(super) fn holds_records(&self, doc: &DocId) -> bool {
