@@ -230,10 +230,7 @@ impl Client {
     /// Takes an update, and what came before it too early and fits now.
     pub(crate) fn apply(&mut self, update: &[u8]) -> Result<(), ClientError> {
         if !self.integrate(update)? {
-            self.early.push(match self.habit {
-                Habit::Strict => sloppy::deletes(update),
-                _ => update.to_vec(),
-            });
+            self.early.push(update.to_vec());
         }
         while !self.early.is_empty() {
             let before = (self.yrs.transact().state_vector(), self.early.len());

@@ -101,6 +101,27 @@ pub enum Invariant {
     LossWindow = 35,
     /// The recorded inputs give the same outputs once more.
     Replays = 36,
+    /// An update is relayed in canonical form, and without what is known.
+    Relayed = 37,
+    /// What can be integrated only now, as what it builds on came later, is
+    /// told again.
+    ToldAgain = 38,
+    /// Nothing is written that the store is known to hold.
+    Needless = 39,
+    /// A conflict is looked into at once; a store that fails gets its pauses.
+    Pauses = 40,
+    /// Who asks is answered.
+    Answered = 41,
+    /// Who sent what follows a gap is asked for what is missing.
+    GapAsked = 42,
+    /// Who was refused is asked when there is room, and not before.
+    RoomFirst = 43,
+    /// Who comes in is told at once who is there.
+    JoinerAwareness = 44,
+    /// What is stored and cannot be read is left as it is.
+    LeftAlone = 45,
+    /// A live entry of a map stands alone in its struct.
+    EntriesAlone = 46,
 }
 
 /// An invariant that did not hold.

@@ -101,9 +101,6 @@ pub enum Habit {
     Forgetful,
     /// It tells its updates in other words than Yjs would.
     Sloppy,
-    /// Structs that it cannot integrate at once it does not keep: it relies on
-    /// being told again.
-    Strict,
 }
 
 /// What can go wrong at the store.
@@ -292,7 +289,6 @@ fn draw_habit(rng: &mut ChaCha8Rng) -> Habit {
         0 => Habit::Shy,
         1 => Habit::Forgetful,
         2 => Habit::Sloppy,
-        3 => Habit::Strict,
         _ => Habit::Usual,
     }
 }

@@ -119,14 +119,14 @@ impl Tape {
             if !watch.expects(input) {
                 break;
             }
-            watch.input(input);
+            watch.input(*mono, input);
             engine.handle(Now { mono: *mono }, input.clone());
             engine.check();
             while let Some(output) = engine.poll_output() {
                 hash_output(&mut outputs, &output);
                 watch.output(*mono, &output)?;
             }
-            watch.settled()?;
+            watch.settled(*mono, || engine.status(Now { mono: *mono }))?;
         }
         Ok(outputs.value())
     }

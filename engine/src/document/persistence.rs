@@ -123,7 +123,6 @@ impl Persistence {
         self.only_here
     }
 
-
     /// Bytes of updates that no landed snapshot covers.
     pub(super) const fn unsaved_bytes(&self) -> usize {
         match self.doing {

@@ -1,4 +1,4 @@
-//! Updates in other words, or in part.
+//! Updates in other words than Yjs would choose.
 
 use std::ops::Range;
 
@@ -6,15 +6,6 @@ use ysyncd_engine::{
     lib0::write_var_uint,
     update::{ClientId, Update},
 };
-
-/// What an update deletes, as an update of its own.
-pub(super) fn deletes(update: &[u8]) -> Vec<u8> {
-    let decoded = Update::decode(update).expect("servers send updates");
-    let ranges: Vec<_> = decoded.deletes().collect();
-    let mut out = vec![0];
-    out.extend_from_slice(&update[structs_len(update, &ranges)..]);
-    out
-}
 
 /// The same update, its deleted ranges cut in two where they are long enough
 /// and told from the last to the first. Readers must take that; what writes in

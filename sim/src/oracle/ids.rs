@@ -71,6 +71,53 @@ impl Ids {
         Ok(Self { structs, deletes })
     }
 
+    /// Some structs in a row.
+    pub(crate) fn run(client: u64, clocks: std::ops::Range<u32>) -> Self {
+        let mut ids = Self::default();
+        let start = ID::new(ClientID::new(client), clocks.start);
+        ids.structs.insert(start, clocks.end - clocks.start);
+        ids
+    }
+
+    /// Whether a struct is among these.
+    pub(crate) fn knows(&self, client: u64, clock: u32) -> bool {
+        self.structs
+            .contains(&ID::new(ClientID::new(client), clock))
+    }
+
+    /// Whether all structs of a client up to a clock, not including it, are
+    /// among these.
+    pub(crate) fn knows_up_to(&self, client: u64, clock: u32) -> bool {
+        self.cover(&Self::run(client, 0..clock))
+    }
+
+    /// Whether some of these structs come after others of their client that are
+    /// not `here`.
+    pub(crate) fn follow_a_gap_in(&self, here: &Self) -> bool {
+        self.structs.client_ids().any(|client: ClientID| {
+            let ranges = self.structs.get(&client).into_iter();
+            let mut ranges = ranges.flat_map(|ranges| ranges.ranges());
+            ranges.any(|range| !here.knows_up_to(client.get(), range.start))
+        })
+    }
+
+    /// Runs of structs that come after others of their client that are not
+    /// here.
+    pub(crate) fn gap_runs(&self) -> usize {
+        let behind_gaps = |client: ClientID| {
+            let ranges = self.structs.get(&client).into_iter();
+            let ranges = ranges.flat_map(|ranges| ranges.ranges());
+            ranges.filter(|range| range.start > 0).count()
+        };
+        self.structs.client_ids().map(behind_gaps).sum()
+    }
+
+    /// Whether nothing of `other` is here.
+    pub(crate) fn lacks_all_of(&self, other: &Self) -> bool {
+        let lacking = self.lacking(other);
+        lacking.cover(other)
+    }
+
     pub(crate) fn add(&mut self, other: &Self) {
         self.structs.merge_with(other.structs.clone());
         self.deletes.merge_with(other.deletes.clone());
@@ -96,6 +143,14 @@ impl Ids {
     /// Whether it tells of deletes alone.
     pub(crate) fn has_no_structs(&self) -> bool {
         self.structs.is_empty()
+    }
+
+    /// The structs alone.
+    pub(crate) fn structs(&self) -> Self {
+        Self {
+            structs: self.structs.clone(),
+            deletes: IdSet::default(),
+        }
     }
 
     /// The clients that it tells of.

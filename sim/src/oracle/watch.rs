@@ -2,20 +2,24 @@
 
 mod connections;
 mod documents;
+mod entries;
+mod gaps;
 mod journal;
+mod relays;
 mod store;
 
 use std::time::Duration;
 
 use ysyncd_engine::{
     CloseCode, Config, ConnId, DocId, Event as EngineEvent, Input, JournalCommand, JournalRecord,
-    JournalResult, OpId, Output, StoreCommand, StoreResult,
+    JournalResult, OpId, Output, Status, StoreCommand, StoreResult,
     protocol::{Message, Messages},
 };
 
 pub(crate) use self::connections::INTRUDER;
 use self::{
-    connections::Connections, documents::Documents, journal::JournalWatch, store::StoreWatch,
+    connections::Connections, documents::Documents, gaps::Gaps, journal::JournalWatch,
+    relays::Relays, store::StoreWatch,
 };
 use super::{Ids, Invariant, Violation, is_judged};
 
@@ -27,11 +31,38 @@ pub(crate) struct Watch {
     documents: Documents,
     store: StoreWatch,
     journal: JournalWatch,
+    relays: Relays,
+    gaps: Gaps,
+    limits: Limits,
+    /// Whose message is the input under way.
+    receiving: Option<ConnId>,
+    /// Whether the input under way is a tick.
+    is_tick: bool,
+    /// When a shutdown has to be over.
+    deadline: Option<Duration>,
     /// Without a journal: what the input under way says, if the engine has to
     /// take it.
-    taking: Option<(ConnId, DocId, Vec<Ids>)>,
+    taking: Option<Taking>,
     /// Without a journal: what it took since somebody asked.
     taken: Vec<(DocId, Ids)>,
+}
+
+/// What a message says to an engine without a journal.
+#[derive(Debug)]
+struct Taking {
+    conn: ConnId,
+    doc: DocId,
+    updates: Vec<(Vec<u8>, Ids)>,
+}
+
+/// How much may be unsaved.
+#[derive(Debug)]
+struct Limits {
+    unsaved_bytes_max: usize,
+    unsaved_bytes_total_max: usize,
+    largest_update: usize,
+    /// Bytes that were replayed, which no limit holds for.
+    replayed: usize,
 }
 
 impl Watch {
@@ -41,8 +72,19 @@ impl Watch {
             has_journal: config.journal,
             connections: Connections::new(config),
             documents: Documents::default(),
-            store: StoreWatch::new(config.store_operations_max),
+            store: StoreWatch::new(config),
             journal: JournalWatch::new(config.staged_bytes_max),
+            relays: Relays::default(),
+            gaps: Gaps::new(config),
+            limits: Limits {
+                unsaved_bytes_max: config.unsaved_bytes_max,
+                unsaved_bytes_total_max: config.unsaved_bytes_total_max,
+                largest_update: 0,
+                replayed: 0,
+            },
+            receiving: None,
+            is_tick: false,
+            deadline: None,
             taking: None,
             taken: Vec::new(),
         }
@@ -60,25 +102,34 @@ impl Watch {
     }
 
     /// Notes what the engine is about to be told.
-    pub(crate) fn input(&mut self, input: &Input) {
+    pub(crate) fn input(&mut self, now: Duration, input: &Input) {
+        (self.receiving, self.is_tick) = (None, matches!(input, Input::Tick));
         match input {
             Input::Open { conn, doc, grant } => {
                 self.connections.opened(*conn, doc.clone(), grant);
             }
-            Input::Received { conn, bytes } => self.received(*conn, bytes),
+            Input::Received { conn, bytes } => {
+                self.receiving = Some(*conn);
+                self.limits.largest_update = self.limits.largest_update.max(bytes.len());
+                self.received(*conn, bytes);
+            }
             Input::Written { conn, total_bytes } => self.connections.written(*conn, *total_bytes),
             Input::Closed { conn } => self.connections.closed(*conn),
             Input::Store { op, result } => {
-                if let Some(doc) = self.store.result(*op, result) {
+                if let Some(doc) = self.store.result(now, *op, result) {
                     self.stored(&doc, result);
                 }
             }
             Input::Journal { op, result } => {
-                let command = self.journal.result(*op, result);
-                self.journaled(command, result);
+                let (command, from) = self.journal.result(*op, result);
+                self.journaled(now, command, from, result);
             }
             Input::JournalHolds { docs } => self.journal.holds(docs),
-            Input::Tick | Input::Shutdown { .. } => {}
+            Input::Shutdown { deadline } => {
+                let before = self.deadline.unwrap_or(*deadline);
+                self.deadline = Some(before.min(*deadline));
+            }
+            Input::Tick => {}
         }
     }
 
@@ -93,14 +144,15 @@ impl Watch {
                 })
             }
             Output::Send { conns, frame } => self.sent(now, conns, frame),
-            Output::Store { op, command } => self.store_command(*op, command),
+            Output::Store { op, command } => self.store_command(now, *op, command),
             Output::Journal { .. } if !self.has_journal => {
                 Err(Invariant::JournalWords.violated("there is no journal"))
             }
             Output::Journal { op, command } => {
                 let connections = |doc: &DocId| self.connections.count(doc);
+                let from = self.receiving;
                 self.journal
-                    .command(*op, command, &self.documents, connections)
+                    .command(*op, command, from, &self.documents, connections)
             }
             Output::Event(EngineEvent::DocumentLoaded { doc, replayed, .. }) => {
                 self.store.loaded(doc);
@@ -110,27 +162,97 @@ impl Watch {
             }
             Output::Event(EngineEvent::DocumentUnloaded { doc }) => {
                 self.store.unloaded(doc);
+                self.relays.forget(doc);
                 self.journal.unloaded(doc, &self.documents)?;
                 self.documents.unloaded(doc)
             }
-            Output::Drained { unsaved, journaled } => self.drained(unsaved, journaled),
+            Output::Event(EngineEvent::UpdateRefused { conn, .. }) => {
+                self.gaps.forget(*conn);
+                Ok(())
+            }
+            Output::Drained { unsaved, journaled } => {
+                let is_time_up = self.deadline.is_some_and(|deadline| deadline <= now);
+                Invariant::Drained.holds(is_time_up || !self.documents.is_any_loaded(), || {
+                    "it ends with time left and documents in memory".to_owned()
+                })?;
+                self.drained(unsaved, journaled)
+            }
             _ => Ok(()),
         }
     }
 
     /// Judges how the engine stands once all is said in answer to an input.
-    pub(crate) fn settled(&mut self) -> Result<(), Violation> {
-        if let Some((conn, doc, news)) = self.taking.take()
+    pub(crate) fn settled(
+        &mut self,
+        now: Duration,
+        status: impl FnOnce() -> Status,
+    ) -> Result<(), Violation> {
+        if let Some(Taking { conn, doc, updates }) = self.taking.take()
             && !self.connections.owes(conn)
         {
-            for ids in news {
+            for (update, ids) in updates {
                 self.documents.taken(&doc, &ids);
+                self.applied(now, &doc, Some(conn), &update)?;
                 self.taken.push((doc.clone(), ids));
             }
         }
+        self.gaps.take_violation()?;
         let news = self.documents.take_news();
         let mut news = news.iter();
-        news.try_for_each(|(doc, news)| self.connections.were_told(doc, news))
+        news.try_for_each(|(doc, news)| self.connections.were_told(doc, news))?;
+        self.relays.settled(|doc| self.connections.followers(doc))?;
+        self.connections.joiners_know()?;
+        self.store.settled()?;
+        if self.is_tick {
+            let is_in = |conn: &ConnId| self.connections.is_in(*conn);
+            self.gaps.are_asked(now, is_in)?;
+        }
+        let asked = self.connections.take_asked();
+        if self.is_tick || self.receiving.is_some() {
+            self.is_bounded(&status(), self.is_tick.then_some(asked))?;
+        }
+        Ok(())
+    }
+
+    /// What is unsaved is bounded, and who owes something is asked for it only
+    /// when half of that is free.
+    fn is_bounded(&self, status: &Status, asked: Option<Vec<ConnId>>) -> Result<(), Violation> {
+        let limits = &self.limits;
+        let one_more = |most: usize| most.max(limits.largest_update) + limits.replayed;
+        let documents = status.documents_live + status.documents_draining;
+        let most = one_more(limits.unsaved_bytes_total_max)
+            .min(one_more(limits.unsaved_bytes_max).saturating_mul(documents));
+        Invariant::Bounded.holds(status.unsaved_bytes <= most, || {
+            format!("{} bytes are unsaved, and {most} may", status.unsaved_bytes)
+        })?;
+        let is_early =
+            status.journal_failed || status.unsaved_bytes > limits.unsaved_bytes_total_max / 2;
+        let asked = asked.unwrap_or_default();
+        Invariant::RoomFirst.holds(asked.is_empty() || !is_early, || {
+            format!(
+                "{asked:?} are asked while {} bytes are unsaved",
+                status.unsaved_bytes
+            )
+        })
+    }
+
+    /// An update is part of a document from now on, or as from now on.
+    fn applied(
+        &mut self,
+        now: Duration,
+        doc: &DocId,
+        from: Option<ConnId>,
+        update: &[u8],
+    ) -> Result<(), Violation> {
+        let here = self.documents.all_here(doc);
+        self.relays.applied(doc, update, here);
+        match from {
+            Some(from) if !self.connections.owes(from) => {
+                let news = self.documents.news(doc);
+                news.map_or(Ok(()), |news| self.gaps.applied(now, from, news, here))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// What the store and the journal are known to have of the documents,
@@ -160,27 +282,28 @@ impl Watch {
             return;
         };
         if self.connections.is_intruder(conn) {
+            self.connections.intruder_knows(conn, frame);
             return;
         }
         let takes = self.connections.takes(conn, frame);
-        let mut news = Vec::new();
+        let mut updates = Vec::new();
         let mut messages = Messages::new(frame);
         while let Ok(Some(message)) = messages.read_next() {
             match message {
                 Message::SyncStep1(known) => {
                     let known = Ids::below(known).expect("clients send state vectors");
-                    self.connections.knows(conn, &known);
+                    self.connections.asks(conn, &known);
                 }
                 Message::SyncStep2(update) | Message::Update(update) => {
                     let ids = Ids::of_valid(update);
                     self.connections.knows(conn, &ids);
-                    news.push(ids);
+                    updates.push((update.to_vec(), ids));
                 }
                 Message::Awareness(_) | Message::QueryAwareness => {}
             }
         }
-        if takes && !self.has_journal && !news.is_empty() {
-            self.taking = Some((conn, doc, news));
+        if takes && !self.has_journal && !updates.is_empty() {
+            self.taking = Some(Taking { conn, doc, updates });
         }
     }
 
@@ -189,17 +312,31 @@ impl Watch {
             return;
         }
         match result {
-            StoreResult::Loaded(Ok(Some(snapshot))) => {
-                self.documents
-                    .read(doc, Some(Ids::of_valid(&snapshot.body)));
-            }
+            StoreResult::Loaded(Ok(Some(snapshot))) => match Ids::of(&snapshot.body) {
+                Ok(ids) => {
+                    self.relays.read(doc, &snapshot.body, &ids);
+                    self.documents.read(doc, Some(ids));
+                    self.gaps.is_unlimited(doc);
+                    if self.documents.is_loaded(doc) {
+                        let here = self.documents.all_here(doc);
+                        self.relays.applied(doc, &snapshot.body, here);
+                    }
+                }
+                Err(_) => self.documents.read_in_vain(doc),
+            },
             StoreResult::Loaded(Ok(None)) => self.documents.read(doc, None),
             StoreResult::Saved(Ok(_)) => self.documents.saved(doc),
             StoreResult::Loaded(Err(_)) | StoreResult::Saved(Err(_)) => {}
         }
     }
 
-    fn journaled(&mut self, command: JournalCommand, result: &JournalResult) {
+    fn journaled(
+        &mut self,
+        now: Duration,
+        command: JournalCommand,
+        from: Option<ConnId>,
+        result: &JournalResult,
+    ) {
         match (command, result) {
             (
                 JournalCommand::Append {
@@ -211,10 +348,19 @@ impl Watch {
             ) if is_judged(&doc) => {
                 let ids = Ids::of_valid(&update);
                 self.documents.appended(&doc, position, ids);
+                if let Err(violation) = self.applied(now, &doc, from, &update) {
+                    self.gaps.note(violation);
+                }
             }
             (JournalCommand::Read { doc }, JournalResult::Read(Ok(records))) if is_judged(&doc) => {
                 let ids = |record: &JournalRecord| (record.position, Ids::of_valid(&record.update));
                 self.documents.replays(&doc, records.iter().map(ids));
+                for record in records {
+                    self.relays.read(&doc, &record.update, &Ids::default());
+                }
+                self.gaps.is_unlimited(&doc);
+                let bytes = records.iter().map(|record| record.update.len());
+                self.limits.replayed += bytes.sum::<usize>();
             }
             (JournalCommand::Trim { doc, through }, JournalResult::Trimmed(Ok(()))) => {
                 self.documents.trimmed(&doc, through);
@@ -223,8 +369,15 @@ impl Watch {
         }
     }
 
-    fn store_command(&mut self, op: OpId, command: &StoreCommand) -> Result<(), Violation> {
-        self.store.command(op, command)?;
+    fn store_command(
+        &mut self,
+        now: Duration,
+        op: OpId,
+        command: &StoreCommand,
+    ) -> Result<(), Violation> {
+        let (StoreCommand::Load { doc } | StoreCommand::Save { doc, .. }) = command;
+        let is_in_use = self.deadline.is_none() && self.connections.is_open(doc);
+        self.store.command(now, op, command, is_in_use)?;
         match command {
             StoreCommand::Load { .. } => Ok(()),
             StoreCommand::Save { doc, .. } if self.journal.is_damaged(doc) => {
@@ -235,6 +388,7 @@ impl Watch {
                     let detail = format!("a snapshot is no update: {error}");
                     Invariant::SnapshotComplete.violated(detail)
                 })?;
+                entries::stand_alone(body)?;
                 self.documents.saves(doc, ids)
             }
             StoreCommand::Save { .. } => Ok(()),
@@ -261,7 +415,17 @@ impl Watch {
             let told = told.map_err(|error| Invariant::Understood.violated(error))?;
             self.documents.may_tell(&doc, &told, self.has_journal)?;
             match message {
-                Message::SyncStep1(_) => self.connections.are_asked(conns),
+                Message::SyncStep1(_) => {
+                    self.connections.are_asked(conns);
+                    conns.iter().for_each(|conn| self.gaps.forget(*conn));
+                }
+                Message::Update(update) => {
+                    let news = self.news(&doc);
+                    self.relays.relayed(conns, update, &told, &news)?;
+                    conns
+                        .iter()
+                        .for_each(|conn| self.connections.knows(*conn, &told));
+                }
                 Message::SyncStep2(_) => {
                     conns
                         .iter()
@@ -269,12 +433,22 @@ impl Watch {
                     let here = self.documents.all_here(&doc);
                     self.connections.follow(conns, here)?;
                 }
-                _ => conns
-                    .iter()
-                    .for_each(|conn| self.connections.knows(*conn, &told)),
+                Message::Awareness(_) | Message::QueryAwareness => {}
             }
         }
         Ok(())
+    }
+
+    /// What becomes part of a document with the input under way.
+    fn news(&self, doc: &DocId) -> Ids {
+        let mut news = self.documents.news(doc).cloned().unwrap_or_default();
+        if let Some(taking) = &self.taking {
+            let here = self.documents.all_here(doc);
+            for (_, ids) in &taking.updates {
+                news.add(&here.lacking(ids));
+            }
+        }
+        news
     }
 
     /// A shutdown is over, and the lists tell how.

@@ -112,7 +112,7 @@ impl World {
             debug_assert!(tape);
             recorded.inputs.push((now, input.clone()));
         }
-        node.watch.input(&input);
+        node.watch.input(now, &input);
         node.engine.handle(Now { mono: now }, input);
         while let Some(output) = self.nodes[at].engine.poll_output() {
             self.trace.output(now, at, &output);
@@ -123,7 +123,9 @@ impl World {
             node.watch.output(now, &output)?;
             self.output(at, output);
         }
-        self.nodes[at].watch.settled()?;
+        let node = &mut self.nodes[at];
+        let status = || node.engine.status(Now { mono: now });
+        node.watch.settled(now, status)?;
         for (doc, ids) in self.nodes[at].watch.take_taken() {
             self.ledgers.taken(at, now, &doc, ids);
         }

@@ -1,12 +1,16 @@
 //! What connections are told.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use ysyncd_engine::{
     CloseCode, Config, ConnId, DocId, Event as EngineEvent, Output,
     auth::Grant,
     lib0::{ReadError, Reader},
     protocol::{Message, Messages},
+    state_vector::StateVector,
 };
 
 use super::{Ids, Invariant, Violation, is_judged};
@@ -21,6 +25,13 @@ pub(super) struct Connections {
     outbox_bytes_max: usize,
     awareness_timeout: Duration,
     open: BTreeMap<ConnId, Connection>,
+    /// Who is there, as those were told last who have a document open.
+    present: BTreeMap<DocId, BTreeSet<u64>>,
+    /// Who was let in with the input under way.
+    joined: Vec<ConnId>,
+    /// Who was asked with the input under way for what was refused, for the
+    /// first time.
+    asked: Vec<ConnId>,
 }
 
 #[derive(Debug)]
@@ -34,6 +45,8 @@ struct Connection {
     owes: Option<bool>,
     /// What its client knows, from itself and from us.
     knows: Ids,
+    /// Whether it waits for an answer to its state vector.
+    asks: bool,
     /// Whether it gets updates.
     follows: bool,
     outbox: Outbox,
@@ -64,6 +77,9 @@ impl Connections {
             outbox_bytes_max: config.outbox_bytes_max,
             awareness_timeout: config.awareness_timeout,
             open: BTreeMap::new(),
+            present: BTreeMap::new(),
+            joined: Vec::new(),
+            asked: Vec::new(),
         }
     }
 
@@ -75,6 +91,7 @@ impl Connections {
             paused: None,
             owes: None,
             knows: Ids::default(),
+            asks: false,
             follows: false,
             outbox: Outbox::default(),
             clocks: BTreeMap::new(),
@@ -89,6 +106,59 @@ impl Connections {
         }
         connection.paused = None;
         connection.knows = Ids::default();
+        let doc = connection.doc.clone();
+        self.forget_present(&doc);
+    }
+
+    /// When nobody is left to be told, nobody is told who goes.
+    fn forget_present(&mut self, doc: &DocId) {
+        if !self.is_open(doc) {
+            self.present.remove(doc);
+        }
+    }
+
+    /// Whether somebody has a document open.
+    pub(super) fn is_open(&self, doc: &DocId) -> bool {
+        let is_open =
+            |connection: &Connection| connection.stage == Stage::Accepted && connection.doc == *doc;
+        self.open.values().any(is_open)
+    }
+
+    pub(super) fn is_in(&self, conn: ConnId) -> bool {
+        self.open[&conn].stage == Stage::Accepted
+    }
+
+    /// Those who get the updates of a document.
+    pub(super) fn followers(&self, doc: &DocId) -> Vec<ConnId> {
+        let follows = |connection: &Connection| {
+            connection.follows && connection.stage == Stage::Accepted && connection.doc == *doc
+        };
+        let followers = self
+            .open
+            .iter()
+            .filter(|(_, connection)| follows(connection));
+        followers.map(|(conn, _)| *conn).collect()
+    }
+
+    /// Who was asked with the input under way for what was refused.
+    pub(super) fn take_asked(&mut self) -> Vec<ConnId> {
+        std::mem::take(&mut self.asked)
+    }
+
+    /// Who was let in with the input under way was told who is there.
+    pub(super) fn joiners_know(&mut self) -> Result<(), Violation> {
+        for conn in std::mem::take(&mut self.joined) {
+            let connection = &self.open[&conn];
+            let present = self.present.get(&connection.doc).into_iter().flatten();
+            let mut untold = present.filter(|client| !connection.clocks.contains_key(client));
+            let untold = untold
+                .next()
+                .filter(|_| connection.stage == Stage::Accepted);
+            Invariant::JoinerAwareness.holds(untold.is_none(), || {
+                format!("{conn:?} was not told that {untold:?} is there")
+            })?;
+        }
+        Ok(())
     }
 
     /// Bytes that a connection was sent.
@@ -146,6 +216,23 @@ impl Connections {
         self.open[&conn].owes.is_some()
     }
 
+    /// A connection says what it knows, and asks for the rest.
+    pub(super) fn asks(&mut self, conn: ConnId, known: &Ids) {
+        let connection = self.get(conn);
+        connection.asks |= connection.stage == Stage::Accepted;
+        connection.knows.add(known);
+    }
+
+    /// An intruder may claim to know something.
+    pub(super) fn intruder_knows(&mut self, conn: ConnId, frame: &[u8]) {
+        if let Ok(Some(Message::SyncStep1(known))) = Messages::new(frame).read_next()
+            && StateVector::decode(known).is_ok()
+            && let Ok(known) = Ids::below(known)
+        {
+            self.get(conn).knows = known;
+        }
+    }
+
     /// The client of a connection knows this.
     pub(super) fn knows(&mut self, conn: ConnId, ids: &Ids) {
         self.get(conn).knows.add(ids);
@@ -154,8 +241,10 @@ impl Connections {
     /// They are asked what they know.
     pub(super) fn are_asked(&mut self, conns: &[ConnId]) {
         for conn in conns {
-            if let Some(asked) = &mut self.get(*conn).owes {
-                *asked = true;
+            if let Some(asked) = &mut self.get(*conn).owes
+                && !std::mem::replace(asked, true)
+            {
+                self.asked.push(*conn);
             }
         }
     }
@@ -165,7 +254,7 @@ impl Connections {
     pub(super) fn follow(&mut self, conns: &[ConnId], here: &Ids) -> Result<(), Violation> {
         for conn in conns {
             let connection = self.get(*conn);
-            connection.follows = true;
+            (connection.follows, connection.asks) = (true, false);
             let knows = &connection.knows;
             Invariant::DiffComplete.holds(knows.cover(here), || {
                 format!("{conn:?} was not told {:?}", knows.lacking(here))
@@ -199,7 +288,13 @@ impl Connections {
     ) -> Result<(), Violation> {
         let clocks = awareness_clocks(states);
         let clocks = clocks.map_err(|error| Invariant::Understood.violated(error))?;
-        for (client, clock) in clocks {
+        let is_open = self.is_open(doc);
+        for (client, clock, is_here) in clocks {
+            let present = self.present.entry(doc.clone()).or_default();
+            match is_here && is_open {
+                true => present.insert(client),
+                false => present.remove(&client),
+            };
             Invariant::Apart.holds(is_at_home(client, doc), || {
                 format!("{doc}: told that client {client} is there")
             })?;
@@ -217,6 +312,12 @@ impl Connections {
     }
 
     pub(super) fn all_resumed(&self, since: Duration) -> Result<(), Violation> {
+        let mut waiting = self
+            .open
+            .iter()
+            .filter(|(_, connection)| connection.asks && connection.stage == Stage::Accepted);
+        let waiting = waiting.next().map(|(conn, _)| *conn);
+        Invariant::Answered.holds(waiting.is_none(), || format!("{waiting:?} asked in vain"))?;
         let is_forgotten =
             |connection: &Connection| connection.paused.is_some_and(|paused| paused < since);
         match self
@@ -234,11 +335,16 @@ impl Connections {
 
     pub(super) fn output(&mut self, now: Duration, output: &Output) -> Result<(), Violation> {
         match output {
-            Output::Accept { conn } => self.step(*conn, Stage::Asked, Stage::Accepted),
+            Output::Accept { conn } => {
+                self.joined.push(*conn);
+                self.step(*conn, Stage::Asked, Stage::Accepted)
+            }
             Output::Refuse { conn, .. } => self.step(*conn, Stage::Asked, Stage::Over),
             Output::Close { conn, code, reason } => {
                 self.step(*conn, Stage::Accepted, Stage::Closed(*code))?;
                 self.get(*conn).paused = None;
+                let doc = self.doc(*conn).clone();
+                self.forget_present(&doc);
                 self.is_for_cause(*conn, *code, reason)
             }
             Output::Send { conns, frame } => {
@@ -310,13 +416,13 @@ impl Connections {
     }
 }
 
-/// The ids and clocks of an awareness message.
-fn awareness_clocks(states: &[u8]) -> Result<Vec<(u64, u64)>, ReadError> {
+/// The ids and clocks of an awareness message, and whether they are there.
+fn awareness_clocks(states: &[u8]) -> Result<Vec<(u64, u64, bool)>, ReadError> {
     let mut reader = Reader::new(states);
     let mut clocks = Vec::new();
     for _ in 0..reader.var_uint()? {
-        clocks.push((reader.var_uint()?, reader.var_uint()?));
-        reader.var_str()?;
+        let (client, clock) = (reader.var_uint()?, reader.var_uint()?);
+        clocks.push((client, clock, reader.var_str()? != "null"));
     }
     Ok(clocks)
 }

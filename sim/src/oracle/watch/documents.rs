@@ -22,6 +22,8 @@ struct Known {
     is_loaded: bool,
     /// The stored object, as it was last read or written.
     stored: Ids,
+    /// The stored object was read last, and is damaged.
+    is_spoiled: bool,
     /// The write under way.
     saving: Ids,
     /// What the journal holds for certain.
@@ -44,6 +46,10 @@ impl Documents {
         self.documents.get(doc).is_some_and(|known| known.is_loaded)
     }
 
+    pub(super) fn is_any_loaded(&self) -> bool {
+        self.documents.values().any(|known| known.is_loaded)
+    }
+
     pub(super) fn durable(&self) -> impl Iterator<Item = (&DocId, &Ids)> {
         let documents = self.documents.iter();
         documents.map(|(doc, known)| (doc, &known.durable))
@@ -54,6 +60,11 @@ impl Documents {
         &self.documents[doc].here
     }
 
+    /// What becomes part of a document with the input under way.
+    pub(super) fn news(&self, doc: &DocId) -> Option<&Ids> {
+        self.news.get(doc)
+    }
+
     /// What became part of documents, and must have been told by now.
     pub(super) fn take_news(&mut self) -> BTreeMap<DocId, Ids> {
         std::mem::take(&mut self.news)
@@ -62,6 +73,7 @@ impl Documents {
     /// The store was read: this is its object.
     pub(super) fn read(&mut self, doc: &DocId, stored: Option<Ids>) {
         let known = self.known(doc);
+        known.is_spoiled = false;
         known.stored = stored.unwrap_or_default();
         known.durable.add(&known.stored);
         if known.is_loaded {
@@ -70,9 +82,22 @@ impl Documents {
         }
     }
 
+    /// The store was read: what is there is damaged.
+    pub(super) fn read_in_vain(&mut self, doc: &DocId) {
+        let known = self.known(doc);
+        known.stored = Ids::default();
+        known.is_spoiled = true;
+    }
+
     /// A snapshot is handed out to be written.
     pub(super) fn saves(&mut self, doc: &DocId, body: Ids) -> Result<(), Violation> {
         let known = self.known(doc);
+        Invariant::LeftAlone.holds(!known.is_spoiled, || {
+            format!("{doc} is written though what is stored cannot be read")
+        })?;
+        Invariant::Needless.holds(!known.stored.cover(&known.here), || {
+            format!("{doc} is written, and the store has all of it")
+        })?;
         Invariant::SnapshotComplete.holds(body.cover(&known.here), || {
             format!("{doc}: the snapshot lacks {:?}", body.lacking(&known.here))
         })?;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use ysyncd_engine::{DocId, JournalCommand, JournalError, JournalResult, OpId, Position};
+use ysyncd_engine::{ConnId, DocId, JournalCommand, JournalError, JournalResult, OpId, Position};
 
 use super::{Invariant, Violation, documents::Documents};
 
@@ -10,8 +10,8 @@ use super::{Invariant, Violation, documents::Documents};
 #[derive(Debug)]
 pub(super) struct JournalWatch {
     staged_bytes_max: usize,
-    /// In order.
-    unanswered: VecDeque<(OpId, JournalCommand)>,
+    /// In order, and with whose message each came.
+    unanswered: VecDeque<(OpId, JournalCommand, Option<ConnId>)>,
     /// The highest position that was given to a record, or read.
     last: BTreeMap<DocId, Position>,
     reading: BTreeSet<DocId>,
@@ -82,12 +82,12 @@ impl JournalWatch {
     }
 
     fn awaits(&self, which: impl Fn(&JournalCommand) -> bool) -> bool {
-        self.unanswered.iter().any(|(_, command)| which(command))
+        self.unanswered.iter().any(|(_, command, _)| which(command))
     }
 
     /// Whether it is its turn to give such an answer.
     pub(super) fn expects(&self, op: OpId, result: &JournalResult) -> bool {
-        self.unanswered.front().is_some_and(|(first, command)| {
+        self.unanswered.front().is_some_and(|(first, command, _)| {
             let fits = matches!(
                 (command, result),
                 (JournalCommand::Append { .. }, JournalResult::Appended(_))
@@ -103,6 +103,7 @@ impl JournalWatch {
         &mut self,
         op: OpId,
         command: &JournalCommand,
+        from: Option<ConnId>,
         documents: &Documents,
         connections: impl FnOnce(&DocId) -> usize,
     ) -> Result<(), Violation> {
@@ -129,7 +130,7 @@ impl JournalWatch {
                 self.is_reopening = true;
             }
         }
-        self.unanswered.push_back((op, command.clone()));
+        self.unanswered.push_back((op, command.clone(), from));
         Ok(())
     }
 
@@ -173,9 +174,14 @@ impl JournalWatch {
         })
     }
 
-    /// An answer comes to the engine. Returns what it answers.
-    pub(super) fn result(&mut self, op: OpId, result: &JournalResult) -> JournalCommand {
-        let (first, command) = self.unanswered.pop_front().expect("one result each");
+    /// An answer comes to the engine. Returns what it answers, and with whose
+    /// message that came.
+    pub(super) fn result(
+        &mut self,
+        op: OpId,
+        result: &JournalResult,
+    ) -> (JournalCommand, Option<ConnId>) {
+        let (first, command, from) = self.unanswered.pop_front().expect("one result each");
         assert_eq!(op, first, "results come in order");
         if let JournalCommand::Append { doc, update, .. } = &command {
             *self.staged.get_mut(doc).expect("it was counted") -= update.len();
@@ -211,7 +217,7 @@ impl JournalWatch {
             }
             _ => {}
         }
-        command
+        (command, from)
     }
 
     pub(super) fn loaded(&mut self, doc: &DocId, replayed: usize) -> Result<(), Violation> {

@@ -1,8 +1,11 @@
 //! What the store is asked.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
-use ysyncd_engine::{Condition, DocId, Etag, OpId, StoreCommand, StoreResult};
+use ysyncd_engine::{Condition, Config, DocId, Etag, OpId, StoreCommand, StoreError, StoreResult};
 
 use super::{Invariant, Violation};
 
@@ -15,6 +18,12 @@ pub(super) struct StoreWatch {
     known: BTreeMap<DocId, Etag>,
     /// Documents in memory.
     loaded: BTreeSet<DocId>,
+    /// A save met a conflict with the input under way.
+    conflict: Option<DocId>,
+    /// Failures in a row, and when the last one was told.
+    failures: BTreeMap<DocId, (u32, Duration)>,
+    retry_delay_min: Duration,
+    retry_delay_max: Duration,
 }
 
 /// What the store is asked and has not answered.
@@ -33,12 +42,16 @@ enum Lane {
 }
 
 impl StoreWatch {
-    pub(super) const fn new(operations_max: usize) -> Self {
+    pub(super) const fn new(config: &Config) -> Self {
         Self {
-            operations_max,
+            operations_max: config.store_operations_max,
             under_way: BTreeMap::new(),
             known: BTreeMap::new(),
             loaded: BTreeSet::new(),
+            conflict: None,
+            failures: BTreeMap::new(),
+            retry_delay_min: config.retry_delay_min,
+            retry_delay_max: config.retry_delay_max,
         }
     }
 
@@ -48,6 +61,7 @@ impl StoreWatch {
 
     pub(super) fn unloaded(&mut self, doc: &DocId) {
         self.loaded.remove(doc);
+        self.failures.remove(doc);
     }
 
     /// Whether it was asked for such an answer.
@@ -57,7 +71,13 @@ impl StoreWatch {
         asked.is_some_and(|asked| asked.is_save == is_save)
     }
 
-    pub(super) fn command(&mut self, op: OpId, command: &StoreCommand) -> Result<(), Violation> {
+    pub(super) fn command(
+        &mut self,
+        now: Duration,
+        op: OpId,
+        command: &StoreCommand,
+        is_in_use: bool,
+    ) -> Result<(), Violation> {
         let (StoreCommand::Load { doc } | StoreCommand::Save { doc, .. }) = command;
         if let Some(other) = self.under_way.iter().find(|(_, other)| other.doc == *doc) {
             let detail = format!("{op:?} begins before {other:?} has ended");
@@ -81,10 +101,41 @@ impl StoreWatch {
         if in_lane.count() > self.operations_max {
             return Err(Invariant::Turns.violated(format!("{:?}", self.under_way)));
         }
+        if is_in_use && self.has_turns() {
+            self.has_paused(now, doc)?;
+        }
+        self.conflict.take_if(|conflict| conflict == doc);
         match command {
             StoreCommand::Load { .. } => Ok(()),
             StoreCommand::Save { condition, .. } => self.conditional(doc, condition),
         }
+    }
+
+    /// Whether nobody ever has to wait for a turn.
+    const fn has_turns(&self) -> bool {
+        self.operations_max >= 64
+    }
+
+    /// After failures comes a pause that doubles with each of them. What
+    /// nobody has open is tried once more at once.
+    fn has_paused(&self, now: Duration, doc: &DocId) -> Result<(), Violation> {
+        let Some((failures, at)) = self.failures.get(doc) else {
+            return Ok(());
+        };
+        let doubled = self.retry_delay_min * (1 << (failures - 1).min(20));
+        let due = *at + doubled.min(self.retry_delay_max) / 2;
+        Invariant::Pauses.holds(now >= due, || {
+            format!("{doc}: tried again at {now:?}, {failures} failures until {at:?}")
+        })
+    }
+
+    /// Who met a conflict has looked into it at once.
+    pub(super) fn settled(&mut self) -> Result<(), Violation> {
+        let conflict = self.conflict.take();
+        let conflict = conflict.filter(|doc| self.has_turns() && self.loaded.contains(doc));
+        Invariant::Pauses.holds(conflict.is_none(), || {
+            format!("{conflict:?} met a conflict and does not look into it")
+        })
     }
 
     fn conditional(&self, doc: &DocId, condition: &Condition) -> Result<(), Violation> {
@@ -101,7 +152,12 @@ impl StoreWatch {
 
     /// Of which document an answer is that comes to the engine; `None` if it
     /// asked nothing such.
-    pub(super) fn result(&mut self, op: OpId, result: &StoreResult) -> Option<DocId> {
+    pub(super) fn result(
+        &mut self,
+        now: Duration,
+        op: OpId,
+        result: &StoreResult,
+    ) -> Option<DocId> {
         let UnderWay { doc, .. } = self.under_way.remove(&op)?;
         match result {
             StoreResult::Loaded(Ok(Some(snapshot))) => {
@@ -113,7 +169,19 @@ impl StoreWatch {
             StoreResult::Saved(Ok(etag)) => {
                 self.known.insert(doc.clone(), etag.clone());
             }
-            StoreResult::Loaded(Err(_)) | StoreResult::Saved(Err(_)) => {}
+            StoreResult::Saved(Err(StoreError::Conflict)) => self.conflict = Some(doc.clone()),
+            StoreResult::Loaded(Err(_)) | StoreResult::Saved(Err(_)) => {
+                let failures = self.failures.get(&doc).map_or(0, |(failures, _)| *failures);
+                if self.loaded.contains(&doc) {
+                    self.failures.insert(doc.clone(), (failures + 1, now));
+                }
+            }
+        }
+        if matches!(
+            result,
+            StoreResult::Loaded(Ok(_)) | StoreResult::Saved(Ok(_))
+        ) {
+            self.failures.remove(&doc);
         }
         Some(doc)
     }

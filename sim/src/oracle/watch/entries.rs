@@ -1,0 +1,54 @@
+//! Entries of maps. Yjs splits one that has several units, and throws on every
+//! load once its map is deleted.
+
+use std::collections::BTreeMap;
+
+use ysyncd_engine::update::{Holds, Id, Outline, Place, Update};
+
+use super::{Invariant, Violation};
+
+/// Checks that every live entry of a map stands alone in its struct. What is
+/// not an item in a list says so, or one that it follows does.
+pub(super) fn stand_alone(body: &[u8]) -> Result<(), Violation> {
+    let update = Update::decode(body).map_err(|error| Invariant::Understood.violated(error))?;
+    let holds_values = |outline: &Outline<'_>| {
+        outline.len > 1 && matches!(outline.holds, Holds::Any(_) | Holds::Json(_))
+    };
+    if !update.outline().any(|outline| holds_values(&outline)) {
+        return Ok(());
+    }
+    let all: BTreeMap<_, _> = update
+        .outline()
+        .map(|outline| ((outline.id.client.0, outline.id.clock), outline))
+        .collect();
+    let at = |id: Id| {
+        let key = (id.client.0, id.clock);
+        let (_, outline) = all.range(..=key).next_back()?;
+        let reaches = outline.client() == id.client && outline.clocks().contains(&id.clock);
+        reaches.then_some(outline)
+    };
+    let is_entry = |outline: &Outline<'_>| {
+        let mut next = Some(outline);
+        // Origins come before what follows them: the way ends.
+        for _ in 0..all.len() {
+            match next.and_then(|outline| outline.place) {
+                Some(Place::Root { key, .. } | Place::Inside { key, .. }) => return key.is_some(),
+                Some(Place::Between {
+                    origin,
+                    right_origin,
+                }) => next = origin.or(right_origin).and_then(at),
+                None => return false,
+            }
+        }
+        false
+    };
+    let is_deleted = |outline: &Outline<'_>| {
+        update.deletes().any(|(client, range)| {
+            client == outline.client() && range.contains(&(outline.clocks().end - 1))
+        })
+    };
+    let crowded = all
+        .values()
+        .find(|outline| holds_values(outline) && !is_deleted(outline) && is_entry(outline));
+    Invariant::EntriesAlone.holds(crowded.is_none(), || format!("{crowded:?}"))
+}

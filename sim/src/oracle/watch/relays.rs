@@ -1,0 +1,183 @@
+//! Updates that are relayed: in which form, what they tell that is new, and what
+//! is told again because only now it can be integrated.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Range,
+};
+
+use ysyncd_engine::{
+    ConnId, DocId,
+    update::{ClientId, Holds, Id, Outline, Place, Update},
+};
+
+use super::{Ids, Invariant, Violation};
+
+/// What is relayed of the documents of one engine.
+#[derive(Debug, Default)]
+pub(super) struct Relays {
+    /// Structs that were told and that build on what nobody knows.
+    waiting: BTreeMap<DocId, Vec<Waiting>>,
+    /// Documents that came with such structs: which is not looked into.
+    unsure: BTreeSet<DocId>,
+    /// What was told with the input under way, and to whom.
+    told: Vec<(Vec<ConnId>, Ids)>,
+    /// What has to be told again with the input under way.
+    due: Vec<(DocId, Vec<Ids>)>,
+}
+
+/// A struct that waits.
+#[derive(Debug)]
+struct Waiting {
+    client: u64,
+    clocks: Range<u32>,
+    on: Vec<Id>,
+}
+
+impl Relays {
+    /// An update is relayed. It is what of `news` it tells, or nothing new at
+    /// all, being told again.
+    pub(super) fn relayed(
+        &mut self,
+        conns: &[ConnId],
+        update: &[u8],
+        told: &Ids,
+        news: &Ids,
+    ) -> Result<(), Violation> {
+        is_canonical(update)?;
+        // A struct may come deleted, which may have been known before it.
+        let old = news.lacking(told).structs();
+        let is_whole = old.is_empty() || news.lacks_all_of(&told.structs());
+        Invariant::Relayed.holds(is_whole, || {
+            format!("of what is told together some is known already: {old:?}; new is {news:?}")
+        })?;
+        self.told.push((conns.to_vec(), told.clone()));
+        Ok(())
+    }
+
+    /// An update became part of a document, which now knows what `here` says.
+    pub(super) fn applied(&mut self, doc: &DocId, update: &[u8], here: &Ids) {
+        let waiting = self.waiting.entry(doc.clone()).or_default();
+        let mut due = Vec::new();
+        while let Some(at) = (0..waiting.len()).find(|at| is_ready(waiting, *at, here)) {
+            let ready = waiting.remove(at);
+            due.push(Ids::run(ready.client, ready.clocks));
+        }
+        if !due.is_empty() && !self.unsure.contains(doc) {
+            self.due.push((doc.clone(), due));
+        }
+        let Ok(update) = Update::decode(update) else {
+            return;
+        };
+        let told = |outline: &Outline<'_>| !matches!(outline.holds, Holds::Skipped);
+        for outline in update.outline().filter(told) {
+            waiting.push(Waiting {
+                client: outline.client().0,
+                clocks: outline.clocks(),
+                on: builds_on(&outline),
+            });
+            if is_ready(waiting, waiting.len() - 1, here) {
+                waiting.pop();
+            }
+        }
+    }
+
+    /// A document is read, with the ids that it holds, or records of it are.
+    pub(super) fn read(&mut self, doc: &DocId, body: &[u8], ids: &Ids) {
+        let waits = |outline: Outline<'_>| {
+            let on = builds_on(&outline);
+            on.iter().any(|id| !ids.knows(id.client.0, id.clock))
+        };
+        let update = Update::decode(body);
+        if !update.is_ok_and(|update| !update.outline().any(waits)) {
+            self.unsure.insert(doc.clone());
+        }
+    }
+
+    /// A document has left memory.
+    pub(super) fn forget(&mut self, doc: &DocId) {
+        self.waiting.remove(doc);
+        self.unsure.remove(doc);
+    }
+
+    /// All is said in answer to an input: what can be integrated only now was
+    /// told again to all who follow.
+    pub(super) fn settled(
+        &mut self,
+        followers: impl Fn(&DocId) -> Vec<ConnId>,
+    ) -> Result<(), Violation> {
+        let (told, due) = (
+            std::mem::take(&mut self.told),
+            std::mem::take(&mut self.due),
+        );
+        for (doc, due) in due {
+            for conn in followers(&doc) {
+                let was_told = |ids: &Ids| {
+                    let mut to_it = told.iter().filter(|(conns, _)| conns.contains(&conn));
+                    to_it.any(|(_, told)| told.cover(ids))
+                };
+                let missed = due.iter().find(|ids| !was_told(ids));
+                Invariant::ToldAgain.holds(missed.is_none(), || {
+                    format!("{doc}: {conn:?} was not told again of {missed:?}")
+                })?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What a struct builds on is known and does not wait itself, and neither does
+/// anything before it of its client.
+fn is_ready(waiting: &[Waiting], at: usize, here: &Ids) -> bool {
+    let own = &waiting[at];
+    let waits = |id: &Id| {
+        let mut others = waiting.iter().enumerate().filter(|(other, _)| *other != at);
+        others.any(|(_, other)| other.client == id.client.0 && other.clocks.start <= id.clock)
+    };
+    let before = Id {
+        client: ClientId(own.client),
+        clock: own.clocks.start,
+    };
+    own.on
+        .iter()
+        .all(|id| here.knows_up_to(id.client.0, id.clock + 1) && !waits(id))
+        && here.knows_up_to(own.client, own.clocks.start)
+        && !waits(&before)
+}
+
+fn builds_on(outline: &Outline<'_>) -> Vec<Id> {
+    match outline.place {
+        Some(Place::Between {
+            origin,
+            right_origin,
+        }) => origin.into_iter().chain(right_origin).collect(),
+        Some(Place::Inside { parent, .. }) => vec![parent],
+        Some(Place::Root { .. }) | None => Vec::new(),
+    }
+}
+
+/// Yjs loses data of updates that tell a client in two sections, and is free to
+/// expect ranges in order.
+fn is_canonical(update: &[u8]) -> Result<(), Violation> {
+    let update = Update::decode(update).map_err(|error| Invariant::Understood.violated(error))?;
+    let mut last: Option<(ClientId, u32)> = None;
+    for outline in update.outline() {
+        let follows = last.is_none_or(|(client, end)| match outline.client() == client {
+            true => outline.id.clock == end,
+            false => outline.client() < client,
+        });
+        Invariant::Relayed.holds(follows, || format!("{outline:?} follows {last:?}"))?;
+        last = Some((outline.client(), outline.clocks().end));
+    }
+    let mut last: Option<(ClientId, Range<u32>)> = None;
+    for (client, range) in update.deletes() {
+        let follows = last
+            .as_ref()
+            .is_none_or(|(before, ended)| client != *before || range.start > ended.end);
+        Invariant::Relayed.holds(follows, || {
+            format!("deletes of {client:?}: {range:?} follows {last:?}")
+        })?;
+        last = Some((client, range));
+    }
+    Ok(())
+}
