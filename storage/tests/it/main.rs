@@ -11,7 +11,6 @@ mod disk;
 mod journal;
 mod journal_crash;
 mod journal_damage;
-mod journal_device;
 mod journal_instances;
 mod journal_space;
 mod memory;

@@ -11,14 +11,14 @@ use std::{
     },
 };
 
-use ysyncd_storage::journal::disk::{Device, DeviceFile, Lock};
+use super::device::{Device, DeviceFile, Lock};
 
 /// What a disk loses at once, if anything of it.
 const SECTOR: usize = 512;
 
 /// The disk. A process uses it through a [`SimulatedDevice`].
 #[derive(Debug, Clone, Default)]
-pub(crate) struct SimulatedDisk(Arc<Mutex<State>>);
+pub struct SimulatedDisk(Arc<Mutex<State>>);
 
 #[derive(Debug, Default)]
 struct State {
@@ -31,6 +31,8 @@ struct State {
     locked: BTreeSet<PathBuf>,
     salts: u8,
     fault: Option<Fault>,
+    /// A process that is killed at a coming change: after how many others.
+    death: Option<(usize, Arc<AtomicBool>)>,
     /// Most bytes of all files.
     capacity: Option<usize>,
 }
@@ -54,13 +56,15 @@ struct Inode {
 
 /// Fails a coming change of the disk, and all after it until it is healed.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Fault {
-    pub(crate) after: usize,
-    pub(crate) kind: io::ErrorKind,
+pub struct Fault {
+    /// How many changes come before it.
+    pub after: usize,
+    /// The error that is given.
+    pub kind: io::ErrorKind,
 }
 
 /// One of these is a process: it can be killed.
-pub(crate) struct SimulatedDevice {
+pub struct SimulatedDevice {
     disk: SimulatedDisk,
     killed: Arc<AtomicBool>,
 }
@@ -83,10 +87,14 @@ struct SimulatedLock(SimulatedDisk, PathBuf);
 
 impl SimulatedDisk {
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap()
+        self.0
+            .lock()
+            .expect("nothing panics while it holds the lock")
     }
 
-    pub(crate) fn device(&self) -> Arc<SimulatedDevice> {
+    /// A process that uses the disk.
+    #[must_use]
+    pub fn device(&self) -> Arc<SimulatedDevice> {
         let killed = Arc::default();
         let disk = self.clone();
         Arc::new(SimulatedDevice { disk, killed })
@@ -94,7 +102,7 @@ impl SimulatedDisk {
 
     /// Cuts the power. `choose(n)` decides, with a number below `n`, what of
     /// all that was not durable is there nevertheless.
-    pub(crate) fn lose_power(&self, mut choose: impl FnMut(usize) -> usize) {
+    pub fn lose_power(&self, mut choose: impl FnMut(usize) -> usize) {
         let mut state = self.state();
         state.make_names_durable(|_| choose(2) == 0);
         state.files = state.durable_files.clone();
@@ -117,23 +125,28 @@ impl SimulatedDisk {
         }
     }
 
-    pub(crate) fn fail(&self, fault: Fault) {
+    /// Has changes fail.
+    pub fn fail(&self, fault: Fault) {
         self.state().fault = Some(fault);
     }
 
-    pub(crate) fn heal(&self) {
+    /// Has nothing fail any more, and all of it fit.
+    pub fn heal(&self) {
         let mut state = self.state();
         state.fault = None;
         state.capacity = None;
+        state.death = None;
     }
 
-    pub(crate) fn limit(&self, bytes_more: usize) {
+    /// Makes room for so many bytes more, and for no others.
+    pub fn limit(&self, bytes_more: usize) {
         let mut state = self.state();
         state.capacity = Some(state.used() + bytes_more);
     }
 
     /// A disk of its own with the same durable content.
-    pub(crate) fn copy(&self) -> Self {
+    #[must_use]
+    pub fn copy(&self) -> Self {
         let state = self.state();
         Self(Arc::new(Mutex::new(State {
             files: state.files.clone(),
@@ -144,7 +157,9 @@ impl SimulatedDisk {
         })))
     }
 
-    pub(crate) fn files(&self) -> Vec<(PathBuf, Vec<u8>)> {
+    /// All files, and what can be read in them.
+    #[must_use]
+    pub fn files(&self) -> Vec<(PathBuf, Vec<u8>)> {
         let state = self.state();
         let files = state.files.iter();
         files
@@ -153,7 +168,10 @@ impl SimulatedDisk {
     }
 
     /// Changes a file behind everybody's back.
-    pub(crate) fn damage(&self, path: &Path, change: impl FnOnce(&mut Vec<u8>)) {
+    ///
+    /// # Panics
+    /// If there is no such file.
+    pub fn damage(&self, path: &Path, change: impl FnOnce(&mut Vec<u8>)) {
         let mut state = self.state();
         let inode = state.files[path];
         let inode = &mut state.inodes[inode];
@@ -172,6 +190,15 @@ impl State {
 
     /// Called before every change; tells whether to fail it.
     fn check_fault(&mut self) -> io::Result<()> {
+        match &mut self.death {
+            Some((0, process)) => {
+                process.store(true, Ordering::SeqCst);
+                self.locked.clear();
+                return Err(killed());
+            }
+            Some((changes, _)) => *changes -= 1,
+            None => {}
+        }
         match &mut self.fault {
             Some(Fault { after: 0, kind }) => Err((*kind).into()),
             Some(Fault { after, .. }) => {
@@ -219,17 +246,34 @@ impl Inode {
 
 impl SimulatedDevice {
     /// Ends the process; what it has written stays to be read.
-    pub(crate) fn kill(&self) {
+    pub fn kill(&self) {
         self.killed.store(true, Ordering::SeqCst);
-        self.disk.state().locked.clear();
+        let mut state = self.disk.state();
+        state.locked.clear();
+        state.death = None;
+    }
+
+    /// Ends the process in the middle of one of its coming changes.
+    pub fn kill_at_change(&self, after: usize) {
+        self.disk.state().death = Some((after, Arc::clone(&self.killed)));
+    }
+
+    /// Whether the process has ended.
+    #[must_use]
+    pub fn is_killed(&self) -> bool {
+        self.killed.load(Ordering::SeqCst)
     }
 
     fn state(&self) -> io::Result<MutexGuard<'_, State>> {
         if self.killed.load(Ordering::SeqCst) {
-            return Err(io::Error::other("the process was killed"));
+            return Err(killed());
         }
         Ok(self.disk.state())
     }
+}
+
+fn killed() -> io::Error {
+    io::Error::other("the process was killed")
 }
 
 fn found<T>(found: Option<T>) -> io::Result<T> {
@@ -247,7 +291,7 @@ impl Device for SimulatedDevice {
         let all = state.files.keys().chain(&state.folders);
         let inside = all.filter(|path| path.parent() == Some(folder));
         Ok(inside
-            .map(|path| path.file_name().unwrap().to_owned())
+            .filter_map(|path| Some(path.file_name()?.to_owned()))
             .collect())
     }
 
@@ -272,8 +316,11 @@ impl Device for SimulatedDevice {
     }
 
     fn read_at(&self, file: &Path, offset: u64, len: usize) -> io::Result<Vec<u8>> {
-        let (content, offset) = (self.read(file)?, usize::try_from(offset).unwrap());
-        let part = content.get(offset..).and_then(|rest| rest.get(..len));
+        let content = self.read(file)?;
+        let rest = usize::try_from(offset)
+            .ok()
+            .and_then(|at| content.get(at..));
+        let part = rest.and_then(|rest| rest.get(..len));
         part.map(<[u8]>::to_vec)
             .ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
     }
@@ -331,7 +378,7 @@ impl Device for SimulatedDevice {
 impl DeviceFile for SimulatedFile {
     fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
         if self.killed.load(Ordering::SeqCst) {
-            return Err(io::Error::other("the process was killed"));
+            return Err(killed());
         }
         let mut state = self.disk.state();
         let fault = state.check_fault();
@@ -350,7 +397,7 @@ impl DeviceFile for SimulatedFile {
 
     fn sync(&mut self) -> io::Result<()> {
         if self.killed.load(Ordering::SeqCst) {
-            return Err(io::Error::other("the process was killed"));
+            return Err(killed());
         }
         let mut state = self.disk.state();
         let fault = state.check_fault();
