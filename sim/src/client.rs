@@ -224,6 +224,12 @@ impl Client {
         Ok(txn.prune_pending().is_none())
     }
 
+    /// All it knows, as one update.
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let txn = self.yrs.transact();
+        txn.encode_state_as_update_v1(&StateVector::default())
+    }
+
     /// What it shows.
     pub(crate) fn content(&self) -> String {
         let txn = self.yrs.transact();

@@ -19,9 +19,12 @@
 //! journal  the simulated journal
 //! oracle   the invariants, numbered
 //! trace    what happened, hashed and remembered
+//! full     the same for the full stack: real servers on a simulated network,
+//!          with a simulated bucket and simulated disks
 //! ```
 
 mod client;
+pub mod full;
 mod journal;
 mod oracle;
 mod store;

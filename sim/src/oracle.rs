@@ -13,8 +13,8 @@ use ysyncd_engine::{
     Config, ConnId, DocId, Event as EngineEvent, JournalResult, OpId, Output, StoreResult,
 };
 
-pub(crate) use self::ledger::Ledgers;
 use self::{connections::Connections, journal::JournalWatch, store::StoreWatch};
+pub(crate) use self::{ids::Ids, ledger::Ledgers};
 use crate::{journal::Journal, swarm::ENOUGH};
 
 /// What must hold.
@@ -79,6 +79,14 @@ pub enum Invariant {
     Damaged = 26,
     /// A document is served with all that the journal holds of it.
     Replayed = 27,
+    /// A server's WebSocket frames and handshakes are what RFC 6455 wants.
+    Framing = 40,
+    /// Nothing of one document gets into another one.
+    Isolated = 41,
+    /// Who breaks the rules is closed, with the code that says which.
+    HostileClosed = 42,
+    /// A server says that it is well, and how it stands.
+    Healthy = 43,
 }
 
 /// An invariant that did not hold.

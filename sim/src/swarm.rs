@@ -8,7 +8,7 @@ use std::{ops::Range, time::Duration};
 use rand::{RngExt, SeedableRng, rngs::ChaCha8Rng, seq::IndexedRandom};
 use ysyncd_engine::Config;
 
-pub(crate) use self::limits::ENOUGH;
+pub(crate) use self::limits::{ENOUGH, draw_engine};
 
 /// The configuration of one run.
 #[derive(Debug, Clone)]
@@ -99,7 +99,7 @@ impl Swarm {
             true => 1,
             false => rng.random_range(2..=4),
         };
-        let engine = limits::draw_engine(&mut rng, documents);
+        let engine = draw_engine(&mut rng, documents);
         let (connection_loss, stall) = (chance(&mut rng, 0.2), chance(&mut rng, 0.1));
         // Where memory is short, documents have to be left for others to be
         // had, also such that cannot be saved.

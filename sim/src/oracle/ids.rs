@@ -7,14 +7,14 @@ use yrs::{
 
 /// Ids of structs, and ids that are deleted.
 #[derive(Debug, Default, Clone)]
-pub(super) struct Ids {
+pub(crate) struct Ids {
     structs: IdSet,
     deletes: IdSet,
 }
 
 impl Ids {
     /// Those of an update.
-    pub(super) fn of(update: &[u8]) -> Result<Self, Error> {
+    pub(crate) fn of(update: &[u8]) -> Result<Self, Error> {
         let update = Update::decode_v1(update)?;
         let structs = update.insertions(true);
         // Structs that are but a length are deleted, said or not.
@@ -24,7 +24,7 @@ impl Ids {
     }
 
     /// All that a state vector covers.
-    pub(super) fn below(vector: &[u8]) -> Result<Self, Error> {
+    pub(crate) fn below(vector: &[u8]) -> Result<Self, Error> {
         let mut structs = IdSet::default();
         for (client, clock) in StateVector::decode_v1(vector)?.iter() {
             structs.insert(ID::new(*client, 0), *clock);
@@ -33,13 +33,19 @@ impl Ids {
         Ok(Self { structs, deletes })
     }
 
-    pub(super) fn add(&mut self, other: Self) {
+    pub(crate) fn add(&mut self, other: Self) {
         self.structs.merge_with(other.structs);
         self.deletes.merge_with(other.deletes);
     }
 
+    /// Whose they are.
+    pub(crate) fn clients(&self) -> impl Iterator<Item = u64> {
+        let clients = self.structs.client_ids().chain(self.deletes.client_ids());
+        clients.map(|client| client.get())
+    }
+
     /// Whether every id of `other` is here too.
-    pub(super) fn cover(&self, other: &Self) -> bool {
+    pub(crate) fn cover(&self, other: &Self) -> bool {
         holds(&self.structs, &other.structs) && holds(&self.deletes, &other.deletes)
     }
 }

@@ -1,0 +1,36 @@
+//! The full stack in one process: the very `serve` of production on a
+//! simulated network (turmoil), the real S3 client against a simulated bucket,
+//! the real journal on a simulated disk, and model clients that speak real
+//! WebSocket bytes.
+//!
+//! ```text
+//! run       the hosts, the troubles, and what must hold at the end
+//! swarm     what a seed draws
+//! scene     what all hosts share
+//! node      a server: what the binary does
+//! bucket    the simulated S3
+//! visitor   a model client   websocket  its side of the wire
+//! hostile   somebody who means no good
+//! ledger    what must not be lost
+//! wire      streams, cut into pieces and written down
+//! timeline  what happened
+//! ```
+
+mod bucket;
+mod http_client;
+mod ledger;
+mod look;
+mod node;
+mod panics;
+mod run;
+mod scene;
+mod swarm;
+mod timeline;
+mod visitor;
+mod websocket;
+mod wire;
+
+pub use self::{
+    run::{Outcome, run, run_small},
+    swarm::{BucketFaults, Place, Swarm, Trouble, Visitor},
+};

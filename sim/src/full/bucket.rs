@@ -1,0 +1,306 @@
+//! The simulated S3: one bucket behind HTTP, with conditional writes, and
+//! everything that can go wrong on the way.
+
+mod answer;
+mod fate;
+
+use std::{collections::BTreeMap, rc::Rc};
+
+use bytes::Bytes;
+use http_body_util::BodyExt;
+use hyper::{
+    HeaderMap, Method, Request, Response, body::Incoming, header, server::conn::http1,
+    service::service_fn,
+};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use percent_encoding::percent_decode_str;
+use rand::rngs::ChaCha8Rng;
+use sha2::{Digest, Sha256};
+use tokio::{task::spawn_local, time::sleep};
+use turmoil::net::TcpListener;
+use ysyncd_storage::object_name;
+
+use self::{
+    answer::Answer,
+    fate::{Fate, Plan},
+};
+use super::{
+    scene::Scene,
+    swarm::{Purpose, stream},
+    timeline::Lane,
+    wire::Tapped,
+};
+use crate::oracle::Invariant;
+
+/// The name of its host.
+pub(super) const HOST: &str = "bucket";
+/// Where it listens.
+pub(super) const PORT: u16 = 9000;
+/// The bucket's own name.
+pub(super) const NAME: &str = "documents";
+/// What the keys of documents begin with.
+pub(super) const PREFIX: &str = "all";
+
+/// What is stored. It outlives the host's crashes.
+#[derive(Debug)]
+pub(super) struct Bucket {
+    rng: ChaCha8Rng,
+    objects: BTreeMap<String, Object>,
+    /// Etags that were ever told, by key.
+    told: BTreeMap<String, Vec<String>>,
+    writes: u64,
+}
+
+#[derive(Debug, Clone)]
+struct Object {
+    body: Bytes,
+    etag: String,
+}
+
+/// A request that was understood.
+#[derive(Debug, Clone)]
+enum Command {
+    Get {
+        key: String,
+    },
+    Put {
+        key: String,
+        body: Bytes,
+        condition: Condition,
+    },
+}
+
+#[derive(Debug, Clone)]
+enum Condition {
+    Absent,
+    Matches(String),
+}
+
+impl Bucket {
+    pub(super) fn new(seed: u64) -> Self {
+        Self {
+            rng: stream(seed, Purpose::Bucket),
+            objects: BTreeMap::new(),
+            told: BTreeMap::new(),
+            writes: 0,
+        }
+    }
+
+    /// What is stored of a document.
+    pub(super) fn body(&self, doc: &ysyncd_engine::DocId) -> Option<&Bytes> {
+        let key = format!("{PREFIX}/{}", object_name::object_name(doc));
+        self.objects.get(&key).map(|object| &object.body)
+    }
+
+    fn next_etag(&mut self, body: &[u8], of_content: bool) -> String {
+        self.writes += 1;
+        match of_content {
+            true => format!("\"{:032x}\"", u128_of(&Sha256::digest(body))),
+            false => format!("\"{:032x}\"", self.writes),
+        }
+    }
+}
+
+fn u128_of(digest: &[u8]) -> u128 {
+    digest[..16]
+        .iter()
+        .fold(0, |sum, byte| (sum << 8) | u128::from(*byte))
+}
+
+/// Serves the bucket.
+pub(super) async fn live(scene: Rc<Scene>) -> turmoil::Result {
+    let listener = TcpListener::bind(("0.0.0.0", PORT)).await?;
+    loop {
+        let (stream, _) = listener.accept().await?;
+        spawn_local(serve(Rc::clone(&scene), stream));
+    }
+}
+
+async fn serve(scene: Rc<Scene>, stream: turmoil::net::TcpStream) {
+    let stream = Tapped::new(stream, Rc::clone(&scene), Lane::Bucket);
+    let service = service_fn(|request| answer(&scene, request));
+    let served = http1::Builder::new()
+        .auto_date_header(false)
+        .timer(TokioTimer::new())
+        .serve_connection(TokioIo::new(stream), service)
+        .await;
+    if let Err(error) = served {
+        scene.note(Lane::Bucket, format_args!("connection ends: {error}"));
+    }
+}
+
+/// The connection breaks off.
+#[derive(Debug, thiserror::Error)]
+#[error("simulated")]
+struct Broken;
+
+/// One request, from its head to the head of its answer.
+async fn answer(scene: &Rc<Scene>, request: Request<Incoming>) -> Result<Response<Answer>, Broken> {
+    let (head, body) = request.into_parts();
+    let body = body.collect().await.map_err(|_| Broken)?.to_bytes();
+    let command = match read(&head.method, head.uri.path(), &head.headers, body) {
+        Ok(command) => command,
+        Err(detail) => {
+            scene.violated(Invariant::Conditional, detail);
+            return Err(Broken);
+        }
+    };
+    check_etag(scene, &command);
+    let Plan {
+        fate,
+        before,
+        after,
+    } = fate::plan(scene, &command);
+    scene.note(Lane::Bucket, format_args!("{}: {fate:?}", command.name()));
+    sleep(before).await;
+    let answer = match fate {
+        Fate::Served => carry_out(scene, &command),
+        Fate::Truncated(most) => carry_out(scene, &command).truncated(most),
+        Fate::Refused(status, code) => Answer::error(status, code),
+        Fate::InternalAfter => {
+            carry_out(scene, &command);
+            Answer::error(500, "InternalError")
+        }
+        Fate::ReplyLost => {
+            carry_out(scene, &command);
+            return Err(Broken);
+        }
+        Fate::RequestLost => return Err(Broken),
+        Fate::Hangs { lands } => {
+            if lands {
+                carry_out(scene, &command);
+            }
+            std::future::pending().await
+        }
+        Fate::Late(delay) => {
+            spawn_local(land_late(Rc::clone(scene), command, delay));
+            return Err(Broken);
+        }
+    };
+    sleep(after).await;
+    Ok(answer.into_response())
+}
+
+async fn land_late(scene: Rc<Scene>, command: Command, delay: std::time::Duration) {
+    sleep(delay).await;
+    scene.note(Lane::Bucket, format_args!("{} lands late", command.name()));
+    carry_out(&scene, &command);
+}
+
+/// Understands a request. A write has to be conditional, and whole.
+fn read(method: &Method, path: &str, headers: &HeaderMap, body: Bytes) -> Result<Command, String> {
+    let key = percent_decode_str(path).decode_utf8_lossy().into_owned();
+    let key = key.strip_prefix(&format!("/{NAME}/"));
+    let key = key
+        .ok_or_else(|| format!("a request goes to {path}"))?
+        .to_owned();
+    let text = |name: header::HeaderName| {
+        let value = headers.get(name)?.to_str();
+        Some(value.expect("the SDK sends ASCII").to_owned())
+    };
+    match *method {
+        Method::GET => Ok(Command::Get { key }),
+        Method::PUT => {
+            let condition = match (text(header::IF_NONE_MATCH), text(header::IF_MATCH)) {
+                (Some(all), None) if all == "*" => Condition::Absent,
+                (None, Some(etag)) => Condition::Matches(etag),
+                conditions => return Err(format!("{key} is written under {conditions:?}")),
+            };
+            let digest = text(header::HeaderName::from_static("x-amz-content-sha256"));
+            let sent = data_encoding::HEXLOWER.encode(&Sha256::digest(&body));
+            if digest.as_deref() != Some(&*sent) {
+                return Err(format!("{key}: the body is not what was signed"));
+            }
+            Ok(Command::Put {
+                key,
+                body,
+                condition,
+            })
+        }
+        _ => Err(format!("{method} {path} is none of the server's business")),
+    }
+}
+
+/// Nobody can know an etag that was never told.
+fn check_etag(scene: &Scene, command: &Command) {
+    let Command::Put {
+        key,
+        condition: Condition::Matches(etag),
+        ..
+    } = command
+    else {
+        return;
+    };
+    let is_probe = number(scene, key).is_none();
+    let bucket = scene.bucket.borrow();
+    let is_told = bucket.told.get(key).is_some_and(|told| told.contains(etag));
+    if !is_probe && !is_told {
+        let detail = format_args!("{key} is written under {etag}, which was never told");
+        scene.violated(Invariant::Conditional, detail);
+    }
+}
+
+/// The number of the document whose object has a key.
+fn number(scene: &Scene, key: &str) -> Option<usize> {
+    let name = key.strip_prefix(PREFIX)?.strip_prefix('/')?;
+    let doc = object_name::doc_id(name)?;
+    scene.docs.iter().position(|other| *other == doc)
+}
+
+fn carry_out(scene: &Scene, command: &Command) -> Answer {
+    let bucket = &mut *scene.bucket.borrow_mut();
+    match command {
+        Command::Get { key } => match bucket.objects.get(key) {
+            Some(object) => {
+                tell(&mut bucket.told, key, &object.etag);
+                Answer::object(object.body.clone(), &object.etag)
+            }
+            None => Answer::error(404, "NoSuchKey"),
+        },
+        Command::Put {
+            key,
+            body,
+            condition,
+        } => {
+            let stored = bucket.objects.get(key);
+            match (condition, stored) {
+                (Condition::Absent, None) => {}
+                (Condition::Matches(etag), Some(stored)) if *etag == stored.etag => {}
+                (Condition::Matches(_), None) => return Answer::error(404, "NoSuchKey"),
+                _ => return Answer::error(412, "PreconditionFailed"),
+            }
+            let etag = bucket.next_etag(body, scene.swarm.bucket.content_etags);
+            tell(&mut bucket.told, key, &etag);
+            let object = Object {
+                body: body.clone(),
+                etag: etag.clone(),
+            };
+            bucket.objects.insert(key.clone(), object);
+            if let Some(doc) = number(scene, key) {
+                let landed = scene.ledger.borrow_mut().landed(doc, body);
+                scene.judge(landed);
+            }
+            Answer::written(&etag)
+        }
+    }
+}
+
+fn tell(told: &mut BTreeMap<String, Vec<String>>, key: &str, etag: &str) {
+    let told = told.entry(key.to_owned()).or_default();
+    if !told.iter().any(|known| known == etag) {
+        told.push(etag.to_owned());
+    }
+}
+
+impl Command {
+    fn name(&self) -> String {
+        match self {
+            Self::Get { key } => format!("GET {key}"),
+            Self::Put {
+                key,
+                body,
+                condition,
+            } => format!("PUT {key} ({} bytes) {condition:?}", body.len()),
+        }
+    }
+}

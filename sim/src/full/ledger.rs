@@ -1,0 +1,118 @@
+//! What must not be lost, and where it may be found.
+
+use ysyncd_engine::protocol::{Message, Messages};
+
+use super::scene::IDS_PER_DOCUMENT;
+use crate::oracle::{Ids, Invariant, Violation};
+
+/// What is known of every document.
+#[derive(Debug)]
+pub(super) struct Ledger(Vec<Document>);
+
+#[derive(Debug, Default)]
+struct Document {
+    stored: Ids,
+    /// What a client was shown by each node: updates, and state vectors.
+    shown: Vec<Ids>,
+}
+
+impl Ledger {
+    pub(super) fn new(documents: usize) -> Self {
+        let mut all = Vec::new();
+        all.resize_with(documents, Document::default);
+        Self(all)
+    }
+
+    /// An object was written. It must lose nothing of what it replaces, and
+    /// hold nothing of another document.
+    pub(super) fn landed(&mut self, doc: usize, body: &[u8]) -> Result<(), Violation> {
+        let ids = Ids::of(body).map_err(|error| {
+            Invariant::Monotone.violated(format_args!("a stored snapshot is no update: {error}"))
+        })?;
+        belongs(doc, &ids, "a stored snapshot")?;
+        let stored = &mut self.0[doc].stored;
+        if !ids.cover(stored) {
+            return Err(Invariant::Monotone.violated("a write drops what was stored"));
+        }
+        *stored = ids;
+        Ok(())
+    }
+
+    /// A client of a document got a frame from a node.
+    pub(super) fn shown(&mut self, node: usize, doc: usize, frame: &[u8]) -> Result<(), Violation> {
+        let mut messages = Messages::new(frame);
+        loop {
+            let ids = match messages.read_next() {
+                Ok(Some(Message::SyncStep1(known))) => Ids::below(known),
+                Ok(Some(Message::SyncStep2(update) | Message::Update(update))) => Ids::of(update),
+                Ok(Some(Message::Awareness(_) | Message::QueryAwareness)) => continue,
+                Ok(None) => return Ok(()),
+                // A word of refusal, which has no type of ours.
+                Err(_) => return Ok(()),
+            };
+            let ids = ids.map_err(|error| Invariant::Understood.violated(error))?;
+            belongs(doc, &ids, "a frame")?;
+            let shown = &mut self.0[doc].shown;
+            if shown.len() <= node {
+                shown.resize_with(node + 1, Ids::default);
+            }
+            shown[node].add(ids);
+        }
+    }
+
+    /// A node has started, and its journal holds these updates of a document:
+    /// with the stored object, that has to be all it ever showed.
+    pub(super) fn survives(
+        &self,
+        node: usize,
+        doc: usize,
+        journal: &[impl AsRef<[u8]>],
+    ) -> Result<(), Violation> {
+        let document = &self.0[doc];
+        let mut kept = document.stored.clone();
+        for update in journal {
+            kept.add(Ids::of(update.as_ref()).map_err(|error| {
+                Invariant::Survives.violated(format_args!("a record is no update: {error}"))
+            })?);
+        }
+        match document.shown.get(node) {
+            Some(shown) if !kept.cover(shown) => {
+                let detail = format_args!("node{node} showed of doc{doc} what it lost");
+                Err(Invariant::Survives.violated(detail))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// A node without a journal starts: what it once showed may be gone.
+    pub(super) fn forget(&mut self, node: usize) {
+        let shown = self
+            .0
+            .iter_mut()
+            .flat_map(|document| document.shown.get_mut(node));
+        shown.for_each(|shown| *shown = Ids::default());
+    }
+
+    /// At the end, a document's content has to hold all that was ever shown.
+    pub(super) fn holds_shown(&self, doc: usize, state: &[u8]) -> Result<(), Violation> {
+        let held = Ids::of(state).map_err(|error| Invariant::Understood.violated(error))?;
+        match self.0[doc].shown.iter().all(|shown| held.cover(shown)) {
+            true => Ok(()),
+            false => Err(Invariant::NothingLost.violated(format_args!("doc{doc} lost something"))),
+        }
+    }
+}
+
+fn belongs(doc: usize, ids: &Ids, what: &str) -> Result<(), Violation> {
+    let first = (doc as u64 + 1) * IDS_PER_DOCUMENT;
+    let stranger = ids
+        .clients()
+        .find(|client| !(first..first + IDS_PER_DOCUMENT).contains(client));
+    match stranger {
+        Some(client) => {
+            let detail = format_args!("{what} of doc{doc} tells of client {client}");
+            Err(Invariant::Isolated.violated(detail))
+        }
+        None => Ok(()),
+    }
+}

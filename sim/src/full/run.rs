@@ -1,0 +1,177 @@
+//! One run: its hosts, its troubles, and its end.
+
+mod judgement;
+mod troubles;
+
+use std::{
+    panic,
+    rc::Rc,
+    thread,
+    time::{Duration, SystemTime},
+};
+
+use rand::RngExt;
+use tokio::task::JoinSet;
+use turmoil::{Builder, Sim};
+
+use self::troubles::Troubles;
+use super::{
+    bucket, http_client, node, panics,
+    scene::Scene,
+    swarm::{HOMES, Place, Purpose, Swarm, stream},
+    timeline::Lane,
+    visitor::Visitor,
+};
+use crate::{
+    oracle::{Invariant, Violation},
+    trace::Recording,
+};
+
+/// Room for the futures of the S3 client, which are deep.
+const STACK_BYTES: usize = 8 << 20;
+
+/// What came of a run.
+#[derive(Debug)]
+pub struct Outcome {
+    /// What the seed drew.
+    pub swarm: Swarm,
+    /// What did not hold, if anything.
+    pub violation: Option<Violation>,
+    /// The last events.
+    pub last: Vec<String>,
+    /// Equal for equal runs.
+    pub hash: u64,
+}
+
+/// Runs the full stack of a seed, on a thread of its own: what libraries keep
+/// per thread is new then.
+///
+/// # Panics
+/// If there is no thread for it.
+#[must_use]
+pub fn run(seed: u64, recording: Recording) -> Outcome {
+    run_apart(seed, Swarm::draw(seed), recording)
+}
+
+/// The same with three clients and ten seconds, to compare speeds.
+///
+/// # Panics
+/// If there is no thread for it.
+#[must_use]
+pub fn run_small(seed: u64, recording: Recording) -> Outcome {
+    run_apart(seed, Swarm::draw_small(seed), recording)
+}
+
+fn run_apart(seed: u64, swarm: Swarm, recording: Recording) -> Outcome {
+    let thread = thread::Builder::new()
+        .name(format!("seed {seed}"))
+        .stack_size(STACK_BYTES)
+        .spawn(move || run_here(seed, swarm, recording));
+    let run = thread.expect("threads can be started");
+    run.join().expect("a run catches its panics")
+}
+
+fn run_here(seed: u64, swarm: Swarm, recording: Recording) -> Outcome {
+    panics::watch();
+    let mut chance = stream(seed, Purpose::Turmoil);
+    fastrand::seed(chance.random());
+    let scene = Rc::new(Scene::new(seed, swarm.clone(), recording));
+    scene.note(Lane::World, format_args!("seed {seed}: {swarm:?}"));
+    let mut world = World::new(Rc::clone(&scene), chance.random());
+    let lived = panic::catch_unwind(panic::AssertUnwindSafe(|| world.live()));
+    let lived = lived.unwrap_or_else(|payload| {
+        let text = payload.downcast_ref::<String>().map(String::as_str);
+        let text = text.or_else(|| payload.downcast_ref::<&str>().copied());
+        Err(Invariant::Panic.violated(text.unwrap_or("a panic without a text")))
+    });
+    scene.time.set(world.sim.elapsed());
+    let outcome = Outcome {
+        swarm,
+        violation: scene.violation().or(lived.err()),
+        last: scene.timeline().last(),
+        hash: scene.timeline().hash(),
+    };
+    drop(world);
+    outcome
+}
+
+struct World {
+    scene: Rc<Scene>,
+    sim: Sim<'static>,
+    troubles: Troubles,
+}
+
+impl World {
+    fn new(scene: Rc<Scene>, seed: u64) -> Self {
+        let mut sim = Builder::new()
+            .epoch(SystemTime::UNIX_EPOCH + http_client::EPOCH)
+            .rng_seed(seed)
+            .enable_random_order()
+            .tick_duration(scene.swarm.tick)
+            .simulation_duration(Duration::MAX)
+            .min_message_latency(Duration::ZERO)
+            .max_message_latency(scene.swarm.latency)
+            .tcp_capacity(scene.swarm.segments_max)
+            .build();
+        let shared = Rc::clone(&scene);
+        sim.host(bucket::HOST, move || bucket::live(Rc::clone(&shared)));
+        for at in 0..scene.swarm.nodes {
+            let shared = Rc::clone(&scene);
+            sim.host(Place::Node(at).name(), move || {
+                node::live(Rc::clone(&shared), at)
+            });
+        }
+        for host in 0..HOMES {
+            let shared = Rc::clone(&scene);
+            sim.host(Place::Homes(host).name(), move || {
+                homes(Rc::clone(&shared), host)
+            });
+        }
+        let troubles = Troubles::new(&scene);
+        Self {
+            scene,
+            sim,
+            troubles,
+        }
+    }
+
+    /// Storm, healing, judgement.
+    fn live(&mut self) -> Result<(), Violation> {
+        while self.sim.elapsed() < self.scene.swarm.storm {
+            self.step()?;
+        }
+        self.heal()?;
+        self.judge()
+    }
+
+    /// Time goes on a little.
+    fn step(&mut self) -> Result<(), Violation> {
+        let now = self.sim.elapsed();
+        self.scene.time.set(now);
+        self.troubles.strike(now, &self.scene, &mut self.sim);
+        let stepped = self.sim.step();
+        stepped.map_err(|error| Invariant::Panic.violated(error))?;
+        if let Some(panic) = panics::take() {
+            return Err(Invariant::Panic.violated(panic));
+        }
+        match self.scene.violation() {
+            Some(violation) => Err(violation),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The clients of one host.
+async fn homes(scene: Rc<Scene>, host: usize) -> turmoil::Result {
+    let mut visits = JoinSet::new();
+    for (at, visitor) in scene.swarm.visitors.iter().enumerate() {
+        if visitor.host == host {
+            let visitor = Visitor::new(at, Rc::clone(&scene));
+            visits.spawn_local(visitor.live());
+        }
+    }
+    while let Some(visit) = visits.join_next().await {
+        visit?;
+    }
+    std::future::pending().await
+}
