@@ -17,6 +17,7 @@
 //! ```
 
 mod bucket;
+mod hostile;
 mod http_client;
 mod ledger;
 mod look;

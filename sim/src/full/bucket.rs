@@ -18,6 +18,7 @@ use rand::rngs::ChaCha8Rng;
 use sha2::{Digest, Sha256};
 use tokio::{task::spawn_local, time::sleep};
 use turmoil::net::TcpListener;
+use ysyncd_engine::{DocId, update::Update};
 use ysyncd_storage::object_name;
 
 use self::{
@@ -25,12 +26,13 @@ use self::{
     fate::{Fate, Plan},
 };
 use super::{
+    hostile,
     scene::Scene,
     swarm::{Purpose, stream},
     timeline::Lane,
     wire::Tapped,
 };
-use crate::oracle::Invariant;
+use crate::oracle::{Invariant, Violation};
 
 /// The name of its host.
 pub(super) const HOST: &str = "bucket";
@@ -87,7 +89,7 @@ impl Bucket {
     }
 
     /// What is stored of a document.
-    pub(super) fn body(&self, doc: &ysyncd_engine::DocId) -> Option<&Bytes> {
+    pub(super) fn body(&self, doc: &DocId) -> Option<&Bytes> {
         let key = format!("{PREFIX}/{}", object_name::object_name(doc));
         self.objects.get(&key).map(|object| &object.body)
     }
@@ -276,13 +278,24 @@ fn carry_out(scene: &Scene, command: &Command) -> Answer {
                 etag: etag.clone(),
             };
             bucket.objects.insert(key.clone(), object);
-            if let Some(doc) = number(scene, key) {
-                let landed = scene.ledger.borrow_mut().landed(doc, body);
-                scene.judge(landed);
-            }
+            scene.judge(judge_landed(scene, key, body));
             Answer::written(&etag)
         }
     }
+}
+
+fn judge_landed(scene: &Scene, key: &str, body: &Bytes) -> Result<(), Violation> {
+    if let Some(doc) = number(scene, key) {
+        return scene.ledger.borrow_mut().landed(doc, body);
+    }
+    // Of what somebody hostile made, clients must be able to read it.
+    let hostile = DocId::new(hostile::DOCUMENT).expect("a valid name");
+    let is_hostile = *key == format!("{PREFIX}/{}", object_name::object_name(&hostile));
+    if is_hostile && let Err(error) = Update::decode(body) {
+        let detail = format_args!("a stored snapshot is no update: {error}");
+        return Err(Invariant::Monotone.violated(detail));
+    }
+    Ok(())
 }
 
 fn tell(told: &mut BTreeMap<String, Vec<String>>, key: &str, etag: &str) {

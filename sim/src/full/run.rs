@@ -16,7 +16,7 @@ use turmoil::{Builder, Sim};
 
 use self::troubles::Troubles;
 use super::{
-    bucket, http_client, node, panics,
+    bucket, hostile, http_client, node, panics,
     scene::Scene,
     swarm::{HOMES, Place, Purpose, Swarm, stream},
     timeline::Lane,
@@ -169,6 +169,9 @@ async fn homes(scene: Rc<Scene>, host: usize) -> turmoil::Result {
             let visitor = Visitor::new(at, Rc::clone(&scene));
             visits.spawn_local(visitor.live());
         }
+    }
+    if let (0, Some(pause)) = (host, scene.swarm.hostile.clone()) {
+        visits.spawn_local(hostile::live(Rc::clone(&scene), pause));
     }
     while let Some(visit) = visits.join_next().await {
         visit?;

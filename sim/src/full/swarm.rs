@@ -233,13 +233,13 @@ impl Swarm {
             documents,
             visitors: draw_visitors(rng, nodes, documents, storm),
             storm,
-            tick: millis(one_of(rng, &[5, 10])),
+            tick: millis(one_of(rng, &[5, 10, 20])),
             latency: millis(one_of(rng, &[2, 20, 150])),
             segments_max: one_of(rng, &[64, 1_024]),
             piece_bytes_max: rng.random_bool(0.3).then(|| one_of(rng, &[1, 3, 50])),
-            pause: millis(20)..millis(rng.random_range(100..1_000)),
+            pause: millis(20)..millis(one_of(rng, &[60, 200, 1_000])),
             connection_loss: chance(rng, 0.2),
-            stall: chance(rng, 0.1),
+            stall: chance(rng, 0.05),
             wandering: chance(rng, 0.5),
             hostile: (rng.random_bool(0.4)).then(|| millis(50)..millis(2_000)),
             bucket: BucketFaults::draw(rng, storm),
@@ -258,7 +258,7 @@ impl Swarm {
 
 impl BucketFaults {
     fn draw(rng: &mut ChaCha8Rng, storm: Duration) -> Self {
-        let slow = one_of(rng, &[10, 100, 3_000]);
+        let slow = one_of(rng, &[10, 10, 100, 2_000]);
         let outage = rng.random_bool(0.3).then(|| {
             let start = storm.mul_f64(rng.random_range(0.0..0.8));
             start..start + storm.mul_f64(rng.random_range(0.1..0.6))

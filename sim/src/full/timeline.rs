@@ -23,7 +23,6 @@ pub(super) enum Lane {
     /// Nowhere in particular: faults, and what is found out at the end.
     World,
     Node(usize),
-    Disk(usize),
     Client(usize),
     Hostile,
     Looker,
@@ -35,7 +34,6 @@ impl Display for Lane {
         match self {
             Self::World => f.pad("world"),
             Self::Node(at) => f.pad(&format!("node{at}")),
-            Self::Disk(at) => f.pad(&format!("disk{at}")),
             Self::Client(at) => f.pad(&format!("client{at}")),
             Self::Hostile => f.pad("hostile"),
             Self::Looker => f.pad("looker"),

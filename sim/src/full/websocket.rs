@@ -272,10 +272,6 @@ impl Socket {
     pub(super) fn push_raw(&mut self, bytes: &[u8]) {
         self.outbox.extend_from_slice(bytes);
     }
-
-    pub(super) fn is_flushed(&self) -> bool {
-        self.outbox.is_empty()
-    }
 }
 
 fn low(number: usize) -> u8 {

@@ -1,7 +1,7 @@
 //! What must hold once nothing goes wrong any more.
 
 use std::{
-    cell::{Cell, RefCell},
+    cell::{Cell, Ref, RefCell},
     rc::Rc,
     time::Duration,
 };
@@ -57,23 +57,21 @@ impl World {
     }
 
     pub(super) fn judge(&mut self) -> Result<(), Violation> {
-        let has_converged = |world: &Self| world.has_converged();
-        self.wait(
-            HEALING,
-            Invariant::Converged,
-            "clients do not converge",
-            has_converged,
-        )?;
-        let truths = self.truths()?;
-        // What a client has may still be on its way to the server.
-        let is_saved = |world: &Self| world.is_saved() && world.judge_stored(&truths).is_ok();
-        let saved = self.wait(
-            HEALING,
-            Invariant::Emptied,
-            "something stays unsaved",
-            is_saved,
-        );
-        self.judge_stored(&truths).and(saved)?;
+        // What a client has may still be on its way to the server, and what the
+        // server has on its way to the client.
+        let is_settled = |world: &Self| {
+            world.has_converged()
+                && world.is_saved()
+                && world.judge_stored(&world.contents()).is_ok()
+        };
+        let detail = "not everybody is there and shows the same";
+        let settled = self.wait(HEALING, Invariant::Converged, detail, is_settled);
+        let truths = self.contents();
+        if self.has_converged() {
+            self.judge_stored(&truths)?;
+        }
+        settled?;
+        self.judge_shown()?;
         self.judge_joiners(0, &truths)?;
         self.end_all()?;
         self.judge_stored(&truths)?;
@@ -155,21 +153,27 @@ impl World {
         converged
     }
 
-    /// What each document is, as its clients show it. It has to hold all that
-    /// was ever shown to anybody.
-    fn truths(&self) -> Result<Vec<String>, Violation> {
-        let mut truths = Vec::new();
-        for doc in 0..self.scene.docs.len() {
-            let clients = self.scene.clients.iter().map(RefCell::borrow);
-            let mut here = clients.filter(|client| client.doc == doc && client.link != Link::Left);
-            let client = here.next().expect("the first client of a document stays");
-            if self.scene.swarm.engine.journal {
-                let ledger = self.scene.ledger.borrow();
-                ledger.holds_shown(doc, &client.encode())?;
-            }
-            truths.push(client.content());
+    /// Of each document a client that stays.
+    fn witness(&self, doc: usize) -> Ref<'_, Client> {
+        let clients = self.scene.clients.iter().map(RefCell::borrow);
+        let mut here = clients.filter(|client| client.doc == doc && client.link != Link::Left);
+        here.next().expect("the first client of a document stays")
+    }
+
+    /// What each document is, as its clients show it.
+    fn contents(&self) -> Vec<String> {
+        let docs = 0..self.scene.docs.len();
+        docs.map(|doc| self.witness(doc).content()).collect()
+    }
+
+    /// With a journal, documents hold all that was ever shown to anybody.
+    fn judge_shown(&self) -> Result<(), Violation> {
+        let has_journal = self.scene.swarm.engine.journal;
+        for doc in (0..self.scene.docs.len()).filter(|_| has_journal) {
+            let state = self.witness(doc).encode();
+            self.scene.ledger.borrow().holds_shown(doc, &state)?;
         }
-        Ok(truths)
+        Ok(())
     }
 
     fn judge_stored(&self, truths: &[String]) -> Result<(), Violation> {

@@ -1,0 +1,159 @@
+//! Somebody who means no good. What it does costs its own connection, closed
+//! with the code that says why, and nobody else anything.
+//!
+//! To documents that yrs clients share it sends only what the grammar refuses,
+//! as yrs would die of some of the rest. That goes to a document of its own.
+
+mod deed;
+
+use std::{ops::Range, rc::Rc, time::Duration};
+
+use rand::{RngExt, rngs::ChaCha8Rng};
+use tokio::time::{sleep, timeout};
+
+use self::deed::{Deed, Expected};
+use super::{
+    scene::{Mood, Scene},
+    swarm::{Purpose, Trouble, fork},
+    timeline::Lane,
+    websocket::{Frame, Pumped, Refused, Socket, Target},
+};
+use crate::{
+    oracle::{Invariant, Violation},
+    swarm::between,
+};
+
+/// The document that only it opens.
+pub(super) const DOCUMENT: &str = "hostile";
+
+/// How long a server may take to close a connection.
+const CLOSING: Duration = Duration::from_secs(15);
+
+/// How long it stays where nobody minds it.
+const STAY: Duration = Duration::from_millis(200);
+
+/// Does one thing after the other, as long as the storm goes on.
+pub(super) async fn live(scene: Rc<Scene>, pause: Range<Duration>) {
+    let mut rng = scene.stream(Purpose::Hostile);
+    while scene.mood.get() == Mood::Storm {
+        sleep(between(&mut rng, &pause)).await;
+        let done = attack(&scene, &mut rng).await;
+        scene.judge(done);
+    }
+}
+
+async fn attack(scene: &Rc<Scene>, rng: &mut ChaCha8Rng) -> Result<(), Violation> {
+    let node = rng.random_range(0..scene.swarm.nodes);
+    let is_shared = rng.random_bool(0.6);
+    let doc = match is_shared {
+        true => scene.docs[rng.random_range(0..scene.docs.len())].as_str(),
+        false => DOCUMENT,
+    };
+    let deed = Deed::draw(rng, is_shared, scene.swarm.engine.frame_bytes_max);
+    scene.note(
+        Lane::Hostile,
+        format_args!("to {doc} on node{node}: {deed:?}"),
+    );
+    let target = Target {
+        node,
+        doc,
+        token: match deed.expected() {
+            Expected::Status(401) => "somebody:0000",
+            _ => &scene.token,
+        },
+        token_in_query: rng.random_bool(0.5),
+        fragment_bytes_max: usize::MAX,
+    };
+    let life = scene.nodes[node].life.get();
+    let mut socket = match Socket::connect(scene, Lane::Hostile, &target, fork(rng)).await {
+        Ok(socket) => socket,
+        Err(Refused::Wrong(violation)) => return Err(violation),
+        Err(Refused::Status(status)) => return judge_status(&deed, status),
+        Err(_) => return Ok(()),
+    };
+    deed.send(&mut socket);
+    let end = timeout(CLOSING, read_to_end(&mut socket, &deed)).await;
+    let end = end.unwrap_or(Ok(End::Open))?;
+    scene.note(Lane::Hostile, format_args!("{end:?}"));
+    let is_sure = life == scene.nodes[node].life.get() && scene.nodes[node].serves.get();
+    match (deed.expected(), end) {
+        (Expected::Status(status), _) => {
+            let detail = format_args!("let in, and not refused with {status}");
+            Err(Invariant::HostileClosed.violated(detail))
+        }
+        (Expected::Code(expected), End::Closed(code)) if code == expected => Ok(()),
+        // It goes down, or we read too slowly.
+        (_, End::Closed(1001 | 1013)) => Ok(()),
+        (Expected::Code(expected), End::Closed(code)) => {
+            let detail = format_args!("{deed:?} is closed with {code} and not {expected}");
+            Err(Invariant::HostileClosed.violated(detail))
+        }
+        (Expected::Code(expected), end) if is_sure && has_quiet_network(scene) => {
+            let detail = format_args!("{deed:?} ends {end:?} and not with {expected}");
+            Err(Invariant::HostileClosed.violated(detail))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn judge_status(deed: &Deed, status: u16) -> Result<(), Violation> {
+    match (deed.expected(), status) {
+        (Expected::Status(expected), status) if expected == status => Ok(()),
+        // The document cannot be loaded.
+        (Expected::Status(_), _) | (_, 503) => match deed.expected() {
+            Expected::Status(expected) => {
+                let detail = format_args!("refused with {status} and not {expected}");
+                Err(Invariant::HostileClosed.violated(detail))
+            }
+            _ => Ok(()),
+        },
+        _ => {
+            let detail = format_args!("a good token is refused with {status}");
+            Err(Invariant::HostileClosed.violated(detail))
+        }
+    }
+}
+
+/// Whether connections end only if somebody ends them.
+fn has_quiet_network(scene: &Scene) -> bool {
+    let troubles = scene.swarm.troubles.iter();
+    let cuts = |trouble: &Trouble| {
+        matches!(
+            trouble,
+            Trouble::Hold { .. }
+                | Trouble::Partition { .. }
+                | Trouble::Kill { .. }
+                | Trouble::Shutdown { .. }
+        )
+    };
+    !troubles.into_iter().any(|(_, trouble)| cuts(trouble))
+}
+
+/// How a connection ended.
+#[derive(Debug, Clone, Copy)]
+enum End {
+    Closed(u16),
+    Lost,
+    /// It did not.
+    Open,
+}
+
+async fn read_to_end(socket: &mut Socket, deed: &Deed) -> Result<End, Violation> {
+    let read = async {
+        loop {
+            match socket.pump(true).await {
+                Ok(Pumped::Some) => {}
+                Ok(Pumped::End) | Err(_) => return Ok(End::Lost),
+            }
+            while let Some(frame) = socket.next()? {
+                if let Frame::Close(code, _) = frame {
+                    return Ok(End::Closed(code));
+                }
+            }
+        }
+    };
+    match deed.expected() {
+        Expected::Nothing => timeout(STAY, read).await.unwrap_or(Ok(End::Open)),
+        _ => read.await,
+    }
+}
