@@ -13,13 +13,14 @@
 //! hostile   somebody who means no good
 //! ledger    what must not be lost
 //! wire      streams, cut into pieces and written down
-//! timeline  what happened
+//! timeline  what happened    log   what servers say of it
 //! ```
 
 mod bucket;
 mod hostile;
 mod http_client;
 mod ledger;
+mod log;
 mod look;
 mod node;
 mod panics;

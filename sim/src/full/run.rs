@@ -16,7 +16,9 @@ use turmoil::{Builder, Sim};
 
 use self::troubles::Troubles;
 use super::{
-    bucket, hostile, http_client, node, panics,
+    bucket, hostile, http_client,
+    log::Log,
+    node, panics,
     scene::Scene,
     swarm::{HOMES, Place, Purpose, Swarm, stream},
     timeline::Lane,
@@ -77,6 +79,7 @@ fn run_here(seed: u64, swarm: Swarm, recording: Recording) -> Outcome {
     fastrand::seed(chance.random());
     let scene = Rc::new(Scene::new(seed, swarm.clone(), recording));
     scene.note(Lane::World, format_args!("seed {seed}: {swarm:?}"));
+    let _log = Log::of(&scene);
     let mut world = World::new(Rc::clone(&scene), chance.random());
     let lived = panic::catch_unwind(panic::AssertUnwindSafe(|| world.live()));
     let lived = lived.unwrap_or_else(|payload| {
