@@ -12,11 +12,13 @@
 //! visitor   a model client   websocket  its side of the wire
 //! hostile   somebody who means no good
 //! ledger    what must not be lost
+//! contract  whether the S3 client tells what the bucket did
 //! wire      streams, cut into pieces and written down
 //! timeline  what happened    log   what servers say of it
 //! ```
 
 mod bucket;
+mod contract;
 mod hostile;
 mod http_client;
 mod ledger;

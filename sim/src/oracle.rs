@@ -87,6 +87,8 @@ pub enum Invariant {
     HostileClosed = 42,
     /// A server says that it is well, and how it stands.
     Healthy = 43,
+    /// What a store answers is true of the bucket.
+    StoreWord = 44,
 }
 
 /// An invariant that did not hold.

@@ -6,6 +6,7 @@ mod fate;
 
 use std::{collections::BTreeMap, rc::Rc};
 
+use aws_smithy_types::date_time::{DateTime, Format};
 use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::{
@@ -26,7 +27,7 @@ use self::{
     fate::{Fate, Plan},
 };
 use super::{
-    hostile,
+    hostile, http_client,
     scene::Scene,
     swarm::{Purpose, stream},
     timeline::Lane,
@@ -69,6 +70,8 @@ enum Command {
         key: String,
         body: Bytes,
         condition: Condition,
+        /// Which call of a store this is.
+        call: Option<u64>,
     },
 }
 
@@ -148,6 +151,9 @@ async fn answer(scene: &Rc<Scene>, request: Request<Incoming>) -> Result<Respons
         }
     };
     check_etag(scene, &command);
+    if is_skewed(&head.headers) {
+        return Ok(Answer::error(403, "RequestTimeTooSkewed").into_response());
+    }
     let Plan {
         fate,
         before,
@@ -217,10 +223,32 @@ fn read(method: &Method, path: &str, headers: &HeaderMap, body: Bytes) -> Result
                 key,
                 body,
                 condition,
+                call: text(http_client::CALL).and_then(|call| call.parse().ok()),
             })
         }
         _ => Err(format!("{method} {path} is none of the server's business")),
     }
+}
+
+/// Whether a request was signed more than a quarter of an hour ago.
+fn is_skewed(headers: &HeaderMap) -> bool {
+    let date = headers
+        .get("x-amz-date")
+        .and_then(|date| date.to_str().ok());
+    let signed = date.and_then(seconds).expect("the SDK tells the time");
+    let now = turmoil::since_epoch().unwrap_or_default().as_secs();
+    now > signed + 15 * 60
+}
+
+/// Seconds since 1970 of a time such as `20270115T080000Z`.
+fn seconds(date: &str) -> Option<u64> {
+    let (day, time) = date.split_once('T')?;
+    let part = |text: &str, from: usize, to: usize| text.get(from..to).map(str::to_owned);
+    let [year, month, date] = [part(day, 0, 4)?, part(day, 4, 6)?, part(day, 6, 8)?];
+    let [hour, minute, second] = [part(time, 0, 2)?, part(time, 2, 4)?, part(time, 4, 6)?];
+    let text = format!("{year}-{month}-{date}T{hour}:{minute}:{second}Z");
+    let time = DateTime::from_str(&text, Format::DateTime).ok()?;
+    time.secs().try_into().ok()
 }
 
 /// Nobody can know an etag that was never told.
@@ -244,9 +272,13 @@ fn check_etag(scene: &Scene, command: &Command) {
 
 /// The number of the document whose object has a key.
 fn number(scene: &Scene, key: &str) -> Option<usize> {
-    let name = key.strip_prefix(PREFIX)?.strip_prefix('/')?;
-    let doc = object_name::doc_id(name)?;
+    let doc = doc_id(key)?;
     scene.docs.iter().position(|other| *other == doc)
+}
+
+fn doc_id(key: &str) -> Option<DocId> {
+    let name = key.strip_prefix(PREFIX)?.strip_prefix('/')?;
+    object_name::doc_id(name)
 }
 
 fn carry_out(scene: &Scene, command: &Command) -> Answer {
@@ -263,6 +295,7 @@ fn carry_out(scene: &Scene, command: &Command) -> Answer {
             key,
             body,
             condition,
+            call,
         } => {
             let stored = bucket.objects.get(key);
             match (condition, stored) {
@@ -279,6 +312,9 @@ fn carry_out(scene: &Scene, command: &Command) -> Answer {
             };
             bucket.objects.insert(key.clone(), object);
             scene.judge(judge_landed(scene, key, body));
+            if let (Some(call), Some(doc)) = (call, doc_id(key)) {
+                scene.calls.landed(*call, doc, body.clone(), &etag);
+            }
             Answer::written(&etag)
         }
     }
@@ -313,6 +349,7 @@ impl Command {
                 key,
                 body,
                 condition,
+                ..
             } => format!("PUT {key} ({} bytes) {condition:?}", body.len()),
         }
     }

@@ -6,7 +6,10 @@ use std::{
     future::Future,
     io,
     pin::Pin,
-    sync::OnceLock,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
     task::{Context, Poll},
     time::{Duration, SystemTime},
 };
@@ -21,7 +24,7 @@ use aws_smithy_runtime_api::client::{
     result::ConnectorError,
 };
 use aws_smithy_types::body::SdkBody;
-use hyper::{Uri, rt};
+use hyper::{Uri, header::HeaderName, rt};
 use hyper_util::{
     client::legacy::{
         self, Client,
@@ -32,29 +35,40 @@ use hyper_util::{
 use tower_service::Service;
 use turmoil::net::TcpStream;
 
-use super::bucket;
+use super::{bucket, contract};
+
+/// Tells the bucket which call of a store a request is of.
+pub(super) const CALL: HeaderName = HeaderName::from_static("x-simulated-call");
 
 /// When the simulated world begins, on its wall clocks.
 pub(super) const EPOCH: Duration = Duration::from_secs(1_800_000_000);
 
 /// What a node says of the bucket, as the environment would.
-pub(super) fn config() -> config::Builder {
+pub(super) fn config(clock: &SkewedClock) -> config::Builder {
     config::Builder::new()
         .http_client(SharedHttpClient::new(SimulatedHttp::default()))
-        .time_source(SimulatedClock)
+        .time_source(clock.clone())
         .endpoint_url(format!("http://{}:{}", bucket::HOST, bucket::PORT))
         .force_path_style(true)
         .region(Region::from_static("us-east-1"))
         .credentials_provider(Credentials::new("key", "secret", None, None, "simulated"))
 }
 
-/// The wall clock of the host that asks.
-#[derive(Debug)]
-struct SimulatedClock;
+/// The wall clock of a node: so many seconds before the world's.
+#[derive(Debug, Clone, Default)]
+pub(super) struct SkewedClock(Arc<AtomicU64>);
 
-impl TimeSource for SimulatedClock {
+impl SkewedClock {
+    pub(super) fn set_behind(&self, seconds: u64) {
+        self.0.store(seconds, Ordering::Relaxed);
+    }
+}
+
+impl TimeSource for SkewedClock {
     fn now(&self) -> SystemTime {
-        SystemTime::UNIX_EPOCH + turmoil::since_epoch().unwrap_or(EPOCH)
+        let now = turmoil::since_epoch().unwrap_or(EPOCH);
+        let behind = Duration::from_secs(self.0.load(Ordering::Relaxed));
+        SystemTime::UNIX_EPOCH + now.saturating_sub(behind)
     }
 }
 
@@ -84,12 +98,15 @@ struct Pool(Client<Connector, SdkBody>);
 
 impl HttpConnector for Pool {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        let request = match request.try_into_http1x() {
+        let mut request = match request.try_into_http1x() {
             Ok(request) => request,
             Err(error) => {
                 return HttpConnectorFuture::ready(Err(ConnectorError::user(error.into())));
             }
         };
+        if let Some(call) = contract::current_call() {
+            request.headers_mut().insert(CALL, call.into());
+        }
         let response = self.0.request(request);
         HttpConnectorFuture::new(async move {
             let response = response.await.map_err(connector_error)?;

@@ -20,7 +20,8 @@ use ysyncd_storage::{
 };
 
 use super::{
-    bucket, http_client, scene::Scene, swarm::Purpose, timeline::Lane, wire::NodeListener,
+    bucket, contract::Watched, http_client, scene::Scene, swarm::Purpose, timeline::Lane,
+    wire::NodeListener,
 };
 use crate::{
     oracle::Invariant,
@@ -60,7 +61,7 @@ async fn serve_once(
 ) -> Result<Drained, Box<dyn std::error::Error>> {
     let node = &scene.nodes[at];
     let mut rng = scene.stream(Purpose::Node(at, life));
-    let snapshots = open_store(scene).await?;
+    let snapshots = open_store(scene, at).await?;
     let ended = Rc::new(Notify::new());
     let journal = match scene.swarm.engine.journal {
         true => Some(open_journal(scene, at, life, &ended).await?),
@@ -92,13 +93,19 @@ async fn serve_once(
 }
 
 /// Opens the bucket as the binary does.
-async fn open_store(scene: &Scene) -> Result<Arc<dyn SnapshotStore>, ProbeError> {
-    let store = S3Store::new(http_client::config(), bucket::NAME, bucket::PREFIX);
+async fn open_store(scene: &Scene, at: usize) -> Result<Arc<dyn SnapshotStore>, ProbeError> {
+    let store = S3Store::new(
+        http_client::config(&scene.nodes[at].clock),
+        bucket::NAME,
+        bucket::PREFIX,
+    );
     let store = Probed::new(store.with_timeout(scene.swarm.store_timeout));
     match store.probe().await {
-        Ok(_) | Err(ProbeError::Unreachable(_)) => Ok(Arc::new(store)),
-        Err(error) => Err(error),
+        Ok(_) | Err(ProbeError::Unreachable(_)) => {}
+        Err(error) => return Err(error),
     }
+    let calls = scene.calls.clone();
+    Ok(Arc::new(Watched { store, calls }))
 }
 
 /// Opens the journal and sees whether it holds what it has to.

@@ -157,6 +157,9 @@ impl World {
         if let Some(panic) = panics::take() {
             return Err(Invariant::Panic.violated(panic));
         }
+        if let Some(violation) = self.scene.calls.violation() {
+            return Err(violation);
+        }
         match self.scene.violation() {
             Some(violation) => Err(violation),
             None => Ok(()),

@@ -18,6 +18,8 @@ use ysyncd_storage::journal::disk::{SimulatedDevice, SimulatedDisk};
 
 use super::{
     bucket::Bucket,
+    contract::Calls,
+    http_client::SkewedClock,
     ledger::Ledger,
     look::Health,
     swarm::{Purpose, Swarm, stream},
@@ -54,6 +56,7 @@ pub(super) struct Scene {
     pub(super) nodes: Vec<Node>,
     pub(super) bucket: RefCell<Bucket>,
     pub(super) ledger: RefCell<Ledger>,
+    pub(super) calls: Calls,
     /// The time where no host is at its turn.
     pub(super) time: Cell<Duration>,
     pub(super) connections: Cell<u64>,
@@ -69,6 +72,7 @@ pub(super) struct Node {
     pub(super) disk: SimulatedDisk,
     pub(super) device: RefCell<Option<Arc<SimulatedDevice>>>,
     pub(super) life: Cell<u64>,
+    pub(super) clock: SkewedClock,
     pub(super) shutdown: RefCell<Rc<Notify>>,
     pub(super) serves: Cell<bool>,
     /// How it last said that it is.
@@ -85,6 +89,7 @@ impl Scene {
             disk: SimulatedDisk::default(),
             device: RefCell::default(),
             life: Cell::new(0),
+            clock: SkewedClock::default(),
             shutdown: RefCell::default(),
             serves: Cell::new(false),
             health: Cell::default(),
@@ -103,6 +108,7 @@ impl Scene {
             nodes: (0..swarm.nodes).map(node).collect(),
             bucket: Bucket::new(seed).into(),
             ledger: Ledger::new(swarm.documents).into(),
+            calls: Calls::default(),
             time: Cell::default(),
             connections: Cell::default(),
             is_ending: Cell::default(),

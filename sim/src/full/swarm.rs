@@ -153,6 +153,15 @@ pub enum Trouble {
         /// How long.
         time: Duration,
     },
+    /// A node's wall clock is wrong.
+    Clock {
+        /// Which.
+        node: usize,
+        /// Seconds that it is late.
+        behind: u64,
+        /// How long.
+        time: Duration,
+    },
     /// A node's disk is full but for so many bytes.
     DiskFull {
         /// Which.
@@ -233,7 +242,7 @@ impl Swarm {
             documents,
             visitors: draw_visitors(rng, nodes, documents, storm),
             storm,
-            tick: millis(one_of(rng, &[5, 10, 20])),
+            tick: millis(one_of(rng, &[5, 10, 20, 20])),
             latency: millis(one_of(rng, &[2, 20, 150])),
             segments_max: one_of(rng, &[64, 1_024]),
             piece_bytes_max: rng.random_bool(0.3).then(|| one_of(rng, &[1, 3, 50])),
@@ -311,7 +320,7 @@ fn draw_troubles(
 ) -> Vec<(Duration, Trouble)> {
     let mut troubles = Vec::new();
     // Each kind exists in some worlds only.
-    for kind in 0..7 {
+    for kind in 0..8 {
         if rng.random_bool(0.6) {
             continue;
         }
@@ -345,6 +354,11 @@ fn draw_trouble(rng: &mut ChaCha8Rng, kind: usize, nodes: usize, is_interval: bo
             node,
             after: rng.random_range(0..10),
             kind: one_of(rng, &[io::ErrorKind::Other, io::ErrorKind::StorageFull]),
+            time,
+        },
+        6 => Trouble::Clock {
+            node,
+            behind: rng.random_range(0..100_000),
             time,
         },
         _ => Trouble::DiskFull {

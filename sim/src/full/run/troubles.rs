@@ -143,6 +143,7 @@ impl Troubles {
                 let (after, kind) = (*after, *kind);
                 scene.nodes[*node].disk.fail(Fault { after, kind });
             }
+            Trouble::Clock { node, behind, .. } => scene.nodes[*node].clock.set_behind(*behind),
             Trouble::DiskFull { node, bytes, .. } => scene.nodes[*node].disk.limit(*bytes),
         }
         self.add(until, Due::Passes(trouble));
@@ -216,6 +217,7 @@ fn pass(trouble: &Trouble, scene: &Scene, sim: &mut Sim<'static>) {
         Trouble::Disk { node, .. } | Trouble::DiskFull { node, .. } => {
             scene.nodes[*node].disk.heal();
         }
+        Trouble::Clock { node, .. } => scene.nodes[*node].clock.set_behind(0),
         Trouble::Kill { .. } | Trouble::Shutdown { .. } => {}
     }
 }
@@ -229,6 +231,7 @@ impl Trouble {
             Self::Hold { time, .. }
             | Self::Partition { time, .. }
             | Self::Disk { time, .. }
+            | Self::Clock { time, .. }
             | Self::DiskFull { time, .. } => (*time).max(millis(1)),
         }
     }
