@@ -1,6 +1,9 @@
 //! What must not be lost, and where it may be found.
 
-use ysyncd_engine::protocol::{Message, Messages};
+use ysyncd_engine::{
+    lib0::{ReadError, Reader},
+    protocol::{Message, Messages},
+};
 
 use super::scene::IDS_PER_DOCUMENT;
 use crate::oracle::{Ids, Invariant, Violation};
@@ -45,10 +48,13 @@ impl Ledger {
             let ids = match messages.read_next() {
                 Ok(Some(Message::SyncStep1(known))) => Ids::below(known),
                 Ok(Some(Message::SyncStep2(update) | Message::Update(update))) => Ids::of(update),
-                Ok(Some(Message::Awareness(_) | Message::QueryAwareness)) => continue,
-                Ok(None) => return Ok(()),
-                // A word of refusal, which has no type of ours.
-                Err(_) => return Ok(()),
+                Ok(Some(Message::Awareness(states))) => {
+                    is_present_here(doc, states)?;
+                    continue;
+                }
+                Ok(Some(Message::QueryAwareness)) => continue,
+                // The end, or a word of refusal, which has no type of ours.
+                Ok(None) | Err(_) => return Ok(()),
             };
             let ids = ids.map_err(|error| Invariant::Understood.violated(error))?;
             belongs(doc, &ids, "a frame")?;
@@ -103,12 +109,30 @@ impl Ledger {
     }
 }
 
+/// Whether awareness is about clients of the document only.
+fn is_present_here(doc: usize, states: &[u8]) -> Result<(), Violation> {
+    let mut reader = Reader::new(states);
+    let mut read = || {
+        let mut clients = Vec::new();
+        for _ in 0..reader.var_uint()? {
+            clients.push(reader.var_uint()?);
+            reader.var_uint()?;
+            reader.var_str()?;
+        }
+        Ok::<_, ReadError>(clients)
+    };
+    let clients = read().map_err(|error| Invariant::Understood.violated(error))?;
+    belong(doc, clients.into_iter(), "awareness")
+}
+
 fn belongs(doc: usize, ids: &Ids, what: &str) -> Result<(), Violation> {
+    belong(doc, ids.clients(), what)
+}
+
+fn belong(doc: usize, mut clients: impl Iterator<Item = u64>, what: &str) -> Result<(), Violation> {
     let first = (doc as u64 + 1) * IDS_PER_DOCUMENT;
-    let stranger = ids
-        .clients()
-        .find(|client| !(first..first + IDS_PER_DOCUMENT).contains(client));
-    match stranger {
+    let own = first..first + IDS_PER_DOCUMENT;
+    match clients.find(|client| !own.contains(client)) {
         Some(client) => {
             let detail = format_args!("{what} of doc{doc} tells of client {client}");
             Err(Invariant::Isolated.violated(detail))
