@@ -224,6 +224,14 @@ impl Client {
         Ok(txn.prune_pending().is_none())
     }
 
+    /// What it shows, and of whom it knows how much: different edits can look
+    /// the same.
+    pub(crate) fn state(&self) -> String {
+        let known = self.yrs.transact().state_vector();
+        let known: BTreeMap<_, _> = known.iter().map(|(id, clock)| (id.get(), *clock)).collect();
+        format!("{} {known:?}", self.content())
+    }
+
     /// All it knows, as one update.
     pub(crate) fn encode(&self) -> Vec<u8> {
         let txn = self.yrs.transact();

@@ -164,7 +164,7 @@ async fn see(scene: &Scene, joiner: &Joiner, mut socket: Socket) -> Result<(), V
                 }
             }
         }
-        if client.borrow().content() == joiner.truth {
+        if client.borrow().state() == joiner.truth {
             joiner.is_done.set(true);
             return Ok(());
         }

@@ -8,7 +8,7 @@ use std::{
 
 use super::World;
 use crate::{
-    client::{Client, Link, content_of},
+    client::{Client, Link},
     full::{
         look::{self, Joiner},
         scene::{IDS_PER_DOCUMENT, Mood},
@@ -60,13 +60,11 @@ impl World {
         // What a client has may still be on its way to the server, and what the
         // server has on its way to the client.
         let is_settled = |world: &Self| {
-            world.has_converged()
-                && world.is_saved()
-                && world.judge_stored(&world.contents()).is_ok()
+            world.has_converged() && world.is_saved() && world.judge_stored(&world.states()).is_ok()
         };
         let detail = "not everybody is there and shows the same";
         let settled = self.wait(HEALING, Invariant::Converged, detail, is_settled);
-        let truths = self.contents();
+        let truths = self.states();
         if self.has_converged() {
             self.judge_stored(&truths)?;
         }
@@ -131,14 +129,14 @@ impl World {
 
     /// Whether everybody is there, and shows the same.
     fn has_converged(&self) -> bool {
-        let mut contents = vec![None; self.scene.docs.len()];
+        let mut states = vec![None; self.scene.docs.len()];
         let converged = self.scene.clients.iter().all(|client| {
             let client = client.borrow();
             match client.link {
                 Link::Left => true,
                 Link::Open(_) => {
-                    let content = client.content();
-                    *contents[client.doc].get_or_insert_with(|| content.clone()) == content
+                    let state = client.state();
+                    *states[client.doc].get_or_insert_with(|| state.clone()) == state
                 }
                 Link::Offline | Link::Connecting(_) => false,
             }
@@ -161,17 +159,16 @@ impl World {
     }
 
     /// What each document is, as its clients show it.
-    fn contents(&self) -> Vec<String> {
+    fn states(&self) -> Vec<String> {
         let docs = 0..self.scene.docs.len();
-        docs.map(|doc| self.witness(doc).content()).collect()
+        docs.map(|doc| self.witness(doc).state()).collect()
     }
 
     /// With a journal, documents hold all that was ever shown to anybody.
     fn judge_shown(&self) -> Result<(), Violation> {
         let has_journal = self.scene.swarm.engine.journal;
         for doc in (0..self.scene.docs.len()).filter(|_| has_journal) {
-            let state = self.witness(doc).encode();
-            self.scene.ledger.borrow().holds_shown(doc, &state)?;
+            self.scene.ledger.borrow().holds_shown(doc)?;
         }
         Ok(())
     }
@@ -179,9 +176,12 @@ impl World {
     fn judge_stored(&self, truths: &[String]) -> Result<(), Violation> {
         for (doc, truth) in self.scene.docs.iter().zip(truths) {
             let bucket = self.scene.bucket.borrow();
-            let stored = content_of(bucket.body(doc).map(|body| &body[..]));
-            let stored = stored.map_err(|error| Invariant::Stored.violated(error))?;
-            Invariant::Stored.equal("the bucket", &stored, truth)?;
+            let mut reader = Client::new(0, 0);
+            if let Some(body) = bucket.body(doc) {
+                let read = reader.apply(body);
+                read.map_err(|error| Invariant::Stored.violated(error))?;
+            }
+            Invariant::Stored.equal("the bucket", &reader.state(), truth)?;
         }
         Ok(())
     }
