@@ -190,14 +190,13 @@ impl State {
 
     /// Called before every change; tells whether to fail it.
     fn check_fault(&mut self) -> io::Result<()> {
-        match &mut self.death {
-            Some((0, process)) => {
+        if let Some((changes, process)) = self.death.take() {
+            if changes == 0 {
                 process.store(true, Ordering::SeqCst);
                 self.locked.clear();
                 return Err(killed());
             }
-            Some((changes, _)) => *changes -= 1,
-            None => {}
+            self.death = Some((changes - 1, process));
         }
         match &mut self.fault {
             Some(Fault { after: 0, kind }) => Err((*kind).into()),
