@@ -36,5 +36,5 @@ mod wire;
 
 pub use self::{
     run::{Outcome, run, run_small},
-    swarm::{BucketFaults, Place, Swarm, Trouble, Visitor},
+    swarm::{BucketFaults, NetLimits, Place, Swarm, Trouble, Visitor},
 };

@@ -163,7 +163,7 @@ async fn answer(scene: &Rc<Scene>, request: Request<Incoming>) -> Result<Respons
     sleep(before).await;
     let answer = match fate {
         Fate::Served => carry_out(scene, &command),
-        Fate::Truncated(most) => carry_out(scene, &command).truncated(most),
+        Fate::Truncated(part) => carry_out(scene, &command).truncated(part),
         Fate::Refused(status, code) => Answer::error(status, code),
         Fate::InternalAfter => {
             carry_out(scene, &command);

@@ -9,12 +9,17 @@ mod deed;
 use std::{ops::Range, rc::Rc, time::Duration};
 
 use rand::{RngExt, rngs::ChaCha8Rng};
-use tokio::time::{sleep, timeout};
+use tokio::{
+    io::AsyncReadExt,
+    time::{sleep, timeout},
+};
+use turmoil::net::TcpStream;
 
 use self::deed::{Deed, Expected};
 use super::{
+    node,
     scene::{Mood, Scene},
-    swarm::{Purpose, Trouble, fork},
+    swarm::{Place, Purpose, Trouble, fork},
     timeline::Lane,
     websocket::{Frame, Pumped, Refused, Socket, Target},
 };
@@ -54,6 +59,10 @@ async fn attack(scene: &Rc<Scene>, rng: &mut ChaCha8Rng) -> Result<(), Violation
         Lane::Hostile,
         format_args!("to {doc} on node{node}: {deed:?}"),
     );
+    if let Deed::Idle = deed {
+        idle(node).await;
+        return Ok(());
+    }
     let target = Target {
         node,
         doc,
@@ -93,6 +102,16 @@ async fn attack(scene: &Rc<Scene>, rng: &mut ChaCha8Rng) -> Result<(), Violation
             Err(Invariant::HostileClosed.violated(detail))
         }
         _ => Ok(()),
+    }
+}
+
+/// Takes a place among those that have not asked for anything yet.
+async fn idle(node: usize) {
+    let host = Place::Node(node).name();
+    let connect = TcpStream::connect((host.as_str(), node::PORT));
+    if let Ok(Ok(mut stream)) = timeout(CLOSING, connect).await {
+        let mut answer = Vec::new();
+        let _ = timeout(CLOSING, stream.read_to_end(&mut answer)).await;
     }
 }
 

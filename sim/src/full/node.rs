@@ -71,9 +71,17 @@ async fn serve_once(
         }
     };
     let listener = NodeListener::bind(scene, at, life).await?;
-    let mut config = Config::new(scene.key.clone(), rng.random());
-    config.engine = scene.swarm.engine.clone();
-    config.shutdown_timeout = SHUTDOWN;
+    let net = &scene.swarm.net;
+    let config = Config {
+        engine: scene.swarm.engine.clone(),
+        handshakes_max: net.handshakes_max,
+        header_timeout: net.header_timeout,
+        ping_interval: net.ping_interval,
+        silence_max: net.silence_max,
+        close_timeout: net.close_timeout,
+        shutdown_timeout: SHUTDOWN,
+        ..Config::new(scene.key.clone(), rng.random())
+    };
     let stores = Stores { snapshots, journal };
     let has_journal = stores.journal.is_some();
     node.serves.set(true);

@@ -50,8 +50,25 @@ pub struct Swarm {
     pub segment_bytes: u64,
     /// What goes wrong, and when.
     pub troubles: Vec<(Duration, Trouble)>,
+    /// What the servers' network side bears.
+    pub net: NetLimits,
     /// How the engines are configured.
     pub engine: Config,
+}
+
+/// Limits of a server's network side.
+#[derive(Debug, Clone)]
+pub struct NetLimits {
+    /// Connections that have not asked for a document yet.
+    pub handshakes_max: usize,
+    /// How long they may take to ask.
+    pub header_timeout: Duration,
+    /// Time between two pings.
+    pub ping_interval: Duration,
+    /// How long a client may be silent.
+    pub silence_max: Duration,
+    /// How long a close may take.
+    pub close_timeout: Duration,
 }
 
 /// Somebody who edits a document.
@@ -260,7 +277,21 @@ impl Swarm {
             },
             segment_bytes: one_of(rng, &[4 << 10, 4 << 20]),
             troubles: draw_troubles(rng, nodes, storm, is_interval),
+            net: NetLimits::draw(rng),
             engine,
+        }
+    }
+}
+
+impl NetLimits {
+    fn draw(rng: &mut ChaCha8Rng) -> Self {
+        let ping_interval = millis(one_of(rng, &[1_000, 30_000]));
+        Self {
+            handshakes_max: one_of(rng, &[1, 4, 1_024]),
+            header_timeout: millis(one_of(rng, &[500, 10_000])),
+            ping_interval,
+            silence_max: ping_interval * one_of(rng, &[2, 3]),
+            close_timeout: millis(one_of(rng, &[100, 5_000])),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use bytes::Bytes;
@@ -12,7 +12,10 @@ use hyper::{
     header,
 };
 
+use tokio::time::{Sleep, sleep};
+
 use super::Broken;
+use crate::swarm::millis;
 
 /// An answer whose body may break off.
 #[derive(Debug)]
@@ -22,6 +25,8 @@ pub(super) struct Answer {
     body: Bytes,
     /// How much of the body is sent before the connection breaks.
     breaks_at: Option<usize>,
+    /// Until when the break waits for what comes before it to leave.
+    breaks: Option<Pin<Box<Sleep>>>,
     is_sent: bool,
 }
 
@@ -32,6 +37,7 @@ impl Answer {
             etag: etag.map(str::to_owned),
             body,
             breaks_at: None,
+            breaks: None,
             is_sent: false,
         }
     }
@@ -57,10 +63,16 @@ impl Answer {
         Self::new(status, None, body.into())
     }
 
-    /// The same, but only the first bytes of it arrive.
-    pub(super) fn truncated(self, most: usize) -> Self {
-        let breaks_at = (most < self.body.len()).then_some(most);
-        Self { breaks_at, ..self }
+    /// The same, but only the first so many thousandths of it arrive.
+    pub(super) fn truncated(self, permille: usize) -> Self {
+        let len = self.body.len();
+        let breaks_at = (len > 0).then_some(len * permille / 1_000);
+        let breaks = breaks_at.map(|_| Box::pin(sleep(millis(50))));
+        Self {
+            breaks_at,
+            breaks,
+            ..self
+        }
     }
 
     pub(super) fn into_response(self) -> Response<Self> {
@@ -78,9 +90,12 @@ impl Body for Answer {
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
+        cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         let is_sent = std::mem::replace(&mut self.is_sent, true);
+        if is_sent && let Some(breaks) = &mut self.breaks {
+            ready!(breaks.as_mut().poll(cx));
+        }
         Poll::Ready(match (is_sent, self.breaks_at) {
             (false, None) if self.body.is_empty() => None,
             (false, None) => Some(Ok(Frame::data(self.body.clone()))),

@@ -15,7 +15,7 @@ use crate::{
 pub(super) enum Fate {
     /// It is carried out and answered.
     Served,
-    /// The same, but the answer's body breaks off after so many bytes.
+    /// The same, but the answer's body breaks off after so many thousandths.
     Truncated(usize),
     /// It is not carried out, and an error says so.
     Refused(u16, &'static str),
@@ -89,7 +89,7 @@ fn draw(rng: &mut ChaCha8Rng, faults: &BucketFaults, command: &Command) -> Fate 
         faults.truncated,
     ]
     .map(|chance| rng.random_bool(chance));
-    let (coin, bytes) = (rng.random_bool(0.5), rng.random_range(0..200));
+    let (coin, part) = (rng.random_bool(0.5), rng.random_range(0..1_000));
     let delay = millis(rng.random_range(1..4_000));
     let refusals: &[(u16, &'static str)] = match is_put {
         true => &[
@@ -110,7 +110,7 @@ fn draw(rng: &mut ChaCha8Rng, faults: &BucketFaults, command: &Command) -> Fate 
         Some(4) => Fate::RequestLost,
         Some(5) => Fate::Hangs { lands: coin },
         Some(6) if is_put => Fate::Late(delay),
-        Some(7) if !is_put => Fate::Truncated(bytes),
+        Some(7) if !is_put => Fate::Truncated(part),
         _ => Fate::Served,
     }
 }

@@ -29,6 +29,8 @@ const CRAFTED: &[&str] = &[
 /// One thing that is not done.
 #[derive(Debug)]
 pub(super) enum Deed {
+    /// A connection on which nothing is asked.
+    Idle,
     /// A token that is none.
     BadToken,
     /// A text message.
@@ -58,7 +60,7 @@ pub(super) enum Expected {
 impl Deed {
     /// Draws something. What goes to a shared document is refused for sure.
     pub(super) fn draw(rng: &mut ChaCha8Rng, is_shared: bool, message_bytes_max: usize) -> Self {
-        match rng.random_range(0..12) {
+        match rng.random_range(0..13) {
             0 => Self::BadToken,
             1 => Self::Text,
             2 => Self::Garbage(draw_garbage(rng)),
@@ -66,6 +68,7 @@ impl Deed {
             4 | 5 => Self::Framing(draw_framing(rng)),
             6 => Self::TooBig(message_bytes_max as u64 + rng.random_range(1..1 << 40)),
             7 => Self::Unfinished,
+            8 => Self::Idle,
             _ => Self::draw_update(rng, is_shared),
         }
     }
@@ -96,7 +99,7 @@ impl Deed {
             },
             Self::Framing(_) => Expected::Code(1002),
             Self::TooBig(_) => Expected::Code(1009),
-            Self::Unfinished => Expected::Nothing,
+            Self::Unfinished | Self::Idle => Expected::Nothing,
         }
     }
 
@@ -104,7 +107,7 @@ impl Deed {
         // It wants to know everything, too.
         socket.send(&[0, 0, 1, 0]);
         match self {
-            Self::BadToken => {}
+            Self::Idle | Self::BadToken => {}
             Self::Text => socket.push(0x81, b"hello"),
             Self::Garbage(message) => socket.send(message),
             Self::Auth => socket.send(&protocol::permission_denied("no")),
