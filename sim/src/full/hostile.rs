@@ -116,18 +116,12 @@ async fn idle(node: usize) {
 }
 
 fn judge_status(deed: &Deed, status: u16) -> Result<(), Violation> {
-    match (deed.expected(), status) {
-        (Expected::Status(expected), status) if expected == status => Ok(()),
+    match deed.expected() {
+        Expected::Status(expected) if expected == status => Ok(()),
         // The document cannot be loaded.
-        (Expected::Status(_), _) | (_, 503) => match deed.expected() {
-            Expected::Status(expected) => {
-                let detail = format_args!("refused with {status} and not {expected}");
-                Err(Invariant::HostileClosed.violated(detail))
-            }
-            _ => Ok(()),
-        },
-        _ => {
-            let detail = format_args!("a good token is refused with {status}");
+        Expected::Code(_) | Expected::Nothing if status == 503 => Ok(()),
+        expected => {
+            let detail = format_args!("{deed:?} is refused with {status} and not {expected:?}");
             Err(Invariant::HostileClosed.violated(detail))
         }
     }
@@ -135,17 +129,14 @@ fn judge_status(deed: &Deed, status: u16) -> Result<(), Violation> {
 
 /// Whether connections end only if somebody ends them.
 fn has_quiet_network(scene: &Scene) -> bool {
-    let troubles = scene.swarm.troubles.iter();
-    let cuts = |trouble: &Trouble| {
-        matches!(
+    use Trouble::{Hold, Kill, Partition, Shutdown};
+    let mut troubles = scene.swarm.troubles.iter();
+    troubles.all(|(_, trouble)| {
+        !matches!(
             trouble,
-            Trouble::Hold { .. }
-                | Trouble::Partition { .. }
-                | Trouble::Kill { .. }
-                | Trouble::Shutdown { .. }
+            Hold { .. } | Partition { .. } | Kill { .. } | Shutdown { .. }
         )
-    };
-    !troubles.into_iter().any(|(_, trouble)| cuts(trouble))
+    })
 }
 
 /// How a connection ended.

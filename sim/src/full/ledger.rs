@@ -83,7 +83,8 @@ impl Ledger {
         }
         match document.shown.get(node) {
             Some(shown) if !kept.cover(shown) => {
-                let detail = format_args!("node{node} showed of doc{doc} what it lost");
+                let missing = kept.missing(shown);
+                let detail = format_args!("node{node} showed of doc{doc} what it lost: {missing}");
                 Err(Invariant::Survives.violated(detail))
             }
             _ => Ok(()),
@@ -102,9 +103,12 @@ impl Ledger {
     /// At the end, the stored object has to hold all that was ever shown.
     pub(super) fn holds_shown(&self, doc: usize) -> Result<(), Violation> {
         let Document { stored, shown } = &self.0[doc];
-        match shown.iter().all(|shown| stored.cover(shown)) {
-            true => Ok(()),
-            false => Err(Invariant::NothingLost.violated(format_args!("doc{doc} lost something"))),
+        match shown.iter().find(|shown| !stored.cover(shown)) {
+            None => Ok(()),
+            Some(shown) => {
+                let detail = format_args!("doc{doc} lost {}", stored.missing(shown));
+                Err(Invariant::NothingLost.violated(detail))
+            }
         }
     }
 }

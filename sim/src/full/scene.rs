@@ -85,8 +85,12 @@ impl Scene {
         let user = UserId::new("somebody").expect("a valid name");
         let id = |at: usize, doc: usize| (doc as u64 + 1) * IDS_PER_DOCUMENT + at as u64;
         let clients = swarm.visitors.iter().enumerate();
+        let machine = SimulatedDisk::default();
         let node = |_| Node {
-            disk: SimulatedDisk::default(),
+            disk: match swarm.is_one_machine {
+                true => machine.clone(),
+                false => SimulatedDisk::default(),
+            },
             device: RefCell::default(),
             life: Cell::new(0),
             clock: SkewedClock::default(),

@@ -13,6 +13,8 @@ use crate::swarm::{ENOUGH, draw_engine, millis};
 pub struct Swarm {
     /// Servers that share the bucket.
     pub nodes: usize,
+    /// Whether these run on one machine and keep their journals in one folder.
+    pub is_one_machine: bool,
     /// How many documents there are that people edit.
     pub documents: usize,
     /// Clients that edit.
@@ -170,6 +172,13 @@ pub enum Trouble {
         /// How long.
         time: Duration,
     },
+    /// Nothing can be read from a node's disk.
+    Unreadable {
+        /// Which.
+        node: usize,
+        /// How long.
+        time: Duration,
+    },
     /// A node's wall clock is wrong.
     Clock {
         /// Which.
@@ -256,6 +265,7 @@ impl Swarm {
         let is_interval = rng.random_bool(0.1);
         Self {
             nodes,
+            is_one_machine: rng.random_bool(0.5),
             documents,
             visitors: draw_visitors(rng, nodes, documents, storm),
             storm,
@@ -351,7 +361,7 @@ fn draw_troubles(
 ) -> Vec<(Duration, Trouble)> {
     let mut troubles = Vec::new();
     // Each kind exists in some worlds only.
-    for kind in 0..8 {
+    for kind in 0..9 {
         if rng.random_bool(0.6) {
             continue;
         }
@@ -387,7 +397,8 @@ fn draw_trouble(rng: &mut ChaCha8Rng, kind: usize, nodes: usize, is_interval: bo
             kind: one_of(rng, &[io::ErrorKind::Other, io::ErrorKind::StorageFull]),
             time,
         },
-        6 => Trouble::Clock {
+        6 => Trouble::Unreadable { node, time },
+        7 => Trouble::Clock {
             node,
             behind: rng.random_range(0..100_000),
             time,

@@ -38,6 +38,13 @@ impl Ids {
         self.deletes.merge_with(other.deletes);
     }
 
+    /// What of `other` is not here, for people.
+    pub(crate) fn missing(&self, other: &Self) -> String {
+        let structs = other.structs.diff(&self.structs);
+        let deletes = other.deletes.diff(&self.deletes);
+        format!("structs {structs:?}, deletes {deletes:?}")
+    }
+
     /// Whose they are.
     pub(crate) fn clients(&self) -> impl Iterator<Item = u64> {
         let clients = self.structs.client_ids().chain(self.deletes.client_ids());

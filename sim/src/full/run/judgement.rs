@@ -60,16 +60,19 @@ impl World {
         // What a client has may still be on its way to the server, and what the
         // server has on its way to the client.
         let is_settled = |world: &Self| {
-            world.has_converged() && world.is_saved() && world.judge_stored(&world.states()).is_ok()
+            world.has_converged()
+                && world.is_saved()
+                && world.judge_stored(&world.states()).is_ok()
+                && world.judge_shown().is_ok()
         };
         let detail = "not everybody is there and shows the same";
         let settled = self.wait(HEALING, Invariant::Converged, detail, is_settled);
         let truths = self.states();
         if self.has_converged() {
             self.judge_stored(&truths)?;
+            self.judge_shown()?;
         }
         settled?;
-        self.judge_shown()?;
         self.judge_joiners(0, &truths)?;
         self.end_all()?;
         self.judge_stored(&truths)?;

@@ -143,6 +143,10 @@ impl Troubles {
                 let (after, kind) = (*after, *kind);
                 scene.nodes[*node].disk.fail(Fault { after, kind });
             }
+            Trouble::Unreadable { node, .. } => {
+                let kind = std::io::ErrorKind::Other;
+                scene.nodes[*node].disk.fail_reads(kind);
+            }
             Trouble::Clock { node, behind, .. } => scene.nodes[*node].clock.set_behind(*behind),
             Trouble::DiskFull { node, bytes, .. } => scene.nodes[*node].disk.limit(*bytes),
         }
@@ -164,12 +168,28 @@ impl Troubles {
     }
 
     fn kill(&mut self, now: Duration, doom: &Doom, scene: &Scene, sim: &mut Sim<'static>) {
-        let node = &scene.nodes[doom.node];
-        let name = Place::Node(doom.node).name();
+        let victims = match doom.power && scene.swarm.is_one_machine {
+            true => 0..scene.nodes.len(),
+            false => doom.node..doom.node + 1,
+        };
+        for victim in victims {
+            self.kill_one(victim, doom.power, scene, sim);
+            self.restarts.insert(victim, now + doom.down);
+        }
+        if doom.power {
+            let rng = &mut self.rng;
+            let disk = &scene.nodes[doom.node].disk;
+            disk.lose_power(|n| rng.random_range(0..n));
+        }
+    }
+
+    fn kill_one(&mut self, at: usize, power: bool, scene: &Scene, sim: &mut Sim<'static>) {
+        let node = &scene.nodes[at];
+        let name = Place::Node(at).name();
         if let Some(device) = node.device.borrow_mut().take() {
             device.kill();
         }
-        if doom.power {
+        if power {
             // Nobody says goodbye.
             let others = (0..super::HOMES).map(Place::Homes).chain([Place::Bucket]);
             for other in others.clone() {
@@ -179,14 +199,11 @@ impl Troubles {
             for other in others {
                 sim.repair(name.as_str(), other.name());
             }
-            let rng = &mut self.rng;
-            node.disk.lose_power(|n| rng.random_range(0..n));
         } else {
             sim.crash(name.as_str());
         }
         node.serves.set(false);
-        scene.note(Lane::Node(doom.node), "is dead");
-        self.restarts.insert(doom.node, now + doom.down);
+        scene.note(Lane::Node(at), "is dead");
     }
 
     /// Starts what is not running, as a supervisor would.
@@ -214,7 +231,9 @@ fn pass(trouble: &Trouble, scene: &Scene, sim: &mut Sim<'static>) {
         Trouble::BucketDown { .. } => sim.bounce(Place::Bucket.name()),
         Trouble::Hold { one, other, .. } => sim.release(one.name(), other.name()),
         Trouble::Partition { one, other, .. } => sim.repair(one.name(), other.name()),
-        Trouble::Disk { node, .. } | Trouble::DiskFull { node, .. } => {
+        Trouble::Disk { node, .. }
+        | Trouble::DiskFull { node, .. }
+        | Trouble::Unreadable { node, .. } => {
             scene.nodes[*node].disk.heal();
         }
         Trouble::Clock { node, .. } => scene.nodes[*node].clock.set_behind(0),
@@ -231,6 +250,7 @@ impl Trouble {
             Self::Hold { time, .. }
             | Self::Partition { time, .. }
             | Self::Disk { time, .. }
+            | Self::Unreadable { time, .. }
             | Self::Clock { time, .. }
             | Self::DiskFull { time, .. } => (*time).max(millis(1)),
         }

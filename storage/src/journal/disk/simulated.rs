@@ -28,11 +28,15 @@ struct State {
     pending: Vec<Change>,
     folders: BTreeSet<PathBuf>,
     inodes: Vec<Inode>,
-    locked: BTreeSet<PathBuf>,
+    /// Which process holds a lock.
+    locked: BTreeMap<PathBuf, usize>,
+    processes: usize,
     salts: u8,
     fault: Option<Fault>,
+    /// The error of every read.
+    unreadable: Option<io::ErrorKind>,
     /// A process that is killed at a coming change: after how many others.
-    death: Option<(usize, Arc<AtomicBool>)>,
+    death: Option<(usize, Process)>,
     /// Most bytes of all files.
     capacity: Option<usize>,
 }
@@ -66,6 +70,12 @@ pub struct Fault {
 /// One of these is a process: it can be killed.
 pub struct SimulatedDevice {
     disk: SimulatedDisk,
+    process: Process,
+}
+
+#[derive(Debug, Clone)]
+struct Process {
+    number: usize,
     killed: Arc<AtomicBool>,
 }
 
@@ -78,12 +88,16 @@ impl fmt::Debug for SimulatedDevice {
 #[derive(Debug)]
 struct SimulatedFile {
     disk: SimulatedDisk,
-    killed: Arc<AtomicBool>,
+    process: Process,
     inode: usize,
 }
 
 #[derive(Debug)]
-struct SimulatedLock(SimulatedDisk, PathBuf);
+struct SimulatedLock {
+    disk: SimulatedDisk,
+    file: PathBuf,
+    process: usize,
+}
 
 impl SimulatedDisk {
     fn state(&self) -> MutexGuard<'_, State> {
@@ -95,9 +109,14 @@ impl SimulatedDisk {
     /// A process that uses the disk.
     #[must_use]
     pub fn device(&self) -> Arc<SimulatedDevice> {
-        let killed = Arc::default();
+        let mut state = self.state();
+        state.processes += 1;
+        let process = Process {
+            number: state.processes,
+            killed: Arc::default(),
+        };
         let disk = self.clone();
-        Arc::new(SimulatedDevice { disk, killed })
+        Arc::new(SimulatedDevice { disk, process })
     }
 
     /// Cuts the power. `choose(n)` decides, with a number below `n`, what of
@@ -130,10 +149,16 @@ impl SimulatedDisk {
         self.state().fault = Some(fault);
     }
 
+    /// Has reads fail.
+    pub fn fail_reads(&self, kind: io::ErrorKind) {
+        self.state().unreadable = Some(kind);
+    }
+
     /// Has nothing fail any more, and all of it fit.
     pub fn heal(&self) {
         let mut state = self.state();
         state.fault = None;
+        state.unreadable = None;
         state.capacity = None;
         state.death = None;
     }
@@ -192,8 +217,8 @@ impl State {
     fn check_fault(&mut self) -> io::Result<()> {
         if let Some((changes, process)) = self.death.take() {
             if changes == 0 {
-                process.store(true, Ordering::SeqCst);
-                self.locked.clear();
+                process.killed.store(true, Ordering::SeqCst);
+                self.unlock(process.number);
                 return Err(killed());
             }
             self.death = Some((changes - 1, process));
@@ -206,6 +231,11 @@ impl State {
             }
             None => Ok(()),
         }
+    }
+
+    /// A process is gone, and its locks with it.
+    fn unlock(&mut self, process: usize) {
+        self.locked.retain(|_, holder| *holder != process);
     }
 
     fn change(&mut self, change: Change) {
@@ -246,28 +276,41 @@ impl Inode {
 impl SimulatedDevice {
     /// Ends the process; what it has written stays to be read.
     pub fn kill(&self) {
-        self.killed.store(true, Ordering::SeqCst);
+        self.process.killed.store(true, Ordering::SeqCst);
         let mut state = self.disk.state();
-        state.locked.clear();
-        state.death = None;
+        state.unlock(self.process.number);
+        state
+            .death
+            .take_if(|(_, process)| process.number == self.process.number);
     }
 
     /// Ends the process in the middle of one of its coming changes.
     pub fn kill_at_change(&self, after: usize) {
-        self.disk.state().death = Some((after, Arc::clone(&self.killed)));
+        self.disk.state().death = Some((after, self.process.clone()));
     }
 
     /// Whether the process has ended.
     #[must_use]
     pub fn is_killed(&self) -> bool {
-        self.killed.load(Ordering::SeqCst)
+        self.process.is_killed()
     }
 
     fn state(&self) -> io::Result<MutexGuard<'_, State>> {
-        if self.killed.load(Ordering::SeqCst) {
-            return Err(killed());
-        }
+        self.process.check()?;
         Ok(self.disk.state())
+    }
+}
+
+impl Process {
+    fn is_killed(&self) -> bool {
+        self.killed.load(Ordering::SeqCst)
+    }
+
+    fn check(&self) -> io::Result<()> {
+        match self.is_killed() {
+            true => Err(killed()),
+            false => Ok(()),
+        }
     }
 }
 
@@ -300,16 +343,19 @@ impl Device for SimulatedDevice {
         let inode = state.inodes.len();
         state.inodes.push(Inode::default());
         state.change(Change::Name(file.to_owned(), inode));
-        let (disk, killed) = (self.disk.clone(), Arc::clone(&self.killed));
+        let (disk, process) = (self.disk.clone(), self.process.clone());
         Ok(Box::new(SimulatedFile {
             disk,
-            killed,
+            process,
             inode,
         }))
     }
 
     fn read(&self, file: &Path) -> io::Result<Vec<u8>> {
         let state = self.state()?;
+        if let Some(kind) = state.unreadable {
+            return Err(kind.into());
+        }
         let inode = *found(state.files.get(file))?;
         Ok(state.inodes[inode].content.clone())
     }
@@ -362,9 +408,18 @@ impl Device for SimulatedDevice {
     }
 
     fn lock(&self, file: &Path, _wait: bool) -> io::Result<Option<Lock>> {
-        let is_free = self.state()?.locked.insert(file.to_owned());
-        let lock = is_free.then(|| SimulatedLock(self.disk.clone(), file.to_owned()));
-        Ok(lock.map(|lock| Box::new(lock) as Lock))
+        let process = self.process.number;
+        let mut state = self.state()?;
+        if state.locked.contains_key(file) {
+            return Ok(None);
+        }
+        state.locked.insert(file.to_owned(), process);
+        let (disk, file) = (self.disk.clone(), file.to_owned());
+        Ok(Some(Box::new(SimulatedLock {
+            disk,
+            file,
+            process,
+        })))
     }
 
     fn salt(&self) -> io::Result<[u8; 16]> {
@@ -376,9 +431,7 @@ impl Device for SimulatedDevice {
 
 impl DeviceFile for SimulatedFile {
     fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
-        if self.killed.load(Ordering::SeqCst) {
-            return Err(killed());
-        }
+        self.process.check()?;
         let mut state = self.disk.state();
         let fault = state.check_fault();
         let room = state.capacity.map(|most| most.saturating_sub(state.used()));
@@ -395,9 +448,7 @@ impl DeviceFile for SimulatedFile {
     }
 
     fn sync(&mut self) -> io::Result<()> {
-        if self.killed.load(Ordering::SeqCst) {
-            return Err(killed());
-        }
+        self.process.check()?;
         let mut state = self.disk.state();
         let fault = state.check_fault();
         let inode = &mut state.inodes[self.inode];
@@ -412,6 +463,9 @@ impl DeviceFile for SimulatedFile {
 
 impl Drop for SimulatedLock {
     fn drop(&mut self) {
-        self.0.state().locked.remove(&self.1);
+        let mut state = self.disk.state();
+        if state.locked.get(&self.file) == Some(&self.process) {
+            state.locked.remove(&self.file);
+        }
     }
 }
