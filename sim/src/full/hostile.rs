@@ -25,7 +25,7 @@ use super::{
 };
 use crate::{
     oracle::{Invariant, Violation},
-    swarm::between,
+    swarm::{between, millis},
 };
 
 /// The document that only it opens.
@@ -97,7 +97,7 @@ async fn attack(scene: &Rc<Scene>, rng: &mut ChaCha8Rng) -> Result<(), Violation
             let detail = format_args!("{deed:?} is closed with {code} and not {expected}");
             Err(Invariant::HostileClosed.violated(detail))
         }
-        (Expected::Code(expected), end) if is_sure && has_quiet_network(scene) => {
+        (Expected::Code(expected), end) if is_sure && is_word_sure(scene) => {
             let detail = format_args!("{deed:?} ends {end:?} and not with {expected}");
             Err(Invariant::HostileClosed.violated(detail))
         }
@@ -127,16 +127,21 @@ fn judge_status(deed: &Deed, status: u16) -> Result<(), Violation> {
     }
 }
 
-/// Whether connections end only if somebody ends them.
-fn has_quiet_network(scene: &Scene) -> bool {
+/// Whether connections end only if somebody ends them, and a close frame gets
+/// through in the time that it is given.
+fn is_word_sure(scene: &Scene) -> bool {
     use Trouble::{Hold, Kill, Partition, Shutdown};
-    let mut troubles = scene.swarm.troubles.iter();
-    troubles.all(|(_, trouble)| {
-        !matches!(
+    let swarm = &scene.swarm;
+    let is_slow = swarm.piece_bytes_max.is_some() && swarm.latency > millis(20);
+    let is_patient = swarm.net.close_timeout > millis(1_000) && !is_slow;
+    let mut troubles = swarm.troubles.iter();
+    let cuts = |trouble: &Trouble| {
+        matches!(
             trouble,
             Hold { .. } | Partition { .. } | Kill { .. } | Shutdown { .. }
         )
-    })
+    };
+    is_patient && !troubles.any(|(_, trouble)| cuts(trouble))
 }
 
 /// How a connection ended.

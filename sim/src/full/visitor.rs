@@ -15,7 +15,7 @@ use super::{
 use crate::{
     client::{Link, update_frame},
     oracle::{Invariant, Violation},
-    swarm::{between, millis},
+    swarm::{ENOUGH, between, millis},
 };
 
 /// How often clients renew their awareness, as y-protocols does.
@@ -43,6 +43,8 @@ pub(super) struct Visitor {
 struct Session {
     socket: Socket,
     node: usize,
+    /// Since it began nothing goes wrong any more.
+    is_peaceful: bool,
     act_at: Instant,
     renew_at: Instant,
     heard_at: Instant,
@@ -146,6 +148,7 @@ impl Visitor {
         let mut session = Session {
             socket,
             node: self.node,
+            is_peaceful: self.scene.is_healed(),
             act_at: now,
             renew_at: now + RENEWAL,
             heard_at: now,
@@ -215,13 +218,24 @@ impl Visitor {
                 self.scene.note(self.lane(), text);
                 match code {
                     1001 => Ok(Some(Over::Lost)),
-                    1013 if reason.contains("slow") => Ok(Some(Over::Lost)),
+                    1013 if reason.contains("slow") && self.may_lag(session) => {
+                        Ok(Some(Over::Lost))
+                    }
                     _ => {
                         let detail = format!("client{} is closed with {code}: {reason}", self.at);
                         Err(Invariant::ClosedForCause.violated(detail))
                     }
                 }
             }
+        }
+    }
+
+    /// Whether there may be more on its way to the client than a server bears.
+    fn may_lag(&self, session: &Session) -> bool {
+        match self.scene.swarm.engine.outbox_bytes_max {
+            // One word of a few others is more.
+            ..1_000 => true,
+            bytes => bytes < ENOUGH && !session.is_peaceful,
         }
     }
 
