@@ -367,7 +367,22 @@ fn draw_troubles(
         }
         for _ in 0..rng.random_range(1..=3) {
             let at = storm.mul_f64(rng.random_range(0.05..0.95));
-            troubles.push((at, draw_trouble(rng, kind, nodes, is_interval)));
+            let trouble = draw_trouble(rng, kind, nodes, is_interval);
+            if let Trouble::Disk { node, time, .. } = trouble
+                && !is_interval
+                && rng.random_bool(0.3)
+            {
+                // What a disk dropped when it failed shows only then.
+                let later = at + time + millis(rng.random_range(500..3_000));
+                let power_loss = Trouble::Kill {
+                    node,
+                    power: true,
+                    at_change: None,
+                    down: millis(100),
+                };
+                troubles.push((later.min(storm), power_loss));
+            }
+            troubles.push((at, trouble));
         }
     }
     troubles.sort_by_key(|(at, _)| *at);
