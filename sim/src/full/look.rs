@@ -18,7 +18,7 @@ use super::{
     websocket::{Frame, Pumped, Refused, Socket, Target},
 };
 use crate::{
-    client::{Client, WAITS},
+    client::Client,
     oracle::{Invariant, Violation},
     swarm::millis,
 };
@@ -164,8 +164,7 @@ async fn see(scene: &Scene, joiner: &Joiner, mut socket: Socket) -> Result<(), V
                 }
             }
         }
-        let state = client.borrow().state();
-        if state == joiner.truth || state.replace(WAITS, "") == joiner.truth {
+        if scene.state_of(&client.borrow()) == joiner.truth {
             joiner.is_done.set(true);
             return Ok(());
         }

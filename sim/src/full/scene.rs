@@ -26,7 +26,7 @@ use super::{
     timeline::{Lane, Timeline},
 };
 use crate::{
-    client::Client,
+    client::{Client, WAITS},
     oracle::{Invariant, Violation},
     trace::Recording,
 };
@@ -60,6 +60,8 @@ pub(super) struct Scene {
     /// The time where no host is at its turn.
     pub(super) time: Cell<Duration>,
     pub(super) connections: Cell<u64>,
+    /// Until when clients that have gathered edit, though nothing goes wrong.
+    pub(super) calm_until: Cell<Duration>,
     /// All nodes are ending, for good reason.
     pub(super) is_ending: Cell<bool>,
     timeline: RefCell<Timeline>,
@@ -115,6 +117,7 @@ impl Scene {
             calls: Calls::default(),
             time: Cell::default(),
             connections: Cell::default(),
+            calm_until: Cell::default(),
             is_ending: Cell::default(),
             timeline: Timeline::new(recording).into(),
             violation: RefCell::default(),
@@ -132,6 +135,16 @@ impl Scene {
 
     pub(super) fn now(&self) -> Duration {
         turmoil::sim_elapsed().unwrap_or(self.time.get())
+    }
+
+    /// What a client shows. Without a journal it may wait for what a crash has
+    /// taken, which Yjs would send to the next server; these clients do not.
+    pub(super) fn state_of(&self, client: &Client) -> String {
+        let state = client.state();
+        match self.swarm.engine.journal {
+            true => state,
+            false => state.replace(WAITS, ""),
+        }
     }
 
     pub(super) fn note(&self, lane: Lane, text: impl Display) {

@@ -254,12 +254,18 @@ impl Visitor {
         let mood = self.scene.mood.get();
         let pause = match mood {
             Mood::Storm => between(&mut self.rng, &self.scene.swarm.pause),
-            _ => GLANCE,
+            _ => GLANCE / 2,
         };
         session.act_at = now + pause;
         match mood {
             Mood::Storm => Ok(self.act(session)),
-            Mood::Gather(node) if node == session.node => Ok(None),
+            Mood::Gather(node) if node == session.node => {
+                if self.scene.now() < self.scene.calm_until.get() {
+                    self.edit(Some(session));
+                    self.announce(session);
+                }
+                Ok(None)
+            }
             _ => {
                 session.socket.close(1000);
                 Ok(Some(Over::Left))

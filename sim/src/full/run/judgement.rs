@@ -8,7 +8,7 @@ use std::{
 
 use super::World;
 use crate::{
-    client::{Client, Link, WAITS},
+    client::{Client, Link},
     full::{
         look::{self, Joiner},
         scene::{IDS_PER_DOCUMENT, Mood},
@@ -20,6 +20,9 @@ use crate::{
 
 /// How long everybody has to get away, and to converge.
 const HEALING: Duration = Duration::from_secs(150);
+
+/// How long clients edit when nothing goes wrong any more.
+const CALM: Duration = Duration::from_secs(2);
 
 /// How long a server has to end, and a new client to get everything.
 const LOOKING: Duration = Duration::from_secs(20);
@@ -49,6 +52,7 @@ impl World {
             let detail = "nodes hold on to documents";
             self.wait(HEALING, Invariant::Emptied, detail, is_let_go)?;
         }
+        self.scene.calm_until.set(self.sim.elapsed() + CALM);
         self.scene.mood.set(Mood::Gather(0));
         Ok(())
     }
@@ -57,7 +61,8 @@ impl World {
         // What a client has may still be on its way to the server, and what the
         // server has on its way to the client.
         let is_settled = |world: &Self| {
-            world.has_converged()
+            world.sim.elapsed() > world.scene.calm_until.get()
+                && world.has_converged()
                 && world.is_saved()
                 && world.judge_stored(&world.states()).is_ok()
                 && world.judge_shown().is_ok()
@@ -135,7 +140,7 @@ impl World {
             match client.link {
                 Link::Left => true,
                 Link::Open(_) => {
-                    let state = self.state_of(&client);
+                    let state = self.scene.state_of(&client);
                     *states[client.doc].get_or_insert_with(|| state.clone()) == state
                 }
                 Link::Offline | Link::Connecting(_) => false,
@@ -161,17 +166,8 @@ impl World {
     /// What each document is, as its clients show it.
     fn states(&self) -> Vec<String> {
         let docs = 0..self.scene.docs.len();
-        docs.map(|doc| self.state_of(&self.witness(doc))).collect()
-    }
-
-    /// What a client shows. Without a journal it may wait for what a crash has
-    /// taken, which Yjs would send to the next server; these clients do not.
-    fn state_of(&self, client: &Client) -> String {
-        let state = client.state();
-        match self.scene.swarm.engine.journal {
-            true => state,
-            false => state.replace(WAITS, ""),
-        }
+        docs.map(|doc| self.scene.state_of(&self.witness(doc)))
+            .collect()
     }
 
     /// With a journal, documents hold all that was ever shown to anybody.
@@ -191,7 +187,7 @@ impl World {
                 let read = reader.apply(body);
                 read.map_err(|error| Invariant::Stored.violated(error))?;
             }
-            Invariant::Stored.equal("the bucket", &self.state_of(&reader), truth)?;
+            Invariant::Stored.equal("the bucket", &self.scene.state_of(&reader), truth)?;
         }
         Ok(())
     }
