@@ -278,10 +278,14 @@ impl Shard {
         self.input(Input::Store { op, result });
     }
 
-    /// Closes the connections that the engine had no time to close.
+    /// Closes the connections that the engine had no time to close, in the
+    /// order in which they came, so that equal runs do so equally.
     fn close_all(&self) {
-        for mailbox in self.mailboxes.borrow().values() {
-            mailbox.close(CloseOrder {
+        let mailboxes = self.mailboxes.borrow();
+        let mut conns: Vec<_> = mailboxes.keys().collect();
+        conns.sort_unstable();
+        for conn in conns {
+            mailboxes[conn].close(CloseOrder {
                 code: CloseCode::GoingAway,
                 reason: "the server is shutting down".into(),
             });

@@ -262,6 +262,20 @@ impl Client {
         self.yrs.transact().encode_diff_v1(&known)
     }
 
+    /// What it shows, and of whom it knows how much: different edits can look
+    /// the same.
+    pub(crate) fn state(&self) -> String {
+        let known = self.yrs.transact().state_vector();
+        let known: BTreeMap<_, _> = known.iter().map(|(id, clock)| (id.get(), *clock)).collect();
+        format!("{} {known:?}", self.content())
+    }
+
+    /// All it knows, as one update.
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let txn = self.yrs.transact();
+        txn.encode_state_as_update_v1(&StateVector::default())
+    }
+
     /// What it knows.
     pub(crate) fn ids(&self) -> Ids {
         let nothing = StateVector::default();

@@ -1,14 +1,15 @@
 //! The subcommands.
 
 pub(crate) mod batch;
-pub(crate) mod engine;
 pub(crate) mod failure;
 pub(crate) mod floor;
 pub(crate) mod marks;
 pub(crate) mod meta;
 pub(crate) mod minimize;
 pub(crate) mod mutants;
+pub(crate) mod picture;
 pub(crate) mod replay;
+pub(crate) mod worlds;
 
 use std::{
     fs, io,
@@ -39,6 +40,15 @@ pub(crate) enum CommandError {
         path: PathBuf,
         error: ysyncd_sim::TapeError,
     },
+    /// Only the engine's worlds can be given.
+    #[error("--swarm is for the engine's worlds; those of the full stack are drawn")]
+    NoSwarmFiles,
+    /// Only engines are recorded on tapes.
+    #[error("--tape is for the engine's worlds")]
+    NoTape,
+    /// The run left no story.
+    #[error("the run was not recorded")]
+    NoStory,
     /// This program cannot be started again.
     #[error("this program cannot be started again: {0}")]
     Start(io::Error),

@@ -25,11 +25,14 @@
 //! explain  what frames and commands say, for people
 //! story    what happened, as lanes, moments and arrows
 //! page     draws a story
+//! full     the same for the full stack: real servers on a simulated network,
+//!          with a simulated bucket and simulated disks
 //! ```
 
 mod client;
 pub mod explain;
 mod floor;
+pub mod full;
 mod hostile;
 mod journal;
 mod oracle;

@@ -6,7 +6,10 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use self::command::{engine, floor, marks, meta, minimize, mutants, replay};
+use self::command::{
+    floor, marks, meta, minimize, mutants, replay,
+    worlds::{self, Layer},
+};
 
 /// Runs ysyncd in simulated worlds, each a function of its seed.
 ///
@@ -21,7 +24,10 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Subcommands {
     /// Engines, model clients, a store and journals, without sockets.
-    Engine(engine::Arguments),
+    Engine(worlds::Arguments),
+    /// The full stack: servers, sockets, a bucket and disks, all simulated
+    /// below, and as in production above.
+    Full(worlds::Arguments),
     /// Shrinks what goes wrong in a failing world while it still fails.
     Minimize(minimize::Arguments),
     /// Runs engines on recorded tapes.
@@ -38,7 +44,8 @@ enum Subcommands {
 
 fn main() -> ExitCode {
     let held = match Arguments::parse().command {
-        Subcommands::Engine(arguments) => engine::run(&arguments),
+        Subcommands::Engine(arguments) => worlds::run(Layer::Engine, &arguments),
+        Subcommands::Full(arguments) => worlds::run(Layer::Full, &arguments),
         Subcommands::Minimize(arguments) => minimize::run(&arguments),
         Subcommands::Replay(arguments) => replay::run(&arguments),
         Subcommands::Meta(arguments) => meta::run(&arguments),

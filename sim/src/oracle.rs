@@ -122,6 +122,12 @@ pub enum Invariant {
     LeftAlone = 45,
     /// A live entry of a map stands alone in its struct.
     EntriesAlone = 46,
+    /// A server's WebSocket frames and handshakes are what RFC 6455 wants.
+    Framing = 47,
+    /// A server says that it is well, and how it stands.
+    Healthy = 48,
+    /// What a store answers is true of the bucket.
+    StoreWord = 49,
 }
 
 /// An invariant that did not hold.

@@ -20,7 +20,7 @@ pub use self::{
     shrink::simpler,
 };
 pub(crate) use self::{
-    limits::ENOUGH,
+    limits::{ENOUGH, draw_engine},
     random::{Purpose, between, chance, millis, stream},
 };
 
@@ -153,7 +153,7 @@ impl Swarm {
             false => rng.random_range(2..=4),
         };
         let nodes = *[1, 1, 1, 2].choose(rng).expect("not empty");
-        let engine = limits::draw_engine(rng, documents);
+        let engine = draw_engine(rng, documents);
         let (connection_loss, stall) = (chance(rng, 0.2), chance(rng, 0.1));
         // Where memory is short, documents have to be left for others to be
         // had, also such that cannot be saved.

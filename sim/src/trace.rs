@@ -26,6 +26,8 @@ pub enum Recording {
     Print,
     /// What engines are told is recorded, and replayed in the end.
     Tapes,
+    /// All is told as a story, to be drawn.
+    Story,
 }
 
 /// The events of one run so far.

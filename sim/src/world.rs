@@ -5,6 +5,7 @@ mod clients;
 mod incidents;
 mod intruders;
 mod judgement;
+mod narration;
 mod network;
 mod node;
 mod storage;
@@ -18,6 +19,7 @@ use ysyncd_engine::{ConnId, DocId, OpId, StoreResult};
 use self::{
     intruders::Intruder,
     judgement::Guests,
+    narration::Narration,
     network::{Down, Wire},
     node::{Life, Node},
 };
@@ -26,6 +28,7 @@ use crate::{
     journal::Answers,
     oracle::{HOME, Invariant, Ledgers, Violation, name_of},
     store::{Operation, Store},
+    story::Storyteller,
     swarm::{Habit, Purpose, Swarm, millis, stream},
     tape::Tape,
     trace::{Recording, Trace},
@@ -50,6 +53,8 @@ pub struct Outcome {
     /// What engines were told, if that was asked for; the engine that was
     /// driven last comes last.
     pub tapes: Vec<Tape>,
+    /// What happened, if that was asked for.
+    pub story: Option<Storyteller>,
 }
 
 /// Runs a world under a seed.
@@ -67,6 +72,8 @@ pub fn run(seed: u64, swarm: &Swarm, recording: Recording) -> Outcome {
     let last = violation
         .as_ref()
         .map_or_else(Vec::new, |_| world.trace.last());
+    let narration = world.narration.take();
+    let story = narration.map(|narration| narration.finish(end, violation.as_ref()));
     let tapes = world.into_tapes();
     let replayed = tapes.iter().try_for_each(Tape::replay);
     Outcome {
@@ -75,7 +82,17 @@ pub fn run(seed: u64, swarm: &Swarm, recording: Recording) -> Outcome {
         last,
         hash,
         tapes,
+        story,
     }
+}
+
+/// Where something is noted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Client(usize),
+    Node(usize),
+    Store,
+    Elsewhere,
 }
 
 struct World {
@@ -113,6 +130,7 @@ struct World {
     recording: Recording,
     trace: Trace,
     tapes: Vec<Tape>,
+    narration: Option<Narration>,
 }
 
 #[derive(Debug)]
@@ -151,6 +169,17 @@ enum Event {
     OtherWriter,
     /// What the swarm has drawn comes to pass.
     Incident(usize),
+}
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Client(at) => write!(f, "client {at}"),
+            Self::Node(at) => write!(f, "node {at}"),
+            Self::Store => f.write_str("store"),
+            Self::Elsewhere => f.write_str("world"),
+        }
+    }
 }
 
 impl World {
@@ -201,6 +230,7 @@ impl World {
             recording,
             trace: Trace::new(recording),
             tapes: Vec::new(),
+            narration: (recording == Recording::Story).then(|| Narration::new(&swarm)),
             swarm,
         }
     }
@@ -223,7 +253,7 @@ impl World {
             self.after(self.swarm.incidents[at].at, Event::Incident(at));
         }
         self.run_until(self.swarm.storm)?;
-        self.note("everything heals");
+        self.note(Place::Elsewhere, "everything heals");
         self.healed = true;
         self.end_incidents();
         self.heal_and_judge()?;
@@ -257,8 +287,12 @@ impl World {
         self.scheduled += 1;
     }
 
-    fn note(&mut self, event: impl std::fmt::Display) {
-        self.trace.note(self.now, event);
+    fn note(&mut self, place: Place, event: impl std::fmt::Display) {
+        let event = event.to_string();
+        if let Some(narration) = &mut self.narration {
+            narration.note(self.now, place, &event);
+        }
+        self.trace.note(self.now, format_args!("{place}: {event}"));
     }
 
     /// All clients act, and renew their awareness, from now on.

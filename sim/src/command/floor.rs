@@ -4,7 +4,10 @@ use std::{ops::Range, time::Instant};
 
 use ysyncd_sim::floor;
 
-use super::{Held, engine::World, seeds};
+use super::{
+    Held, seeds,
+    worlds::{Layer, World},
+};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
@@ -17,7 +20,7 @@ pub(crate) struct Arguments {
 
 /// Runs the clients of seeds alone, on one thread.
 pub(crate) fn run(arguments: &Arguments) -> Held {
-    let source = arguments.world.source()?;
+    let source = arguments.world.source(Layer::Engine)?;
     let start = Instant::now();
     let edits = |seed| floor(seed, &source.swarm(seed));
     let edits: usize = arguments.seeds.clone().map(edits).sum();

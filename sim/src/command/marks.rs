@@ -3,45 +3,79 @@
 use std::{collections::BTreeMap, ops::Range, sync::Mutex};
 
 use ysyncd_engine::marks::Mark;
-use ysyncd_sim::{Recording, Shape, Swarm, run as run_world, take_marks};
+use ysyncd_sim::{Recording, take_marks};
 
-use super::{CommandError, Held, batch, seeds};
+use super::{
+    CommandError, Held, batch, seeds,
+    worlds::{Layer, Source},
+};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// The engine's worlds to run.
     #[arg(long, value_parser = seeds, default_value = "0..1000")]
     engine_seeds: Range<u64>,
+    /// The worlds of the full stack to run.
+    #[arg(long, value_parser = seeds, default_value = "0..200")]
+    full_seeds: Range<u64>,
     /// Threads that run seeds.
     #[arg(long, default_value_t = 1)]
     jobs: usize,
 }
 
-/// Runs seeds and prints how often each mark was reached; holds if all were.
+type Counts = Mutex<BTreeMap<&'static str, [u64; 2]>>;
+
+/// Runs seeds of both layers and prints how often each mark was reached in
+/// which; holds if all were.
 pub(crate) fn run(arguments: &Arguments) -> Held {
-    let counts = Mutex::new(BTreeMap::new());
+    take_marks()?;
+    let counts = Counts::default();
+    count(
+        Layer::Engine,
+        &arguments.engine_seeds,
+        arguments.jobs,
+        &counts,
+    )?;
+    count(Layer::Full, &arguments.full_seeds, arguments.jobs, &counts)?;
+    let counts = counts.into_inner().expect("all jobs have ended");
+    let mut missed = 0;
+    println!("    engine       full");
+    for mark in Mark::ALL {
+        let [engine, full] = counts.get(mark.name()).copied().unwrap_or_default();
+        let is_missed = engine + full == 0;
+        let note = if is_missed { "  NOT REACHED" } else { "" };
+        println!("{engine:>10} {full:>10}  {}{note}", mark.name());
+        missed += usize::from(is_missed);
+    }
+    println!(
+        "{} of {} marks were reached",
+        Mark::ALL.len() - missed,
+        Mark::ALL.len()
+    );
+    Ok(missed == 0)
+}
+
+fn count(
+    layer: Layer,
+    seeds: &Range<u64>,
+    jobs: usize,
+    counts: &Counts,
+) -> Result<(), CommandError> {
+    let source = Source::drawn(layer, None);
     let one = |seed| {
-        let outcome = run_world(seed, &Swarm::draw(seed, Shape::Swarm), Recording::Last);
+        let outcome = source.run(seed, Recording::Last);
+        let mut counts = counts.lock().expect("no job panics while it holds this");
         for (name, count) in take_marks().into_iter().flatten() {
-            let mut counts = counts.lock().expect("no job panics while it holds this");
-            *counts.entry(name).or_insert(0) += count;
+            counts.entry(name).or_default()[layer as usize] += count;
         }
         outcome
     };
-    take_marks()?;
-    let batch = batch::run(arguments.engine_seeds.clone(), arguments.jobs, one);
-    if let Some((seed, outcome)) = batch.failure {
-        let violation = outcome.violation.expect("it failed");
-        return Err(CommandError::SeedFails { seed, violation });
+    let batch = batch::run(seeds.clone(), jobs, one);
+    match batch.failure {
+        Some((seed, outcome)) => {
+            let violation = outcome.violation.expect("it failed");
+            Err(CommandError::SeedFails { seed, violation })
+        }
+        None => Ok(()),
     }
-    let counts = counts.into_inner().expect("all jobs have ended");
-    let expected = Mark::ALL.iter().filter(|mark| mark.is_in_engine());
-    let count = |mark: &Mark| counts.get(mark.name()).copied().unwrap_or(0);
-    let mut missed = 0;
-    for mark in expected {
-        println!("{:>10} {}", count(mark), mark.name());
-        missed += usize::from(count(mark) == 0);
-    }
-    println!("{missed} marks were not reached");
-    Ok(missed == 0)
 }

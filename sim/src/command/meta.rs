@@ -5,20 +5,28 @@ use std::{
     process::{Command, Stdio},
 };
 
-use super::{CommandError, Held, seeds};
+use super::{CommandError, Held, seeds, worlds::Layer};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// From the first seed up to, not including, the second; or one seed.
     #[arg(long, visible_alias = "seed", value_parser = seeds, default_value = "0..1")]
     seeds: Range<u64>,
+    /// Of the full stack.
+    #[arg(long)]
+    full: bool,
 }
 
 /// Runs each seed in two processes and compares all that happened.
 pub(crate) fn run(arguments: &Arguments) -> Held {
+    let layer = if arguments.full {
+        Layer::Full
+    } else {
+        Layer::Engine
+    };
     let mut events = 0;
     for seed in arguments.seeds.clone() {
-        let (first, second) = (trace_of("engine", seed)?, trace_of("engine", seed)?);
+        let (first, second) = (trace_of(layer, seed)?, trace_of(layer, seed)?);
         if let Some(difference) = difference(&first, &second) {
             println!("seed {seed} differs {difference}");
             return Ok(false);
@@ -39,10 +47,10 @@ fn difference(first: &str, second: &str) -> Option<String> {
     }
 }
 
-fn trace_of(layer: &str, seed: u64) -> Result<String, CommandError> {
+fn trace_of(layer: Layer, seed: u64) -> Result<String, CommandError> {
     let program = std::env::current_exe().map_err(CommandError::Start)?;
     let output = Command::new(program)
-        .args([layer, "--trace", "--seeds", &seed.to_string()])
+        .args([layer.name(), "--trace", "--seeds", &seed.to_string()])
         .stderr(Stdio::null())
         .output()
         .map_err(CommandError::Start)?;

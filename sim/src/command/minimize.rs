@@ -2,9 +2,13 @@
 
 use std::{path::PathBuf, time::Instant};
 
-use ysyncd_sim::{Invariant, Recording, Swarm, plant, run as run_world, simpler};
+use ysyncd_sim::{Invariant, Recording, Swarm, run as run_world, simpler};
 
-use super::{CommandError, Held, engine::World, write};
+use super::{
+    CommandError, Held,
+    worlds::{Layer, World},
+    write,
+};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
@@ -28,12 +32,13 @@ pub(crate) struct Arguments {
 /// Takes away faults, clients and time while the same invariant fails.
 pub(crate) fn run(arguments: &Arguments) -> Held {
     let seed = arguments.seed;
-    plant(arguments.world.bug()?);
+    let source = arguments.world.source(Layer::Engine)?;
+    source.plant();
     let fails = |swarm: &Swarm| -> Option<Invariant> {
         let outcome = run_world(seed, swarm, Recording::Last);
         outcome.violation.map(|violation| violation.invariant)
     };
-    let mut smallest = arguments.world.source()?.swarm(seed);
+    let mut smallest = source.swarm(seed);
     let invariant = fails(&smallest).ok_or(CommandError::Holds(seed))?;
     println!("seed {seed} violates invariant {invariant}");
     let (start, mut tries, mut at) = (Instant::now(), 0, 0);
@@ -56,9 +61,6 @@ pub(crate) fn run(arguments: &Arguments) -> Held {
     let text = serde_json::to_string_pretty(&smallest).expect("a swarm can be written as JSON");
     write(&arguments.out, &text)?;
     let world = arguments.world.clone().given(&arguments.out);
-    let (features, world) = (world.features(), world.arguments());
-    println!(
-        "replay    cargo run --release -p ysyncd-sim{features} -- engine{world} --seeds {seed} --trace"
-    );
+    println!("replay    {}", world.replay(Layer::Engine, seed));
     Ok(true)
 }

@@ -3,16 +3,19 @@
 use std::{ops::Range, time::Duration};
 
 use ysyncd_engine::planted::Bug;
-use ysyncd_sim::{Outcome, Recording, Shape, Swarm, can_plant, plant, run as run_world};
+use ysyncd_sim::{Recording, Violation, can_plant};
 
-use super::{Held, batch, seeds};
+use super::{
+    Held, batch, seeds,
+    worlds::{Layer, Source},
+};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// Bugs to plant, by name; all if none is given.
     #[arg(value_name = "BUG")]
     bugs: Vec<Bug>,
-    /// The seeds to find each with.
+    /// The seeds to find each with, in each layer.
     #[arg(long, value_parser = seeds, default_value = "0..500")]
     seeds: Range<u64>,
     /// Threads that run seeds.
@@ -23,6 +26,14 @@ pub(crate) struct Arguments {
     list: bool,
 }
 
+/// How a bug was found.
+struct Found {
+    layer: Layer,
+    seeds: u64,
+    took: Duration,
+    violation: Violation,
+}
+
 /// Plants one bug after the other and runs seeds until one fails. Prints a
 /// table; holds if all are found.
 pub(crate) fn run(arguments: &Arguments) -> Held {
@@ -31,44 +42,50 @@ pub(crate) fn run(arguments: &Arguments) -> Held {
         false => &arguments.bugs,
     };
     if arguments.list {
-        bugs.iter()
-            .for_each(|bug| println!("{bug:<32} {}", bug.what()));
+        for bug in bugs {
+            println!("{:<32} {}", bug.name(), bug.what());
+        }
         return Ok(true);
     }
     can_plant()?;
     // What panics under a planted bug is no news.
     std::panic::set_hook(Box::new(|_| {}));
-    let mut missed = Vec::new();
-    println!("| bug | seeds until found | invariant |\n|---|---|---|");
+    let mut missed = 0;
+    println!("| bug | layer | seeds until found | invariant |\n|---|---|---|---|");
     for &bug in bugs {
         match find(bug, arguments) {
-            Some((tried, took, outcome)) => {
-                let violation = outcome.violation.expect("it failed");
-                let took = took.as_secs_f64();
-                println!(
-                    "| {bug} | {tried} ({took:.1} s) | {} |",
-                    violation.invariant
-                );
+            Some(found) => {
+                let (layer, seeds) = (found.layer.name(), found.seeds);
+                let (took, invariant) = (found.took.as_secs_f64(), found.violation.invariant);
+                println!("| {bug} | {layer} | {seeds} ({took:.1} s) | {invariant} |");
             }
             None => {
-                println!("| {bug} | not found | |");
-                missed.push(bug);
+                println!("| {bug} | | not found | |");
+                missed += 1;
             }
         }
     }
-    println!("{} of {} found", bugs.len() - missed.len(), bugs.len());
-    Ok(missed.is_empty())
+    println!("{} of {} found", bugs.len() - missed, bugs.len());
+    Ok(missed == 0)
 }
 
-/// How many seeds it took to find a bug, if it was found.
-fn find(bug: Bug, arguments: &Arguments) -> Option<(u64, Duration, Outcome)> {
-    let one = |seed| {
-        plant(Some(bug));
-        let outcome = run_world(seed, &Swarm::draw(seed, Shape::Swarm), Recording::Last);
-        plant(None);
-        outcome
+/// Looks for a bug in the engine's worlds, if it is in the engine, and then in
+/// the full stack's.
+fn find(bug: Bug, arguments: &Arguments) -> Option<Found> {
+    let layers = match bug.is_in_engine() {
+        true => [Some(Layer::Engine), Some(Layer::Full)],
+        false => [None, Some(Layer::Full)],
     };
-    let batch = batch::run(arguments.seeds.clone(), arguments.jobs, one);
-    let (seed, outcome) = batch.failure?;
-    Some((seed - arguments.seeds.start + 1, batch.took, outcome))
+    layers.into_iter().flatten().find_map(|layer| {
+        let source = Source::drawn(layer, Some(bug));
+        let one = |seed| source.run(seed, Recording::Last);
+        let batch = batch::run(arguments.seeds.clone(), arguments.jobs, one);
+        let (seed, outcome) = batch.failure?;
+        Some(Found {
+            layer,
+            seeds: seed - arguments.seeds.start + 1,
+            took: batch.took,
+            violation: outcome.violation?,
+        })
+    })
 }

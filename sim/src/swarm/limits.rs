@@ -10,7 +10,7 @@ use super::millis;
 pub(crate) const ENOUGH: usize = 64 << 20;
 
 /// Draws an engine's configuration.
-pub(super) fn draw_engine(rng: &mut ChaCha8Rng, documents: usize) -> Config {
+pub(crate) fn draw_engine(rng: &mut ChaCha8Rng, documents: usize) -> Config {
     let mut one_of = |all: &[u64]| *all.choose(rng).expect("not empty");
     let debounce = one_of(&[0, 50, 5_000]);
     let config = Config {

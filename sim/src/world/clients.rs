@@ -9,7 +9,7 @@ use ysyncd_engine::{
 };
 
 use super::{
-    Event, RENEWAL, World,
+    Event, Place, RENEWAL, World,
     network::{End, Wire},
 };
 use crate::{
@@ -57,7 +57,10 @@ impl World {
 
     fn edit(&mut self, at: usize) {
         for update in self.clients[at].edit(&mut self.streams[at]) {
-            self.note(format_args!("client {at} edits: {} bytes", update.len()));
+            self.note(
+                Place::Client(at),
+                format_args!("edits: {} bytes", update.len()),
+            );
             if let Link::Open(conn) = self.clients[at].link
                 && let Some(frame) = self.clients[at].tell(&update, &mut self.streams[at])
             {
@@ -132,10 +135,12 @@ impl World {
 
     pub(super) fn connect(&mut self, at: usize, node: usize) {
         let conn = self.new_wire(End::Client(at), node);
-        self.note(format_args!(
-            "client {at} connects to node {node} as {}",
-            conn.0
-        ));
+        let text = format_args!("connects to node {node} as {}", conn.0);
+        self.note(Place::Client(at), text);
+        let doc = self.docs[self.clients[at].doc].clone();
+        if let Some(narration) = &mut self.narration {
+            narration.connects(self.now, conn, Place::Client(at), node, doc);
+        }
         self.clients[at].link = Link::Connecting(conn);
         self.after(Duration::ZERO, Event::Open(conn));
     }
@@ -150,10 +155,14 @@ impl World {
     /// A request to be let in arrives. Two clients in a row are tabs of one
     /// user.
     pub(super) fn open(&mut self, conn: ConnId) -> Result<(), Violation> {
-        let wire = self.wire(conn);
-        if !wire.client_open {
+        let (now, is_open) = (self.now, self.wire(conn).client_open);
+        if let Some(narration) = &mut self.narration {
+            narration.arrives(now, conn, !is_open);
+        }
+        if !is_open {
             return Ok(());
         }
+        let wire = self.wire(conn);
         wire.is_known = true;
         let node = wire.node;
         let (doc, user) = match wire.end {
@@ -171,7 +180,10 @@ impl World {
         let (Link::Open(conn) | Link::Connecting(conn)) = self.clients[at].link else {
             return;
         };
-        self.note(format_args!("client {at} loses connection {}", conn.0));
+        self.note(
+            Place::Client(at),
+            format_args!("loses connection {}", conn.0),
+        );
         let until = self.now + between(&mut self.network, &self.swarm.latency);
         let wire = self.wire(conn);
         wire.client_open = false;
@@ -183,7 +195,7 @@ impl World {
 
     /// A client goes, and nobody will ever hear again what only it knew.
     pub(super) fn leave(&mut self, at: usize) {
-        self.note(format_args!("client {at} goes for good"));
+        self.note(Place::Client(at), "goes for good");
         if let Link::Open(conn) = self.clients[at].link
             && self.clients[at].habit != Habit::Shy
         {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ysyncd_engine::{ConnId, Input};
 
-use super::{Event, World};
+use super::{Event, Place, World};
 use crate::{
     oracle::Violation,
     swarm::{Happening, millis},
@@ -17,7 +17,10 @@ impl World {
         if self.healed || !what.fits(self.nodes.len(), self.docs.len()) {
             return Ok(());
         }
-        self.note(format_args!("incident: {what:?}"));
+        self.note(Place::Elsewhere, format_args!("incident: {what:?}"));
+        if let Some(narration) = &mut self.narration {
+            narration.befalls(self.now, &what);
+        }
         match what {
             Happening::Crash { node } => return self.restart(node),
             Happening::Shutdown { node, within } => {

@@ -12,7 +12,7 @@ use ysyncd_engine::{
 };
 
 use super::{
-    Event, World,
+    Event, Place, World,
     network::{Down, End},
 };
 use crate::{
@@ -92,6 +92,10 @@ impl World {
         let node = intruder.rng.random_range(0..self.nodes.len());
         let conn = self.new_wire(End::Intruder(at), node);
         self.intruders[at].conn = Some(conn);
+        let doc = self.intruders[at].doc.clone();
+        if let Some(narration) = &mut self.narration {
+            narration.connects(self.now, conn, Place::Elsewhere, node, doc);
+        }
         self.after(Duration::ZERO, Event::Open(conn));
     }
 
@@ -115,6 +119,10 @@ impl World {
 
     fn say_as_intruder(&mut self, conn: ConnId, bytes: Bytes) -> Result<(), Violation> {
         let node = self.wires[&conn].node;
+        if let Some(narration) = &mut self.narration {
+            narration.sends(self.now, conn, &bytes);
+            narration.arrives(self.now, conn, false);
+        }
         self.input(node, Input::Received { conn, bytes })
     }
 
@@ -123,7 +131,10 @@ impl World {
         let node = self.wires[&conn].node;
         let state_bytes_max = self.swarm.engine.awareness_state_bytes_max;
         let bad = bad_frame(&mut self.intruders[at].rng, state_bytes_max);
-        self.note(format_args!("intruder {at}: {}", bad.name));
+        self.note(
+            Place::Elsewhere,
+            format_args!("intruder {at}: {}", bad.name),
+        );
         let life = self.life(node);
         // It may have been closed before, and not have heard of it yet.
         let before = self.nodes[node].watch.close_code(conn);

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use ysyncd_engine::{Input, Now, Refusal, Status};
 
-use super::{Event, World, client_id, node::Drained, not_understood};
+use super::{Event, Place, World, client_id, node::Drained, not_understood};
 use crate::{
     client::{Client, Link, WAITS, content_of},
     oracle::{Ids, Invariant, Violation},
@@ -68,7 +68,7 @@ impl World {
 
     /// Lets guests come, and time pass.
     fn gather(&mut self, guests: Guests) -> Result<(), Violation> {
-        self.note(format_args!("{guests:?} may come"));
+        self.note(Place::Elsewhere, format_args!("{guests:?} may come"));
         self.guests = guests;
         for at in 0..self.clients.len() {
             // Who forgot to tell something, or knows it from others, brings it

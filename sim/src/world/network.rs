@@ -77,6 +77,9 @@ impl World {
     }
 
     pub(super) fn send_up(&mut self, conn: ConnId, frame: Bytes) {
+        if let Some(narration) = &mut self.narration {
+            narration.sends(self.now, conn, &frame);
+        }
         let latency = self.latency();
         let (now, wire) = (self.now, self.wire(conn));
         wire.up_free = wire.up_free.max(now + latency);
@@ -85,6 +88,9 @@ impl World {
     }
 
     pub(super) fn send_down(&mut self, conn: ConnId, down: Down) {
+        if let Some(narration) = &mut self.narration {
+            narration.says(self.now, conn, &down);
+        }
         let latency = self.latency();
         let (now, wire) = (self.now, self.wire(conn));
         wire.down_free = wire.down_free.max(now + latency);
@@ -102,9 +108,14 @@ impl World {
 
     pub(super) fn at_server(&mut self, conn: ConnId, frame: Bytes) -> Result<(), Violation> {
         let (now, wire) = (self.now, self.wire(conn));
-        if wire.up_until.is_some_and(|until| until < now) {
+        let is_lost = wire.up_until.is_some_and(|until| until < now);
+        if let Some(narration) = &mut self.narration {
+            narration.arrives(now, conn, is_lost);
+        }
+        if is_lost {
             return Ok(());
         }
+        let wire = self.wire(conn);
         wire.inbox.push_back(frame);
         self.read(conn)
     }
@@ -150,10 +161,14 @@ impl World {
     }
 
     pub(super) fn arrive(&mut self, conn: ConnId, down: Down) -> Result<(), Violation> {
-        let wire = self.wire(conn);
-        if !wire.client_open {
+        let (now, is_open) = (self.now, self.wire(conn).client_open);
+        if let Some(narration) = &mut self.narration {
+            narration.is_heard(now, conn, !is_open);
+        }
+        if !is_open {
             return Ok(());
         }
+        let wire = self.wire(conn);
         let End::Client(at) = wire.end else {
             return self.arrive_at_intruder(conn, &down);
         };

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ysyncd_engine::{Config, ConnId, DocId, Engine, Input, Now, Output};
 
-use super::{Event, World, network::Down};
+use super::{Event, Place, World, network::Down};
 use crate::{
     client::Link,
     journal::Journal,
@@ -42,7 +42,7 @@ pub(super) struct Node {
 }
 
 /// One engine of one node.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Life {
     pub(super) node: usize,
     life: u64,
@@ -184,12 +184,20 @@ impl World {
                 self.ask_store(at, op, command);
             }
             Output::Journal { op, command } => {
+                let life = self.life(at);
+                if let Some(narration) = &mut self.narration {
+                    narration.asks_journal(self.now, life, op, &command);
+                }
                 self.nodes[at].journal.submit(op, command);
                 self.start_batch(at);
             }
             Output::Pause { conn } => self.pause(conn),
             Output::Resume { conn } => self.resume(conn),
-            Output::Event(_) => {}
+            Output::Event(event) => {
+                if let Some(narration) = &mut self.narration {
+                    narration.event(self.now, at, &event);
+                }
+            }
             Output::Drained { unsaved, journaled } => {
                 self.nodes[at].drained = Some(Drained { unsaved, journaled });
             }
@@ -199,6 +207,7 @@ impl World {
     /// The engine of a node is gone, and its connections with it. The next one
     /// finds what is stored and what the journal has.
     pub(super) fn restart(&mut self, at: usize) -> Result<(), Violation> {
+        self.note(Place::Node(at), "the engine ends, and another one starts");
         let node = &mut self.nodes[at];
         node.life += 1;
         let seed = engine_seed(self.seed, at, node.life);
@@ -259,7 +268,10 @@ impl World {
         let has_records = |doc: &&DocId| journal.last_position(doc).is_some();
         if let Some(doc) = self.docs[1..].iter().find(has_records).cloned() {
             journal.damage(&doc);
-            self.note(format_args!("the records of {doc} are damaged"));
+            self.note(
+                Place::Node(at),
+                format_args!("the records of {doc} are damaged"),
+            );
         }
     }
 }

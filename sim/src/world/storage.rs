@@ -5,7 +5,7 @@ use std::time::Duration;
 use rand::RngExt;
 use ysyncd_engine::{Condition, Input, OpId, StoreCommand, StoreResult, document::DocumentState};
 
-use super::{Event, World, node::Life, not_understood};
+use super::{Event, Place, World, node::Life, not_understood};
 use crate::{
     journal::Answers,
     oracle::Violation,
@@ -17,8 +17,12 @@ impl World {
     pub(super) fn ask_store(&mut self, node: usize, op: OpId, command: StoreCommand) {
         let is_save = matches!(command, StoreCommand::Save { .. });
         let (fate, Schedule { lands, answers }) = self.plan(node, is_save);
-        self.note(format_args!("{op:?} will be {fate:?}"));
-        let (life, operation) = (self.life(node), Operation { op, command, fate });
+        self.note(Place::Store, format_args!("{op:?} will be {fate:?}"));
+        let life = self.life(node);
+        if let Some(narration) = &mut self.narration {
+            narration.asks_store(self.now, life, op, &command);
+        }
+        let operation = Operation { op, command, fate };
         if fate == Fate::DoneUnknown {
             // The answer does not wait for the effect.
             self.after(answers, Event::Answer(life, op, Store::unknown()));
@@ -61,6 +65,9 @@ impl World {
             self.ledgers.landed(doc, &stored.body)?;
         }
         if let Some(answer) = answer {
+            if let Some(narration) = &mut self.narration {
+                narration.store_does(self.now, life, operation.op, &result);
+            }
             let delay = answer.saturating_sub(self.now);
             self.after(delay, Event::Answer(life, operation.op, result));
         }
@@ -73,7 +80,11 @@ impl World {
         op: OpId,
         result: StoreResult,
     ) -> Result<(), Violation> {
-        match self.is_current(life) {
+        let is_current = self.is_current(life);
+        if let Some(narration) = &mut self.narration {
+            narration.is_answered(self.now, life, op, !is_current);
+        }
+        match is_current {
             true => self.input(life.node, Input::Store { op, result }),
             false => Ok(()),
         }
@@ -96,6 +107,11 @@ impl World {
         let node = &mut self.nodes[life.node];
         let answers = node.journal.land(self.now, faults);
         let delay = node.journal.delay(faults);
+        if let Some(narration) = &mut self.narration {
+            for (op, result) in &answers {
+                narration.journal_does(self.now, life, *op, result);
+            }
+        }
         node.journal_free = node.journal_free.max(self.now + delay);
         let delay = node.journal_free - self.now;
         self.after(delay, Event::JournalAnswers(life, answers));
@@ -108,8 +124,12 @@ impl World {
         answers: Answers,
     ) -> Result<(), Violation> {
         for (op, result) in answers {
+            let is_current = self.is_current(life);
+            if let Some(narration) = &mut self.narration {
+                narration.is_answered(self.now, life, op, !is_current);
+            }
             // It may end at any of them.
-            if !self.is_current(life) {
+            if !is_current {
                 return Ok(());
             }
             self.input(life.node, Input::Journal { op, result })?;
@@ -145,7 +165,10 @@ impl World {
         self.ledgers.landed(doc, &body)?;
         let written = self.store.write(doc, body, &condition);
         written.expect("nobody came between");
-        self.note(format_args!("somebody else writes document {at}"));
+        self.note(
+            Place::Store,
+            format_args!("somebody else writes document {at}"),
+        );
         Ok(())
     }
 }

@@ -1,6 +1,18 @@
 //! The simulation itself: worlds hold, and repeat.
 
-use ysyncd_sim::{Recording, run};
+use ysyncd_sim::{Outcome, Recording, Shape, Swarm, full};
+
+fn run(seed: u64, recording: Recording) -> Outcome {
+    ysyncd_sim::run(seed, &Swarm::draw(seed, Shape::Swarm), recording)
+}
+
+fn run_full(seed: u64) -> Outcome {
+    full::run(
+        seed,
+        &full::Swarm::draw(seed, Shape::Swarm),
+        Recording::Last,
+    )
+}
 
 #[test]
 fn worlds_hold() {
@@ -14,6 +26,22 @@ fn worlds_hold() {
 #[test]
 fn a_seed_runs_the_same_again_and_another_does_not() {
     let hash = |seed| run(seed, Recording::Last).hash;
+    assert_eq!(hash(3), hash(3));
+    assert_ne!(hash(3), hash(4));
+}
+
+#[test]
+fn worlds_of_the_full_stack_hold() {
+    for seed in 0..12 {
+        let outcome = run_full(seed);
+        let violation = outcome.violation.map(|violation| violation.to_string());
+        assert_eq!(violation, None, "seed {seed}");
+    }
+}
+
+#[test]
+fn a_seed_of_the_full_stack_runs_the_same_again_and_another_does_not() {
+    let hash = |seed| run_full(seed).hash;
     assert_eq!(hash(3), hash(3));
     assert_ne!(hash(3), hash(4));
 }

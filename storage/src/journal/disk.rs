@@ -5,7 +5,8 @@
 //! goes once its records were trimmed, or were copied because they are few.
 //!
 //! ```text
-//! writer.rs    the thread that answers calls, many with one sync
+//! writer.rs    answers calls, many with one sync
+//! workplace.rs the thread where it does
 //! instance.rs  which folder is ours, and taking over those nobody uses
 //! log.rs       appending, reading, giving space back, failing
 //! recovery.rs  what a folder holds
@@ -15,6 +16,7 @@
 //! frame.rs     the format
 //! device.rs    all that touches the disk
 //! inspect.rs   a look from outside
+//! simulated.rs a disk in memory that loses what was not synced
 //! ```
 
 mod device;
@@ -26,6 +28,9 @@ mod instance;
 mod log;
 mod recovery;
 mod segment;
+#[cfg(feature = "simulated")]
+mod simulated;
+mod workplace;
 mod writer;
 
 use std::{
@@ -33,23 +38,28 @@ use std::{
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
-        mpsc::{self, Sender},
     },
-    thread::{self, JoinHandle},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use tokio::sync::oneshot;
-use ysyncd_engine::{DocId, JournalError, JournalRecord, marks, planted};
+use tokio::sync::{
+    mpsc::{self, UnboundedSender},
+    oneshot,
+};
+use ysyncd_engine::{DocId, JournalError, JournalRecord};
 
+#[cfg(feature = "simulated")]
+pub use self::simulated::{Fault, SimulatedDevice, SimulatedDisk};
 pub use self::{
     device::{Device, DeviceFile, LocalDevice, Lock},
     folder::DiskError,
     inspect::{InstanceReport, RecordsReport, inspect},
+    workplace::{OwnThread, Work, Workplace},
+    writer::{Answers, Writer},
 };
 use self::{
     instance::{Instance, Shared},
-    writer::{Call, Writer},
+    writer::Call,
 };
 use super::{Journal, JournalFuture, JournalWrite};
 
@@ -103,8 +113,8 @@ impl JournalOptions {
 #[derive(Debug)]
 pub struct DiskJournal {
     /// `None` while it is dropped.
-    calls: Option<Sender<Call>>,
-    writer: Option<JoinHandle<()>>,
+    calls: Option<UnboundedSender<Call>>,
+    work: Box<dyn Work>,
     size_bytes: Arc<AtomicU64>,
     /// Freed after the writer has ended. `None` while it is dropped.
     lock: Option<Lock>,
@@ -154,25 +164,29 @@ impl DiskJournal {
         folder: impl AsRef<Path>,
         options: &JournalOptions,
     ) -> Result<Self, OpenError> {
+        Self::open_at(&OwnThread, device, folder, options)
+    }
+
+    /// The same, with the writer at any place.
+    ///
+    /// # Errors
+    /// See [`OpenError`]. Nothing was lost.
+    pub fn open_at(
+        workplace: &dyn Workplace,
+        device: Arc<dyn Device>,
+        folder: impl AsRef<Path>,
+        options: &JournalOptions,
+    ) -> Result<Self, OpenError> {
         let path = folder.as_ref();
         let shared = Shared { device, path };
         let Instance { log, lock } = Instance::open(&shared, options)?;
-        let (calls, received) = mpsc::channel();
+        let (calls, received) = mpsc::unbounded_channel();
         let size_bytes = Arc::default();
-        let writer = Writer::new(log, options.sync, Arc::clone(&size_bytes));
-        let (planted, marks) = (planted::here(), marks::here());
-        let run = move || {
-            planted.plant();
-            marks.join();
-            writer.run(&received);
-        };
-        let writer = thread::Builder::new()
-            .name("journal".to_owned())
-            .spawn(run)
-            .map_err(OpenError::Thread)?;
+        let writer = Writer::new(log, options.sync, Arc::clone(&size_bytes), received);
+        let work = workplace.start(writer).map_err(OpenError::Thread)?;
         Ok(Self {
             calls: Some(calls),
-            writer: Some(writer),
+            work,
             size_bytes,
             lock: Some(lock),
         })
@@ -220,17 +234,7 @@ impl Journal for DiskJournal {
 impl Drop for DiskJournal {
     fn drop(&mut self) {
         drop(self.calls.take());
-        let Some(writer) = self.writer.take() else {
-            return;
-        };
-        let start = Instant::now();
-        while !writer.is_finished() && start.elapsed() < END_MAX {
-            thread::sleep(Duration::from_millis(1));
-        }
-        if writer.is_finished() {
-            // If it has panicked, that was reported when it did.
-            let _ = writer.join();
-        } else {
+        if !self.work.end(END_MAX) {
             tracing::error!("the journal's disk hangs; the process ends without it");
             std::mem::forget(self.lock.take());
         }

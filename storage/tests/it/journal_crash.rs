@@ -8,13 +8,12 @@ use proptest::prelude::*;
 use ysyncd_engine::JournalError;
 use ysyncd_storage::journal::{
     Journal, JournalWrite,
-    disk::{DiskJournal, JournalOptions, SyncMode},
+    disk::{DiskJournal, Fault, JournalOptions, SimulatedDevice, SimulatedDisk, SyncMode},
 };
 
 use crate::{
     conformance::doc,
     journal::{append, plain, trim},
-    journal_device::{Fault, SimulatedDevice, SimulatedDisk},
 };
 
 const DOCS: [&str; 3] = ["a", "b", "c"];

@@ -7,13 +7,12 @@ use bytes::Bytes;
 use ysyncd_engine::JournalError;
 use ysyncd_storage::journal::{
     Journal,
-    disk::{Device, DiskJournal, JournalOptions, OpenError},
+    disk::{Device, DiskJournal, JournalOptions, OpenError, SimulatedDisk},
 };
 
 use crate::{
     conformance::doc,
     journal::{append, commit, plain, read, trim},
-    journal_device::SimulatedDisk,
 };
 
 const FOLDER: &str = "/journal";

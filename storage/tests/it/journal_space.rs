@@ -6,13 +6,12 @@ use tempfile::TempDir;
 use ysyncd_engine::JournalError;
 use ysyncd_storage::journal::{
     Journal,
-    disk::{DiskJournal, JournalOptions},
+    disk::{DiskJournal, JournalOptions, SimulatedDisk},
 };
 
 use crate::{
     conformance::doc,
     journal::{append, commit, read, trim},
-    journal_device::SimulatedDisk,
 };
 
 const SEGMENT: u64 = 16 << 10;

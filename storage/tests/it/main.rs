@@ -11,9 +11,9 @@ mod disk;
 mod journal;
 mod journal_crash;
 mod journal_damage;
-mod journal_device;
 mod journal_instances;
 mod journal_space;
+mod journal_workplace;
 mod memory;
 mod probe;
 #[cfg(feature = "s3")]

@@ -1,20 +1,21 @@
-//! The thread that owns the log, and what it is asked.
+//! What owns the log, and what it is asked.
 //!
 //! Whatever has come while the disk was busy makes the next turn: its commits
 //! are written and synced together.
 
 use std::{
     collections::BTreeSet,
-    mem,
+    fmt, mem,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
-        mpsc::{Receiver, RecvTimeoutError},
     },
-    time::Instant,
 };
 
-use tokio::sync::oneshot;
+use tokio::{
+    sync::{mpsc::UnboundedReceiver, oneshot},
+    time::{Instant, timeout_at},
+};
 use ysyncd_engine::{
     DocId, JournalError, JournalRecord,
     marks::{self, Mark},
@@ -49,85 +50,99 @@ struct Turn {
     bytes: usize,
 }
 
+/// Carries out what a journal is asked, in turns: [`Writer::wait`], then
+/// [`Writer::take_turn`], whose answers are given before the next, and in the
+/// end [`Writer::close`].
 #[derive(Debug)]
-pub(super) struct Writer {
+pub struct Writer {
     log: Log,
     mode: SyncMode,
     size_bytes: Arc<AtomicU64>,
+    calls: UnboundedReceiver<Call>,
+    /// The call that begins the next turn.
+    first: Option<Call>,
     /// When what was written has to be made durable, if not at once.
     sync_at: Option<Instant>,
 }
 
+/// What a turn answers to those who called. Dropped, it leaves them to think
+/// that the writer is gone.
+#[must_use = "whoever called waits for it"]
+#[derive(Default)]
+pub struct Answers(Vec<Box<dyn FnOnce() + Send>>);
+
 impl Writer {
-    pub(super) fn new(log: Log, mode: SyncMode, size_bytes: Arc<AtomicU64>) -> Self {
+    pub(super) fn new(
+        log: Log,
+        mode: SyncMode,
+        size_bytes: Arc<AtomicU64>,
+        calls: UnboundedReceiver<Call>,
+    ) -> Self {
         size_bytes.store(log.size_bytes(), Ordering::Relaxed);
         Self {
             log,
             mode,
             size_bytes,
+            calls,
+            first: None,
             sync_at: None,
         }
     }
 
-    /// Answers calls until nobody can make any more.
-    pub(super) fn run(mut self, calls: &Receiver<Call>) {
-        let mut waiting = None;
-        loop {
-            let call = match waiting.take() {
-                Some(call) => Ok(call),
-                None => self.wait(calls),
+    /// Waits until a turn is due. False if none will be any more.
+    pub async fn wait(&mut self) -> bool {
+        if self.first.is_none() {
+            let call = self.calls.recv();
+            self.first = match self.sync_at {
+                Some(at) => match timeout_at(at, call).await {
+                    Ok(call) => call,
+                    Err(_) => return true,
+                },
+                None => call.await,
             };
-            match call {
-                Ok(call) => waiting = self.take_turn(call, || calls.try_recv().ok()),
-                Err(RecvTimeoutError::Timeout) => self.sync(),
-                Err(RecvTimeoutError::Disconnected) => break,
-            }
-            if self.sync_at.is_some_and(|at| at <= Instant::now()) {
-                self.sync();
-            }
         }
-        self.log.close();
+        self.first.is_some()
     }
 
-    fn wait(&self, calls: &Receiver<Call>) -> Result<Call, RecvTimeoutError> {
-        match self.sync_at {
-            Some(at) => calls.recv_timeout(at.saturating_duration_since(Instant::now())),
-            None => calls.recv().map_err(|_| RecvTimeoutError::Disconnected),
-        }
-    }
-
-    /// Answers a call and those that follow it, up to one that has to wait
-    /// for the next turn.
-    fn take_turn(&mut self, first: Call, next: impl FnMut() -> Option<Call>) -> Option<Call> {
-        match first {
-            Call::Documents(reply) => answer(reply, self.log.documents()),
-            Call::Reopen(reply) => answer(reply, self.log.reopen()),
-            first => {
+    /// Carries out a call and those that follow it, up to one that has to
+    /// wait for the next turn. Blocks as long as the disk takes.
+    pub fn take_turn(&mut self) -> Answers {
+        let mut answers = Answers::default();
+        match self.first.take() {
+            Some(Call::Documents(reply)) => answers.add(reply, self.log.documents()),
+            Some(Call::Reopen(reply)) => answers.add(reply, self.log.reopen()),
+            Some(first) => {
                 let mut turn = Turn::default();
-                let waiting = turn.gather(first, next);
-                self.carry_out(turn);
-                return waiting;
+                self.first = turn.gather(first, || self.calls.try_recv().ok());
+                self.carry_out(turn, &mut answers);
             }
+            None => {}
+        }
+        if self.sync_at.is_some_and(|at| at <= Instant::now()) {
+            self.sync();
         }
         self.size_bytes
             .store(self.log.size_bytes(), Ordering::Relaxed);
-        None
+        answers
     }
 
-    fn carry_out(&mut self, turn: Turn) {
+    /// Leaves everything durable. Blocks as long as the disk takes.
+    pub fn close(mut self) {
+        self.log.close();
+    }
+
+    fn carry_out(&mut self, turn: Turn, answers: &mut Answers) {
         marks::hit_if(Mark::DiskTurnOfSeveral, || turn.committed.len() > 1);
         if !turn.committed.is_empty() {
             let result = self.commit(turn.writes);
             for reply in turn.committed {
-                answer(reply, result.clone());
+                answers.add(reply, result.clone());
             }
         }
         for (doc, reply) in turn.reads {
-            answer(reply, self.log.read(&doc));
+            answers.add(reply, self.log.read(&doc));
         }
         self.log.tidy();
-        self.size_bytes
-            .store(self.log.size_bytes(), Ordering::Relaxed);
     }
 
     fn commit(&mut self, writes: Vec<JournalWrite>) -> Result<(), JournalError> {
@@ -144,6 +159,23 @@ impl Writer {
         self.sync_at = None;
         // If it fails, the next call is told.
         let _ = self.log.sync();
+    }
+}
+
+impl Answers {
+    /// Tells everybody. Whoever gave up waiting gave up the answer only.
+    pub fn give(self) {
+        self.0.into_iter().for_each(|give| give());
+    }
+
+    fn add<T: Send + 'static>(&mut self, reply: Reply<T>, result: Result<T, JournalError>) {
+        self.0.push(Box::new(|| _ = reply.send(result)));
+    }
+}
+
+impl fmt::Debug for Answers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Answers").field(&self.0.len()).finish()
     }
 }
 
@@ -185,9 +217,4 @@ fn update_bytes(write: &JournalWrite) -> usize {
         JournalWrite::Append { update, .. } => update.len(),
         JournalWrite::Trim { .. } => mem::size_of::<JournalWrite>(),
     }
-}
-
-/// Whoever gave up waiting gave up the answer only.
-fn answer<T>(reply: Reply<T>, result: Result<T, JournalError>) {
-    let _ = reply.send(result);
 }

@@ -11,14 +11,14 @@ use std::{
     },
 };
 
-use ysyncd_storage::journal::disk::{Device, DeviceFile, Lock};
+use super::device::{Device, DeviceFile, Lock};
 
 /// What a disk loses at once, if anything of it.
 const SECTOR: usize = 512;
 
 /// The disk. A process uses it through a [`SimulatedDevice`].
 #[derive(Debug, Clone, Default)]
-pub(crate) struct SimulatedDisk(Arc<Mutex<State>>);
+pub struct SimulatedDisk(Arc<Mutex<State>>);
 
 #[derive(Debug, Default)]
 struct State {
@@ -28,9 +28,15 @@ struct State {
     pending: Vec<Change>,
     folders: BTreeSet<PathBuf>,
     inodes: Vec<Inode>,
-    locked: BTreeSet<PathBuf>,
+    /// Which process holds a lock.
+    locked: BTreeMap<PathBuf, usize>,
+    processes: usize,
     salts: u8,
     fault: Option<Fault>,
+    /// The error of every read.
+    unreadable: Option<io::ErrorKind>,
+    /// A process that is killed at a coming change: after how many others.
+    death: Option<(usize, Process)>,
     /// Most bytes of all files.
     capacity: Option<usize>,
 }
@@ -54,14 +60,22 @@ struct Inode {
 
 /// Fails a coming change of the disk, and all after it until it is healed.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Fault {
-    pub(crate) after: usize,
-    pub(crate) kind: io::ErrorKind,
+pub struct Fault {
+    /// How many changes come before it.
+    pub after: usize,
+    /// The error that is given.
+    pub kind: io::ErrorKind,
 }
 
 /// One of these is a process: it can be killed.
-pub(crate) struct SimulatedDevice {
+pub struct SimulatedDevice {
     disk: SimulatedDisk,
+    process: Process,
+}
+
+#[derive(Debug, Clone)]
+struct Process {
+    number: usize,
     killed: Arc<AtomicBool>,
 }
 
@@ -74,27 +88,40 @@ impl fmt::Debug for SimulatedDevice {
 #[derive(Debug)]
 struct SimulatedFile {
     disk: SimulatedDisk,
-    killed: Arc<AtomicBool>,
+    process: Process,
     inode: usize,
 }
 
 #[derive(Debug)]
-struct SimulatedLock(SimulatedDisk, PathBuf);
+struct SimulatedLock {
+    disk: SimulatedDisk,
+    file: PathBuf,
+    process: usize,
+}
 
 impl SimulatedDisk {
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap()
+        self.0
+            .lock()
+            .expect("nothing panics while it holds the lock")
     }
 
-    pub(crate) fn device(&self) -> Arc<SimulatedDevice> {
-        let killed = Arc::default();
+    /// A process that uses the disk.
+    #[must_use]
+    pub fn device(&self) -> Arc<SimulatedDevice> {
+        let mut state = self.state();
+        state.processes += 1;
+        let process = Process {
+            number: state.processes,
+            killed: Arc::default(),
+        };
         let disk = self.clone();
-        Arc::new(SimulatedDevice { disk, killed })
+        Arc::new(SimulatedDevice { disk, process })
     }
 
     /// Cuts the power. `choose(n)` decides, with a number below `n`, what of
     /// all that was not durable is there nevertheless.
-    pub(crate) fn lose_power(&self, mut choose: impl FnMut(usize) -> usize) {
+    pub fn lose_power(&self, mut choose: impl FnMut(usize) -> usize) {
         let mut state = self.state();
         state.make_names_durable(|_| choose(2) == 0);
         state.files = state.durable_files.clone();
@@ -117,23 +144,34 @@ impl SimulatedDisk {
         }
     }
 
-    pub(crate) fn fail(&self, fault: Fault) {
+    /// Has changes fail.
+    pub fn fail(&self, fault: Fault) {
         self.state().fault = Some(fault);
     }
 
-    pub(crate) fn heal(&self) {
-        let mut state = self.state();
-        state.fault = None;
-        state.capacity = None;
+    /// Has reads fail.
+    pub fn fail_reads(&self, kind: io::ErrorKind) {
+        self.state().unreadable = Some(kind);
     }
 
-    pub(crate) fn limit(&self, bytes_more: usize) {
+    /// Has nothing fail any more, and all of it fit.
+    pub fn heal(&self) {
+        let mut state = self.state();
+        state.fault = None;
+        state.unreadable = None;
+        state.capacity = None;
+        state.death = None;
+    }
+
+    /// Makes room for so many bytes more, and for no others.
+    pub fn limit(&self, bytes_more: usize) {
         let mut state = self.state();
         state.capacity = Some(state.used() + bytes_more);
     }
 
     /// A disk of its own with the same durable content.
-    pub(crate) fn copy(&self) -> Self {
+    #[must_use]
+    pub fn copy(&self) -> Self {
         let state = self.state();
         Self(Arc::new(Mutex::new(State {
             files: state.files.clone(),
@@ -144,7 +182,9 @@ impl SimulatedDisk {
         })))
     }
 
-    pub(crate) fn files(&self) -> Vec<(PathBuf, Vec<u8>)> {
+    /// All files, and what can be read in them.
+    #[must_use]
+    pub fn files(&self) -> Vec<(PathBuf, Vec<u8>)> {
         let state = self.state();
         let files = state.files.iter();
         files
@@ -153,7 +193,10 @@ impl SimulatedDisk {
     }
 
     /// Changes a file behind everybody's back.
-    pub(crate) fn damage(&self, path: &Path, change: impl FnOnce(&mut Vec<u8>)) {
+    ///
+    /// # Panics
+    /// If there is no such file.
+    pub fn damage(&self, path: &Path, change: impl FnOnce(&mut Vec<u8>)) {
         let mut state = self.state();
         let inode = state.files[path];
         let inode = &mut state.inodes[inode];
@@ -172,6 +215,14 @@ impl State {
 
     /// Called before every change; tells whether to fail it.
     fn check_fault(&mut self) -> io::Result<()> {
+        if let Some((changes, process)) = self.death.take() {
+            if changes == 0 {
+                process.killed.store(true, Ordering::SeqCst);
+                self.unlock(process.number);
+                return Err(killed());
+            }
+            self.death = Some((changes - 1, process));
+        }
         match &mut self.fault {
             Some(Fault { after: 0, kind }) => Err((*kind).into()),
             Some(Fault { after, .. }) => {
@@ -180,6 +231,11 @@ impl State {
             }
             None => Ok(()),
         }
+    }
+
+    /// A process is gone, and its locks with it.
+    fn unlock(&mut self, process: usize) {
+        self.locked.retain(|_, holder| *holder != process);
     }
 
     fn change(&mut self, change: Change) {
@@ -219,17 +275,47 @@ impl Inode {
 
 impl SimulatedDevice {
     /// Ends the process; what it has written stays to be read.
-    pub(crate) fn kill(&self) {
-        self.killed.store(true, Ordering::SeqCst);
-        self.disk.state().locked.clear();
+    pub fn kill(&self) {
+        self.process.killed.store(true, Ordering::SeqCst);
+        let mut state = self.disk.state();
+        state.unlock(self.process.number);
+        state
+            .death
+            .take_if(|(_, process)| process.number == self.process.number);
+    }
+
+    /// Ends the process in the middle of one of its coming changes.
+    pub fn kill_at_change(&self, after: usize) {
+        self.disk.state().death = Some((after, self.process.clone()));
+    }
+
+    /// Whether the process has ended.
+    #[must_use]
+    pub fn is_killed(&self) -> bool {
+        self.process.is_killed()
     }
 
     fn state(&self) -> io::Result<MutexGuard<'_, State>> {
-        if self.killed.load(Ordering::SeqCst) {
-            return Err(io::Error::other("the process was killed"));
-        }
+        self.process.check()?;
         Ok(self.disk.state())
     }
+}
+
+impl Process {
+    fn is_killed(&self) -> bool {
+        self.killed.load(Ordering::SeqCst)
+    }
+
+    fn check(&self) -> io::Result<()> {
+        match self.is_killed() {
+            true => Err(killed()),
+            false => Ok(()),
+        }
+    }
+}
+
+fn killed() -> io::Error {
+    io::Error::other("the process was killed")
 }
 
 fn found<T>(found: Option<T>) -> io::Result<T> {
@@ -247,7 +333,7 @@ impl Device for SimulatedDevice {
         let all = state.files.keys().chain(&state.folders);
         let inside = all.filter(|path| path.parent() == Some(folder));
         Ok(inside
-            .map(|path| path.file_name().unwrap().to_owned())
+            .filter_map(|path| Some(path.file_name()?.to_owned()))
             .collect())
     }
 
@@ -257,23 +343,29 @@ impl Device for SimulatedDevice {
         let inode = state.inodes.len();
         state.inodes.push(Inode::default());
         state.change(Change::Name(file.to_owned(), inode));
-        let (disk, killed) = (self.disk.clone(), Arc::clone(&self.killed));
+        let (disk, process) = (self.disk.clone(), self.process.clone());
         Ok(Box::new(SimulatedFile {
             disk,
-            killed,
+            process,
             inode,
         }))
     }
 
     fn read(&self, file: &Path) -> io::Result<Vec<u8>> {
         let state = self.state()?;
+        if let Some(kind) = state.unreadable {
+            return Err(kind.into());
+        }
         let inode = *found(state.files.get(file))?;
         Ok(state.inodes[inode].content.clone())
     }
 
     fn read_at(&self, file: &Path, offset: u64, len: usize) -> io::Result<Vec<u8>> {
-        let (content, offset) = (self.read(file)?, usize::try_from(offset).unwrap());
-        let part = content.get(offset..).and_then(|rest| rest.get(..len));
+        let content = self.read(file)?;
+        let rest = usize::try_from(offset)
+            .ok()
+            .and_then(|at| content.get(at..));
+        let part = rest.and_then(|rest| rest.get(..len));
         part.map(<[u8]>::to_vec)
             .ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
     }
@@ -316,9 +408,18 @@ impl Device for SimulatedDevice {
     }
 
     fn lock(&self, file: &Path, _wait: bool) -> io::Result<Option<Lock>> {
-        let is_free = self.state()?.locked.insert(file.to_owned());
-        let lock = is_free.then(|| SimulatedLock(self.disk.clone(), file.to_owned()));
-        Ok(lock.map(|lock| Box::new(lock) as Lock))
+        let process = self.process.number;
+        let mut state = self.state()?;
+        if state.locked.contains_key(file) {
+            return Ok(None);
+        }
+        state.locked.insert(file.to_owned(), process);
+        let (disk, file) = (self.disk.clone(), file.to_owned());
+        Ok(Some(Box::new(SimulatedLock {
+            disk,
+            file,
+            process,
+        })))
     }
 
     fn salt(&self) -> io::Result<[u8; 16]> {
@@ -330,9 +431,7 @@ impl Device for SimulatedDevice {
 
 impl DeviceFile for SimulatedFile {
     fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
-        if self.killed.load(Ordering::SeqCst) {
-            return Err(io::Error::other("the process was killed"));
-        }
+        self.process.check()?;
         let mut state = self.disk.state();
         let fault = state.check_fault();
         let room = state.capacity.map(|most| most.saturating_sub(state.used()));
@@ -349,9 +448,7 @@ impl DeviceFile for SimulatedFile {
     }
 
     fn sync(&mut self) -> io::Result<()> {
-        if self.killed.load(Ordering::SeqCst) {
-            return Err(io::Error::other("the process was killed"));
-        }
+        self.process.check()?;
         let mut state = self.disk.state();
         let fault = state.check_fault();
         let inode = &mut state.inodes[self.inode];
@@ -366,6 +463,9 @@ impl DeviceFile for SimulatedFile {
 
 impl Drop for SimulatedLock {
     fn drop(&mut self) {
-        self.0.state().locked.remove(&self.1);
+        let mut state = self.disk.state();
+        if state.locked.get(&self.file) == Some(&self.process) {
+            state.locked.remove(&self.file);
+        }
     }
 }

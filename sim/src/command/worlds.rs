@@ -1,0 +1,238 @@
+//! Batches of worlds, of one layer or the other.
+
+use std::{
+    ops::Range,
+    path::{Path, PathBuf},
+};
+
+use ysyncd_engine::planted::Bug;
+use ysyncd_sim::{Outcome, Recording, Shape, Swarm, can_plant, full, plant, run as run_world};
+
+use super::{CommandError, Held, batch, failure, picture, read, seeds, write};
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// From the first seed up to, not including, the second; or one seed.
+    #[arg(long, value_parser = seeds, default_value = "0..200")]
+    seeds: Range<u64>,
+    /// Threads that run seeds.
+    #[arg(long, default_value_t = 1)]
+    jobs: usize,
+    #[command(flatten)]
+    world: World,
+    /// Print every event.
+    #[arg(long)]
+    trace: bool,
+    /// Write what the engine that was driven last was told to this file.
+    #[arg(long, value_name = "FILE")]
+    tape: Option<PathBuf>,
+    /// Draw the run of the seed that fails, or of the last one, as a page.
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+}
+
+/// What is simulated, and what is as in production.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Layer {
+    /// Engines alone are as in production.
+    Engine,
+    /// All but networks, disks and buckets is.
+    Full,
+}
+
+impl Layer {
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Engine => "engine",
+            Self::Full => "full",
+        }
+    }
+}
+
+/// How a seed's world comes about.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct World {
+    /// How big worlds are.
+    #[arg(long, value_enum, default_value_t)]
+    shape: Shape,
+    /// Take this configuration, as `minimize` writes it, instead of drawing
+    /// one.
+    #[arg(long, value_name = "FILE")]
+    swarm: Option<PathBuf>,
+    /// Plant this bug; `mutants --list` names them.
+    #[arg(long, value_name = "BUG")]
+    plant: Option<Bug>,
+}
+
+impl World {
+    /// Where the configuration of seeds comes from.
+    pub(crate) fn source(&self, layer: Layer) -> Result<Source, CommandError> {
+        if self.plant.is_some() {
+            can_plant()?;
+        }
+        let from = match (&self.swarm, layer) {
+            (None, Layer::Engine) => From::Engine(self.shape),
+            (None, Layer::Full) => From::Full(self.shape),
+            (Some(_), Layer::Full) => return Err(CommandError::NoSwarmFiles),
+            (Some(path), Layer::Engine) => {
+                let swarm = serde_json::from_str(&read(path)?);
+                let path = path.clone();
+                From::File(swarm.map_err(|error| CommandError::Swarm { path, error })?)
+            }
+        };
+        let bug = self.plant;
+        Ok(Source { from, bug })
+    }
+
+    /// The same with a configuration from a file.
+    pub(crate) fn given(self, swarm: &Path) -> Self {
+        let swarm = Some(swarm.to_owned());
+        Self { swarm, ..self }
+    }
+
+    /// The command that runs a seed again.
+    pub(crate) fn replay(&self, layer: Layer, seed: u64) -> String {
+        let features = self.plant.map_or("", |_| " --features mutants");
+        let layer = layer.name();
+        let plant = self.plant.map(|bug| format!(" --plant {bug}"));
+        let plant = plant.unwrap_or_default();
+        let swarm = match (&self.swarm, self.shape) {
+            (Some(path), _) => format!(" --swarm {}", path.display()),
+            (None, Shape::Small) => " --shape small".to_owned(),
+            (None, Shape::Swarm) => String::new(),
+        };
+        format!(
+            "cargo run --release -p ysyncd-sim{features} -- {layer}{swarm}{plant} --seeds {seed} --trace"
+        )
+    }
+}
+
+/// Where the configuration of seeds comes from, and what is wrong with what
+/// runs.
+pub(crate) struct Source {
+    from: From,
+    bug: Option<Bug>,
+}
+
+enum From {
+    Engine(Shape),
+    Full(Shape),
+    File(Box<Swarm>),
+}
+
+impl Source {
+    /// Worlds of all sizes.
+    pub(crate) const fn drawn(layer: Layer, bug: Option<Bug>) -> Self {
+        let from = match layer {
+            Layer::Engine => From::Engine(Shape::Swarm),
+            Layer::Full => From::Full(Shape::Swarm),
+        };
+        Self { from, bug }
+    }
+
+    /// The configuration of a seed of the engine's worlds.
+    pub(crate) fn swarm(&self, seed: u64) -> Swarm {
+        match &self.from {
+            From::Engine(shape) | From::Full(shape) => Swarm::draw(seed, *shape),
+            From::File(swarm) => Swarm::clone(swarm),
+        }
+    }
+
+    pub(crate) fn run(&self, seed: u64, recording: Recording) -> Outcome {
+        plant(self.bug);
+        let outcome = match &self.from {
+            From::Full(shape) => full::run(seed, &full::Swarm::draw(seed, *shape), recording),
+            From::Engine(_) | From::File(_) => run_world(seed, &self.swarm(seed), recording),
+        };
+        plant(None);
+        outcome
+    }
+
+    /// Has this thread make the planted mistake from now on.
+    pub(crate) fn plant(&self) {
+        plant(self.bug);
+    }
+
+    fn configuration(&self, seed: u64) -> String {
+        match &self.from {
+            From::Full(shape) => format!("{:#?}", full::Swarm::draw(seed, *shape)),
+            From::Engine(_) | From::File(_) => format!("{:#?}", self.swarm(seed)),
+        }
+    }
+}
+
+/// One seed in so many is replayed from what was recorded of it.
+const REPLAYED: u64 = 16;
+
+/// Runs a batch; stops at the first seed that fails.
+pub(crate) fn run(layer: Layer, arguments: &Arguments) -> Held {
+    let source = arguments.world.source(layer)?;
+    let recording = |seed: u64| match () {
+        () if arguments.trace => Recording::Print,
+        () if seed.is_multiple_of(REPLAYED) => Recording::Tapes,
+        () => Recording::Last,
+    };
+    let jobs = if arguments.trace { 1 } else { arguments.jobs };
+    let seeds = arguments.seeds.clone();
+    let batch = batch::run(seeds.clone(), jobs, |seed| {
+        source.run(seed, recording(seed))
+    });
+    if let Some((seed, outcome)) = &batch.failure {
+        let replay = arguments.world.replay(layer, *seed);
+        failure::print(*seed, outcome, &source.configuration(*seed), &replay);
+        record(layer, arguments, &source, *seed)?;
+        return Ok(false);
+    }
+    record(layer, arguments, &source, seeds.end - 1)?;
+    let count = seeds.end - seeds.start;
+    let Range { start, end } = seeds;
+    println!(
+        "{count} seeds hold ({start}..{end}), hash {:016x}",
+        batch.hash
+    );
+    let rate = count as f64 / batch.took.as_secs_f64();
+    eprintln!("{rate:.0} seeds/s");
+    Ok(true)
+}
+
+/// Runs a seed once more for what is to be written down of it.
+fn record(
+    layer: Layer,
+    arguments: &Arguments,
+    source: &Source,
+    seed: u64,
+) -> Result<(), CommandError> {
+    if let Some(path) = &arguments.tape {
+        write_tape(arguments, source, seed, path)?;
+    }
+    if let Some(path) = &arguments.html {
+        let heading = picture::Subject {
+            seed,
+            layer,
+            command: arguments.world.replay(layer, seed),
+            configuration: source.configuration(seed),
+        };
+        let outcome = source.run(seed, Recording::Story);
+        picture::write(path, heading, outcome)?;
+    }
+    Ok(())
+}
+
+fn write_tape(
+    arguments: &Arguments,
+    source: &Source,
+    seed: u64,
+    path: &Path,
+) -> Result<(), CommandError> {
+    let outcome = source.run(seed, Recording::Tapes);
+    let tape = outcome.tapes.into_iter().next_back();
+    let mut tape = tape.ok_or(CommandError::NoTape)?;
+    if let Some(violation) = outcome.violation {
+        tape.head.about = format!("seed {seed}: {}", violation.detail);
+        tape.head.planted = arguments.world.plant.map(|bug| bug.to_string());
+        tape.head.invariant = Some(violation.invariant);
+    }
+    write(path, &tape.to_text())?;
+    println!("{}: {} inputs", path.display(), tape.inputs.len());
+    Ok(())
+}

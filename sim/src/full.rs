@@ -1,0 +1,40 @@
+//! The full stack in one process: the very `serve` of production on a
+//! simulated network (turmoil), the real S3 client against a simulated bucket,
+//! the real journal on a simulated disk, and model clients that speak real
+//! WebSocket bytes.
+//!
+//! ```text
+//! run       the hosts, the troubles, and what must hold at the end
+//! swarm     what a seed draws
+//! scene     what all hosts share
+//! node      a server: what the binary does
+//! bucket    the simulated S3
+//! visitor   a model client   websocket  its side of the wire
+//! hostile   somebody who means no good
+//! ledger    what must not be lost
+//! contract  whether the S3 client tells what the bucket did
+//! wire      streams, cut into pieces and written down
+//! timeline  what happened    log   what servers say of it
+//! ```
+
+mod bucket;
+mod contract;
+mod hostile;
+mod http_client;
+mod ledger;
+mod log;
+mod look;
+mod node;
+mod panics;
+mod run;
+mod scene;
+mod swarm;
+mod timeline;
+mod visitor;
+mod websocket;
+mod wire;
+
+pub use self::{
+    run::run,
+    swarm::{BucketFaults, NetLimits, Place, Swarm, Trouble, Visitor},
+};

@@ -1,0 +1,174 @@
+//! Somebody who means no good. What it does costs its own connection, closed
+//! with the code that says why, and nobody else anything.
+//!
+//! To documents that yrs clients share it sends only what the grammar refuses,
+//! as yrs would die of some of the rest. That goes to a document of its own.
+
+mod deed;
+
+use std::{ops::Range, rc::Rc, time::Duration};
+
+use rand::{RngExt, rngs::ChaCha8Rng};
+use tokio::{
+    io::AsyncReadExt,
+    time::{sleep, timeout},
+};
+use turmoil::net::TcpStream;
+
+use self::deed::{Deed, Expected};
+use super::{
+    node,
+    scene::{Mood, Scene},
+    swarm::{Place, Purpose, Trouble, fork},
+    timeline::Lane,
+    websocket::{Frame, Pumped, Refused, Socket, Target},
+};
+use crate::{
+    oracle::{Invariant, Violation},
+    swarm::{between, millis},
+};
+
+/// The document that only it opens.
+pub(super) const DOCUMENT: &str = "hostile";
+
+/// How long a server may take to close a connection.
+const CLOSING: Duration = Duration::from_secs(15);
+
+/// How long it stays where nobody minds it.
+const STAY: Duration = Duration::from_millis(200);
+
+/// Does one thing after the other, as long as the storm goes on.
+pub(super) async fn live(scene: Rc<Scene>, pause: Range<Duration>) {
+    let mut rng = scene.stream(Purpose::Hostile);
+    while scene.mood.get() == Mood::Storm {
+        sleep(between(&mut rng, &pause)).await;
+        let done = attack(&scene, &mut rng).await;
+        scene.judge(done);
+    }
+}
+
+async fn attack(scene: &Rc<Scene>, rng: &mut ChaCha8Rng) -> Result<(), Violation> {
+    let node = rng.random_range(0..scene.swarm.nodes);
+    let is_shared = rng.random_bool(0.6);
+    let doc = match is_shared {
+        true => scene.docs[rng.random_range(0..scene.docs.len())].as_str(),
+        false => DOCUMENT,
+    };
+    let deed = Deed::draw(rng, is_shared, scene.swarm.engine.frame_bytes_max);
+    scene.note(
+        Lane::Hostile,
+        format_args!("to {doc} on node{node}: {deed:?}"),
+    );
+    if let Deed::Idle = deed {
+        idle(node).await;
+        return Ok(());
+    }
+    let target = Target {
+        node,
+        doc,
+        token: match deed.expected() {
+            Expected::Status(401) => "somebody:0000",
+            _ => &scene.token,
+        },
+        token_in_query: rng.random_bool(0.5),
+        fragment_bytes_max: usize::MAX,
+    };
+    let life = scene.nodes[node].life.get();
+    let mut socket = match Socket::connect(scene, Lane::Hostile, &target, fork(rng)).await {
+        Ok(socket) => socket,
+        Err(Refused::Wrong(violation)) => return Err(violation),
+        Err(Refused::Status(status)) => return judge_status(&deed, status),
+        Err(_) => return Ok(()),
+    };
+    deed.send(&mut socket);
+    let end = timeout(CLOSING, read_to_end(&mut socket, &deed)).await;
+    let end = end.unwrap_or(Ok(End::Open))?;
+    scene.note(Lane::Hostile, format_args!("{end:?}"));
+    let is_sure = life == scene.nodes[node].life.get() && scene.nodes[node].serves.get();
+    match (deed.expected(), end) {
+        (Expected::Status(status), _) => {
+            let detail = format_args!("let in, and not refused with {status}");
+            Err(Invariant::BadInput.violated(detail))
+        }
+        (Expected::Code(expected), End::Closed(code)) if code == expected => Ok(()),
+        // It goes down, or we read too slowly.
+        (_, End::Closed(1001 | 1013)) => Ok(()),
+        (Expected::Code(expected), End::Closed(code)) => {
+            let detail = format_args!("{deed:?} is closed with {code} and not {expected}");
+            Err(Invariant::BadInput.violated(detail))
+        }
+        (Expected::Code(expected), end) if is_sure && is_word_sure(scene) => {
+            let detail = format_args!("{deed:?} ends {end:?} and not with {expected}");
+            Err(Invariant::BadInput.violated(detail))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Takes a place among those that have not asked for anything yet.
+async fn idle(node: usize) {
+    let host = Place::Node(node).name();
+    let connect = TcpStream::connect((host.as_str(), node::PORT));
+    if let Ok(Ok(mut stream)) = timeout(CLOSING, connect).await {
+        let mut answer = Vec::new();
+        let _ = timeout(CLOSING, stream.read_to_end(&mut answer)).await;
+    }
+}
+
+fn judge_status(deed: &Deed, status: u16) -> Result<(), Violation> {
+    match deed.expected() {
+        Expected::Status(expected) if expected == status => Ok(()),
+        // The document cannot be loaded.
+        Expected::Code(_) | Expected::Nothing if status == 503 => Ok(()),
+        expected => {
+            let detail = format_args!("{deed:?} is refused with {status} and not {expected:?}");
+            Err(Invariant::BadInput.violated(detail))
+        }
+    }
+}
+
+/// Whether connections end only if somebody ends them, and a close frame gets
+/// through in the time that it is given.
+fn is_word_sure(scene: &Scene) -> bool {
+    use Trouble::{Hold, Kill, Partition, Shutdown};
+    let swarm = &scene.swarm;
+    let is_slow = swarm.piece_bytes_max.is_some() && swarm.latency > millis(20);
+    let is_patient = swarm.net.close_timeout > millis(1_000) && !is_slow;
+    let mut troubles = swarm.troubles.iter();
+    let cuts = |trouble: &Trouble| {
+        matches!(
+            trouble,
+            Hold { .. } | Partition { .. } | Kill { .. } | Shutdown { .. }
+        )
+    };
+    is_patient && !troubles.any(|(_, trouble)| cuts(trouble))
+}
+
+/// How a connection ended.
+#[derive(Debug, Clone, Copy)]
+enum End {
+    Closed(u16),
+    Lost,
+    /// It did not.
+    Open,
+}
+
+async fn read_to_end(socket: &mut Socket, deed: &Deed) -> Result<End, Violation> {
+    let read = async {
+        loop {
+            match socket.pump(true).await {
+                Ok(Pumped::Some) => {}
+                Ok(Pumped::End) | Err(_) => return Ok(End::Lost),
+            }
+            while let Some(frame) = socket.next()? {
+                if let Frame::Close(code, _) = frame {
+                    return Ok(End::Closed(code));
+                }
+            }
+        }
+    };
+    match deed.expected() {
+        Expected::Nothing => timeout(STAY, read).await.unwrap_or(Ok(End::Open)),
+        _ => read.await,
+    }
+}

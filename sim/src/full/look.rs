@@ -1,0 +1,172 @@
+//! Those who come to look in the end: at how servers are, and whether
+//! somebody who knows nothing gets everything.
+
+use std::{cell::Cell, cell::RefCell, io, rc::Rc, time::Duration};
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    time::{sleep, timeout},
+};
+use turmoil::net::TcpStream;
+use ysyncd_engine::ConnId;
+
+use super::{
+    node,
+    scene::Scene,
+    swarm::{Purpose, fork},
+    timeline::Lane,
+    websocket::{Frame, Pumped, Refused, Socket, Target},
+};
+use crate::{
+    client::Client,
+    oracle::{Invariant, Violation},
+    swarm::millis,
+};
+
+/// How often servers are asked how they are.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// How a server says it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Health {
+    pub(super) documents: u64,
+    /// Whether the store has all that it took.
+    pub(super) is_saved: bool,
+}
+
+/// Asks the servers how they are, again and again.
+pub(super) async fn watch(scene: Rc<Scene>) -> turmoil::Result {
+    loop {
+        for (at, node) in scene.nodes.iter().enumerate() {
+            let asked = timeout(Duration::from_secs(2), ask(&scene, at)).await;
+            node.health.set(asked.ok().and_then(Result::ok).flatten());
+        }
+        sleep(PAUSE).await;
+    }
+}
+
+async fn ask(scene: &Scene, at: usize) -> io::Result<Option<Health>> {
+    let health = get(at, "/healthz", "application/json").await?;
+    let metrics = get(at, "/metrics", "text/plain").await?;
+    if health.is_empty() || metrics.is_empty() {
+        // It is ending.
+        return Ok(None);
+    }
+    let is_well = health.starts_with("HTTP/1.1 200") && health.contains("{\"ok\":true,");
+    let number = |text: &str, after: &str| {
+        let (_, rest) = text.split_once(after)?;
+        let digits = rest.split(|c: char| !c.is_ascii_digit()).next()?;
+        digits.parse::<u64>().ok()
+    };
+    let gauge = |name: &str| number(&metrics, &format!("\nysyncd_{name} "));
+    let gauges = [
+        number(&health, "\"documents\":"),
+        gauge("unsaved_bytes"),
+        gauge("staged_bytes"),
+        gauge("documents_to_push"),
+        gauge("journal_failed"),
+    ];
+    let [
+        Some(documents),
+        Some(unsaved),
+        Some(staged),
+        Some(to_push),
+        Some(failed),
+    ] = gauges
+    else {
+        let detail = format_args!("node{at} says {health:?} and {metrics:?}");
+        scene.violated(Invariant::Healthy, detail);
+        return Ok(None);
+    };
+    if !is_well {
+        scene.violated(Invariant::Healthy, format_args!("node{at} says {health:?}"));
+    }
+    let is_saved = unsaved + staged + to_push + failed == 0;
+    Ok(Some(Health {
+        documents,
+        is_saved,
+    }))
+}
+
+async fn get(at: usize, path: &str, accept: &str) -> io::Result<String> {
+    let host = format!("node{at}");
+    let mut stream = TcpStream::connect((host.as_str(), node::PORT)).await?;
+    let request = format!(
+        "GET {path} HTTP/1.1\r\nHost: {host}\r\nAccept: {accept}\r\nConnection: close\r\n\r\n"
+    );
+    stream.write_all(request.as_bytes()).await?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await?;
+    Ok(answer)
+}
+
+/// Somebody who knows nothing.
+pub(super) struct Joiner {
+    pub(super) node: usize,
+    pub(super) doc: usize,
+    pub(super) id: u64,
+    /// What it should see.
+    pub(super) truth: String,
+    pub(super) is_done: Cell<bool>,
+    pub(super) client: RefCell<Client>,
+}
+
+/// Connects until it is let in, and stays until it has seen everything.
+pub(super) async fn join(scene: Rc<Scene>, joiner: Rc<Joiner>) -> turmoil::Result {
+    let mut rng = scene.stream(Purpose::Looker(joiner.id));
+    let target = Target {
+        node: joiner.node,
+        doc: scene.docs[joiner.doc].as_str(),
+        token: &scene.token,
+        token_in_query: false,
+        fragment_bytes_max: usize::MAX,
+    };
+    loop {
+        match Socket::connect(&scene, Lane::Looker, &target, fork(&mut rng)).await {
+            Ok(socket) => {
+                let seen = see(&scene, &joiner, socket).await;
+                scene.judge(seen);
+                return Ok(());
+            }
+            Err(Refused::Wrong(violation)) => scene.judge(Err(violation)),
+            Err(_) => sleep(millis(200)).await,
+        }
+    }
+}
+
+async fn see(scene: &Scene, joiner: &Joiner, mut socket: Socket) -> Result<(), Violation> {
+    let client = &joiner.client;
+    let now = scene.now();
+    let hello = client.borrow_mut().opened(ConnId(joiner.id), now);
+    hello.iter().for_each(|frame| socket.send(frame));
+    loop {
+        match socket.pump(true).await {
+            Ok(Pumped::Some) => {}
+            Ok(Pumped::End) | Err(_) => {
+                return Err(Invariant::Joiner.violated("the connection ends"));
+            }
+        }
+        while let Some(frame) = socket.next()? {
+            match frame {
+                Frame::Binary(message) => {
+                    let mut client = client.borrow_mut();
+                    let mut ledger = scene.ledger.borrow_mut();
+                    ledger.shown(joiner.node, joiner.doc, &message)?;
+                    let answers = client.receive(scene.now(), &message);
+                    let answers = answers.map_err(|e| Invariant::Understood.violated(e))?;
+                    answers.iter().for_each(|answer| socket.send(answer));
+                }
+                Frame::Ping(payload) => socket.pong(&payload),
+                Frame::Pong => {}
+                Frame::Close(code, reason) => {
+                    let detail = format_args!("a new client is closed with {code}: {reason}");
+                    return Err(Invariant::ClosedForCause.violated(detail));
+                }
+            }
+        }
+        if scene.state_of(&client.borrow()) == joiner.truth {
+            joiner.is_done.set(true);
+            return Ok(());
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! One run: its hosts, its troubles, and its end.
+
+mod judgement;
+mod troubles;
+
+use std::{
+    panic,
+    rc::Rc,
+    thread,
+    time::{Duration, SystemTime},
+};
+
+use rand::RngExt;
+use tokio::task::JoinSet;
+use turmoil::{Builder, Sim};
+use ysyncd_engine::{marks, planted};
+
+use self::troubles::Troubles;
+use super::{
+    bucket, hostile, http_client,
+    log::Log,
+    node, panics,
+    scene::Scene,
+    swarm::{HOMES, Place, Purpose, Swarm, stream},
+    timeline::Lane,
+    visitor::Visitor,
+};
+use crate::{
+    oracle::{Invariant, Violation},
+    trace::Recording,
+    world::Outcome,
+};
+
+/// Room for the futures of the S3 client, which are deep.
+const STACK_BYTES: usize = 8 << 20;
+
+/// Runs the full stack under a seed, on a thread of its own: what libraries
+/// keep per thread is new then.
+///
+/// # Panics
+/// If there is no thread for it.
+#[must_use]
+pub fn run(seed: u64, swarm: &Swarm, recording: Recording) -> Outcome {
+    let (planted, marks, swarm) = (planted::here(), marks::here(), swarm.clone());
+    let thread = thread::Builder::new()
+        .name(format!("seed {seed}"))
+        .stack_size(STACK_BYTES)
+        .spawn(move || {
+            planted.plant();
+            marks.join();
+            run_here(seed, swarm, recording)
+        });
+    let run = thread.expect("threads can be started");
+    run.join().expect("a run catches its panics")
+}
+
+fn run_here(seed: u64, swarm: Swarm, recording: Recording) -> Outcome {
+    panics::watch();
+    let mut chance = stream(seed, Purpose::Turmoil);
+    fastrand::seed(chance.random());
+    let scene = Rc::new(Scene::new(seed, swarm.clone(), recording));
+    scene.note(Lane::World, format_args!("seed {seed}: {swarm:?}"));
+    let _log = Log::of(&scene);
+    let mut world = World::new(Rc::clone(&scene), chance.random());
+    let lived = panic::catch_unwind(panic::AssertUnwindSafe(|| world.live()));
+    let lived = lived.unwrap_or_else(|payload| Err(crate::panicked(&*payload)));
+    scene.time.set(world.sim.elapsed());
+    let violation = scene.violation().or(lived.err());
+    let last = violation
+        .as_ref()
+        .map_or_else(Vec::new, |_| scene.timeline().last());
+    let end = world.sim.elapsed();
+    let outcome = Outcome {
+        story: scene.take_story(end, violation.as_ref()),
+        violation,
+        end,
+        last,
+        hash: scene.timeline().hash(),
+        tapes: Vec::new(),
+    };
+    drop(world);
+    outcome
+}
+
+struct World {
+    scene: Rc<Scene>,
+    sim: Sim<'static>,
+    troubles: Troubles,
+}
+
+impl World {
+    fn new(scene: Rc<Scene>, seed: u64) -> Self {
+        let mut sim = Builder::new()
+            .epoch(SystemTime::UNIX_EPOCH + http_client::EPOCH)
+            .rng_seed(seed)
+            .enable_random_order()
+            .tick_duration(scene.swarm.tick)
+            .simulation_duration(Duration::MAX)
+            .min_message_latency(Duration::ZERO)
+            .max_message_latency(scene.swarm.latency)
+            .tcp_capacity(scene.swarm.segments_max)
+            .build();
+        let shared = Rc::clone(&scene);
+        sim.host(bucket::HOST, move || bucket::live(Rc::clone(&shared)));
+        for at in 0..scene.swarm.nodes {
+            let shared = Rc::clone(&scene);
+            sim.host(Place::Node(at).name(), move || {
+                node::live(Rc::clone(&shared), at)
+            });
+        }
+        for host in 0..HOMES {
+            let shared = Rc::clone(&scene);
+            sim.host(Place::Homes(host).name(), move || {
+                homes(Rc::clone(&shared), host)
+            });
+        }
+        let troubles = Troubles::new(&scene);
+        Self {
+            scene,
+            sim,
+            troubles,
+        }
+    }
+
+    /// Storm, healing, judgement.
+    fn live(&mut self) -> Result<(), Violation> {
+        while self.sim.elapsed() < self.scene.swarm.storm {
+            self.step()?;
+        }
+        self.heal()?;
+        self.judge()
+    }
+
+    /// Time goes on a little.
+    fn step(&mut self) -> Result<(), Violation> {
+        let now = self.sim.elapsed();
+        self.scene.time.set(now);
+        self.troubles.strike(now, &self.scene, &mut self.sim);
+        let stepped = self.sim.step();
+        stepped.map_err(|error| Invariant::Panic.violated(error))?;
+        if let Some(panic) = panics::take() {
+            return Err(Invariant::Panic.violated(panic));
+        }
+        if let Some(violation) = self.scene.calls.violation() {
+            return Err(violation);
+        }
+        match self.scene.violation() {
+            Some(violation) => Err(violation),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The clients of one host.
+async fn homes(scene: Rc<Scene>, host: usize) -> turmoil::Result {
+    let mut visits = JoinSet::new();
+    for (at, visitor) in scene.swarm.visitors.iter().enumerate() {
+        if visitor.host == host {
+            let visitor = Visitor::new(at, Rc::clone(&scene));
+            visits.spawn_local(visitor.live());
+        }
+    }
+    if let (0, Some(pause)) = (host, scene.swarm.hostile.clone()) {
+        visits.spawn_local(hostile::live(Rc::clone(&scene), pause));
+    }
+    while let Some(visit) = visits.join_next().await {
+        visit?;
+    }
+    std::future::pending().await
+}

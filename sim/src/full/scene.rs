@@ -1,0 +1,192 @@
+//! What all hosts of a run share: who is there, what happens, what must hold.
+
+use std::{
+    cell::{Cell, RefCell},
+    fmt::Display,
+    rc::Rc,
+    sync::Arc,
+    time::Duration,
+};
+
+use rand::rngs::ChaCha8Rng;
+use tokio::sync::Notify;
+use ysyncd_engine::{
+    DocId,
+    auth::{TokenKey, UserId},
+};
+use ysyncd_storage::journal::disk::{SimulatedDevice, SimulatedDisk};
+
+use super::{
+    bucket::Bucket,
+    contract::Calls,
+    http_client::SkewedClock,
+    ledger::Ledger,
+    look::Health,
+    swarm::{Purpose, Swarm, stream},
+    timeline::{Lane, Timeline},
+};
+use crate::{
+    client::{Client, WAITS},
+    oracle::{Invariant, Violation},
+    story::Storyteller,
+    swarm::Habit,
+    trace::Recording,
+};
+
+/// The client ids of a document's clients: so many times its number, plus one.
+pub(super) const IDS_PER_DOCUMENT: u64 = 1_000;
+
+/// What clients are up to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mood {
+    /// They edit, lose connections, stall.
+    Storm,
+    /// They stay away.
+    Away,
+    /// They come back, to one node, and listen.
+    Gather(usize),
+}
+
+pub(super) struct Scene {
+    pub(super) seed: u64,
+    pub(super) swarm: Swarm,
+    pub(super) key: TokenKey,
+    pub(super) token: String,
+    pub(super) docs: Vec<DocId>,
+    pub(super) mood: Cell<Mood>,
+    pub(super) clients: Vec<RefCell<Client>>,
+    pub(super) nodes: Vec<Node>,
+    pub(super) bucket: RefCell<Bucket>,
+    pub(super) ledger: RefCell<Ledger>,
+    pub(super) calls: Calls,
+    /// The time where no host is at its turn.
+    pub(super) time: Cell<Duration>,
+    pub(super) connections: Cell<u64>,
+    /// Until when clients that have gathered edit, though nothing goes wrong.
+    pub(super) calm_until: Cell<Duration>,
+    /// All nodes are ending, for good reason.
+    pub(super) is_ending: Cell<bool>,
+    timeline: RefCell<Timeline>,
+    violation: RefCell<Option<Violation>>,
+}
+
+/// What of a node outlives its processes, and what the world knows of the one
+/// that runs.
+pub(super) struct Node {
+    pub(super) disk: SimulatedDisk,
+    pub(super) device: RefCell<Option<Arc<SimulatedDevice>>>,
+    pub(super) life: Cell<u64>,
+    pub(super) clock: SkewedClock,
+    pub(super) shutdown: RefCell<Rc<Notify>>,
+    pub(super) serves: Cell<bool>,
+    /// How it last said that it is.
+    pub(super) health: Cell<Option<Health>>,
+}
+
+impl Scene {
+    pub(super) fn new(seed: u64, swarm: Swarm, recording: Recording) -> Self {
+        let key = TokenKey::new(b"simulated");
+        let user = UserId::new("somebody").expect("a valid name");
+        let id = |at: usize, doc: usize| (doc as u64 + 1) * IDS_PER_DOCUMENT + at as u64;
+        let clients = swarm.visitors.iter().enumerate();
+        let machine = SimulatedDisk::default();
+        let node = |_| Node {
+            disk: match swarm.is_one_machine {
+                true => machine.clone(),
+                false => SimulatedDisk::default(),
+            },
+            device: RefCell::default(),
+            life: Cell::new(0),
+            clock: SkewedClock::default(),
+            shutdown: RefCell::default(),
+            serves: Cell::new(false),
+            health: Cell::default(),
+        };
+        Self {
+            seed,
+            token: key.mint(&user),
+            key,
+            docs: (0..swarm.documents)
+                .map(|at| DocId::new(&format!("doc{at}")).expect("a valid name"))
+                .collect(),
+            mood: Cell::new(Mood::Storm),
+            clients: clients
+                .map(|(at, visitor)| {
+                    Client::new(id(at, visitor.doc), visitor.doc, Habit::Usual).into()
+                })
+                .collect(),
+            nodes: (0..swarm.nodes).map(node).collect(),
+            bucket: Bucket::new(seed).into(),
+            ledger: Ledger::new(swarm.documents).into(),
+            calls: Calls::default(),
+            time: Cell::default(),
+            connections: Cell::default(),
+            calm_until: Cell::default(),
+            is_ending: Cell::default(),
+            timeline: Timeline::new(recording).into(),
+            violation: RefCell::default(),
+            swarm,
+        }
+    }
+
+    pub(super) fn stream(&self, purpose: Purpose) -> ChaCha8Rng {
+        stream(self.seed, purpose)
+    }
+
+    pub(super) fn is_healed(&self) -> bool {
+        self.mood.get() != Mood::Storm
+    }
+
+    pub(super) fn now(&self) -> Duration {
+        turmoil::sim_elapsed().unwrap_or(self.time.get())
+    }
+
+    /// What a client shows. Without a journal it may wait for what a crash has
+    /// taken, which Yjs would send to the next server; these clients do not.
+    pub(super) fn state_of(&self, client: &Client) -> String {
+        let state = client.state();
+        match self.swarm.engine.journal {
+            true => state,
+            false => state.replace(WAITS, ""),
+        }
+    }
+
+    pub(super) fn note(&self, lane: Lane, text: impl Display) {
+        self.timeline.borrow_mut().note(self.now(), lane, text);
+    }
+
+    pub(super) fn bytes(&self, lane: Lane, verb: &'static str, bytes: &[u8]) {
+        self.timeline
+            .borrow_mut()
+            .bytes(self.now(), lane, verb, bytes);
+    }
+
+    /// Fails the run if something did not hold. The first failure stands.
+    pub(super) fn judge(&self, judgement: Result<(), Violation>) {
+        if let Err(violation) = judgement {
+            self.note(Lane::World, &violation);
+            self.violation.borrow_mut().get_or_insert(violation);
+        }
+    }
+
+    pub(super) fn violated(&self, invariant: Invariant, detail: impl Display) {
+        self.judge(Err(invariant.violated(detail)));
+    }
+
+    pub(super) fn violation(&self) -> Option<Violation> {
+        self.violation.borrow().clone()
+    }
+
+    /// All that happened, if it was to be drawn.
+    pub(super) fn take_story(
+        &self,
+        now: Duration,
+        violation: Option<&Violation>,
+    ) -> Option<Storyteller> {
+        self.timeline.borrow_mut().take_story(now, violation)
+    }
+
+    pub(super) fn timeline(&self) -> std::cell::Ref<'_, Timeline> {
+        self.timeline.borrow()
+    }
+}

@@ -1,0 +1,497 @@
+//! What a seed draws before a run of the full stack.
+
+use std::{io, ops::Range, time::Duration};
+
+use rand::{RngExt, SeedableRng, rngs::ChaCha8Rng, seq::IndexedRandom};
+use ysyncd_engine::Config;
+use ysyncd_storage::journal::disk::SyncMode;
+
+use crate::swarm::{ENOUGH, Shape, draw_engine, millis};
+
+/// The configuration of one run.
+#[derive(Debug, Clone)]
+pub struct Swarm {
+    /// Servers that share the bucket.
+    pub nodes: usize,
+    /// Whether these run on one machine and keep their journals in one folder.
+    pub is_one_machine: bool,
+    /// How many documents there are that people edit.
+    pub documents: usize,
+    /// Clients that edit.
+    pub visitors: Vec<Visitor>,
+    /// How long they edit, and things go wrong.
+    pub storm: Duration,
+    /// Steps in which the network delivers.
+    pub tick: Duration,
+    /// Most time that a segment takes, one way.
+    pub latency: Duration,
+    /// Segments that a connection holds before the sender has to wait.
+    pub segments_max: usize,
+    /// Most bytes that a node reads or writes at once. `None`: all there are.
+    pub piece_bytes_max: Option<usize>,
+    /// Pause between two actions of a client.
+    pub pause: Range<Duration>,
+    /// A client's chance to lose its connection, at each of its actions …
+    pub connection_loss: f64,
+    /// … to stop reading for a while …
+    pub stall: f64,
+    /// … and to come back to another node than it left.
+    pub wandering: f64,
+    /// Pause between two deeds of somebody hostile, if there is one.
+    pub hostile: Option<Range<Duration>>,
+    /// What can go wrong at the bucket.
+    pub bucket: BucketFaults,
+    /// How long a node waits for the bucket.
+    pub store_timeout: Duration,
+    /// Time that a turn of the journal takes before it is durable, and the
+    /// same until it is answered.
+    pub disk_latency: Range<Duration>,
+    /// When the journal syncs.
+    pub sync: SyncMode,
+    /// How long a segment of the journal gets, in bytes.
+    pub segment_bytes: u64,
+    /// What goes wrong, and when.
+    pub troubles: Vec<(Duration, Trouble)>,
+    /// What the servers' network side bears.
+    pub net: NetLimits,
+    /// How the engines are configured.
+    pub engine: Config,
+}
+
+/// Limits of a server's network side.
+#[derive(Debug, Clone)]
+pub struct NetLimits {
+    /// Connections that have not asked for a document yet.
+    pub handshakes_max: usize,
+    /// How long they may take to ask.
+    pub header_timeout: Duration,
+    /// Time between two pings.
+    pub ping_interval: Duration,
+    /// How long a client may be silent.
+    pub silence_max: Duration,
+    /// How long a close may take.
+    pub close_timeout: Duration,
+}
+
+/// Somebody who edits a document.
+#[derive(Debug, Clone, Copy)]
+pub struct Visitor {
+    /// The number of the document.
+    pub doc: usize,
+    /// The node it first connects to.
+    pub home: usize,
+    /// Where it lives: one of two hosts.
+    pub host: usize,
+    /// When it goes for good, and all it knows with it.
+    pub leaves: Option<Duration>,
+    /// Most bytes of a WebSocket frame that it sends.
+    pub fragment_bytes_max: usize,
+    /// Whether its token stands in the query.
+    pub token_in_query: bool,
+}
+
+/// What can go wrong with a request to the bucket: chances, per request.
+#[derive(Debug, Clone)]
+pub struct BucketFaults {
+    /// Time until a request takes effect, and the same until its answer.
+    pub latency: Range<Duration>,
+    /// It is refused with an error that says that nothing was done.
+    pub refused: f64,
+    /// It is denied, as if a right were missing.
+    pub denied: f64,
+    /// It fails inside, before or after it took effect.
+    pub internal: f64,
+    /// The answer is lost, and the connection with it.
+    pub reply_lost: f64,
+    /// The request is lost, and the connection with it.
+    pub request_lost: f64,
+    /// There is never an answer; it may take effect, and late.
+    pub hangs: f64,
+    /// The connection is lost, and a write takes effect only later.
+    pub late: f64,
+    /// A body breaks off.
+    pub truncated: f64,
+    /// When no request is served.
+    pub outage: Option<Range<Duration>>,
+    /// Whether etags are those of contents, so that they come back.
+    pub content_etags: bool,
+}
+
+/// Something that goes wrong at a certain time.
+#[derive(Debug, Clone)]
+pub enum Trouble {
+    /// A node's process ends without a word.
+    Kill {
+        /// Which.
+        node: usize,
+        /// Whether the whole machine loses power.
+        power: bool,
+        /// Amid the disk's work, after so many more changes.
+        at_change: Option<usize>,
+        /// How long until it is started again.
+        down: Duration,
+    },
+    /// A node is told to end.
+    Shutdown {
+        /// Which.
+        node: usize,
+        /// How long until it is started again.
+        down: Duration,
+    },
+    /// The bucket's process ends, and starts again.
+    BucketDown {
+        /// How long it is down.
+        down: Duration,
+    },
+    /// What two hosts send each other waits.
+    Hold {
+        /// One of them.
+        one: Place,
+        /// The other.
+        other: Place,
+        /// How long.
+        time: Duration,
+    },
+    /// What two hosts send each other is lost, and connections with it.
+    Partition {
+        /// One of them.
+        one: Place,
+        /// The other.
+        other: Place,
+        /// How long.
+        time: Duration,
+    },
+    /// A node's disk fails.
+    Disk {
+        /// Which.
+        node: usize,
+        /// After so many more changes.
+        after: usize,
+        /// With which error.
+        kind: io::ErrorKind,
+        /// How long.
+        time: Duration,
+    },
+    /// Nothing can be read from a node's disk.
+    Unreadable {
+        /// Which.
+        node: usize,
+        /// How long.
+        time: Duration,
+    },
+    /// A node's wall clock is wrong.
+    Clock {
+        /// Which.
+        node: usize,
+        /// Seconds that it is late.
+        behind: u64,
+        /// How long.
+        time: Duration,
+    },
+    /// A node's disk is full but for so many bytes.
+    DiskFull {
+        /// Which.
+        node: usize,
+        /// Room that is left.
+        bytes: usize,
+        /// How long.
+        time: Duration,
+    },
+}
+
+/// A host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// A server.
+    Node(usize),
+    /// One of the hosts where clients live.
+    Homes(usize),
+    /// The bucket.
+    Bucket,
+}
+
+impl Place {
+    pub(super) fn name(self) -> String {
+        match self {
+            Self::Node(at) => format!("node{at}"),
+            Self::Homes(at) => format!("homes{at}"),
+            Self::Bucket => super::bucket::HOST.to_owned(),
+        }
+    }
+}
+
+/// Hosts where clients live.
+pub(super) const HOMES: usize = 2;
+
+impl Swarm {
+    /// Draws the configuration of a seed.
+    #[must_use]
+    pub fn draw(seed: u64, shape: Shape) -> Self {
+        match shape {
+            Shape::Swarm => Self::draw_any(seed),
+            Shape::Small => Self::draw_small(seed),
+        }
+    }
+
+    /// What a seed draws, but for the size of its world: three clients of one
+    /// document on one server, for ten seconds.
+    fn draw_small(seed: u64) -> Self {
+        let drawn = Self::draw_any(seed);
+        let storm = Duration::from_secs(10);
+        let mut rng = stream(seed, Purpose::Small);
+        let visitor = |_| Visitor {
+            doc: 0,
+            home: 0,
+            host: rng.random_range(0..HOMES),
+            leaves: None,
+            fragment_bytes_max: usize::MAX,
+            token_in_query: false,
+        };
+        Self {
+            nodes: 1,
+            documents: 1,
+            visitors: (0..3).map(visitor).collect(),
+            storm,
+            troubles: draw_troubles(&mut rng, 1, storm, drawn.sync != SyncMode::Always),
+            ..drawn
+        }
+    }
+
+    fn draw_any(seed: u64) -> Self {
+        let mut rng = stream(seed, Purpose::Swarm);
+        let rng = &mut rng;
+        let storm = millis(rng.random_range(2_000..12_000));
+        let nodes = one_of(rng, &[1, 1, 2]);
+        let documents = one_of(rng, &[1, 1, 2]);
+        let engine = Config {
+            documents_bytes_max: ENOUGH,
+            frame_bytes_max: 256 << 10,
+            ..draw_engine(rng, documents)
+        };
+        let is_interval = rng.random_bool(0.1);
+        Self {
+            nodes,
+            is_one_machine: rng.random_bool(0.5),
+            documents,
+            visitors: draw_visitors(rng, nodes, documents, storm),
+            storm,
+            tick: millis(one_of(rng, &[5, 10, 20, 20])),
+            latency: millis(one_of(rng, &[2, 20, 150])),
+            segments_max: one_of(rng, &[64, 1_024]),
+            piece_bytes_max: rng.random_bool(0.3).then(|| one_of(rng, &[1, 3, 50])),
+            pause: millis(20)..millis(one_of(rng, &[60, 200, 1_000])),
+            connection_loss: chance(rng, 0.2),
+            stall: chance(rng, 0.05),
+            wandering: chance(rng, 0.5),
+            hostile: (rng.random_bool(0.4)).then(|| millis(50)..millis(2_000)),
+            bucket: BucketFaults::draw(rng, storm),
+            store_timeout: millis(one_of(rng, &[1_000, 5_000, 60_000])),
+            disk_latency: Duration::ZERO..millis(one_of(rng, &[1, 10, 200])),
+            sync: match is_interval {
+                true => SyncMode::Interval(millis(one_of(rng, &[20, 500]))),
+                false => SyncMode::Always,
+            },
+            segment_bytes: one_of(rng, &[4 << 10, 4 << 20]),
+            troubles: draw_troubles(rng, nodes, storm, is_interval),
+            net: NetLimits::draw(rng),
+            engine,
+        }
+    }
+}
+
+impl NetLimits {
+    fn draw(rng: &mut ChaCha8Rng) -> Self {
+        let ping_interval = millis(one_of(rng, &[1_000, 30_000]));
+        Self {
+            handshakes_max: one_of(rng, &[1, 4, 1_024]),
+            header_timeout: millis(one_of(rng, &[500, 10_000])),
+            ping_interval,
+            silence_max: ping_interval * one_of(rng, &[2, 3]),
+            close_timeout: millis(one_of(rng, &[100, 5_000])),
+        }
+    }
+}
+
+impl BucketFaults {
+    fn draw(rng: &mut ChaCha8Rng, storm: Duration) -> Self {
+        let slow = one_of(rng, &[10, 10, 100, 2_000]);
+        let outage = rng.random_bool(0.3).then(|| {
+            let start = storm.mul_f64(rng.random_range(0.0..0.8));
+            start..start + storm.mul_f64(rng.random_range(0.1..0.6))
+        });
+        Self {
+            latency: millis(1)..millis(slow + 2),
+            refused: chance(rng, 0.4),
+            denied: chance(rng, 0.1),
+            internal: chance(rng, 0.3),
+            reply_lost: chance(rng, 0.4),
+            request_lost: chance(rng, 0.3),
+            hangs: chance(rng, 0.2),
+            late: chance(rng, 0.3),
+            truncated: chance(rng, 0.3),
+            outage,
+            content_etags: rng.random_bool(0.5),
+        }
+    }
+}
+
+fn draw_visitors(
+    rng: &mut ChaCha8Rng,
+    nodes: usize,
+    documents: usize,
+    storm: Duration,
+) -> Vec<Visitor> {
+    let mut visitors = Vec::new();
+    for doc in 0..documents {
+        for at in 0..rng.random_range(2..=3) {
+            let leaves =
+                (at > 0 && rng.random_bool(0.4)).then(|| storm.mul_f64(rng.random_range(0.1..1.0)));
+            visitors.push(Visitor {
+                doc,
+                home: rng.random_range(0..nodes),
+                host: rng.random_range(0..HOMES),
+                leaves,
+                fragment_bytes_max: one_of(rng, &[5, 1_000_000, 1_000_000]),
+                token_in_query: rng.random_bool(0.3),
+            });
+        }
+    }
+    visitors
+}
+
+fn draw_troubles(
+    rng: &mut ChaCha8Rng,
+    nodes: usize,
+    storm: Duration,
+    is_interval: bool,
+) -> Vec<(Duration, Trouble)> {
+    let mut troubles = Vec::new();
+    // Each kind exists in some worlds only.
+    for kind in 0..9 {
+        if rng.random_bool(0.6) {
+            continue;
+        }
+        for _ in 0..rng.random_range(1..=3) {
+            let at = storm.mul_f64(rng.random_range(0.05..0.95));
+            let trouble = draw_trouble(rng, kind, nodes, is_interval);
+            if let Trouble::Disk { node, time, .. } = trouble
+                && !is_interval
+                && rng.random_bool(0.3)
+            {
+                // What a disk dropped when it failed shows only then.
+                let later = at + time + millis(rng.random_range(500..3_000));
+                let power_loss = Trouble::Kill {
+                    node,
+                    power: true,
+                    at_change: None,
+                    down: millis(100),
+                };
+                troubles.push((later.min(storm), power_loss));
+            }
+            troubles.push((at, trouble));
+        }
+    }
+    troubles.sort_by_key(|(at, _)| *at);
+    troubles
+}
+
+fn draw_trouble(rng: &mut ChaCha8Rng, kind: usize, nodes: usize, is_interval: bool) -> Trouble {
+    let node = rng.random_range(0..nodes);
+    let time = millis(rng.random_range(50..5_000));
+    let down = millis(rng.random_range(10..2_000));
+    let (one, other) = draw_places(rng, node);
+    match kind {
+        0 => Trouble::Kill {
+            node,
+            // What is synced later may be lost then, as is known.
+            power: !is_interval && rng.random_bool(0.7),
+            at_change: rng.random_bool(0.5).then(|| rng.random_range(0..6)),
+            down,
+        },
+        1 => Trouble::Shutdown { node, down },
+        2 => Trouble::BucketDown { down },
+        3 => Trouble::Hold { one, other, time },
+        4 => Trouble::Partition { one, other, time },
+        5 => Trouble::Disk {
+            node,
+            after: rng.random_range(0..10),
+            kind: one_of(rng, &[io::ErrorKind::Other, io::ErrorKind::StorageFull]),
+            time,
+        },
+        6 => Trouble::Unreadable { node, time },
+        7 => Trouble::Clock {
+            node,
+            behind: rng.random_range(0..100_000),
+            time,
+        },
+        _ => Trouble::DiskFull {
+            node,
+            bytes: rng.random_range(0..2_000),
+            time,
+        },
+    }
+}
+
+fn draw_places(rng: &mut ChaCha8Rng, node: usize) -> (Place, Place) {
+    match rng.random_bool(0.5) {
+        true => (Place::Node(node), Place::Bucket),
+        false => (Place::Node(node), Place::Homes(rng.random_range(0..HOMES))),
+    }
+}
+
+fn one_of<T: Copy>(rng: &mut ChaCha8Rng, all: &[T]) -> T {
+    *all.choose(rng).expect("not empty")
+}
+
+/// A third of the worlds have a fault at all.
+fn chance(rng: &mut ChaCha8Rng, most: f64) -> f64 {
+    match rng.random_bool(0.35) {
+        true => rng.random_range(0.0..most),
+        false => 0.0,
+    }
+}
+
+/// What randomness is for.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Purpose {
+    Swarm,
+    Small,
+    Bucket,
+    /// The network, and everything that asks the system for randomness.
+    Turmoil,
+    Hostile,
+    /// What a power loss leaves of a node's disk.
+    Power,
+    Client(usize),
+    Looker(u64),
+    /// The sizes of what a node reads and writes, per life.
+    Pieces(usize, u64),
+    /// The times of a node's disk, per life.
+    Disk(usize, u64),
+    Node(usize, u64),
+}
+
+/// The stream of a seed for a purpose.
+pub(super) fn stream(seed: u64, purpose: Purpose) -> ChaCha8Rng {
+    let numbered = |kind: u64, at: usize, life: u64| (kind << 48) | ((at as u64) << 32) | life;
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    rng.set_stream(match purpose {
+        Purpose::Swarm => numbered(1, 0, 0),
+        Purpose::Bucket => numbered(1, 1, 0),
+        Purpose::Turmoil => numbered(1, 2, 0),
+        Purpose::Hostile => numbered(1, 3, 0),
+        Purpose::Power => numbered(1, 4, 0),
+        Purpose::Small => numbered(1, 5, 0),
+        Purpose::Client(at) => numbered(2, at, 0),
+        Purpose::Looker(number) => numbered(6, 0, number),
+        Purpose::Pieces(node, life) => numbered(3, node, life),
+        Purpose::Disk(node, life) => numbered(4, node, life),
+        Purpose::Node(node, life) => numbered(5, node, life),
+    });
+    rng
+}
+
+/// A stream of its own, drawn from another.
+pub(super) fn fork(rng: &mut ChaCha8Rng) -> ChaCha8Rng {
+    ChaCha8Rng::seed_from_u64(rng.random())
+}

@@ -1,0 +1,189 @@
+//! What happened in a run, where and when.
+
+use std::{
+    collections::VecDeque,
+    fmt::{self, Display},
+    hash::{DefaultHasher, Hash, Hasher},
+    time::Duration,
+};
+
+use bytes::Bytes;
+
+use crate::{
+    oracle::Violation,
+    story::{Heading, LaneId, LaneKind, MomentKind, Storyteller},
+    trace::Recording,
+};
+
+/// How many events a failure shows.
+const LAST: usize = 120;
+
+/// Bytes of a line that a failure shows.
+const LINE_BYTES_MAX: usize = 240;
+
+/// Where something happens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Lane {
+    /// Nowhere in particular: faults, and what is found out at the end.
+    World,
+    Node(usize),
+    Client(usize),
+    Hostile,
+    Looker,
+    Bucket,
+}
+
+impl Lane {
+    const fn kind(self) -> LaneKind {
+        match self {
+            Self::Node(_) => LaneKind::Node,
+            Self::Client(_) | Self::Looker => LaneKind::Client,
+            Self::Bucket => LaneKind::Store,
+            Self::World | Self::Hostile => LaneKind::Other,
+        }
+    }
+}
+
+impl Display for Lane {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::World => f.pad("world"),
+            Self::Node(at) => f.pad(&format!("node{at}")),
+            Self::Client(at) => f.pad(&format!("client{at}")),
+            Self::Hostile => f.pad("hostile"),
+            Self::Looker => f.pad("looker"),
+            Self::Bucket => f.pad("bucket"),
+        }
+    }
+}
+
+/// The events of one run so far: hashed, printed or remembered.
+#[derive(Debug)]
+pub(super) struct Timeline {
+    recording: Recording,
+    last: VecDeque<Event>,
+    hash: DefaultHasher,
+    /// All that happened, if it is to be drawn, and the lanes so far.
+    story: Option<(Storyteller, Vec<(Lane, LaneId)>)>,
+}
+
+#[derive(Debug)]
+struct Event {
+    at: Duration,
+    lane: Lane,
+    text: Text,
+}
+
+/// A line is made only if somebody wants to read it.
+#[derive(Debug)]
+enum Text {
+    Note(String),
+    Bytes(&'static str, Bytes),
+}
+
+impl Timeline {
+    pub(super) fn new(recording: Recording) -> Self {
+        Self {
+            recording,
+            last: VecDeque::new(),
+            hash: DefaultHasher::new(),
+            story: (recording == Recording::Story)
+                .then(|| (Storyteller::new(Heading::default()), Vec::new())),
+        }
+    }
+
+    /// Notes an event.
+    pub(super) fn note(&mut self, at: Duration, lane: Lane, text: impl Display) {
+        self.push(at, lane, Text::Note(text.to_string()));
+    }
+
+    /// Notes bytes on a wire.
+    pub(super) fn bytes(&mut self, at: Duration, lane: Lane, verb: &'static str, bytes: &[u8]) {
+        self.push(at, lane, Text::Bytes(verb, Bytes::copy_from_slice(bytes)));
+    }
+
+    fn push(&mut self, at: Duration, lane: Lane, text: Text) {
+        (at, lane).hash(&mut self.hash);
+        match &text {
+            Text::Note(note) => note.hash(&mut self.hash),
+            Text::Bytes(verb, bytes) => (verb, bytes).hash(&mut self.hash),
+        }
+        let event = Event { at, lane, text };
+        if self.recording == Recording::Print {
+            println!("{event}");
+        }
+        self.tell(&event);
+        if self.last.len() == LAST {
+            self.last.pop_front();
+        }
+        self.last.push_back(event);
+    }
+
+    fn tell(&mut self, event: &Event) {
+        let Some((teller, lanes)) = &mut self.story else {
+            return;
+        };
+        let known = lanes.iter().find(|(lane, _)| *lane == event.lane);
+        let lane = match known {
+            Some((_, id)) => *id,
+            None => {
+                let id = teller.lane(event.lane.to_string(), event.lane.kind());
+                lanes.push((event.lane, id));
+                id
+            }
+        };
+        let kind = match &event.text {
+            Text::Note(note) if note.starts_with("edits") => MomentKind::Edit,
+            Text::Note(note) if note.starts_with("connect") => MomentKind::Connect,
+            Text::Note(_) => MomentKind::Note,
+            Text::Bytes(..) => MomentKind::Event,
+        };
+        teller.moment(event.at, lane, kind, event.text.to_string());
+    }
+
+    /// All that happened, if it was to be drawn.
+    pub(super) fn take_story(
+        &mut self,
+        now: Duration,
+        violation: Option<&Violation>,
+    ) -> Option<Storyteller> {
+        let (mut teller, _) = self.story.take()?;
+        if let Some(Violation { invariant, detail }) = violation {
+            teller.violated(now, None, invariant.to_string(), detail.clone());
+        }
+        Some(teller)
+    }
+
+    /// A number that differs if anything in the run did.
+    pub(super) fn hash(&self) -> u64 {
+        self.hash.finish()
+    }
+
+    /// The last events, oldest first, cut short.
+    pub(super) fn last(&self) -> Vec<String> {
+        let short = |event: &Event| {
+            let mut line = event.to_string();
+            line.truncate(line.floor_char_boundary(LINE_BYTES_MAX));
+            line
+        };
+        self.last.iter().map(short).collect()
+    }
+}
+
+impl Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (at, lane) = (self.at.as_secs_f64(), self.lane);
+        write!(f, "{at:>10.6} {lane:<8} {}", self.text)
+    }
+}
+
+impl Display for Text {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Note(note) => f.write_str(note),
+            Self::Bytes(verb, bytes) => {
+                write!(f, "{verb} {}: {}", bytes.len(), bytes.escape_ascii())
+            }
+        }
+    }
+}

@@ -1,0 +1,322 @@
+//! Somebody who edits a document: the model client, over a real WebSocket.
+
+use std::{rc::Rc, time::Duration};
+
+use rand::{RngExt, rngs::ChaCha8Rng};
+use tokio::time::{Instant, sleep, sleep_until};
+use ysyncd_engine::{ConnId, protocol};
+
+use super::{
+    scene::{Mood, Scene},
+    swarm::{self, Purpose},
+    timeline::Lane,
+    websocket::{Frame, Pumped, Refused, Socket, Target},
+};
+use crate::{
+    client::Link,
+    oracle::{Invariant, Violation},
+    swarm::{ENOUGH, between, millis},
+};
+
+/// How often clients renew their awareness, as y-protocols does.
+const RENEWAL: Duration = Duration::from_secs(15);
+
+/// y-websocket takes a connection for dead after so long without a message.
+const SILENCE: Duration = Duration::from_secs(30);
+
+/// y-websocket's pauses between tries to connect.
+const BACKOFF_MIN: Duration = Duration::from_millis(100);
+const BACKOFF_MAX: Duration = Duration::from_millis(2_500);
+
+/// How often a client that does nothing looks up.
+const GLANCE: Duration = Duration::from_millis(100);
+
+pub(super) struct Visitor {
+    at: usize,
+    scene: Rc<Scene>,
+    rng: ChaCha8Rng,
+    node: usize,
+    failures: u32,
+}
+
+/// A connection and what is due on it.
+struct Session {
+    socket: Socket,
+    node: usize,
+    /// The server has asked what it lacks, and the answer goes before the rest.
+    has_answered: bool,
+    /// Since it began nothing goes wrong any more.
+    is_peaceful: bool,
+    act_at: Instant,
+    renew_at: Instant,
+    heard_at: Instant,
+    /// Until when it does not read.
+    deaf_until: Instant,
+}
+
+/// Why a connection is over, if nothing is wrong.
+enum Over {
+    Lost,
+    Left,
+}
+
+impl Visitor {
+    pub(super) fn new(at: usize, scene: Rc<Scene>) -> Self {
+        Self {
+            at,
+            rng: scene.stream(Purpose::Client(at)),
+            node: scene.swarm.visitors[at].home,
+            failures: 0,
+            scene,
+        }
+    }
+
+    pub(super) async fn live(mut self) {
+        loop {
+            if self.has_left() {
+                self.scene.note(self.lane(), "goes for good");
+                self.scene.clients[self.at].borrow_mut().link = Link::Left;
+                return;
+            }
+            match self.scene.mood.get() {
+                Mood::Storm => {
+                    sleep(self.backoff()).await;
+                    if self.rng.random_bool(0.3) {
+                        self.edit(None);
+                    }
+                    if self.rng.random_bool(self.scene.swarm.wandering) {
+                        self.node = self.rng.random_range(0..self.scene.swarm.nodes);
+                    }
+                }
+                Mood::Away => {
+                    sleep(GLANCE).await;
+                    continue;
+                }
+                Mood::Gather(node) => {
+                    self.node = node;
+                    sleep(self.backoff().min(millis(500))).await;
+                }
+            }
+            if let Err(violation) = self.visit().await {
+                self.scene.judge(Err(violation));
+                return;
+            }
+        }
+    }
+
+    fn lane(&self) -> Lane {
+        Lane::Client(self.at)
+    }
+
+    fn has_left(&self) -> bool {
+        let leaves = self.scene.swarm.visitors[self.at].leaves;
+        leaves.is_some_and(|leaves| self.scene.now() >= leaves)
+    }
+
+    fn backoff(&mut self) -> Duration {
+        let most = BACKOFF_MIN * 2_u32.pow(self.failures.min(5));
+        between(&mut self.rng, &(millis(1)..most.min(BACKOFF_MAX)))
+    }
+
+    /// One connection, from its beginning to its end.
+    async fn visit(&mut self) -> Result<(), Violation> {
+        let visitor = &self.scene.swarm.visitors[self.at];
+        let target = Target {
+            node: self.node,
+            doc: self.scene.docs[visitor.doc].as_str(),
+            token: &self.scene.token,
+            token_in_query: visitor.token_in_query,
+            fragment_bytes_max: visitor.fragment_bytes_max,
+        };
+        let conn = self.scene.connections.get() + 1;
+        self.scene.connections.set(conn);
+        let text = format_args!("connects to node{}", self.node);
+        self.scene.note(self.lane(), text);
+        let rng = swarm::fork(&mut self.rng);
+        self.scene.clients[self.at].borrow_mut().link = Link::Connecting(ConnId(conn));
+        let socket = match Socket::connect(&self.scene, self.lane(), &target, rng).await {
+            Ok(socket) => socket,
+            Err(Refused::Wrong(violation)) => return Err(violation),
+            Err(refused) => {
+                self.failures += 1;
+                self.scene.clients[self.at].borrow_mut().closed();
+                self.scene
+                    .note(self.lane(), format_args!("is not let in: {refused}"));
+                return Ok(());
+            }
+        };
+        self.failures = 0;
+        let now = Instant::now();
+        let mut session = Session {
+            socket,
+            node: self.node,
+            has_answered: false,
+            is_peaceful: self.scene.is_healed(),
+            act_at: now,
+            renew_at: now + RENEWAL,
+            heard_at: now,
+            deaf_until: now,
+        };
+        let hello = self.scene.clients[self.at]
+            .borrow_mut()
+            .opened(ConnId(conn), self.scene.now());
+        hello.iter().for_each(|frame| session.socket.send(frame));
+        let over = self.attend(&mut session).await;
+        self.scene.clients[self.at].borrow_mut().closed();
+        match over? {
+            Over::Lost => self.scene.note(self.lane(), "loses its connection"),
+            Over::Left => self.scene.note(self.lane(), "disconnects"),
+        }
+        Ok(())
+    }
+
+    async fn attend(&mut self, session: &mut Session) -> Result<Over, Violation> {
+        loop {
+            let now = Instant::now();
+            let reads = now >= session.deaf_until;
+            let mut wake = session.act_at.min(session.renew_at);
+            if !reads {
+                wake = wake.min(session.deaf_until);
+            }
+            tokio::select! {
+                biased;
+                pumped = session.socket.pump(reads) => match pumped {
+                    Ok(Pumped::Some) => {}
+                    Ok(Pumped::End) | Err(_) => return Ok(Over::Lost),
+                },
+                () = sleep_until(wake) => {}
+            }
+            while let Some(frame) = session.socket.next()? {
+                if let Some(over) = self.take(session, frame)? {
+                    return Ok(over);
+                }
+            }
+            if let Some(over) = self.mind_time(session)? {
+                return Ok(over);
+            }
+        }
+    }
+
+    fn take(&mut self, session: &mut Session, frame: Frame) -> Result<Option<Over>, Violation> {
+        match frame {
+            Frame::Binary(message) => {
+                session.heard_at = Instant::now();
+                let client = &mut *self.scene.clients[self.at].borrow_mut();
+                let mut ledger = self.scene.ledger.borrow_mut();
+                ledger.shown(session.node, client.doc, &message)?;
+                let answers = client.receive(self.scene.now(), &message);
+                let answers = answers.map_err(|error| Invariant::Understood.violated(error))?;
+                session.has_answered |= message.starts_with(&[0, 0]);
+                answers
+                    .iter()
+                    .for_each(|answer| session.socket.send(answer));
+                Ok(None)
+            }
+            Frame::Ping(payload) => {
+                session.socket.pong(&payload);
+                Ok(None)
+            }
+            Frame::Pong => Ok(None),
+            Frame::Close(code, reason) => {
+                let text = format_args!("is closed with {code}: {reason}");
+                self.scene.note(self.lane(), text);
+                match code {
+                    1001 => Ok(Some(Over::Lost)),
+                    1013 if reason.contains("slow") && self.may_lag(session) => {
+                        Ok(Some(Over::Lost))
+                    }
+                    _ => {
+                        let detail = format!("client{} is closed with {code}: {reason}", self.at);
+                        Err(Invariant::ClosedForCause.violated(detail))
+                    }
+                }
+            }
+        }
+    }
+
+    /// Whether there may be more on its way to the client than a server bears.
+    fn may_lag(&self, session: &Session) -> bool {
+        match self.scene.swarm.engine.outbox_bytes_max {
+            // One word of a few others is more.
+            ..1_000 => true,
+            bytes => bytes < ENOUGH && !session.is_peaceful,
+        }
+    }
+
+    fn mind_time(&mut self, session: &mut Session) -> Result<Option<Over>, Violation> {
+        let now = Instant::now();
+        if now - session.heard_at > SILENCE {
+            return Ok(Some(Over::Lost));
+        }
+        if now >= session.renew_at {
+            session.renew_at = now + RENEWAL;
+            self.announce(session);
+        }
+        if now < session.act_at {
+            return Ok(None);
+        }
+        let mood = self.scene.mood.get();
+        let pause = match mood {
+            Mood::Storm => between(&mut self.rng, &self.scene.swarm.pause),
+            _ => GLANCE / 2,
+        };
+        session.act_at = now + pause;
+        match mood {
+            Mood::Storm => Ok(self.act(session)),
+            Mood::Gather(node) if node == session.node => {
+                if self.scene.now() < self.scene.calm_until.get() {
+                    self.edit(Some(session));
+                    self.announce(session);
+                }
+                Ok(None)
+            }
+            _ => {
+                session.socket.close(1000);
+                Ok(Some(Over::Left))
+            }
+        }
+    }
+
+    fn act(&mut self, session: &mut Session) -> Option<Over> {
+        if self.has_left() || self.rng.random_bool(self.scene.swarm.connection_loss) {
+            return Some(Over::Left);
+        }
+        if self.rng.random_bool(self.scene.swarm.stall) {
+            let time = between(&mut self.rng, &(millis(100)..millis(8_000)));
+            self.scene
+                .note(self.lane(), format_args!("does not read for {time:?}"));
+            session.deaf_until = Instant::now() + time;
+        }
+        self.edit(Some(session));
+        if self.rng.random_bool(0.2) {
+            self.announce(session);
+        }
+        None
+    }
+
+    /// Edits, and tells of it where it is connected.
+    ///
+    /// Who goes for good tells nothing that it made later than what the server
+    /// lacks: that would leave a gap for ever, which yrs 0.28 steps over where
+    /// Yjs waits, so that clients would no longer agree.
+    fn edit(&mut self, session: Option<&mut Session>) {
+        let stays = self.scene.swarm.visitors[self.at].leaves.is_none();
+        let mut session = session.filter(|session| stays || session.has_answered);
+        let client = &mut *self.scene.clients[self.at].borrow_mut();
+        for update in client.edit(&mut self.rng) {
+            let text = format_args!("edits: {} bytes", update.len());
+            self.scene.note(Lane::Client(self.at), text);
+            if let Some(session) = &mut session {
+                session.socket.send(&protocol::update(&update));
+            }
+        }
+    }
+
+    fn announce(&mut self, session: &mut Session) {
+        let state = format!("{{\"at\":{}}}", self.scene.now().as_millis());
+        let frame = self.scene.clients[self.at]
+            .borrow_mut()
+            .announce(Some(state));
+        session.socket.send(&frame);
+    }
+}
