@@ -7,7 +7,9 @@ use std::{
     time::Duration,
 };
 
-use ysyncd_engine::{Input, JournalCommand, Output, StoreCommand};
+use ysyncd_engine::{
+    Event, Input, JournalCommand, JournalResult, Output, StoreCommand, StoreResult,
+};
 
 use crate::explain;
 
@@ -73,6 +75,18 @@ impl Trace {
                 self.hash.number(*total_bytes);
             }
             Input::Tick => self.hash.number(node as u64),
+            Input::Store {
+                op,
+                result: StoreResult::Loaded(Ok(Some(snapshot))),
+            } => {
+                self.hash.number(op.0);
+                self.hash.bytes(snapshot.etag.0.as_bytes());
+                self.hash.bytes(&snapshot.body);
+            }
+            Input::Journal {
+                op,
+                result: JournalResult::Appended(Ok(())),
+            } => self.hash.number(op.0),
             other => self.hash.text(format_args!("{node} {other:?}")),
         }
         self.push(now, Happened::Input(node, input.clone()));
@@ -96,6 +110,7 @@ impl Trace {
                 self.hash.number(op.0);
                 self.hash.bytes(bytes);
             }
+            Output::Event(Event::UpdateApplied { bytes }) => self.hash.number(*bytes as u64),
             other => self.hash.text(format_args!("{node} {other:?}")),
         }
         self.push(now, Happened::Output(node, output.clone()));

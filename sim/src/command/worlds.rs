@@ -162,7 +162,7 @@ impl Source {
 }
 
 /// One seed in so many is replayed from what was recorded of it.
-const REPLAYED: u64 = 16;
+const REPLAYED: u64 = 32;
 
 /// Runs a batch; stops at the first seed that fails.
 pub(crate) fn run(layer: Layer, arguments: &Arguments) -> Held {

@@ -32,6 +32,8 @@ struct Waiting {
     client: u64,
     clocks: Range<u32>,
     on: Vec<Id>,
+    /// It came with the update that was applied last.
+    is_new: bool,
 }
 
 impl Relays {
@@ -58,27 +60,27 @@ impl Relays {
     /// An update became part of a document, which now knows what `here` says.
     pub(super) fn applied(&mut self, doc: &DocId, update: &[u8], here: &Ids) {
         let waiting = self.waiting.entry(doc.clone()).or_default();
-        let mut due = Vec::new();
-        while let Some(at) = (0..waiting.len()).find(|at| is_ready(waiting, *at, here)) {
-            let ready = waiting.remove(at);
-            due.push(Ids::run(ready.client, ready.clocks));
-        }
-        if !due.is_empty() && !self.unsure.contains(doc) {
-            self.due.push((doc.clone(), due));
-        }
-        let Ok(update) = Update::decode(update) else {
-            return;
-        };
-        let told = |outline: &Outline<'_>| !matches!(outline.holds, Holds::Skipped);
-        for outline in update.outline().filter(told) {
-            waiting.push(Waiting {
+        waiting
+            .iter_mut()
+            .for_each(|waiting| waiting.is_new = false);
+        if let Ok(update) = Update::decode(update) {
+            let told = |outline: &Outline<'_>| !matches!(outline.holds, Holds::Skipped);
+            waiting.extend(update.outline().filter(told).map(|outline| Waiting {
                 client: outline.client().0,
                 clocks: outline.clocks(),
                 on: builds_on(&outline),
-            });
-            if is_ready(waiting, waiting.len() - 1, here) {
-                waiting.pop();
+                is_new: true,
+            }));
+        }
+        let mut due = Vec::new();
+        while let Some(at) = (0..waiting.len()).find(|at| is_ready(waiting, *at, here)) {
+            let ready = waiting.remove(at);
+            if !ready.is_new {
+                due.push(Ids::run(ready.client, ready.clocks));
             }
+        }
+        if !due.is_empty() && !self.unsure.contains(doc) {
+            self.due.push((doc.clone(), due));
         }
     }
 
