@@ -122,6 +122,8 @@ pub enum Invariant {
     LeftAlone = 45,
     /// A live entry of a map stands alone in its struct.
     EntriesAlone = 46,
+    /// A change is written when it has waited as long as it may.
+    SavedInTime = 50,
     /// A server's WebSocket frames and handshakes are what RFC 6455 wants.
     Framing = 47,
     /// A server says that it is well, and how it stands.

@@ -17,6 +17,8 @@ pub(crate) struct Store {
     rng: ChaCha8Rng,
     objects: BTreeMap<DocId, Snapshot>,
     writes: u64,
+    /// What stood where something damaged stands now.
+    spoiled: BTreeMap<DocId, Snapshot>,
 }
 
 /// A storage operation on its way.
@@ -70,12 +72,46 @@ impl Store {
             rng: stream(seed, Purpose::Store),
             objects: BTreeMap::new(),
             writes: 0,
+            spoiled: BTreeMap::new(),
         }
     }
 
     /// What is stored of a document.
     pub(crate) fn object(&self, doc: &DocId) -> Option<&Snapshot> {
         self.objects.get(doc)
+    }
+
+    /// Damages what is stored of a document, if anything is.
+    pub(crate) fn spoil(&mut self, doc: &DocId) {
+        let Some(sound) = self.objects.get(doc).cloned() else {
+            return;
+        };
+        let damaged = Bytes::from_static(b"\xff damaged");
+        self.put(doc, damaged);
+        self.spoiled.entry(doc.clone()).or_insert(sound);
+    }
+
+    /// Whether what is stored of a document is damaged.
+    pub(crate) fn is_spoiled(&self, doc: &DocId) -> bool {
+        self.spoiled.contains_key(doc)
+    }
+
+    /// Puts back what was damaged, if it was.
+    pub(crate) fn mend(&mut self, doc: &DocId) {
+        if let Some(sound) = self.spoiled.remove(doc) {
+            self.put(doc, sound.body);
+        }
+    }
+
+    fn put(&mut self, doc: &DocId, body: Bytes) -> Etag {
+        self.writes += 1;
+        let etag = Etag(format!("e{}", self.writes).into());
+        let snapshot = Snapshot {
+            body,
+            etag: etag.clone(),
+        };
+        self.objects.insert(doc.clone(), snapshot);
+        etag
     }
 
     /// Removes what is stored of a document.
@@ -177,14 +213,7 @@ impl Store {
         if !holds {
             return Err(StoreError::Conflict);
         }
-        self.writes += 1;
-        let etag = Etag(format!("e{}", self.writes).into());
-        let snapshot = Snapshot {
-            body,
-            etag: etag.clone(),
-        };
-        self.objects.insert(doc.clone(), snapshot);
-        Ok(etag)
+        Ok(self.put(doc, body))
     }
 }
 

@@ -246,9 +246,10 @@ impl StoreFaults {
 impl JournalFaults {
     fn draw(rng: &mut ChaCha8Rng) -> Self {
         let slow = *[1, 20, 500].choose(rng).expect("not empty");
+        let often = *[0.1, 0.1, 0.4].choose(rng).expect("not empty");
         Self {
             latency: Duration::ZERO..millis(slow),
-            failure: chance(rng, 0.1),
+            failure: chance(rng, often),
             outage: millis(*[1, 1_000, 8_000].choose(rng).expect("not empty")),
             damage: rng.random_bool(0.1),
         }

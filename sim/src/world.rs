@@ -169,6 +169,8 @@ enum Event {
     OtherWriter,
     /// What the swarm has drawn comes to pass.
     Incident(usize),
+    /// Somebody puts right what was damaged in the store.
+    Mend,
 }
 
 impl std::fmt::Display for Place {
@@ -341,6 +343,10 @@ impl World {
             Event::JournalAnswers(life, answers) => self.journal_answers(life, answers),
             Event::OtherWriter => self.write_as_other(),
             Event::Incident(at) => self.befall(at),
+            Event::Mend => {
+                self.mend();
+                Ok(())
+            }
         }
     }
 

@@ -60,6 +60,8 @@ struct Taking {
 struct Limits {
     unsaved_bytes_max: usize,
     unsaved_bytes_total_max: usize,
+    save_debounce: Duration,
+    save_wait_max: Duration,
     largest_update: usize,
     /// Bytes that were replayed, which no limit holds for.
     replayed: usize,
@@ -79,6 +81,8 @@ impl Watch {
             limits: Limits {
                 unsaved_bytes_max: config.unsaved_bytes_max,
                 unsaved_bytes_total_max: config.unsaved_bytes_total_max,
+                save_debounce: config.save_debounce,
+                save_wait_max: config.save_wait_max,
                 largest_update: 0,
                 replayed: 0,
             },
@@ -207,11 +211,24 @@ impl Watch {
             let is_in = |conn: &ConnId| self.connections.is_in(*conn);
             self.gaps.are_asked(now, is_in)?;
         }
+        self.is_saved_in_time(now)?;
         let asked = self.connections.take_asked();
         if self.is_tick || self.receiving.is_some() {
             self.is_bounded(&status(), self.is_tick.then_some(asked))?;
         }
         Ok(())
+    }
+
+    /// Unless something keeps it from being written, a change waits no longer
+    /// than it may.
+    fn is_saved_in_time(&self, now: Duration) -> Result<(), Violation> {
+        let longest = self.limits.save_debounce.max(self.limits.save_wait_max);
+        let since = now.saturating_sub(longest);
+        let mut waiting = self.documents.unsaved_before(since);
+        let late = waiting.find(|doc| self.is_tick && self.store.is_free(doc));
+        Invariant::SavedInTime.holds(late.is_none(), || {
+            format!("{late:?} waits to be written since before {since:?}")
+        })
     }
 
     /// What is unsaved is bounded, and who owes something is asked for it only
@@ -246,6 +263,8 @@ impl Watch {
     ) -> Result<(), Violation> {
         let here = self.documents.all_here(doc);
         self.relays.applied(doc, update, here);
+        self.documents.is_changed(now, doc);
+        let here = self.documents.all_here(doc);
         match from {
             Some(from) if !self.connections.owes(from) => {
                 let news = self.documents.news(doc);

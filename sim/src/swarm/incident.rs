@@ -61,6 +61,12 @@ pub enum Happening {
     },
     /// All clients lose their connections, and come back at once.
     ReconnectStorm,
+    /// The stored object of the first document is damaged for so long; then
+    /// somebody puts it right.
+    Spoil {
+        /// How long.
+        lasts: Duration,
+    },
     /// Somebody removes the stored object of a document.
     Vanish {
         /// Which document.
@@ -78,7 +84,7 @@ impl Happening {
             | Self::Hold { node, .. }
             | Self::CutOff { node, .. } => *node < nodes,
             Self::Vanish { doc } => *doc < documents,
-            Self::Outage { .. } | Self::ReconnectStorm => true,
+            Self::Outage { .. } | Self::ReconnectStorm | Self::Spoil { .. } => true,
         }
     }
 }
@@ -87,7 +93,8 @@ impl Happening {
 pub(super) fn draw(rng: &mut ChaCha8Rng, swarm: &Swarm) -> Vec<Incident> {
     let mut incidents = Vec::new();
     let may_vanish = swarm.nodes == 1 && swarm.other_writer.is_none() && !swarm.is_cramped();
-    let kinds: [(f64, Draw); 8] = [
+    let may_spoil = swarm.nodes == 1 && !swarm.is_cramped();
+    let kinds: [(f64, Draw); 9] = [
         (0.5, draw_crash),
         (0.2, draw_shutdown),
         (0.15, draw_freeze),
@@ -96,6 +103,7 @@ pub(super) fn draw(rng: &mut ChaCha8Rng, swarm: &Swarm) -> Vec<Incident> {
         (if swarm.is_cramped() { 0.7 } else { 0.3 }, draw_outage),
         (0.1, |_, _| Happening::ReconnectStorm),
         (if may_vanish { 0.1 } else { 0.0 }, draw_vanish),
+        (if may_spoil { 0.15 } else { 0.0 }, draw_spoil),
     ];
     for (chance, draw_one) in kinds {
         if rng.random_bool(chance) {
@@ -143,6 +151,11 @@ fn draw_cut_off(rng: &mut ChaCha8Rng, swarm: &Swarm) -> Happening {
 fn draw_outage(rng: &mut ChaCha8Rng, swarm: &Swarm) -> Happening {
     let lasts = swarm.storm.mul_f64(rng.random_range(0.1..1.0));
     Happening::Outage { lasts }
+}
+
+fn draw_spoil(rng: &mut ChaCha8Rng, _: &Swarm) -> Happening {
+    let lasts = millis(rng.random_range(100..20_000));
+    Happening::Spoil { lasts }
 }
 
 fn draw_vanish(rng: &mut ChaCha8Rng, swarm: &Swarm) -> Happening {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ysyncd_engine::{ConnId, Input};
 
-use super::{Event, Place, World};
+use super::{Event, Place, World, node::Node};
 use crate::{
     oracle::Violation,
     swarm::{Happening, millis},
@@ -40,6 +40,11 @@ impl World {
             Happening::Outage { lasts } => prolong(&mut self.outage_until, self.now + lasts),
             Happening::ReconnectStorm => self.reconnect_all()?,
             Happening::Vanish { doc } => self.vanish(doc),
+            Happening::Spoil { lasts } => {
+                self.store.spoil(&self.docs[0]);
+                self.store_trouble = self.store_trouble.max(self.now + lasts);
+                self.after(lasts, Event::Mend);
+            }
         }
         Ok(())
     }
@@ -48,9 +53,15 @@ impl World {
     /// waited must not be overtaken.
     pub(super) fn end_incidents(&mut self) {
         self.outage_until = self.now;
+        self.mend();
         for node in &mut self.nodes {
             node.cut_off_until = self.now;
         }
+    }
+
+    /// Somebody puts right what was damaged.
+    pub(super) fn mend(&mut self) {
+        self.store.mend(&self.docs[0]);
     }
 
     /// Until when an event has to wait, a node being frozen or out of reach.
@@ -88,7 +99,8 @@ impl World {
     /// Somebody removes the stored object of a document.
     fn vanish(&mut self, doc: usize) {
         let doc = self.docs[doc].clone();
-        if self.nodes.iter().any(|node| node.journal.is_damaged(&doc)) {
+        let is_damaged = |node: &Node| node.journal.is_damaged(&doc);
+        if self.nodes.iter().any(is_damaged) || self.store.is_spoiled(&doc) {
             return;
         }
         self.store.remove(&doc);

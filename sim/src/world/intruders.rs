@@ -7,12 +7,13 @@ use rand::{RngExt, rngs::ChaCha8Rng};
 use ysyncd_engine::{
     ConnId, DocId, Input,
     auth::{Grant, UserId},
+    lib0::write_var_uint,
     protocol,
     state_vector::StateVector,
 };
 
 use super::{
-    Event, Place, World,
+    Event, Place, World, client_id,
     network::{Down, End},
 };
 use crate::{
@@ -68,11 +69,16 @@ impl World {
         if !self.intruders[at].is_in || !is_reached || self.wire(conn).is_paused() {
             return Ok(());
         }
-        let is_own = self.intruders[at].doc.as_str() == OWN;
+        let doc = self.intruders[at].doc.clone();
+        let is_own = doc.as_str() == OWN;
         let rng = &mut self.intruders[at].rng;
         match rng.random_range(0..10) {
             0 => self.leave_as_intruder(at),
-            1 | 2 => self.say_as_intruder(conn, protocol::sync_step_1(&StateVector::default())),
+            1 => self.say_as_intruder(conn, protocol::sync_step_1(&StateVector::default())),
+            2 => {
+                let frame = any_state_vector(rng, &self.docs, &doc);
+                self.say_as_intruder(conn, frame)
+            }
             3 => self.say_as_intruder(conn, Bytes::from_static(&[3])),
             4..8 if is_own => {
                 let frame = wild_frame(rng);
@@ -166,4 +172,18 @@ impl World {
         }
         Ok(())
     }
+}
+
+/// What a client would say that knows some of what others have written, be it
+/// half a character.
+fn any_state_vector(rng: &mut ChaCha8Rng, docs: &[DocId], doc: &DocId) -> Bytes {
+    let at = docs.iter().position(|other| other == doc).unwrap_or(0);
+    let mut vector = Vec::new();
+    write_var_uint(&mut vector, 3);
+    for client in 0..3 {
+        write_var_uint(&mut vector, client_id(at, client));
+        write_var_uint(&mut vector, rng.random_range(0..60));
+    }
+    let vector = StateVector::decode(&vector);
+    protocol::sync_step_1(&vector.expect("it was just written"))
 }

@@ -5,10 +5,14 @@ use std::time::Duration;
 use rand::RngExt;
 use ysyncd_engine::{Condition, Input, OpId, StoreCommand, StoreResult, document::DocumentState};
 
-use super::{Event, Place, World, node::Life, not_understood};
+use super::{
+    Event, Place, World,
+    node::{Life, Node},
+    not_understood,
+};
 use crate::{
     journal::Answers,
-    oracle::Violation,
+    oracle::{Invariant, Violation},
     store::{Fate, Operation, Reach, Schedule, Store},
 };
 
@@ -62,6 +66,9 @@ impl World {
         if before != etag(self)
             && let Some(stored) = self.store.object(doc)
         {
+            Invariant::LeftAlone.holds(!self.store.is_spoiled(doc), || {
+                format!("{doc} is overwritten, and could not be read")
+            })?;
             self.ledgers.landed(doc, &stored.body)?;
         }
         if let Some(answer) = answer {
@@ -147,7 +154,8 @@ impl World {
         let (others, rng) = &mut self.other_writers;
         let at = rng.random_range(0..others.len());
         let (doc, other) = (&self.docs[at], &mut others[at]);
-        if self.nodes.iter().any(|node| node.journal.is_damaged(doc)) {
+        let is_damaged = |node: &Node| node.journal.is_damaged(doc);
+        if self.nodes.iter().any(is_damaged) || self.store.is_spoiled(doc) {
             return Ok(());
         }
         let mut state = DocumentState::default();

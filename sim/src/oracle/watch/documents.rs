@@ -1,7 +1,7 @@
 //! What a document must hold, and what of it is kept elsewhere, as far as one
 //! engine can know.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use ysyncd_engine::{DocId, Position};
 
@@ -30,6 +30,8 @@ struct Known {
     records: BTreeMap<Position, Ids>,
     /// All that memory must hold.
     here: Ids,
+    /// When the first change came that no write has taken along.
+    unsaved_since: Option<Duration>,
     /// All that was ever known to be durable.
     durable: Ids,
     /// What is deleted because its parent is. Compaction tells that; clients
@@ -105,6 +107,7 @@ impl Documents {
         Invariant::SnapshotComplete.holds(implied.has_no_structs(), || {
             format!("{doc}: the snapshot holds {implied:?}, and nobody sent that")
         })?;
+        known.unsaved_since = None;
         known.here.add(&implied);
         known.implied.add(&implied);
         known.saving = body;
@@ -165,7 +168,26 @@ impl Documents {
         })?;
         known.is_loaded = false;
         (known.here, known.implied) = (Ids::default(), Ids::default());
+        known.unsaved_since = None;
         Ok(())
+    }
+
+    /// Something of a client became part of a document.
+    pub(super) fn is_changed(&mut self, now: Duration, doc: &DocId) {
+        let is_news = self.news.get(doc).is_some_and(|news| !news.is_empty());
+        let known = self.known(doc);
+        if is_news {
+            known.unsaved_since.get_or_insert(now);
+        }
+    }
+
+    /// Documents with changes that wait to be written since before then.
+    pub(super) fn unsaved_before(&self, then: Duration) -> impl Iterator<Item = &DocId> {
+        let documents = self.documents.iter();
+        let waits = move |known: &Known| known.unsaved_since.is_some_and(|since| since < then);
+        documents
+            .filter(move |(_, known)| waits(known))
+            .map(|(doc, _)| doc)
     }
 
     /// Whether a frame may tell this of a document.

@@ -22,6 +22,8 @@ pub(super) struct StoreWatch {
     conflict: Option<DocId>,
     /// Failures in a row, and when the last one was told.
     failures: BTreeMap<DocId, (u32, Duration)>,
+    /// Documents whose last operation was no success.
+    in_trouble: BTreeSet<DocId>,
     retry_delay_min: Duration,
     retry_delay_max: Duration,
 }
@@ -50,6 +52,7 @@ impl StoreWatch {
             loaded: BTreeSet::new(),
             conflict: None,
             failures: BTreeMap::new(),
+            in_trouble: BTreeSet::new(),
             retry_delay_min: config.retry_delay_min,
             retry_delay_max: config.retry_delay_max,
         }
@@ -109,6 +112,13 @@ impl StoreWatch {
             StoreCommand::Load { .. } => Ok(()),
             StoreCommand::Save { condition, .. } => self.conditional(doc, condition),
         }
+    }
+
+    /// Whether nothing keeps a document from being written: no operation is
+    /// under way, none has failed, and nobody else has written.
+    pub(super) fn is_free(&self, doc: &DocId) -> bool {
+        let is_busy = self.under_way.values().any(|other| other.doc == *doc);
+        !is_busy && self.has_turns() && self.in_trouble.is_empty()
     }
 
     /// Whether nobody ever has to wait for a turn.
@@ -177,6 +187,11 @@ impl StoreWatch {
                 }
             }
         }
+        match result {
+            StoreResult::Saved(Ok(_)) => self.in_trouble.remove(&doc),
+            StoreResult::Loaded(Ok(_)) => false,
+            _ => self.in_trouble.insert(doc.clone()),
+        };
         if matches!(
             result,
             StoreResult::Loaded(Ok(_)) | StoreResult::Saved(Ok(_))
