@@ -248,6 +248,7 @@ impl Document {
     /// A client is gone, or has given up waiting.
     pub(crate) fn closed(&mut self, cx: Context<'_>, conn: ConnId, out: &mut Effects) {
         match &mut self.phase {
+            Phase::Loading { .. } if planted::is(Bug::GivenUpLetIn) => {}
             Phase::Loading { waiting } => {
                 waiting.remove(&conn);
             }

@@ -487,6 +487,9 @@ impl Engine {
         self.pushing -= usize::from(slot.pushed);
         let entry = match left {
             Left::Clean => None,
+            Left::Journaled if planted::is(Bug::LeftWithoutEntry) => {
+                slot.entry.map(|entry| entry.with_bytes(slot.share.unsaved))
+            }
             Left::Journaled => Some(
                 slot.entry
                     .unwrap_or_default()

@@ -234,6 +234,32 @@ bugs! {
     /// Who joins is not told who is there.
     AwarenessJoinerUntold = "awareness_joiner_untold",
 
+    // By somebody who has not seen the oracle.
+    /// What was on its way to the journal once counts as on its way for ever.
+    AheadNotReset = "ahead_not_reset",
+    /// An answer to a `SyncStep1` counts against what may be on its way to a
+    /// connection.
+    AnswerCounted = "answer_counted",
+    /// That a stored object is gone is noted only after its etag is forgotten,
+    /// so that what nothing but memory holds is taken to be in the journal.
+    StoredForgottenFirst = "stored_forgotten_first",
+    /// Who gave up waiting for a document is let in when it is there.
+    GivenUpLetIn = "given_up_let_in",
+    /// A document that leaves memory with records in the journal is remembered
+    /// only if the journal held some when it came.
+    LeftWithoutEntry = "left_without_entry",
+    /// What was replayed from the journal counts as saved.
+    ReplayedNotUnsaved = "replayed_not_unsaved",
+    /// Of those that wait for ids of a client only who waits for the lowest is
+    /// looked at when they come.
+    OnlyFirstWoken = "only_first_woken",
+    /// Once nobody is found silent, nobody looks for silent clients before
+    /// another one tells something new.
+    AwarenessUnwatched = "awareness_unwatched",
+    /// Each connection that is let in puts off the next sign of life for all
+    /// others.
+    KeepalivePutOff = "keepalive_put_off",
+
     // Sockets.
     /// What a socket did not take of a write is not written again.
     PartialWriteLost = "partial_write_lost",
@@ -270,6 +296,10 @@ bugs! {
     /// A file of the journal is removed before the copies of its records are
     /// durable.
     CopiesUnsynced = "copies_unsynced",
+
+    // By somebody who has not seen the oracle.
+    /// Pings and pongs that were written still count as waiting to be.
+    ControlBytesLeak = "control_bytes_leak",
 }
 
 impl fmt::Display for Bug {

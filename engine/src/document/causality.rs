@@ -14,7 +14,10 @@ use std::collections::{BTreeMap, VecDeque};
 use smallvec::SmallVec;
 
 use super::structs::{ClientStructs, StructStore};
-use crate::update::{Body, ClientId, Clock, ClockRange, Id, Struct};
+use crate::{
+    planted::{self, Bug},
+    update::{Body, ClientId, Clock, ClockRange, Id, Struct},
+};
 
 /// The clients whose next struct waits for an id.
 pub(super) type Blocked = BTreeMap<Id, SmallVec<[ClientId; 1]>>;
@@ -91,6 +94,9 @@ impl StructStore {
         };
         while let Some((&id, _)) = self.blocked.range(Id { client, clock: 0 }..up_to).next() {
             woken.extend(self.blocked.remove(&id).into_iter().flatten());
+            if planted::is(Bug::OnlyFirstWoken) {
+                break;
+            }
         }
         for &client in &woken {
             self.known_client(client).blocked = false;

@@ -31,8 +31,11 @@ impl Document {
         {
             self.send(cx, conn, protocol::awareness(&states), out);
         }
-        self.timers
-            .set_earlier(Timer::Keepalive, cx.now + cx.config.keepalive);
+        let due = cx.now + cx.config.keepalive;
+        match planted::is(Bug::KeepalivePutOff) {
+            true => self.timers.set(Timer::Keepalive, due),
+            false => self.timers.set_earlier(Timer::Keepalive, due),
+        }
     }
 
     /// Sends a frame to one connection.
@@ -81,6 +84,8 @@ impl Document {
     pub(super) fn expire_awareness(&mut self, cx: Context<'_>, out: &mut Effects) {
         if let Some(left) = self.awareness.expire(cx.now, cx.config) {
             self.tell_awareness(cx, &left, out);
+        } else if planted::is(Bug::AwarenessUnwatched) {
+            return;
         }
         self.watch_awareness(cx);
     }

@@ -431,6 +431,9 @@ impl Document {
             Ok(None) => {
                 self.mark_read_again(false);
                 marks::hit_if(Mark::ObjectVanished, || self.persistence.stored.is_some());
+                if planted::is(Bug::StoredForgottenFirst) {
+                    self.persistence.stored = None;
+                }
                 self.lost_stored();
                 if !planted::is(Bug::VanishedEtagKept) {
                     self.persistence.stored = None;

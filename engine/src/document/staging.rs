@@ -153,7 +153,7 @@ impl Staging {
         let staged = self.queue.pop_front();
         let staged = staged.expect("each append has one result, in order");
         self.bytes -= staged.update.len();
-        if self.queue.is_empty() {
+        if self.queue.is_empty() && !planted::is(Bug::AheadNotReset) {
             self.ahead = Ahead::default();
         }
         staged
@@ -291,7 +291,7 @@ impl Document {
         }
         if applied.new_part == NewPart::Nothing {
             marks::hit(Mark::ReplayKnown);
-        } else {
+        } else if !planted::is(Bug::ReplayedNotUnsaved) {
             self.changed(cx, record.update.len());
         }
         Ok(())
