@@ -5,6 +5,7 @@ mod documents;
 mod entries;
 mod gaps;
 mod journal;
+mod presence;
 mod relays;
 mod store;
 
@@ -206,6 +207,7 @@ impl Watch {
         news.try_for_each(|(doc, news)| self.connections.were_told(doc, news))?;
         self.relays.settled(|doc| self.connections.followers(doc))?;
         self.connections.joiners_know()?;
+        self.connections.settled(now, self.is_tick)?;
         self.store.settled()?;
         if self.is_tick {
             let is_in = |conn: &ConnId| self.connections.is_in(*conn);
@@ -318,7 +320,8 @@ impl Watch {
                     self.connections.knows(conn, &ids);
                     updates.push((update.to_vec(), ids));
                 }
-                Message::Awareness(_) | Message::QueryAwareness => {}
+                Message::Awareness(states) => self.connections.says_awareness(conn, states),
+                Message::QueryAwareness => {}
             }
         }
         if takes && !self.has_journal && !updates.is_empty() {

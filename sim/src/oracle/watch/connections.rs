@@ -1,9 +1,6 @@
 //! What connections are told.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
-};
+use std::{collections::BTreeMap, time::Duration};
 
 use ysyncd_engine::{
     CloseCode, Config, ConnId, DocId, Event as EngineEvent, Output,
@@ -13,7 +10,7 @@ use ysyncd_engine::{
     state_vector::StateVector,
 };
 
-use super::{Ids, Invariant, Violation, is_judged};
+use super::{Ids, Invariant, Violation, is_judged, presence::Presence};
 use crate::oracle::ids::is_at_home;
 
 /// The user whose clients send what they must not.
@@ -25,8 +22,8 @@ pub(super) struct Connections {
     outbox_bytes_max: usize,
     awareness_timeout: Duration,
     open: BTreeMap<ConnId, Connection>,
-    /// Who is there, as those were told last who have a document open.
-    present: BTreeMap<DocId, BTreeSet<u64>>,
+    presence: Presence,
+    keepalive: Duration,
     /// Who was let in with the input under way.
     joined: Vec<ConnId>,
     /// Who was asked with the input under way for what was refused, for the
@@ -50,6 +47,8 @@ struct Connection {
     /// Whether it gets updates.
     follows: bool,
     outbox: Outbox,
+    /// When it was sent something last, or let in.
+    told_at: Duration,
     /// The clocks of awareness that it was told last, and when.
     clocks: BTreeMap<u64, (u64, Duration)>,
 }
@@ -72,12 +71,13 @@ enum Stage {
 }
 
 impl Connections {
-    pub(super) const fn new(config: &Config) -> Self {
+    pub(super) fn new(config: &Config) -> Self {
         Self {
             outbox_bytes_max: config.outbox_bytes_max,
             awareness_timeout: config.awareness_timeout,
             open: BTreeMap::new(),
-            present: BTreeMap::new(),
+            presence: Presence::new(config.awareness_timeout),
+            keepalive: config.keepalive,
             joined: Vec::new(),
             asked: Vec::new(),
         }
@@ -94,6 +94,7 @@ impl Connections {
             asks: false,
             follows: false,
             outbox: Outbox::default(),
+            told_at: Duration::ZERO,
             clocks: BTreeMap::new(),
         };
         self.open.insert(conn, connection);
@@ -107,14 +108,43 @@ impl Connections {
         connection.paused = None;
         connection.knows = Ids::default();
         let doc = connection.doc.clone();
-        self.forget_present(&doc);
+        self.has_left(&doc, conn);
     }
 
-    /// When nobody is left to be told, nobody is told who goes.
-    fn forget_present(&mut self, doc: &DocId) {
-        if !self.is_open(doc) {
-            self.present.remove(doc);
+    fn has_left(&mut self, doc: &DocId, conn: ConnId) {
+        match self.is_open(doc) {
+            true => self.presence.left(doc, conn),
+            false => self.presence.forget(doc),
         }
+    }
+
+    /// A connection says who is there.
+    pub(super) fn says_awareness(&mut self, conn: ConnId, states: &[u8]) {
+        if !self.is_in(conn) {
+            return;
+        }
+        let doc = self.doc(conn).clone();
+        for (client, clock, _) in awareness_clocks(states).into_iter().flatten() {
+            self.presence.said(&doc, client, clock, conn);
+        }
+    }
+
+    /// All is said in answer to an input: who is gone is told to be, and after
+    /// a tick nobody has heard nothing for longer than may be.
+    pub(super) fn settled(&mut self, now: Duration, is_tick: bool) -> Result<(), Violation> {
+        self.presence.settled(now, is_tick)?;
+        let since = now.saturating_sub(self.keepalive);
+        let is_deaf = |connection: &Connection| {
+            connection.stage == Stage::Accepted && connection.told_at < since
+        };
+        let mut open = self
+            .open
+            .iter()
+            .filter(|(_, connection)| is_deaf(connection));
+        let deaf = open.next().filter(|_| is_tick).map(|(conn, _)| *conn);
+        Invariant::Keepalive.holds(deaf.is_none(), || {
+            format!("{deaf:?} was told nothing since before {since:?}")
+        })
     }
 
     /// Whether somebody has a document open.
@@ -149,7 +179,7 @@ impl Connections {
     pub(super) fn joiners_know(&mut self) -> Result<(), Violation> {
         for conn in std::mem::take(&mut self.joined) {
             let connection = &self.open[&conn];
-            let present = self.present.get(&connection.doc).into_iter().flatten();
+            let present = self.presence.present(&connection.doc);
             let mut untold = present.filter(|client| !connection.clocks.contains_key(client));
             let untold = untold
                 .next()
@@ -290,11 +320,9 @@ impl Connections {
         let clocks = clocks.map_err(|error| Invariant::Understood.violated(error))?;
         let is_open = self.is_open(doc);
         for (client, clock, is_here) in clocks {
-            let present = self.present.entry(doc.clone()).or_default();
-            match is_here && is_open {
-                true => present.insert(client),
-                false => present.remove(&client),
-            };
+            if is_open {
+                self.presence.told(now, doc, client, clock, is_here);
+            }
             Invariant::Apart.holds(is_at_home(client, doc), || {
                 format!("{doc}: told that client {client} is there")
             })?;
@@ -337,6 +365,7 @@ impl Connections {
         match output {
             Output::Accept { conn } => {
                 self.joined.push(*conn);
+                self.get(*conn).told_at = now;
                 self.step(*conn, Stage::Asked, Stage::Accepted)
             }
             Output::Refuse { conn, .. } => self.step(*conn, Stage::Asked, Stage::Over),
@@ -344,12 +373,12 @@ impl Connections {
                 self.step(*conn, Stage::Accepted, Stage::Closed(*code))?;
                 self.get(*conn).paused = None;
                 let doc = self.doc(*conn).clone();
-                self.forget_present(&doc);
+                self.has_left(&doc, *conn);
                 self.is_for_cause(*conn, *code, reason)
             }
-            Output::Send { conns, frame } => {
-                conns.iter().try_for_each(|conn| self.sent(*conn, frame))
-            }
+            Output::Send { conns, frame } => conns
+                .iter()
+                .try_for_each(|conn| self.sent(now, *conn, frame)),
             Output::Pause { conn } => {
                 self.step(*conn, Stage::Accepted, Stage::Accepted)?;
                 let before = self.get(*conn).paused.replace(now);
@@ -369,9 +398,10 @@ impl Connections {
     }
 
     /// Who has more on its way than it may gets no more of what all get.
-    fn sent(&mut self, conn: ConnId, frame: &[u8]) -> Result<(), Violation> {
+    fn sent(&mut self, now: Duration, conn: ConnId, frame: &[u8]) -> Result<(), Violation> {
         self.step(conn, Stage::Accepted, Stage::Accepted)?;
         let most = self.outbox_bytes_max as u64;
+        self.get(conn).told_at = now;
         let outbox = &mut self.get(conn).outbox;
         let backlog = outbox.sent - outbox.written.max(outbox.answered);
         outbox.sent += frame.len() as u64;

@@ -1,0 +1,110 @@
+//! Who is there, as those were told who have a document open.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use ysyncd_engine::{ConnId, DocId};
+
+use super::{Invariant, Violation};
+
+/// The awareness of the documents of one engine.
+#[derive(Debug)]
+pub(super) struct Presence {
+    timeout: Duration,
+    documents: BTreeMap<DocId, BTreeMap<u64, Known>>,
+    /// Who has to be gone when all is said in answer to the input under way.
+    gone: BTreeSet<(DocId, u64)>,
+}
+
+/// What is known of one client.
+#[derive(Debug, Clone, Copy, Default)]
+struct Known {
+    /// The highest clock that a connection said, and which that was.
+    said: Option<(u64, ConnId)>,
+    /// The clock that was told last, and when it was told first.
+    told: Option<(u64, Duration)>,
+    is_here: bool,
+}
+
+impl Presence {
+    pub(super) const fn new(timeout: Duration) -> Self {
+        Self {
+            timeout,
+            documents: BTreeMap::new(),
+            gone: BTreeSet::new(),
+        }
+    }
+
+    /// A connection says something of a client.
+    pub(super) fn said(&mut self, doc: &DocId, client: u64, clock: u64, conn: ConnId) {
+        let known = self.known(doc, client);
+        if known.said.is_none_or(|(before, _)| clock > before) {
+            known.said = Some((clock, conn));
+        }
+    }
+
+    /// Those who have a document open are told of a client.
+    pub(super) fn told(
+        &mut self,
+        now: Duration,
+        doc: &DocId,
+        client: u64,
+        clock: u64,
+        is_here: bool,
+    ) {
+        let known = self.known(doc, client);
+        known.is_here = is_here;
+        if known.told.is_none_or(|(before, _)| clock != before) {
+            known.told = Some((clock, now));
+        }
+    }
+
+    /// A connection is gone: so are the clients that it spoke for.
+    pub(super) fn left(&mut self, doc: &DocId, conn: ConnId) {
+        let Some(clients) = self.documents.get(doc) else {
+            return;
+        };
+        let spoke = |known: &Known| known.said.is_some_and(|(_, by)| by == conn) && known.is_here;
+        let gone = clients.iter().filter(|(_, known)| spoke(known));
+        self.gone
+            .extend(gone.map(|(client, _)| (doc.clone(), *client)));
+    }
+
+    /// Nobody has the document open any more, and nobody is told who goes.
+    pub(super) fn forget(&mut self, doc: &DocId) {
+        self.documents.remove(doc);
+        self.gone.retain(|(of, _)| of != doc);
+    }
+
+    /// Who is there.
+    pub(super) fn present(&self, doc: &DocId) -> impl Iterator<Item = u64> {
+        let clients = self.documents.get(doc).into_iter().flatten();
+        let here = clients.filter(|(_, known)| known.is_here);
+        here.map(|(client, _)| *client)
+    }
+
+    /// All is said: those who had to go are gone, and after a tick those who
+    /// were silent for too long, too.
+    pub(super) fn settled(&mut self, now: Duration, is_tick: bool) -> Result<(), Violation> {
+        for (doc, client) in std::mem::take(&mut self.gone) {
+            let is_here = self.known(&doc, client).is_here;
+            Invariant::Presence.holds(!is_here, || {
+                format!("{doc}: nobody is told that client {client} is gone")
+            })?;
+        }
+        let since = now.saturating_sub(self.timeout);
+        let is_silent = |known: &Known| known.told.is_some_and(|(_, at)| at < since);
+        let mut all = self.documents.values().flatten();
+        let silent = all.find(|(_, known)| is_tick && known.is_here && is_silent(known));
+        Invariant::Presence.holds(silent.is_none(), || {
+            format!("{silent:?} is silent for longer than {:?}", self.timeout)
+        })
+    }
+
+    fn known(&mut self, doc: &DocId, client: u64) -> &mut Known {
+        let clients = self.documents.entry(doc.clone()).or_default();
+        clients.entry(client).or_default()
+    }
+}
