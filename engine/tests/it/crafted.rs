@@ -2,7 +2,7 @@
 
 use yrs::{ReadTxn, Transact, updates::encoder::Encode};
 use ysyncd_engine::{
-    document::{DocumentState, NewPart},
+    document::{Ahead, DocumentState, NewPart},
     state_vector::StateVector,
     update::ClientId,
 };
@@ -329,4 +329,29 @@ fn a_diff_completes_a_peer_at_every_clock() {
             assert_same(&tell(&peer), &truth, format!("{first} {second}"));
         }
     }
+}
+
+/// A range that is deleted behind a gap is known as soon as the gap closes,
+/// with the very update that tells both.
+#[test]
+fn an_update_that_closes_a_gap_leaves_no_delete_pending_behind_it() {
+    let mut state = DocumentState::default();
+    let mut first = Update::default();
+    first.push(1, 0, &Item::in_root("t").text("a"));
+    first.push(1, 3, &Item::after(1, 2).text("de"));
+    state.apply(&first.encode()).unwrap();
+    let mut filler = Update::default();
+    filler.push(1, 1, &Item::after(1, 0).text("bc"));
+    filler.delete(1, &[(3, 1)]);
+    let filler = filler.encode();
+    let filler = ysyncd_engine::update::Update::decode(&filler).unwrap();
+    let pending = state.pending_in(&filler, &Ahead::default());
+    assert_eq!(pending.delete_ranges, 0);
+    let mut beyond = Update::default();
+    beyond.push(1, 1, &Item::after(1, 0).text("bc"));
+    beyond.delete(1, &[(4, 3)]);
+    let beyond = beyond.encode();
+    let beyond = ysyncd_engine::update::Update::decode(&beyond).unwrap();
+    let pending = state.pending_in(&beyond, &Ahead::default());
+    assert_eq!(pending.delete_ranges, 1);
 }

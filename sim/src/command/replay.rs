@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use ysyncd_sim::Tape;
+use ysyncd_sim::{Tape, can_plant, plant};
 
 use super::{CommandError, Held, read};
 
@@ -11,6 +11,9 @@ pub(crate) struct Arguments {
     /// Tapes, as `engine --tape` writes them.
     #[arg(required = true, value_name = "FILE")]
     tapes: Vec<PathBuf>,
+    /// Plant the bug that a tape was recorded with.
+    #[arg(long)]
+    planted: bool,
 }
 
 /// Replays tapes; says of each whether it holds.
@@ -21,6 +24,11 @@ pub(crate) fn run(arguments: &Arguments) -> Held {
             path: path.clone(),
             error,
         })?;
+        if arguments.planted {
+            can_plant()?;
+            let bug = tape.head.planted.as_deref().map(str::parse);
+            plant(bug.and_then(Result::ok));
+        }
         let (name, inputs) = (path.display(), tape.inputs.len());
         match tape.replay() {
             Ok(()) => println!("{name}: {inputs} inputs, holds"),

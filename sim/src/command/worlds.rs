@@ -231,6 +231,8 @@ fn write_tape(
         tape.head.about = format!("seed {seed}: {}", violation.detail);
         tape.head.planted = arguments.world.plant.map(|bug| bug.to_string());
         tape.head.invariant = Some(violation.invariant);
+        // An engine that does right will say something else.
+        tape.head.outputs = None;
     }
     write(path, &tape.to_text())?;
     println!("{}: {} inputs", path.display(), tape.inputs.len());

@@ -1,5 +1,7 @@
 //! The simulation itself: worlds hold, and repeat.
 
+mod regressions;
+
 use ysyncd_sim::{Outcome, Recording, Shape, Swarm, full};
 
 fn run(seed: u64, recording: Recording) -> Outcome {

@@ -112,6 +112,41 @@ fn the_only_copy_does_not_leave_where_the_stored_one_became_undecodable() {
     assert!(!world.told(unloaded));
 }
 
+/// A snapshot landed while the journal had failed, so that it was not told to
+/// forget the record that it held; then its object vanished.
+#[test]
+fn the_journal_keeps_what_only_a_vanished_snapshot_held() {
+    let failed = || JournalError::Failed("no room".into());
+    let mut world = World::with(journaling());
+    let conn = world.joined("d");
+    world.send_update(conn, &text(1, 0, "a"));
+    world.sync();
+    world.advance(secs(5));
+    let save = world.take_save();
+    world.send_update(conn, &text(1, 1, "b"));
+    world.sync();
+    world.send_update(conn, &text(1, 2, "c"));
+    let (op, _) = world.take_journal();
+    world.journal(op, JournalResult::Appended(Err(failed())));
+    world.saved(save.op, Ok("1"));
+    // What came during the save is written next; the object is gone by then.
+    world.advance(secs(5));
+    let save = world.take_save();
+    world.saved(save.op, Err(StoreError::Conflict));
+    let op = world.take_load();
+    world.loaded(op, Ok(None));
+    let (op, command) = world.take_journal();
+    assert_eq!(command, JournalCommand::Reopen);
+    world.journal(op, JournalResult::Reopened(Ok(())));
+    assert!(world.journal_is_idle(), "nothing may be forgotten");
+    // The snapshot that is written anew holds it.
+    world.advance(secs(1));
+    let save = world.take_save();
+    world.saved(save.op, Ok("2"));
+    let (_, command) = world.take_journal();
+    assert!(matches!(command, JournalCommand::Trim { .. }), "{command:?}");
+}
+
 #[test]
 fn documents_that_cannot_be_saved_do_not_keep_others_from_being_pushed() {
     let mut world = World::with(Config {

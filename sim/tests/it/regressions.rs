@@ -1,0 +1,48 @@
+//! What once went wrong does not, on the inputs that it went wrong on.
+
+use std::{fs, path::PathBuf};
+
+use ysyncd_sim::Tape;
+
+fn tapes() -> Vec<(PathBuf, Tape)> {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("regressions");
+    let entries = fs::read_dir(folder).expect("the folder is there");
+    let mut paths: Vec<_> = entries
+        .map(|entry| entry.expect("it can be listed").path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "tape"))
+        .collect();
+    paths.sort();
+    let read = |path: PathBuf| {
+        let text = fs::read_to_string(&path).expect("it can be read");
+        let tape = Tape::from_text(&text).expect("it is a tape");
+        (path, tape)
+    };
+    paths.into_iter().map(read).collect()
+}
+
+#[test]
+fn tapes_of_what_went_wrong_hold() {
+    let tapes = tapes();
+    assert!(!tapes.is_empty());
+    for (path, tape) in tapes {
+        let name = path.display();
+        tape.replay()
+            .unwrap_or_else(|violation| panic!("{name}: {violation}"));
+    }
+}
+
+/// That they can fail: with the bug that they were recorded with they do.
+#[cfg(feature = "mutants")]
+#[test]
+fn tapes_of_planted_bugs_fail_with_these() {
+    for (path, tape) in tapes() {
+        let Some(planted) = &tape.head.planted else {
+            continue;
+        };
+        ysyncd_sim::plant(Some(planted.parse().expect("the bug is known")));
+        let replayed = tape.replay();
+        ysyncd_sim::plant(None);
+        let violated = replayed.err().map(|violation| violation.invariant);
+        assert_eq!(violated, tape.head.invariant, "{}", path.display());
+    }
+}
