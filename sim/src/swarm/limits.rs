@@ -42,6 +42,7 @@ pub(crate) fn draw_engine(rng: &mut ChaCha8Rng, documents: usize) -> Config {
         waiting_opens_max: limit(0.2, &[1]),
         gap_runs_max: limit(0.2, &[0, 1]),
         pending_delete_ranges_max: limit(0.2, &[0, 2]),
+        awareness_gone_max: limit(0.2, &[0, 1]),
         ..config
     }
 }

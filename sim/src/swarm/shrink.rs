@@ -140,6 +140,9 @@ const LIMITS: &[(&str, Reset)] = &[
     ("as many may wait as usual", |to, from| {
         to.waiting_opens_max = from.waiting_opens_max
     }),
+    ("as many gone as usual", |to, from| {
+        to.awareness_gone_max = from.awareness_gone_max;
+    }),
     ("the usual pauses of the store", |to, from| {
         to.retry_delay_min = from.retry_delay_min;
         to.retry_delay_max = from.retry_delay_max;

@@ -9,7 +9,10 @@ fn tapes() -> Vec<(PathBuf, Tape)> {
     let entries = fs::read_dir(folder).expect("the folder is there");
     let mut paths: Vec<_> = entries
         .map(|entry| entry.expect("it can be listed").path())
-        .filter(|path| path.extension().is_some_and(|extension| extension == "tape"))
+        .filter(|path| {
+            path.extension()
+                .is_some_and(|extension| extension == "tape")
+        })
         .collect();
     paths.sort();
     let read = |path: PathBuf| {

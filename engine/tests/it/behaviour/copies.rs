@@ -144,7 +144,10 @@ fn the_journal_keeps_what_only_a_vanished_snapshot_held() {
     let save = world.take_save();
     world.saved(save.op, Ok("2"));
     let (_, command) = world.take_journal();
-    assert!(matches!(command, JournalCommand::Trim { .. }), "{command:?}");
+    assert!(
+        matches!(command, JournalCommand::Trim { .. }),
+        "{command:?}"
+    );
 }
 
 #[test]

@@ -21,6 +21,8 @@ pub(crate) const INTRUDER: &str = "intruder";
 pub(super) struct Connections {
     outbox_bytes_max: usize,
     awareness_timeout: Duration,
+    /// Whether those who left are remembered as long as they should be.
+    remembers: bool,
     open: BTreeMap<ConnId, Connection>,
     presence: Presence,
     keepalive: Duration,
@@ -75,6 +77,7 @@ impl Connections {
         Self {
             outbox_bytes_max: config.outbox_bytes_max,
             awareness_timeout: config.awareness_timeout,
+            remembers: config.awareness_gone_max >= crate::swarm::ENOUGH,
             open: BTreeMap::new(),
             presence: Presence::new(config.awareness_timeout),
             keepalive: config.keepalive,
@@ -124,8 +127,11 @@ impl Connections {
             return;
         }
         let doc = self.doc(conn).clone();
-        for (client, clock, _) in awareness_clocks(states).into_iter().flatten() {
-            self.presence.said(&doc, client, clock, conn);
+        for (client, clock, is_here) in awareness_clocks(states).into_iter().flatten() {
+            // Nobody but its owner can say of a client that it is gone.
+            if is_here {
+                self.presence.said(&doc, client, clock, conn);
+            }
         }
     }
 
@@ -330,7 +336,7 @@ impl Connections {
                 let timeout = self.awareness_timeout;
                 let last = self.get(*conn).clocks.insert(client, (clock, now));
                 let last = last.filter(|(_, at)| *at + timeout > now);
-                let is_forward = last.is_none_or(|(last, _)| last <= clock);
+                let is_forward = !self.remembers || last.is_none_or(|(last, _)| last <= clock);
                 Invariant::AwarenessForward.holds(is_forward, || {
                     format!("{conn:?}: client {client} goes from {last:?} to {clock}")
                 })?;
