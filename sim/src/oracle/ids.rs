@@ -91,13 +91,16 @@ impl Ids {
         self.cover(&Self::run(client, 0..clock))
     }
 
-    /// Whether some of these structs come after others of their client that are
-    /// not `here`.
-    pub(crate) fn follow_a_gap_in(&self, here: &Self) -> bool {
+    /// Whether some of these structs come right after others of their client
+    /// that are not `here`.
+    pub(crate) fn open_a_gap_in(&self, here: &Self) -> bool {
         self.structs.client_ids().any(|client: ClientID| {
             let ranges = self.structs.get(&client).into_iter();
             let mut ranges = ranges.flat_map(|ranges| ranges.ranges());
-            ranges.any(|range| !here.knows_up_to(client.get(), range.start))
+            ranges.any(|range| {
+                let before = range.start.checked_sub(1);
+                before.is_some_and(|before| !here.knows(client.get(), before))
+            })
         })
     }
 

@@ -487,6 +487,7 @@ impl Watch {
                 () if is_unsaved
                     && self.has_journal
                     && is_kept
+                    && !self.documents.is_bereft(doc)
                     && !self.journal.is_appending(doc) =>
                 {
                     return untrue(doc, "it is kept, and said to be lost");

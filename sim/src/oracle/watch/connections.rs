@@ -79,7 +79,7 @@ impl Connections {
             awareness_timeout: config.awareness_timeout,
             remembers: config.awareness_gone_max >= crate::swarm::ENOUGH,
             open: BTreeMap::new(),
-            presence: Presence::new(config.awareness_timeout),
+            presence: Presence::new(config),
             keepalive: config.keepalive,
             joined: Vec::new(),
             asked: Vec::new(),

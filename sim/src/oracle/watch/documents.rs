@@ -24,6 +24,9 @@ struct Known {
     stored: Ids,
     /// The stored object was read last, and is damaged.
     is_spoiled: bool,
+    /// The stored object was gone or damaged when it was looked at last. An
+    /// engine need not know how much of it the journal still has.
+    is_bereft: bool,
     /// The write under way.
     saving: Ids,
     /// What the journal holds for certain.
@@ -76,6 +79,7 @@ impl Documents {
     pub(super) fn read(&mut self, doc: &DocId, stored: Option<Ids>) {
         let known = self.known(doc);
         known.is_spoiled = false;
+        known.is_bereft = stored.is_none() && (known.is_bereft || !known.stored.is_empty());
         known.stored = stored.unwrap_or_default();
         known.durable.add(&known.stored);
         if known.is_loaded {
@@ -88,7 +92,7 @@ impl Documents {
     pub(super) fn read_in_vain(&mut self, doc: &DocId) {
         let known = self.known(doc);
         known.stored = Ids::default();
-        known.is_spoiled = true;
+        (known.is_spoiled, known.is_bereft) = (true, true);
     }
 
     /// A snapshot is handed out to be written.
@@ -118,6 +122,7 @@ impl Documents {
     pub(super) fn saved(&mut self, doc: &DocId) {
         let known = self.known(doc);
         known.stored = std::mem::take(&mut known.saving);
+        known.is_bereft = false;
         known.durable.add(&known.stored);
     }
 
@@ -228,6 +233,12 @@ impl Documents {
     pub(super) fn is_kept(&self, doc: &DocId) -> bool {
         let known = self.documents.get(doc);
         known.is_none_or(|known| known.kept().cover(&known.here))
+    }
+
+    /// Whether the stored object of a document was gone or damaged when it was
+    /// looked at last.
+    pub(super) fn is_bereft(&self, doc: &DocId) -> bool {
+        self.documents.get(doc).is_some_and(|known| known.is_bereft)
     }
 
     /// Whether the store has all of a document, that of the journal included.

@@ -45,7 +45,7 @@ impl Gaps {
         news: &Ids,
         here: &Ids,
     ) -> Result<(), Violation> {
-        if !news.follow_a_gap_in(here) {
+        if !news.open_a_gap_in(here) {
             return Ok(());
         }
         self.due.entry(from).or_insert(now + self.resync_delay);

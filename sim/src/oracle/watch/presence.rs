@@ -5,14 +5,17 @@ use std::{
     time::Duration,
 };
 
-use ysyncd_engine::{ConnId, DocId};
+use ysyncd_engine::{Config, ConnId, DocId};
 
 use super::{Invariant, Violation};
+use crate::swarm::ENOUGH;
 
 /// The awareness of the documents of one engine.
 #[derive(Debug)]
 pub(super) struct Presence {
     timeout: Duration,
+    /// Whether those who left are remembered as long as they should be.
+    remembers: bool,
     documents: BTreeMap<DocId, BTreeMap<u64, Known>>,
     /// Who has to be gone when all is said in answer to the input under way.
     gone: BTreeSet<(DocId, u64)>,
@@ -29,9 +32,10 @@ struct Known {
 }
 
 impl Presence {
-    pub(super) const fn new(timeout: Duration) -> Self {
+    pub(super) const fn new(config: &Config) -> Self {
         Self {
-            timeout,
+            timeout: config.awareness_timeout,
+            remembers: config.awareness_gone_max >= ENOUGH,
             documents: BTreeMap::new(),
             gone: BTreeSet::new(),
         }
@@ -63,7 +67,9 @@ impl Presence {
 
     /// A connection is gone: so are the clients that it spoke for.
     pub(super) fn left(&mut self, doc: &DocId, conn: ConnId) {
-        let Some(clients) = self.documents.get(doc) else {
+        // Where those who left are forgotten at once, whoever repeats what they
+        // said speaks for them, or not.
+        let Some(clients) = self.documents.get(doc).filter(|_| self.remembers) else {
             return;
         };
         let spoke = |known: &Known| known.said.is_some_and(|(_, by)| by == conn) && known.is_here;
