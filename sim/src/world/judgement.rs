@@ -215,6 +215,11 @@ impl World {
             // yrs shows of that depends on how it came.
             return Ok(None);
         }
+        // What a client waits for may be told to others in other words, or to
+        // nobody any more: it shows the same without it.
+        let whole = |text: &str| text.trim_end_matches(WAITS).to_owned();
+        let shown = shown.iter().map(|(client, text)| (*client, whole(text)));
+        let shown: Vec<_> = shown.collect();
         let Some((first_client, first)) = shown.first().cloned() else {
             return Ok(Some(stored));
         };
