@@ -48,13 +48,13 @@ pub fn run(seed: u64, swarm: &Swarm, recording: Recording) -> Outcome {
         .spawn(move || {
             planted.plant();
             marks.join();
-            run_here(seed, swarm, recording)
+            run_here(seed, &swarm, recording)
         });
     let run = thread.expect("threads can be started");
     run.join().expect("a run catches its panics")
 }
 
-fn run_here(seed: u64, swarm: Swarm, recording: Recording) -> Outcome {
+fn run_here(seed: u64, swarm: &Swarm, recording: Recording) -> Outcome {
     panics::watch();
     let mut chance = stream(seed, Purpose::Turmoil);
     fastrand::seed(chance.random());

@@ -49,7 +49,7 @@ impl Ids {
         // One by one, as they may stand in any order.
         for client in update.delete_set().client_ids() {
             let ranges = update.delete_set().get(&client).into_iter();
-            for range in ranges.flat_map(|ranges| ranges.ranges()) {
+            for range in ranges.flat_map(|ranges| ranges.ranges().cloned()) {
                 deletes.insert(ID::new(client, range.start), range.end - range.start);
             }
         }
@@ -96,7 +96,7 @@ impl Ids {
     pub(crate) fn open_a_gap_in(&self, here: &Self) -> bool {
         self.structs.client_ids().any(|client: ClientID| {
             let ranges = self.structs.get(&client).into_iter();
-            let mut ranges = ranges.flat_map(|ranges| ranges.ranges());
+            let mut ranges = ranges.flat_map(|ranges| ranges.ranges().cloned());
             ranges.any(|range| {
                 let before = range.start.checked_sub(1);
                 before.is_some_and(|before| !here.knows(client.get(), before))
@@ -109,7 +109,7 @@ impl Ids {
     pub(crate) fn gap_runs(&self) -> usize {
         let behind_gaps = |client: ClientID| {
             let ranges = self.structs.get(&client).into_iter();
-            let ranges = ranges.flat_map(|ranges| ranges.ranges());
+            let ranges = ranges.flat_map(|ranges| ranges.ranges().cloned());
             ranges.filter(|range| range.start > 0).count()
         };
         self.structs.client_ids().map(behind_gaps).sum()

@@ -369,7 +369,7 @@ impl Watch {
                 JournalResult::Appended(Ok(())),
             ) if is_judged(&doc) => {
                 let ids = Ids::of_valid(&update);
-                self.documents.appended(&doc, position, ids);
+                self.documents.appended(&doc, position, &ids);
                 if let Err(violation) = self.applied(now, &doc, from, &update) {
                     self.gaps.note(violation);
                 }

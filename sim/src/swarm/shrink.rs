@@ -40,7 +40,7 @@ pub fn simpler(swarm: &Swarm) -> Vec<(String, Swarm)> {
     }
     step("no intruder".to_owned(), &|swarm| swarm.intruders = 0);
     step("nobody else writes".to_owned(), &|swarm| {
-        swarm.other_writer = None
+        swarm.other_writer = None;
     });
     step("the last document less".to_owned(), &drop_document);
     for at in (0..swarm.clients.len()).rev() {
@@ -65,7 +65,7 @@ pub fn simpler(swarm: &Swarm) -> Vec<(String, Swarm)> {
     }
     for (what, reset) in LIMITS {
         step((*what).to_owned(), &|swarm| {
-            reset(&mut swarm.engine, &Config::default())
+            reset(&mut swarm.engine, &Config::default());
         });
     }
     all
@@ -88,46 +88,46 @@ const FAULTS: &[(&str, Take)] = &[
     ("no gossip", |swarm| swarm.gossip = 0.0),
     ("nothing is held up", |swarm| swarm.stall = 0.0),
     ("clients stay with their node", |swarm| {
-        swarm.roaming = false
+        swarm.roaming = false;
     }),
     ("a fast network", |swarm| {
-        swarm.latency = Duration::ZERO..millis(1)
+        swarm.latency = Duration::ZERO..millis(1);
     }),
     ("a fast store", |swarm| {
-        swarm.store.latency = Duration::ZERO..millis(2)
+        swarm.store.latency = Duration::ZERO..millis(2);
     }),
     ("the store is never unavailable", |swarm| {
-        swarm.store.unavailable = 0.0
+        swarm.store.unavailable = 0.0;
     }),
     ("the store forbids nothing", |swarm| {
-        swarm.store.denied = 0.0
+        swarm.store.denied = 0.0;
     }),
     ("no outcome is unknown", |swarm| swarm.store.unknown = 0.0),
     ("no write straggles", |swarm| {
-        swarm.store.straggles = millis(1)
+        swarm.store.straggles = millis(1);
     }),
     ("a fast journal", |swarm| {
-        swarm.journal.latency = Duration::ZERO..millis(1)
+        swarm.journal.latency = Duration::ZERO..millis(1);
     }),
     ("the journal does not fail", |swarm| {
-        swarm.journal.failure = 0.0
+        swarm.journal.failure = 0.0;
     }),
     ("no record is damaged", |swarm| swarm.journal.damage = false),
 ];
 
 const LIMITS: &[(&str, Reset)] = &[
     ("the usual outbox", |to, from| {
-        to.outbox_bytes_max = from.outbox_bytes_max
+        to.outbox_bytes_max = from.outbox_bytes_max;
     }),
     ("as much staged as usual", |to, from| {
-        to.staged_bytes_max = from.staged_bytes_max
+        to.staged_bytes_max = from.staged_bytes_max;
     }),
     ("as much unsaved as usual", |to, from| {
         to.unsaved_bytes_max = from.unsaved_bytes_max;
         to.unsaved_bytes_total_max = from.unsaved_bytes_total_max;
     }),
     ("as much memory as usual", |to, from| {
-        to.documents_bytes_max = from.documents_bytes_max
+        to.documents_bytes_max = from.documents_bytes_max;
     }),
     ("as many turns as usual", |to, from| {
         to.store_operations_max = from.store_operations_max;
@@ -138,7 +138,7 @@ const LIMITS: &[(&str, Reset)] = &[
         to.pending_delete_ranges_max = from.pending_delete_ranges_max;
     }),
     ("as many may wait as usual", |to, from| {
-        to.waiting_opens_max = from.waiting_opens_max
+        to.waiting_opens_max = from.waiting_opens_max;
     }),
     ("as many gone as usual", |to, from| {
         to.awareness_gone_max = from.awareness_gone_max;
@@ -157,7 +157,7 @@ const LIMITS: &[(&str, Reset)] = &[
         to.save_wait_max = from.save_wait_max;
     }),
     ("the usual grace", |to, from| {
-        to.idle_grace = from.idle_grace
+        to.idle_grace = from.idle_grace;
     }),
     ("with gc", |to, from| to.gc = from.gc),
 ];

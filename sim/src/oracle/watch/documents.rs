@@ -127,11 +127,11 @@ impl Documents {
     }
 
     /// The journal has a record.
-    pub(super) fn appended(&mut self, doc: &DocId, position: Position, ids: Ids) {
+    pub(super) fn appended(&mut self, doc: &DocId, position: Position, ids: &Ids) {
         let known = self.known(doc);
-        known.durable.add(&ids);
+        known.durable.add(ids);
         known.records.insert(position, ids.clone());
-        self.applied(doc, &ids);
+        self.applied(doc, ids);
     }
 
     /// The journal was read: these are its records.
