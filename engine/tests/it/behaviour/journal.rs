@@ -564,3 +564,26 @@ fn a_document_does_not_make_way_while_the_journal_could_not_read_it_back() {
     let other = world.open("other");
     assert_eq!(world.stage(other), Stage::Refused(Refusal::Full));
 }
+
+#[test]
+fn what_waits_to_be_durable_and_saved_is_counted_over_all_documents() {
+    let mut world = world();
+    let mut bytes = 0;
+    for name in ["a", "b", "c"] {
+        let conn = world.joined(name);
+        let update = text(1, 0, name);
+        world.send_update(conn, &update);
+        bytes += update.len();
+    }
+    assert_eq!(world.status().staged_bytes, bytes);
+    assert_eq!(world.status().unsaved_bytes, bytes);
+    world.sync();
+    assert_eq!(world.status().staged_bytes, 0);
+    assert_eq!(world.status().unsaved_bytes, bytes);
+    world.advance(secs(5));
+    while !world.store_is_idle() {
+        let save = world.take_save();
+        world.saved(save.op, Ok("1"));
+    }
+    assert_eq!(world.status().unsaved_bytes, 0);
+}
