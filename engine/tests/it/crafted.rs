@@ -239,6 +239,33 @@ fn a_partly_deleted_text_is_cut_where_that_saves_bytes() {
 }
 
 #[test]
+fn a_deleted_part_is_cut_out_if_it_is_longer_than_the_heads_that_this_takes() {
+    let text = "0123456789".repeat(4);
+    // A head: what kind, the left origin, the right origin, how much is deleted.
+    let cases = [
+        ((1, 2), Item::in_root("text"), 1 + 2 + 1),
+        ((300, 301), Item::in_root("text"), 1 + 3 + 1),
+        ((1, 2), Item::before(2, 0), 1 + 2 + 2 + 1),
+        ((1, 300), Item::before(300, 0), 1 + 2 + 3 + 1),
+    ];
+    for ((client, other), item, head) in cases {
+        let is_cut = |clock: u32, len: u32| {
+            let mut update = Update::default();
+            update
+                .push(other, 0, &Item::in_root("text").text("x"))
+                .push(client, 0, &item.clone().text(&text))
+                .delete(client, &[(clock, len)]);
+            compacted(&update, true).encode() != update.encode()
+        };
+        for (edges, clock) in [(1, 0), (2, 5)] {
+            let heads = edges * head;
+            assert!(!is_cut(clock, heads), "{client} {item:?} {edges}");
+            assert!(is_cut(clock, heads + 1), "{client} {item:?} {edges}");
+        }
+    }
+}
+
+#[test]
 fn what_came_too_early_is_told_again_in_every_order() {
     // Each waits for the next: by origin, by right origin, by parent.
     let mut chain = [const { Vec::new() }; 5];
