@@ -100,6 +100,22 @@ fn who_does_not_answer_is_asked_again() {
 }
 
 #[test]
+fn so_many_gaps_may_be_open_and_no_more() {
+    let config = Config {
+        gap_runs_max: 3,
+        ..Config::default()
+    };
+    let mut world = World::with(config);
+    let (one, two) = (world.joined("d"), world.joined("d"));
+    let is_taken = |world: &mut World, client| {
+        world.send_update(one, &text(client, 1, "behind a gap"));
+        !world.take(two).is_empty()
+    };
+    assert!((1..=3).all(|client| is_taken(&mut world, client)));
+    assert!(!is_taken(&mut world, 4));
+}
+
+#[test]
 fn one_update_fits_where_nothing_is_unsaved() {
     let config = Config {
         unsaved_bytes_max: 10,
