@@ -474,6 +474,32 @@ fn who_sends_more_than_the_disk_takes_is_not_read_from_for_a_while() {
 }
 
 #[test]
+fn reading_goes_on_once_half_of_the_room_is_free() {
+    let update = |clock| text(1, clock, "a");
+    // All but the first are equally long.
+    let len = update(1).len();
+    let config = Config {
+        staged_bytes_max: 4 * len,
+        ..journaling()
+    };
+    let mut world = World::with(config);
+    let one = world.joined("d");
+    world.send_update(one, &update(0));
+    world.sync();
+    let send = |world: &mut World, clocks: std::ops::RangeInclusive<u64>| {
+        clocks.for_each(|clock| world.send_update(one, &update(clock)));
+        world.paused.contains(&one)
+    };
+    assert!(!send(&mut world, 1..=4), "that much is allowed");
+    assert!(send(&mut world, 5..=5));
+    for left in (0..5).rev() {
+        let (op, _) = world.take_append();
+        world.journal(op, APPENDED);
+        assert_eq!(world.paused.contains(&one), left > 2, "{left} left");
+    }
+}
+
+#[test]
 fn at_the_deadline_documents_that_the_journal_holds_are_no_loss() {
     let mut world = world();
     let conn = world.joined("d");
