@@ -2,7 +2,7 @@
 
 use yrs::{ReadTxn, Transact, updates::encoder::Encode};
 use ysyncd_engine::{
-    document::{DocumentState, NewPart},
+    document::{Ahead, DocumentState, NewPart},
     state_vector::StateVector,
     update::ClientId,
 };
@@ -262,6 +262,33 @@ fn a_deleted_part_is_cut_out_if_it_is_longer_than_the_heads_that_this_takes() {
             assert!(!is_cut(clock, heads), "{client} {item:?} {edges}");
             assert!(is_cut(clock, heads + 1), "{client} {item:?} {edges}");
         }
+    }
+}
+
+#[test]
+fn a_document_is_empty_until_something_is_written_or_deleted() {
+    assert!(DocumentState::default().is_empty());
+    let (mut writes, mut deletes) = (Update::default(), Update::default());
+    writes.push(1, 0, &Item::in_root("text").text("a"));
+    deletes.delete(1, &[(0, 1)]);
+    assert!(!state_of(&writes).is_empty());
+    assert!(!state_of(&deletes).is_empty());
+}
+
+#[test]
+fn a_deletion_waits_if_there_is_a_gap_before_what_it_names() {
+    let mut early = Update::default();
+    early.push(1, 2, &Item::after(1, 1).text("c"));
+    let state = state_of(&early);
+    for (text, waits) in [("a", 1), ("ab", 0)] {
+        let mut update = Update::default();
+        update
+            .push(1, 0, &Item::in_root("text").text(text))
+            .delete(1, &[(2, 1)]);
+        let bytes = update.encode();
+        let update = ysyncd_engine::update::Update::decode(&bytes).unwrap();
+        let pending = state.pending_in(&update, &Ahead::default());
+        assert_eq!(pending.delete_ranges, waits, "{text}");
     }
 }
 
