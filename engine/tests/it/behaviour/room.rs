@@ -116,6 +116,22 @@ fn so_many_gaps_may_be_open_and_no_more() {
 }
 
 #[test]
+fn too_many_gaps_do_not_keep_out_deletions_that_wait() {
+    let config = Config {
+        gap_runs_max: 0,
+        ..Config::default()
+    };
+    let mut world = World::with(config);
+    let one = world.open("d");
+    let op = world.take_load();
+    let stored = text(1, 5, "behind a gap");
+    world.loaded(op, Ok(Some(super::world::snapshot(stored, "1"))));
+    let two = world.joined("d");
+    world.send_update(one, &wire::deletion(2, 0, 1));
+    assert_eq!(count(&world.take(two), [0, 2]), 1);
+}
+
+#[test]
 fn one_update_fits_where_nothing_is_unsaved() {
     let config = Config {
         unsaved_bytes_max: 10,
