@@ -4,7 +4,7 @@ use yrs::{ReadTxn, Transact, updates::encoder::Encode};
 use ysyncd_engine::{
     document::{Ahead, DocumentState, NewPart},
     state_vector::StateVector,
-    update::ClientId,
+    update::{ClientId, DecodeError},
 };
 
 use crate::{
@@ -290,6 +290,17 @@ fn a_deletion_waits_if_there_is_a_gap_before_what_it_names() {
         let pending = state.pending_in(&update, &Ahead::default());
         assert_eq!(pending.delete_ranges, waits, "{text}");
     }
+}
+
+#[test]
+fn nothing_may_hang_on_a_clock_that_nothing_can_have() {
+    let behind = |clock| {
+        let mut update = Update::default();
+        update.push(1, 0, &Item::after(2, clock).text("a"));
+        DocumentState::default().apply(&update.encode()).err()
+    };
+    assert_eq!(behind((1 << 31) - 2), None);
+    assert_eq!(behind((1 << 31) - 1), Some(DecodeError::ClockRange));
 }
 
 #[test]
