@@ -116,19 +116,23 @@ fn so_many_gaps_may_be_open_and_no_more() {
 }
 
 #[test]
-fn too_many_gaps_do_not_keep_out_deletions_that_wait() {
-    let config = Config {
-        gap_runs_max: 0,
-        ..Config::default()
-    };
-    let mut world = World::with(config);
-    let one = world.open("d");
-    let op = world.take_load();
-    let stored = text(1, 5, "behind a gap");
-    world.loaded(op, Ok(Some(super::world::snapshot(stored, "1"))));
-    let two = world.joined("d");
-    world.send_update(one, &wire::deletion(2, 0, 1));
-    assert_eq!(count(&world.take(two), [0, 2]), 1);
+fn too_many_gaps_do_not_keep_out_deletions_that_wait_nor_these_gaps() {
+    let (gap, deletion) = (text(1, 5, "behind a gap"), wire::deletion(2, 0, 1));
+    let cases = [(0, 9, &gap, &deletion), (9, 0, &deletion, &gap)];
+    for (gap_runs_max, pending_delete_ranges_max, stored, sent) in cases {
+        let config = Config {
+            gap_runs_max,
+            pending_delete_ranges_max,
+            ..Config::default()
+        };
+        let mut world = World::with(config);
+        let one = world.open("d");
+        let op = world.take_load();
+        world.loaded(op, Ok(Some(super::world::snapshot(stored.clone(), "1"))));
+        let two = world.joined("d");
+        world.send_update(one, sent);
+        assert_eq!(count(&world.take(two), [0, 2]), 1);
+    }
 }
 
 #[test]
