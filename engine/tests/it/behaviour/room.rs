@@ -282,6 +282,31 @@ fn what_the_journal_holds_may_leave_when_the_store_does_not_take_it() {
 }
 
 #[test]
+fn what_has_left_and_only_the_journal_holds_counts_towards_the_cap() {
+    let config = Config {
+        journal: true,
+        documents_bytes_max: 50,
+        unsaved_bytes_total_max: 120,
+        ..Config::default()
+    };
+    let mut world = World::with(config);
+    let one = world.joined("a");
+    world.send_update(one, &text(1, 0, &"a".repeat(60)));
+    world.sync();
+    world.advance(secs(5));
+    let save = world.take_save();
+    world.saved(save.op, Err(down()));
+    world.leave(one);
+    let two = world.joined("b");
+    assert_eq!(world.status().documents_to_push, 1);
+    world.send_update(two, &text(1, 0, &"a".repeat(60)));
+    assert!(world.take(two).iter().any(is_refusal));
+    let three = world.joined("b");
+    world.send_update(three, &text(2, 0, &"a".repeat(30)));
+    world.take_append();
+}
+
+#[test]
 fn store_operations_wait_for_their_turn() {
     let config = Config {
         store_operations_max: 2,
