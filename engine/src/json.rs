@@ -67,4 +67,11 @@ mod tests {
         assert!(!is_valid(nested(DEPTH_MAX + 1).as_bytes()));
         assert!(!is_valid(nested(1_000_000).as_bytes()));
     }
+    #[test]
+    fn what_stands_side_by_side_does_not_nest() {
+        let texts = ["[]", "{}"].map(|one| format!("[{}]", vec![one; DEPTH_MAX + 1].join(",")));
+        for text in texts {
+            assert!(is_valid(text.as_bytes()), "{text}");
+        }
+    }
 }

@@ -35,3 +35,21 @@ impl Jitter {
         z ^ (z >> 31)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_numbers_are_those_of_split_mix_64() {
+        let mut jitter = Jitter::new(1_234_567);
+        let numbers: [u64; 3] = std::array::from_fn(|_| jitter.next());
+        // What Vigna's reference implementation gives for this seed.
+        let expected = [
+            6_457_827_717_110_365_317,
+            3_203_168_211_198_807_973,
+            9_817_491_932_198_370_423,
+        ];
+        assert_eq!(numbers, expected);
+    }
+}

@@ -4,7 +4,7 @@ use yrs::{ReadTxn, Transact, updates::encoder::Encode};
 use ysyncd_engine::{
     document::{Ahead, DocumentState, NewPart},
     state_vector::StateVector,
-    update::ClientId,
+    update::{ClientId, DecodeError},
 };
 
 use crate::{
@@ -236,6 +236,71 @@ fn a_partly_deleted_text_is_cut_where_that_saves_bytes() {
             "{clock} {len}"
         );
     }
+}
+
+#[test]
+fn a_deleted_part_is_cut_out_if_it_is_longer_than_the_heads_that_this_takes() {
+    let text = "0123456789".repeat(4);
+    // A head: what kind, the left origin, the right origin, how much is deleted.
+    let cases = [
+        ((1, 2), Item::in_root("text"), 1 + 2 + 1),
+        ((300, 301), Item::in_root("text"), 1 + 3 + 1),
+        ((1, 2), Item::before(2, 0), 1 + 2 + 2 + 1),
+        ((1, 300), Item::before(300, 0), 1 + 2 + 3 + 1),
+    ];
+    for ((client, other), item, head) in cases {
+        let is_cut = |clock: u32, len: u32| {
+            let mut update = Update::default();
+            update
+                .push(other, 0, &Item::in_root("text").text("x"))
+                .push(client, 0, &item.clone().text(&text))
+                .delete(client, &[(clock, len)]);
+            compacted(&update, true).encode() != update.encode()
+        };
+        for (edges, clock) in [(1, 0), (2, 5)] {
+            let heads = edges * head;
+            assert!(!is_cut(clock, heads), "{client} {item:?} {edges}");
+            assert!(is_cut(clock, heads + 1), "{client} {item:?} {edges}");
+        }
+    }
+}
+
+#[test]
+fn a_document_is_empty_until_something_is_written_or_deleted() {
+    assert!(DocumentState::default().is_empty());
+    let (mut writes, mut deletes) = (Update::default(), Update::default());
+    writes.push(1, 0, &Item::in_root("text").text("a"));
+    deletes.delete(1, &[(0, 1)]);
+    assert!(!state_of(&writes).is_empty());
+    assert!(!state_of(&deletes).is_empty());
+}
+
+#[test]
+fn a_deletion_waits_if_there_is_a_gap_before_what_it_names() {
+    let mut early = Update::default();
+    early.push(1, 2, &Item::after(1, 1).text("c"));
+    let state = state_of(&early);
+    for (text, waits) in [("a", 1), ("ab", 0)] {
+        let mut update = Update::default();
+        update
+            .push(1, 0, &Item::in_root("text").text(text))
+            .delete(1, &[(2, 1)]);
+        let bytes = update.encode();
+        let update = ysyncd_engine::update::Update::decode(&bytes).unwrap();
+        let pending = state.pending_in(&update, &Ahead::default());
+        assert_eq!(pending.delete_ranges, waits, "{text}");
+    }
+}
+
+#[test]
+fn nothing_may_hang_on_a_clock_that_nothing_can_have() {
+    let behind = |clock| {
+        let mut update = Update::default();
+        update.push(1, 0, &Item::after(2, clock).text("a"));
+        DocumentState::default().apply(&update.encode()).err()
+    };
+    assert_eq!(behind((1 << 31) - 2), None);
+    assert_eq!(behind((1 << 31) - 1), Some(DecodeError::ClockRange));
 }
 
 #[test]

@@ -474,6 +474,32 @@ fn who_sends_more_than_the_disk_takes_is_not_read_from_for_a_while() {
 }
 
 #[test]
+fn reading_goes_on_once_half_of_the_room_is_free() {
+    let update = |clock| text(1, clock, "a");
+    // All but the first are equally long.
+    let len = update(1).len();
+    let config = Config {
+        staged_bytes_max: 4 * len,
+        ..journaling()
+    };
+    let mut world = World::with(config);
+    let one = world.joined("d");
+    world.send_update(one, &update(0));
+    world.sync();
+    let send = |world: &mut World, clocks: std::ops::RangeInclusive<u64>| {
+        clocks.for_each(|clock| world.send_update(one, &update(clock)));
+        world.paused.contains(&one)
+    };
+    assert!(!send(&mut world, 1..=4), "that much is allowed");
+    assert!(send(&mut world, 5..=5));
+    for left in (0..5).rev() {
+        let (op, _) = world.take_append();
+        world.journal(op, APPENDED);
+        assert_eq!(world.paused.contains(&one), left > 2, "{left} left");
+    }
+}
+
+#[test]
 fn at_the_deadline_documents_that_the_journal_holds_are_no_loss() {
     let mut world = world();
     let conn = world.joined("d");
@@ -563,4 +589,27 @@ fn a_document_does_not_make_way_while_the_journal_could_not_read_it_back() {
     world.journal(op, JournalResult::Appended(Err(full())));
     let other = world.open("other");
     assert_eq!(world.stage(other), Stage::Refused(Refusal::Full));
+}
+
+#[test]
+fn what_waits_to_be_durable_and_saved_is_counted_over_all_documents() {
+    let mut world = world();
+    let mut bytes = 0;
+    for name in ["a", "b", "c"] {
+        let conn = world.joined(name);
+        let update = text(1, 0, name);
+        world.send_update(conn, &update);
+        bytes += update.len();
+    }
+    assert_eq!(world.status().staged_bytes, bytes);
+    assert_eq!(world.status().unsaved_bytes, bytes);
+    world.sync();
+    assert_eq!(world.status().staged_bytes, 0);
+    assert_eq!(world.status().unsaved_bytes, bytes);
+    world.advance(secs(5));
+    while !world.store_is_idle() {
+        let save = world.take_save();
+        world.saved(save.op, Ok("1"));
+    }
+    assert_eq!(world.status().unsaved_bytes, 0);
 }

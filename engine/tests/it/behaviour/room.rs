@@ -100,6 +100,42 @@ fn who_does_not_answer_is_asked_again() {
 }
 
 #[test]
+fn so_many_gaps_may_be_open_and_no_more() {
+    let config = Config {
+        gap_runs_max: 3,
+        ..Config::default()
+    };
+    let mut world = World::with(config);
+    let (one, two) = (world.joined("d"), world.joined("d"));
+    let is_taken = |world: &mut World, client| {
+        world.send_update(one, &text(client, 1, "behind a gap"));
+        !world.take(two).is_empty()
+    };
+    assert!((1..=3).all(|client| is_taken(&mut world, client)));
+    assert!(!is_taken(&mut world, 4));
+}
+
+#[test]
+fn too_many_gaps_do_not_keep_out_deletions_that_wait_nor_these_gaps() {
+    let (gap, deletion) = (text(1, 5, "behind a gap"), wire::deletion(2, 0, 1));
+    let cases = [(0, 9, &gap, &deletion), (9, 0, &deletion, &gap)];
+    for (gap_runs_max, pending_delete_ranges_max, stored, sent) in cases {
+        let config = Config {
+            gap_runs_max,
+            pending_delete_ranges_max,
+            ..Config::default()
+        };
+        let mut world = World::with(config);
+        let one = world.open("d");
+        let op = world.take_load();
+        world.loaded(op, Ok(Some(super::world::snapshot(stored.clone(), "1"))));
+        let two = world.joined("d");
+        world.send_update(one, sent);
+        assert_eq!(count(&world.take(two), [0, 2]), 1);
+    }
+}
+
+#[test]
 fn one_update_fits_where_nothing_is_unsaved() {
     let config = Config {
         unsaved_bytes_max: 10,
@@ -243,6 +279,31 @@ fn what_the_journal_holds_may_leave_when_the_store_does_not_take_it() {
     assert_eq!(world.stage(two), Stage::Waiting);
     assert_eq!(world.status().documents_to_push, 1);
     assert_eq!(world.status().documents_live, 0);
+}
+
+#[test]
+fn what_has_left_and_only_the_journal_holds_counts_towards_the_cap() {
+    let config = Config {
+        journal: true,
+        documents_bytes_max: 50,
+        unsaved_bytes_total_max: 120,
+        ..Config::default()
+    };
+    let mut world = World::with(config);
+    let one = world.joined("a");
+    world.send_update(one, &text(1, 0, &"a".repeat(60)));
+    world.sync();
+    world.advance(secs(5));
+    let save = world.take_save();
+    world.saved(save.op, Err(down()));
+    world.leave(one);
+    let two = world.joined("b");
+    assert_eq!(world.status().documents_to_push, 1);
+    world.send_update(two, &text(1, 0, &"a".repeat(60)));
+    assert!(world.take(two).iter().any(is_refusal));
+    let three = world.joined("b");
+    world.send_update(three, &text(2, 0, &"a".repeat(30)));
+    world.take_append();
 }
 
 #[test]
