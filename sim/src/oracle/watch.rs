@@ -359,6 +359,10 @@ impl Watch {
         from: Option<ConnId>,
         result: &JournalResult,
     ) {
+        if let JournalResult::Read(Ok(records)) = result {
+            let bytes = records.iter().map(|record| record.update.len());
+            self.limits.replayed += bytes.sum::<usize>();
+        }
         match (command, result) {
             (
                 JournalCommand::Append {
@@ -381,8 +385,6 @@ impl Watch {
                     self.relays.read(&doc, &record.update, &Ids::default());
                 }
                 self.gaps.is_unlimited(&doc);
-                let bytes = records.iter().map(|record| record.update.len());
-                self.limits.replayed += bytes.sum::<usize>();
             }
             (JournalCommand::Trim { doc, through }, JournalResult::Trimmed(Ok(()))) => {
                 self.documents.trimmed(&doc, through);
