@@ -103,7 +103,10 @@ impl Presence {
         let since = now.saturating_sub(self.timeout);
         let is_silent = |known: &Known| known.told.is_some_and(|(_, at)| at < since);
         let mut all = self.documents.values().flatten();
-        let silent = all.find(|(_, known)| is_tick && known.is_here && is_silent(known));
+        // Where those who left are forgotten at once, somebody may bring one back
+        // with what was said before.
+        let is_judged = is_tick && self.remembers;
+        let silent = all.find(|(_, known)| is_judged && known.is_here && is_silent(known));
         Invariant::Presence.holds(silent.is_none(), || {
             format!("{silent:?} is silent for longer than {:?}", self.timeout)
         })
