@@ -29,7 +29,7 @@ pub(crate) enum CommandError {
     #[error("{}: {error}", path.display())]
     File { path: PathBuf, error: io::Error },
     /// A file is no swarm.
-    #[error("{} is no swarm: {error}", path.display())]
+    #[error("{} is no swarm of this layer: {error}", path.display())]
     Swarm {
         path: PathBuf,
         error: serde_json::Error,
@@ -40,9 +40,6 @@ pub(crate) enum CommandError {
         path: PathBuf,
         error: ysyncd_sim::TapeError,
     },
-    /// Only the engine's worlds can be given.
-    #[error("--swarm is for the engine's worlds; those of the full stack are drawn")]
-    NoSwarmFiles,
     /// Only engines are recorded on tapes.
     #[error("--tape is for the engine's worlds")]
     NoTape,

@@ -15,6 +15,8 @@
 //! world    the event queue; what clients, network, nodes and store do in it,
 //!          and what must be true at the end
 //! swarm    what a seed draws: sizes, limits, faults and how often
+//! shrink   makes simpler what fails
+//! configuration  what is common to what seeds draw
 //! client   a model client: yrs document, awareness, y-websocket's habits
 //! hostile  frames that break servers
 //! store    the simulated snapshot store
@@ -30,6 +32,7 @@
 //! ```
 
 mod client;
+mod configuration;
 pub mod explain;
 mod floor;
 pub mod full;
@@ -38,6 +41,7 @@ mod journal;
 mod oracle;
 pub mod page;
 mod planting;
+pub mod shrink;
 mod store;
 pub mod story;
 mod swarm;
@@ -47,12 +51,11 @@ mod world;
 
 use std::any::Any;
 
+pub use configuration::Configuration;
 pub use floor::floor;
 pub use oracle::{Invariant, Violation};
 pub use planting::{NotBuiltIn, can_plant, plant, take_marks};
-pub use swarm::{
-    Habit, Happening, Incident, JournalFaults, Shape, StoreFaults, Swarm, Visitor, simpler,
-};
+pub use swarm::{Habit, Happening, Incident, JournalFaults, Shape, StoreFaults, Swarm, Visitor};
 pub use tape::{Head, Tape, TapeError};
 pub use trace::Recording;
 pub use world::{Outcome, run};

@@ -15,10 +15,7 @@ use rand::{RngExt, rngs::ChaCha8Rng, seq::IndexedRandom};
 use serde::{Deserialize, Serialize};
 use ysyncd_engine::Config;
 
-pub use self::{
-    incident::{Happening, Incident},
-    shrink::simpler,
-};
+pub use self::incident::{Happening, Incident};
 pub(crate) use self::{
     limits::{ENOUGH, draw_engine},
     random::{Purpose, between, chance, millis, stream},

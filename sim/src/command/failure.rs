@@ -19,7 +19,8 @@ pub(crate) fn print(seed: u64, outcome: &Outcome, configuration: &str, replay: &
     println!(
         "shrink    {}",
         replay
-            .replace(" engine ", " minimize ")
+            .replacen(" -- engine ", " -- minimize ", 1)
+            .replacen(" -- full ", " -- minimize --full ", 1)
             .replace("--seeds", "--seed")
     );
 }

@@ -2,11 +2,11 @@
 
 use std::{ops::Range, time::Instant};
 
-use ysyncd_sim::floor;
+use ysyncd_sim::{Swarm, floor};
 
 use super::{
     Held, seeds,
-    worlds::{Layer, World},
+    worlds::{Origin, World},
 };
 
 #[derive(Debug, clap::Args)]
@@ -20,9 +20,9 @@ pub(crate) struct Arguments {
 
 /// Runs the clients of seeds alone, on one thread.
 pub(crate) fn run(arguments: &Arguments) -> Held {
-    let source = arguments.world.source(Layer::Engine)?;
+    let origin: Origin<Swarm> = arguments.world.origin()?;
     let start = Instant::now();
-    let edits = |seed| floor(seed, &source.swarm(seed));
+    let edits = |seed| floor(seed, &origin.configuration(seed));
     let edits: usize = arguments.seeds.clone().map(edits).sum();
     let count = arguments.seeds.end - arguments.seeds.start;
     println!("{edits} edits in {count} seeds");

@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, time::Instant};
 
-use ysyncd_sim::{Invariant, Recording, Swarm, run as run_world, simpler};
+use ysyncd_sim::{Configuration, Invariant, Recording, Swarm, full, plant, shrink};
 
 use super::{
     CommandError, Held,
@@ -15,6 +15,9 @@ pub(crate) struct Arguments {
     /// The seed that fails.
     #[arg(long)]
     seed: u64,
+    /// Of the full stack.
+    #[arg(long)]
+    full: bool,
     #[command(flatten)]
     world: World,
     /// Where to write the shrunk configuration.
@@ -31,36 +34,34 @@ pub(crate) struct Arguments {
 
 /// Takes away faults, clients and time while the same invariant fails.
 pub(crate) fn run(arguments: &Arguments) -> Held {
+    plant(arguments.world.bug()?);
+    // What panics on the way is what is looked for.
+    std::panic::set_hook(Box::new(|_| {}));
+    match arguments.full {
+        true => minimize::<full::Swarm>(Layer::Full, arguments),
+        false => minimize::<Swarm>(Layer::Engine, arguments),
+    }
+}
+
+fn minimize<C: Configuration>(layer: Layer, arguments: &Arguments) -> Held {
     let seed = arguments.seed;
-    let source = arguments.world.source(Layer::Engine)?;
-    source.plant();
-    let fails = |swarm: &Swarm| -> Option<Invariant> {
-        let outcome = run_world(seed, swarm, Recording::Last);
+    let fails = |configuration: &C| -> Option<Invariant> {
+        let outcome = configuration.run(seed, Recording::Last);
         outcome.violation.map(|violation| violation.invariant)
     };
-    let mut smallest = source.swarm(seed);
-    let invariant = fails(&smallest).ok_or(CommandError::Holds(seed))?;
+    let given: C = arguments.world.origin()?.configuration(seed);
+    let invariant = fails(&given).ok_or(CommandError::Holds(seed))?;
     println!("seed {seed} violates invariant {invariant}");
-    let (start, mut tries, mut at) = (Instant::now(), 0, 0);
-    // Each step that still fails is kept, and all are tried again, until none
-    // is left that does.
-    while tries < arguments.tries
-        && let Some((what, swarm)) = simpler(&smallest).into_iter().nth(at)
-    {
-        tries += 1;
-        if fails(&swarm) == Some(invariant) {
-            println!(
-                "{tries:>5} tries, {:>4} s: {what}",
-                start.elapsed().as_secs()
-            );
-            (smallest, at) = (swarm, 0);
-        } else {
-            at += 1;
-        }
-    }
+    let start = Instant::now();
+    let tell = |tries: usize, what: &str| {
+        let took = start.elapsed().as_secs();
+        println!("{tries:>5} tries, {took:>4} s: {what}");
+    };
+    let fails_so = |configuration: &C| fails(configuration) == Some(invariant);
+    let smallest = shrink::smallest(given, arguments.tries, fails_so, tell);
     let text = serde_json::to_string_pretty(&smallest).expect("a swarm can be written as JSON");
     write(&arguments.out, &text)?;
     let world = arguments.world.clone().given(&arguments.out);
-    println!("replay    {}", world.replay(Layer::Engine, seed));
+    println!("replay    {}", world.replay(layer, seed));
     Ok(true)
 }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use ysyncd_engine::planted::Bug;
-use ysyncd_sim::{Outcome, Recording, Shape, Swarm, can_plant, full, plant, run as run_world};
+use ysyncd_sim::{Configuration, Outcome, Recording, Shape, Swarm, can_plant, full, plant};
 
 use super::{CommandError, Held, batch, failure, picture, read, seeds, write};
 
@@ -65,23 +65,33 @@ pub(crate) struct World {
 }
 
 impl World {
-    /// Where the configuration of seeds comes from.
+    /// The worlds of seeds.
     pub(crate) fn source(&self, layer: Layer) -> Result<Source, CommandError> {
+        let worlds = match layer {
+            Layer::Engine => Worlds::Engine(self.origin()?),
+            Layer::Full => Worlds::Full(self.origin()?),
+        };
+        let bug = self.bug()?;
+        Ok(Source { worlds, bug })
+    }
+
+    /// Where the configuration of seeds comes from.
+    pub(crate) fn origin<C: Configuration>(&self) -> Result<Origin<C>, CommandError> {
+        let Some(path) = &self.swarm else {
+            return Ok(Origin::Drawn(self.shape));
+        };
+        let written = serde_json::from_str(&read(path)?);
+        let path = path.clone();
+        let written = written.map_err(|error| CommandError::Swarm { path, error })?;
+        Ok(Origin::Written(written))
+    }
+
+    /// What is to be planted.
+    pub(crate) fn bug(&self) -> Result<Option<Bug>, CommandError> {
         if self.plant.is_some() {
             can_plant()?;
         }
-        let from = match (&self.swarm, layer) {
-            (None, Layer::Engine) => From::Engine(self.shape),
-            (None, Layer::Full) => From::Full(self.shape),
-            (Some(_), Layer::Full) => return Err(CommandError::NoSwarmFiles),
-            (Some(path), Layer::Engine) => {
-                let swarm = serde_json::from_str(&read(path)?);
-                let path = path.clone();
-                From::File(swarm.map_err(|error| CommandError::Swarm { path, error })?)
-            }
-        };
-        let bug = self.plant;
-        Ok(Source { from, bug })
+        Ok(self.plant)
     }
 
     /// The same with a configuration from a file.
@@ -110,53 +120,57 @@ impl World {
 /// Where the configuration of seeds comes from, and what is wrong with what
 /// runs.
 pub(crate) struct Source {
-    from: From,
+    worlds: Worlds,
     bug: Option<Bug>,
 }
 
-enum From {
-    Engine(Shape),
-    Full(Shape),
-    File(Box<Swarm>),
+enum Worlds {
+    Engine(Origin<Swarm>),
+    Full(Origin<full::Swarm>),
+}
+
+/// Where configurations come from.
+pub(crate) enum Origin<C> {
+    /// Each seed draws its own.
+    Drawn(Shape),
+    /// All seeds have this one.
+    Written(Box<C>),
+}
+
+impl<C: Configuration> Origin<C> {
+    /// The configuration of a seed.
+    pub(crate) fn configuration(&self, seed: u64) -> C {
+        match self {
+            Self::Drawn(shape) => C::draw(seed, *shape),
+            Self::Written(written) => C::clone(written),
+        }
+    }
 }
 
 impl Source {
     /// Worlds of all sizes.
     pub(crate) const fn drawn(layer: Layer, bug: Option<Bug>) -> Self {
-        let from = match layer {
-            Layer::Engine => From::Engine(Shape::Swarm),
-            Layer::Full => From::Full(Shape::Swarm),
+        let worlds = match layer {
+            Layer::Engine => Worlds::Engine(Origin::Drawn(Shape::Swarm)),
+            Layer::Full => Worlds::Full(Origin::Drawn(Shape::Swarm)),
         };
-        Self { from, bug }
-    }
-
-    /// The configuration of a seed of the engine's worlds.
-    pub(crate) fn swarm(&self, seed: u64) -> Swarm {
-        match &self.from {
-            From::Engine(shape) | From::Full(shape) => Swarm::draw(seed, *shape),
-            From::File(swarm) => Swarm::clone(swarm),
-        }
+        Self { worlds, bug }
     }
 
     pub(crate) fn run(&self, seed: u64, recording: Recording) -> Outcome {
         plant(self.bug);
-        let outcome = match &self.from {
-            From::Full(shape) => full::run(seed, &full::Swarm::draw(seed, *shape), recording),
-            From::Engine(_) | From::File(_) => run_world(seed, &self.swarm(seed), recording),
+        let outcome = match &self.worlds {
+            Worlds::Engine(origin) => origin.configuration(seed).run(seed, recording),
+            Worlds::Full(origin) => origin.configuration(seed).run(seed, recording),
         };
         plant(None);
         outcome
     }
 
-    /// Has this thread make the planted mistake from now on.
-    pub(crate) fn plant(&self) {
-        plant(self.bug);
-    }
-
     fn configuration(&self, seed: u64) -> String {
-        match &self.from {
-            From::Full(shape) => format!("{:#?}", full::Swarm::draw(seed, *shape)),
-            From::Engine(_) | From::File(_) => format!("{:#?}", self.swarm(seed)),
+        match &self.worlds {
+            Worlds::Engine(origin) => format!("{:#?}", origin.configuration(seed)),
+            Worlds::Full(origin) => format!("{:#?}", origin.configuration(seed)),
         }
     }
 }

@@ -1,15 +1,19 @@
 //! What a seed draws before a run of the full stack.
 
+mod shrink;
+mod written;
+
 use std::{io, ops::Range, time::Duration};
 
 use rand::{RngExt, SeedableRng, rngs::ChaCha8Rng, seq::IndexedRandom};
+use serde::{Deserialize, Serialize};
 use ysyncd_engine::Config;
 use ysyncd_storage::journal::disk::SyncMode;
 
 use crate::swarm::{ENOUGH, Shape, draw_engine, millis};
 
 /// The configuration of one run.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Swarm {
     /// Servers that share the bucket.
     pub nodes: usize,
@@ -47,6 +51,7 @@ pub struct Swarm {
     /// same until it is answered.
     pub disk_latency: Range<Duration>,
     /// When the journal syncs.
+    #[serde(with = "written::WrittenSyncMode")]
     pub sync: SyncMode,
     /// How long a segment of the journal gets, in bytes.
     pub segment_bytes: u64,
@@ -59,7 +64,7 @@ pub struct Swarm {
 }
 
 /// Limits of a server's network side.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct NetLimits {
     /// Connections that have not asked for a document yet.
     pub handshakes_max: usize,
@@ -74,7 +79,7 @@ pub struct NetLimits {
 }
 
 /// Somebody who edits a document.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Visitor {
     /// The number of the document.
     pub doc: usize,
@@ -91,7 +96,7 @@ pub struct Visitor {
 }
 
 /// What can go wrong with a request to the bucket: chances, per request.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct BucketFaults {
     /// Time until a request takes effect, and the same until its answer.
     pub latency: Range<Duration>,
@@ -118,7 +123,7 @@ pub struct BucketFaults {
 }
 
 /// Something that goes wrong at a certain time.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Trouble {
     /// A node's process ends without a word.
     Kill {
@@ -168,6 +173,7 @@ pub enum Trouble {
         /// After so many more changes.
         after: usize,
         /// With which error.
+        #[serde(with = "written::error_kind")]
         kind: io::ErrorKind,
         /// How long.
         time: Duration,
@@ -200,7 +206,7 @@ pub enum Trouble {
 }
 
 /// A host.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Place {
     /// A server.
     Node(usize),

@@ -1,0 +1,53 @@
+//! The limits of engines, put back to what they usually are.
+
+use ysyncd_engine::Config;
+
+type Reset = fn(&mut Config, &Config);
+
+/// Each with what is usual about it, and the limits that it is about.
+pub(crate) const LIMITS: &[(&str, Reset)] = &[
+    ("the usual outbox", |to, from| {
+        to.outbox_bytes_max = from.outbox_bytes_max;
+    }),
+    ("as much staged as usual", |to, from| {
+        to.staged_bytes_max = from.staged_bytes_max;
+    }),
+    ("as much unsaved as usual", |to, from| {
+        to.unsaved_bytes_max = from.unsaved_bytes_max;
+        to.unsaved_bytes_total_max = from.unsaved_bytes_total_max;
+    }),
+    ("as much memory as usual", |to, from| {
+        to.documents_bytes_max = from.documents_bytes_max;
+    }),
+    ("as many turns as usual", |to, from| {
+        to.store_operations_max = from.store_operations_max;
+        to.pushes_max = from.pushes_max;
+    }),
+    ("as many gaps as usual", |to, from| {
+        to.gap_runs_max = from.gap_runs_max;
+        to.pending_delete_ranges_max = from.pending_delete_ranges_max;
+    }),
+    ("as many may wait as usual", |to, from| {
+        to.waiting_opens_max = from.waiting_opens_max;
+    }),
+    ("as many gone as usual", |to, from| {
+        to.awareness_gone_max = from.awareness_gone_max;
+    }),
+    ("the usual pauses of the store", |to, from| {
+        to.retry_delay_min = from.retry_delay_min;
+        to.retry_delay_max = from.retry_delay_max;
+        to.reopen_delay_max = from.reopen_delay_max;
+    }),
+    ("the usual pauses of a resync", |to, from| {
+        to.resync_delay = from.resync_delay;
+        to.resync_delay_max = from.resync_delay_max;
+    }),
+    ("the usual debounce", |to, from| {
+        to.save_debounce = from.save_debounce;
+        to.save_wait_max = from.save_wait_max;
+    }),
+    ("the usual grace", |to, from| {
+        to.idle_grace = from.idle_grace;
+    }),
+    ("with gc", |to, from| to.gc = from.gc),
+];
