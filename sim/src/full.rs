@@ -15,6 +15,8 @@
 //! contract  whether the S3 client tells what the bucket did
 //! wire      streams, cut into pieces and written down
 //! timeline  what happened    log   what servers say of it
+//! narration the same as a story, to be drawn
+//! traffic   what goes over connections, for the story
 //! ```
 
 mod bucket;
@@ -24,12 +26,14 @@ mod http_client;
 mod ledger;
 mod log;
 mod look;
+mod narration;
 mod node;
 mod panics;
 mod run;
 mod scene;
 mod swarm;
 mod timeline;
+mod traffic;
 mod visitor;
 mod websocket;
 mod wire;

@@ -306,16 +306,21 @@ impl Storyteller {
         self.story.arrows[id].failed = true;
     }
 
-    /// What left has arrived.
+    /// What left has arrived. Not before it left: where each host goes a step
+    /// of time at its turn, the reader's clock may be a little behind.
     pub fn arrives(&mut self, now: Duration, ArrowId(id): ArrowId) {
         let (at, order) = self.next(now);
-        self.story.arrows[id].end = ArrowEnd::Arrived { at, order };
+        let arrow = &mut self.story.arrows[id];
+        let at = at.max(arrow.left);
+        arrow.end = ArrowEnd::Arrived { at, order };
     }
 
     /// What left never arrives.
     pub fn is_lost(&mut self, now: Duration, ArrowId(id): ArrowId) {
         let (at, order) = self.next(now);
-        self.story.arrows[id].end = ArrowEnd::Lost { at, order };
+        let arrow = &mut self.story.arrows[id];
+        let at = at.max(arrow.left);
+        arrow.end = ArrowEnd::Lost { at, order };
     }
 
     /// From now on something is wrong, there or everywhere, until it is told

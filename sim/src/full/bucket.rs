@@ -31,6 +31,7 @@ use super::{
     scene::Scene,
     swarm::{Purpose, stream},
     timeline::Lane,
+    traffic::Told,
     wire::Tapped,
 };
 use crate::oracle::{Invariant, Violation};
@@ -122,7 +123,7 @@ pub(super) async fn live(scene: Rc<Scene>) -> turmoil::Result {
 }
 
 async fn serve(scene: Rc<Scene>, stream: turmoil::net::TcpStream) {
-    let stream = Tapped::new(stream, Rc::clone(&scene), Lane::Bucket);
+    let stream = Tapped::new(Told::accepted(stream), Rc::clone(&scene), Lane::Bucket);
     let service = service_fn(|request| answer(&scene, request));
     let served = http1::Builder::new()
         .auto_date_header(false)
@@ -276,7 +277,7 @@ fn number(scene: &Scene, key: &str) -> Option<usize> {
     scene.docs.iter().position(|other| *other == doc)
 }
 
-fn doc_id(key: &str) -> Option<DocId> {
+pub(super) fn doc_id(key: &str) -> Option<DocId> {
     let name = key.strip_prefix(PREFIX)?.strip_prefix('/')?;
     object_name::doc_id(name)
 }

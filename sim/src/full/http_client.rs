@@ -35,7 +35,7 @@ use hyper_util::{
 use tower_service::Service;
 use turmoil::net::TcpStream;
 
-use super::{bucket, contract};
+use super::{bucket, contract, narration, timeline::Lane, traffic::Told};
 
 /// Tells the bucket which call of a store a request is of.
 pub(super) const CALL: HeaderName = HeaderName::from_static("x-simulated-call");
@@ -44,9 +44,12 @@ pub(super) const CALL: HeaderName = HeaderName::from_static("x-simulated-call");
 pub(super) const EPOCH: Duration = Duration::from_secs(1_800_000_000);
 
 /// What a node says of the bucket, as the environment would.
-pub(super) fn config(clock: &SkewedClock) -> config::Builder {
+pub(super) fn config(node: usize, clock: &SkewedClock) -> config::Builder {
     config::Builder::new()
-        .http_client(SharedHttpClient::new(SimulatedHttp::default()))
+        .http_client(SharedHttpClient::new(SimulatedHttp {
+            node,
+            pool: OnceLock::new(),
+        }))
         .time_source(clock.clone())
         .endpoint_url(format!("http://{}:{}", bucket::HOST, bucket::PORT))
         .force_path_style(true)
@@ -73,8 +76,11 @@ impl TimeSource for SkewedClock {
 }
 
 /// Keeps one pool, as the SDK's own client does for equal settings.
-#[derive(Debug, Default)]
-struct SimulatedHttp(OnceLock<SharedHttpConnector>);
+#[derive(Debug)]
+struct SimulatedHttp {
+    node: usize,
+    pool: OnceLock<SharedHttpConnector>,
+}
 
 impl HttpClient for SimulatedHttp {
     fn http_connector(
@@ -82,11 +88,11 @@ impl HttpClient for SimulatedHttp {
         settings: &HttpConnectorSettings,
         _: &RuntimeComponents,
     ) -> SharedHttpConnector {
-        let connector = self.0.get_or_init(|| {
-            let timeout = settings.connect_timeout();
+        let connector = self.pool.get_or_init(|| {
+            let (node, timeout) = (self.node, settings.connect_timeout());
             let client = Client::builder(TokioExecutor::new())
                 .pool_timer(TokioTimer::new())
-                .build(Connector { timeout });
+                .build(Connector { node, timeout });
             SharedHttpConnector::new(Pool(client))
         });
         connector.clone()
@@ -142,6 +148,8 @@ fn cause<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a
 /// Makes connections.
 #[derive(Debug, Clone)]
 struct Connector {
+    /// Whose.
+    node: usize,
     timeout: Option<Duration>,
 }
 
@@ -155,7 +163,7 @@ impl Service<Uri> for Connector {
     }
 
     fn call(&mut self, uri: Uri) -> Self::Future {
-        let timeout = self.timeout.unwrap_or(Duration::MAX);
+        let (node, timeout) = (self.node, self.timeout.unwrap_or(Duration::MAX));
         Box::pin(async move {
             let host = uri.host().unwrap_or_default().to_owned();
             let port = uri.port_u16().unwrap_or(80);
@@ -163,6 +171,11 @@ impl Service<Uri> for Connector {
             let stream = tokio::time::timeout(timeout, connect)
                 .await
                 .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+            let way = (
+                narration::lane_of(Lane::Node(node)),
+                narration::lane_of(Lane::Bucket),
+            );
+            let stream = Told::connected(stream, way, true);
             Ok(ToBucket(TokioIo::new(stream)))
         })
     }
@@ -170,7 +183,7 @@ impl Service<Uri> for Connector {
 
 /// A connection to the bucket.
 #[derive(Debug)]
-struct ToBucket(TokioIo<TcpStream>);
+struct ToBucket(TokioIo<Told>);
 
 impl Connection for ToBucket {
     fn connected(&self) -> Connected {

@@ -20,7 +20,13 @@ use ysyncd_storage::{
 };
 
 use super::{
-    bucket, contract::Watched, http_client, scene::Scene, swarm::Purpose, timeline::Lane,
+    bucket,
+    contract::Watched,
+    http_client,
+    narration::{self, Narrated},
+    scene::Scene,
+    swarm::Purpose,
+    timeline::Lane,
     wire::NodeListener,
 };
 use crate::{
@@ -103,7 +109,7 @@ async fn serve_once(
 /// Opens the bucket as the binary does.
 async fn open_store(scene: &Scene, at: usize) -> Result<Arc<dyn SnapshotStore>, ProbeError> {
     let store = S3Store::new(
-        http_client::config(&scene.nodes[at].clock),
+        http_client::config(at, &scene.nodes[at].clock),
         bucket::NAME,
         bucket::PREFIX,
     );
@@ -139,7 +145,7 @@ async fn open_journal(
         ended: Rc::clone(ended),
     };
     let journal = DiskJournal::open_at(&desk, device, "/journal", &options)?;
-    Ok(Arc::new(journal))
+    Ok(Arc::new(Narrated { journal, node: at }))
 }
 
 /// Sees whether a node's disk holds what it has to, in whichever process's
@@ -216,13 +222,14 @@ impl Workplace for Desk {
         let rng = self.scene.stream(Purpose::Disk(self.at, self.life));
         let scene = Rc::clone(&self.scene);
         let (device, ended) = (Arc::clone(&self.device), Rc::clone(&self.ended));
-        spawn_local(write(scene, writer, rng, device, ended));
+        spawn_local(write(scene, self.at, writer, rng, device, ended));
         Ok(Box::new(Task))
     }
 }
 
 async fn write(
     scene: Rc<Scene>,
+    at: usize,
     mut writer: Writer,
     mut rng: ChaCha8Rng,
     device: Arc<SimulatedDevice>,
@@ -236,6 +243,7 @@ async fn write(
     while writer.wait().await {
         sleep(pause()).await;
         let answers = writer.take_turn();
+        narration::tell(|narration| narration.disk_turns(at));
         if device.is_killed() {
             // Nobody is left to hear how it went.
             std::future::pending::<()>().await;

@@ -19,7 +19,7 @@ use self::troubles::Troubles;
 use super::{
     bucket, hostile, http_client,
     log::Log,
-    node, panics,
+    narration, node, panics,
     scene::Scene,
     swarm::{HOMES, Place, Purpose, Swarm, stream},
     timeline::Lane,
@@ -58,6 +58,9 @@ fn run_here(seed: u64, swarm: &Swarm, recording: Recording) -> Outcome {
     panics::watch();
     let mut chance = stream(seed, Purpose::Turmoil);
     fastrand::seed(chance.random());
+    if recording == Recording::Story {
+        narration::begin(swarm);
+    }
     let scene = Rc::new(Scene::new(seed, swarm.clone(), recording));
     scene.note(Lane::World, format_args!("seed {seed}: {swarm:?}"));
     let _log = Log::of(&scene);
@@ -71,7 +74,7 @@ fn run_here(seed: u64, swarm: &Swarm, recording: Recording) -> Outcome {
         .map_or_else(Vec::new, |_| scene.timeline().last());
     let end = world.sim.elapsed();
     let outcome = Outcome {
-        story: scene.take_story(end, violation.as_ref()),
+        story: narration::end(end, violation.as_ref()),
         violation,
         end,
         last,

@@ -28,7 +28,6 @@ use super::{
 use crate::{
     client::{Client, WAITS},
     oracle::{Invariant, Violation},
-    story::Storyteller,
     swarm::Habit,
     trace::Recording,
 };
@@ -175,15 +174,6 @@ impl Scene {
 
     pub(super) fn violation(&self) -> Option<Violation> {
         self.violation.borrow().clone()
-    }
-
-    /// All that happened, if it was to be drawn.
-    pub(super) fn take_story(
-        &self,
-        now: Duration,
-        violation: Option<&Violation>,
-    ) -> Option<Storyteller> {
-        self.timeline.borrow_mut().take_story(now, violation)
     }
 
     pub(super) fn timeline(&self) -> std::cell::Ref<'_, Timeline> {

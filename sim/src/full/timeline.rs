@@ -9,11 +9,8 @@ use std::{
 
 use bytes::Bytes;
 
-use crate::{
-    oracle::Violation,
-    story::{Heading, LaneId, LaneKind, MomentKind, Storyteller},
-    trace::Recording,
-};
+use super::narration;
+use crate::trace::Recording;
 
 /// How many events a failure shows.
 const LAST: usize = 120;
@@ -31,17 +28,7 @@ pub(super) enum Lane {
     Hostile,
     Looker,
     Bucket,
-}
-
-impl Lane {
-    const fn kind(self) -> LaneKind {
-        match self {
-            Self::Node(_) => LaneKind::Node,
-            Self::Client(_) | Self::Looker => LaneKind::Client,
-            Self::Bucket => LaneKind::Store,
-            Self::World | Self::Hostile => LaneKind::Other,
-        }
-    }
+    Journal(usize),
 }
 
 impl Display for Lane {
@@ -49,6 +36,7 @@ impl Display for Lane {
         match self {
             Self::World => f.pad("world"),
             Self::Node(at) => f.pad(&format!("node{at}")),
+            Self::Journal(at) => f.pad(&format!("disk{at}")),
             Self::Client(at) => f.pad(&format!("client{at}")),
             Self::Hostile => f.pad("hostile"),
             Self::Looker => f.pad("looker"),
@@ -63,8 +51,6 @@ pub(super) struct Timeline {
     recording: Recording,
     last: VecDeque<Event>,
     hash: DefaultHasher,
-    /// All that happened, if it is to be drawn, and the lanes so far.
-    story: Option<(Storyteller, Vec<(Lane, LaneId)>)>,
 }
 
 #[derive(Debug)]
@@ -87,8 +73,6 @@ impl Timeline {
             recording,
             last: VecDeque::new(),
             hash: DefaultHasher::new(),
-            story: (recording == Recording::Story)
-                .then(|| (Storyteller::new(Heading::default()), Vec::new())),
         }
     }
 
@@ -112,46 +96,13 @@ impl Timeline {
         if self.recording == Recording::Print {
             println!("{event}");
         }
-        self.tell(&event);
+        if let Text::Note(note) = &event.text {
+            narration::tell(|narration| narration.note(at, lane, note));
+        }
         if self.last.len() == LAST {
             self.last.pop_front();
         }
         self.last.push_back(event);
-    }
-
-    fn tell(&mut self, event: &Event) {
-        let Some((teller, lanes)) = &mut self.story else {
-            return;
-        };
-        let known = lanes.iter().find(|(lane, _)| *lane == event.lane);
-        let lane = match known {
-            Some((_, id)) => *id,
-            None => {
-                let id = teller.lane(event.lane.to_string(), event.lane.kind());
-                lanes.push((event.lane, id));
-                id
-            }
-        };
-        let kind = match &event.text {
-            Text::Note(note) if note.starts_with("edits") => MomentKind::Edit,
-            Text::Note(note) if note.starts_with("connect") => MomentKind::Connect,
-            Text::Note(_) => MomentKind::Note,
-            Text::Bytes(..) => MomentKind::Event,
-        };
-        teller.moment(event.at, lane, kind, event.text.to_string());
-    }
-
-    /// All that happened, if it was to be drawn.
-    pub(super) fn take_story(
-        &mut self,
-        now: Duration,
-        violation: Option<&Violation>,
-    ) -> Option<Storyteller> {
-        let (mut teller, _) = self.story.take()?;
-        if let Some(Violation { invariant, detail }) = violation {
-            teller.violated(now, None, invariant.to_string(), detail.clone());
-        }
-        Some(teller)
     }
 
     /// A number that differs if anything in the run did.

@@ -13,7 +13,7 @@ use tokio::{
 use tungstenite::handshake::derive_accept_key;
 use turmoil::net::TcpStream;
 
-use super::{node, scene::Scene, timeline::Lane, wire::Tapped};
+use super::{narration, node, scene::Scene, timeline::Lane, traffic::Told, wire::Tapped};
 use crate::oracle::{Invariant, Violation};
 
 /// How long a client waits to be let in.
@@ -49,7 +49,7 @@ pub(super) enum Pumped {
 }
 
 pub(super) struct Socket {
-    stream: Tapped<TcpStream>,
+    stream: Tapped<Told>,
     inbox: BytesMut,
     outbox: BytesMut,
     rng: ChaCha8Rng,
@@ -78,6 +78,11 @@ impl Socket {
         let connected = timeout(HANDSHAKE, async {
             let host = format!("node{}", target.node);
             let stream = TcpStream::connect((host.as_str(), node::PORT)).await?;
+            let way = (
+                narration::lane_of(lane),
+                narration::lane_of(Lane::Node(target.node)),
+            );
+            let stream = Told::connected(stream, way, false);
             let mut socket = Self {
                 stream: Tapped::new(stream, Rc::clone(scene), lane),
                 inbox: BytesMut::new(),

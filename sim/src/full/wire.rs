@@ -10,10 +10,10 @@ use std::{
 
 use rand::{RngExt, rngs::ChaCha8Rng};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use turmoil::net::{TcpListener, TcpStream};
+use turmoil::net::TcpListener;
 use ysyncd_net::Listener;
 
-use super::{scene::Scene, swarm::Purpose, timeline::Lane};
+use super::{scene::Scene, swarm::Purpose, timeline::Lane, traffic::Told};
 
 /// A stream that takes and gives only a few bytes at a time.
 #[derive(Debug)]
@@ -93,16 +93,17 @@ impl NodeListener {
 }
 
 impl Listener for NodeListener {
-    type Stream = Choppy<TcpStream>;
+    type Stream = Choppy<Told>;
 
     async fn accept(&self) -> io::Result<(Self::Stream, SocketAddr)> {
         let (stream, peer) = self.listener.accept().await?;
         let rng = super::swarm::fork(&mut self.rng.borrow_mut());
+        let stream = Told::accepted(stream);
         Ok((Choppy::new(stream, self.most, rng), peer))
     }
 
     fn set_nodelay(stream: &Self::Stream) -> io::Result<()> {
-        stream.stream.set_nodelay(true)
+        stream.stream.set_nodelay()
     }
 }
 

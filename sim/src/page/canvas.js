@@ -106,7 +106,7 @@ function drawMarks() {
 const TICKS = [1, 2, 5].flatMap((step) => Array.from({ length: 11 }, (_, power) => step * 10 ** power)).sort((a, b) => a - b);
 
 function drawGrid(pen, width, height) {
-  const rows = Math.max(height / 60, 2);
+  const rows = Math.max(height / 60, 2), pauses = findPauses(height);
   pen.textAlign = "right";
   const line = (y, text) => {
     pen.fillStyle = colours.line;
@@ -114,7 +114,7 @@ function drawGrid(pen, width, height) {
     pen.fillRect(GUTTER, Math.round(y), width - GUTTER, 1);
     pen.globalAlpha = 1;
     pen.fillStyle = colours.faint;
-    pen.fillText(text, GUTTER - 8, y);
+    if (pauses.every((pause) => Math.abs(pause.y - y) >= LABEL)) pen.fillText(text, GUTTER - 8, y);
   };
   const range = view.to - view.from;
   const least = choice.axis === "time" ? range / rows : Math.max(range / rows, 1);
@@ -124,28 +124,30 @@ function drawGrid(pen, width, height) {
     if (choice.axis === "steps" && !steps[value]) continue;
     line(toY(value, height), seconds(axis().time(value), digits));
   }
-  if (choice.axis === "steps") drawPauses(pen, width, height);
+  for (const pause of pauses) drawPause(pen, width, pause);
 }
 
 // Between steps any time may pass: where it is long, that is said.
-function drawPauses(pen, width, height) {
-  const apart = height / (view.to - view.from);
-  if (apart < 5) return;
+function findPauses(height) {
+  const apart = height / (view.to - view.from), pauses = [];
+  if (choice.axis !== "steps" || apart < 5) return pauses;
   for (let step = Math.max(Math.floor(view.from), 0); step < Math.min(view.to, steps.length - 1); step += 1) {
-    const pause = steps[step + 1].time - steps[step].time, y = toY(step + 0.5, height);
-    if (pause < 1e9) continue;
-    pen.setLineDash([2, 6]);
-    pen.strokeStyle = colours.faint;
-    pen.beginPath();
-    pen.moveTo(GUTTER, y);
-    pen.lineTo(width, y);
-    pen.stroke();
-    pen.setLineDash([]);
-    pen.fillStyle = colours.ground;
-    pen.fillRect(0, y - LABEL / 2, GUTTER - 2, LABEL);
-    pen.fillStyle = colours.text;
-    pen.fillText(`⋮ ${span(pause)}`, GUTTER - 8, y);
+    const time = steps[step + 1].time - steps[step].time;
+    if (time >= 1e9) pauses.push({ y: toY(step + 0.5, height), time });
   }
+  return pauses;
+}
+
+function drawPause(pen, width, { y, time }) {
+  pen.setLineDash([2, 6]);
+  pen.strokeStyle = colours.faint;
+  pen.beginPath();
+  pen.moveTo(GUTTER, y);
+  pen.lineTo(width, y);
+  pen.stroke();
+  pen.setLineDash([]);
+  pen.fillStyle = colours.text;
+  pen.fillText(`⋮ ${span(time)}`, GUTTER - 8, y);
 }
 
 function drawLanes(pen, width, height) {

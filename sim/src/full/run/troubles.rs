@@ -9,6 +9,7 @@ use ysyncd_storage::journal::disk::Fault;
 
 use crate::{
     full::{
+        narration,
         scene::Scene,
         swarm::{Place, Purpose, Trouble},
         timeline::Lane,
@@ -102,6 +103,7 @@ impl Troubles {
 
     fn begin(&mut self, now: Duration, trouble: Trouble, scene: &Scene, sim: &mut Sim<'static>) {
         scene.note(Lane::World, format_args!("{trouble:?}"));
+        narration::tell(|narration| narration.begins(now, &trouble));
         let until = now + trouble.time();
         match &trouble {
             Trouble::Kill {
@@ -227,6 +229,7 @@ impl Troubles {
 
 fn pass(trouble: &Trouble, scene: &Scene, sim: &mut Sim<'static>) {
     scene.note(Lane::World, format_args!("over: {trouble:?}"));
+    narration::tell(|narration| narration.passes(scene.now(), trouble));
     match trouble {
         Trouble::BucketDown { .. } => sim.bounce(Place::Bucket.name()),
         Trouble::Hold { one, other, .. } => sim.release(one.name(), other.name()),
