@@ -291,6 +291,8 @@ bugs! {
     AnsweredBeforeSync = "answered_before_sync",
     /// A sync that failed is repeated, and believed when it then succeeds.
     FailedSyncRepeated = "failed_sync_repeated",
+    /// Each commit puts off the sync that is due for those before it.
+    SyncPutOff = "sync_put_off",
     /// The name of a new file of the journal is not made durable.
     FolderUnsynced = "folder_unsynced",
     /// A file of the journal is removed before the copies of its records are

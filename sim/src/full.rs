@@ -12,6 +12,7 @@
 //! visitor   a model client   websocket  its side of the wire
 //! hostile   somebody who means no good
 //! ledger    what must not be lost
+//! presence  who is there, as clients are told
 //! contract  whether the S3 client tells what the bucket did
 //! wire      streams, cut into pieces and written down
 //! timeline  what happened    log   what servers say of it
@@ -29,6 +30,7 @@ mod look;
 mod narration;
 mod node;
 mod panics;
+mod presence;
 mod run;
 mod scene;
 mod swarm;

@@ -27,7 +27,7 @@ use self::{
     fate::{Fate, Plan},
 };
 use super::{
-    hostile, http_client,
+    hostile, http_client, run,
     scene::Scene,
     swarm::{Purpose, stream},
     timeline::Lane,
@@ -161,6 +161,11 @@ async fn answer(scene: &Rc<Scene>, request: Request<Incoming>) -> Result<Respons
         after,
     } = fate::plan(scene, &command);
     scene.note(Lane::Bucket, format_args!("{}: {fate:?}", command.name()));
+    match fate {
+        Fate::Served => {}
+        Fate::Late(delay) => run::store_fails_until(scene.now() + before + delay, scene),
+        _ => run::store_fails_until(scene.now() + before, scene),
+    }
     sleep(before).await;
     let answer = match fate {
         Fate::Served => carry_out(scene, &command),

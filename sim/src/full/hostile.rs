@@ -34,6 +34,12 @@ pub(super) const DOCUMENT: &str = "hostile";
 /// How long a server may take to close a connection.
 const CLOSING: Duration = Duration::from_secs(15);
 
+/// How long a node may take to end.
+const ENDING: Duration = Duration::from_secs(20);
+
+/// The host where it lives.
+pub(super) const HOME: usize = 0;
+
 /// How long it stays where nobody minds it.
 const STAY: Duration = Duration::from_millis(200);
 
@@ -73,7 +79,7 @@ async fn attack(scene: &Rc<Scene>, rng: &mut ChaCha8Rng) -> Result<(), Violation
         token_in_query: rng.random_bool(0.5),
         fragment_bytes_max: usize::MAX,
     };
-    let life = scene.nodes[node].life.get();
+    let (life, since) = (scene.nodes[node].life.get(), scene.now());
     let mut socket = match Socket::connect(scene, Lane::Hostile, &target, fork(rng)).await {
         Ok(socket) => socket,
         Err(Refused::Wrong(violation)) => return Err(violation),
@@ -97,7 +103,7 @@ async fn attack(scene: &Rc<Scene>, rng: &mut ChaCha8Rng) -> Result<(), Violation
             let detail = format_args!("{deed:?} is closed with {code} and not {expected}");
             Err(Invariant::BadInput.violated(detail))
         }
-        (Expected::Code(expected), end) if is_sure && is_word_sure(scene) => {
+        (Expected::Code(expected), end) if is_sure && is_word_sure(scene, node, since) => {
             let detail = format_args!("{deed:?} ends {end:?} and not with {expected}");
             Err(Invariant::BadInput.violated(detail))
         }
@@ -127,21 +133,36 @@ fn judge_status(deed: &Deed, status: u16) -> Result<(), Violation> {
     }
 }
 
-/// Whether connections end only if somebody ends them, and a close frame gets
-/// through in the time that it is given.
-fn is_word_sure(scene: &Scene) -> bool {
-    use Trouble::{Hold, Kill, Partition, Shutdown};
+/// Whether a connection with a node, since it was asked for, could end only if
+/// one of both ended it, and a close frame gets through in the time that it is
+/// given.
+fn is_word_sure(scene: &Scene, node: usize, since: Duration) -> bool {
     let swarm = &scene.swarm;
     let is_slow = swarm.piece_bytes_max.is_some() && swarm.latency > millis(20);
     let is_patient = swarm.net.close_timeout > millis(1_000) && !is_slow;
+    let now = scene.now();
     let mut troubles = swarm.troubles.iter();
-    let cuts = |trouble: &Trouble| {
-        matches!(
-            trouble,
-            Hold { .. } | Partition { .. } | Kill { .. } | Shutdown { .. }
-        )
+    let is_cut = |(at, trouble): &(Duration, Trouble)| {
+        cut(trouble, node).is_some_and(|time| *at <= now && since <= *at + time)
     };
-    is_patient && !troubles.any(|(_, trouble)| cuts(trouble))
+    is_patient && !troubles.any(is_cut)
+}
+
+/// How long something keeps a node from those who live where this one does.
+fn cut(trouble: &Trouble, node: usize) -> Option<Duration> {
+    let is_between = |one: &Place, other: &Place| {
+        let ends = [one, other];
+        ends.contains(&&Place::Node(node)) && ends.contains(&&Place::Homes(HOME))
+    };
+    match trouble {
+        Trouble::Hold { one, other, time } | Trouble::Partition { one, other, time } => {
+            is_between(one, other).then_some(*time)
+        }
+        // Until its next life.
+        Trouble::Shutdown { node: at, down } if *at == node => Some(*down + ENDING),
+        Trouble::Kill { down, .. } => Some(*down + ENDING),
+        _ => None,
+    }
 }
 
 /// How a connection ended.

@@ -1,11 +1,10 @@
 //! What must not be lost, and where it may be found.
 
-use ysyncd_engine::{
-    lib0::{ReadError, Reader},
-    protocol::{Message, Messages},
-};
+use std::time::Duration;
 
-use super::scene::IDS_PER_DOCUMENT;
+use ysyncd_engine::protocol::{Message, Messages};
+
+use super::{presence, scene::IDS_PER_DOCUMENT};
 use crate::oracle::{Ids, Invariant, Violation};
 
 /// What is known of every document.
@@ -15,8 +14,16 @@ pub(super) struct Ledger(Vec<Document>);
 #[derive(Debug, Default)]
 struct Document {
     stored: Ids,
-    /// What a client was shown by each node: updates, and state vectors.
-    shown: Vec<Ids>,
+    /// What each node has shown to clients.
+    shown: Vec<Shown>,
+}
+
+/// What clients were told, in updates and in state vectors.
+#[derive(Debug, Default)]
+struct Shown {
+    all: Ids,
+    /// Each of it, and when.
+    each: Vec<(Duration, Ids)>,
 }
 
 impl Ledger {
@@ -42,14 +49,21 @@ impl Ledger {
     }
 
     /// A client of a document got a frame from a node.
-    pub(super) fn shown(&mut self, node: usize, doc: usize, frame: &[u8]) -> Result<(), Violation> {
+    pub(super) fn shown(
+        &mut self,
+        now: Duration,
+        node: usize,
+        doc: usize,
+        frame: &[u8],
+    ) -> Result<(), Violation> {
         let mut messages = Messages::new(frame);
         loop {
             let ids = match messages.read_next() {
                 Ok(Some(Message::SyncStep1(known))) => Ids::below(known),
                 Ok(Some(Message::SyncStep2(update) | Message::Update(update))) => Ids::of(update),
                 Ok(Some(Message::Awareness(states))) => {
-                    is_present_here(doc, states)?;
+                    let clients = presence::states(states)?.into_iter();
+                    belong(doc, clients.map(|state| state.client), "awareness")?;
                     continue;
                 }
                 Ok(Some(Message::QueryAwareness)) => continue,
@@ -60,74 +74,112 @@ impl Ledger {
             belongs(doc, &ids, "a frame")?;
             let shown = &mut self.0[doc].shown;
             if shown.len() <= node {
-                shown.resize_with(node + 1, Ids::default);
+                shown.resize_with(node + 1, Shown::default);
             }
-            shown[node].add(&ids);
+            shown[node].add(now, ids);
         }
     }
 
     /// A node has started, and its journal holds these updates of a document:
-    /// with the stored object, that has to be all it ever showed.
+    /// with the stored object, that has to be all it ever showed. If it may
+    /// have lost something, all that it showed before `since`; the rest counts
+    /// no longer if it is gone.
     pub(super) fn survives(
-        &self,
+        &mut self,
         node: usize,
         doc: usize,
         journal: &[impl AsRef<[u8]>],
+        since: Option<Duration>,
     ) -> Result<(), Violation> {
-        let document = &self.0[doc];
+        let document = &mut self.0[doc];
         let mut kept = document.stored.clone();
         for update in journal {
             kept.add(&Ids::of(update.as_ref()).map_err(|error| {
                 Invariant::Survives.violated(format_args!("a record is no update: {error}"))
             })?);
         }
-        match document.shown.get(node) {
-            Some(shown) if !kept.cover(shown) => {
-                let missing = kept.lacking(shown);
-                let detail =
-                    format_args!("node{node} showed of doc{doc} what it lost: {missing:?}");
-                Err(Invariant::Survives.violated(detail))
-            }
-            _ => Ok(()),
+        let Some(shown) = document.shown.get_mut(node) else {
+            return Ok(());
+        };
+        let missing = match since {
+            Some(since) => shown.missing_before(since, &kept),
+            None => shown.missing(&kept),
+        };
+        if let Some(missing) = missing {
+            let detail = format_args!("node{node} showed of doc{doc} what it lost: {missing:?}");
+            return Err(Invariant::Survives.violated(detail));
         }
+        if since.is_some() {
+            shown.forget_but(&kept);
+        }
+        Ok(())
+    }
+
+    /// A node without a journal has ended. What it showed before `since` has to
+    /// be stored; the rest may be gone.
+    pub(super) fn lose_window(&self, node: usize, since: Duration) -> Result<(), Violation> {
+        for (doc, document) in self.0.iter().enumerate() {
+            let Some(shown) = document.shown.get(node) else {
+                continue;
+            };
+            if let Some(missing) = shown.missing_before(since, &document.stored) {
+                let detail = format_args!(
+                    "node{node} showed of doc{doc} before {since:?} what it lost: {missing:?}"
+                );
+                return Err(Invariant::LossWindow.violated(detail));
+            }
+        }
+        Ok(())
     }
 
     /// A node without a journal starts: what it once showed may be gone.
     pub(super) fn forget(&mut self, node: usize) {
-        let shown = self
-            .0
-            .iter_mut()
-            .flat_map(|document| document.shown.get_mut(node));
-        shown.for_each(|shown| *shown = Ids::default());
+        let all = self.0.iter_mut();
+        let of_node = all.flat_map(|document| document.shown.get_mut(node));
+        of_node.for_each(|shown| *shown = Shown::default());
     }
 
     /// At the end, the stored object has to hold all that was ever shown.
     pub(super) fn holds_shown(&self, doc: usize) -> Result<(), Violation> {
         let Document { stored, shown } = &self.0[doc];
-        match shown.iter().find(|shown| !stored.cover(shown)) {
+        match shown.iter().find_map(|shown| shown.missing(stored)) {
             None => Ok(()),
-            Some(shown) => {
-                let detail = format_args!("doc{doc} lost {:?}", stored.lacking(shown));
+            Some(missing) => {
+                let detail = format_args!("doc{doc} lost {missing:?}");
                 Err(Invariant::NothingLost.violated(detail))
             }
         }
     }
 }
 
-/// Whether awareness is about clients of the document only.
-fn is_present_here(doc: usize, states: &[u8]) -> Result<(), Violation> {
-    let mut reader = Reader::new(states);
-    let mut read = || {
-        let mut clients = Vec::new();
-        for _ in 0..reader.var_uint()? {
-            clients.push(reader.var_uint()?);
-            reader.var_uint()?;
-            reader.var_str()?;
+impl Shown {
+    fn add(&mut self, now: Duration, ids: Ids) {
+        self.all.add(&ids);
+        self.each.push((now, ids));
+    }
+
+    /// What of it is not kept.
+    fn missing(&self, kept: &Ids) -> Option<Ids> {
+        (!kept.cover(&self.all)).then(|| kept.lacking(&self.all))
+    }
+
+    /// The same of what was shown before a time.
+    fn missing_before(&self, since: Duration, kept: &Ids) -> Option<Ids> {
+        let before = self.each.iter().filter(|(at, _)| *at < since);
+        let mut missing = before.filter(|(_, ids)| !kept.cover(ids));
+        missing.next().map(|(_, ids)| kept.lacking(ids))
+    }
+
+    fn forget_but(&mut self, kept: &Ids) {
+        for ids in self
+            .each
+            .iter_mut()
+            .map(|(_, ids)| ids)
+            .chain([&mut self.all])
+        {
+            *ids = kept.lacking(ids).lacking(ids);
         }
-        Ok::<_, ReadError>(clients)
-    };
-    let clients = read().map_err(|error| Invariant::Understood.violated(error))?;
-    belong(doc, clients.into_iter(), "awareness")
+    }
 }
 
 fn belongs(doc: usize, ids: &Ids, what: &str) -> Result<(), Violation> {

@@ -151,7 +151,7 @@ async fn see(scene: &Scene, joiner: &Joiner, mut socket: Socket) -> Result<(), V
                 Frame::Binary(message) => {
                     let mut client = client.borrow_mut();
                     let mut ledger = scene.ledger.borrow_mut();
-                    ledger.shown(joiner.node, joiner.doc, &message)?;
+                    ledger.shown(scene.now(), joiner.node, joiner.doc, &message)?;
                     let answers = client.receive(scene.now(), &message);
                     let answers = answers.map_err(|e| Invariant::Understood.violated(e))?;
                     answers.iter().for_each(|answer| socket.send(answer));

@@ -157,12 +157,15 @@ async fn judge_disk(
 ) -> Result<(), Box<dyn std::error::Error>> {
     let copy = scene.nodes[at].disk.copy();
     let journal = DiskJournal::open_at(&AtOnce, copy.device(), "/journal", options)?;
+    let since = scene.nodes[at].sure_until.get();
     for (number, doc) in scene.docs.iter().enumerate() {
         let records = journal.read(doc).await?;
         let updates: Vec<_> = records.into_iter().map(|record| record.update).collect();
-        let survives = scene.ledger.borrow().survives(at, number, &updates);
+        let mut ledger = scene.ledger.borrow_mut();
+        let survives = ledger.survives(at, number, &updates, since);
         scene.judge(survives);
     }
+    scene.nodes[at].sure_until.set(None);
     Ok(())
 }
 
@@ -194,10 +197,9 @@ fn judge_end(scene: &Scene, at: usize, left: &Drained) {
     for (number, doc) in scene.docs.iter().enumerate() {
         if lists.iter().all(|list| !list.contains(doc)) {
             // Nothing in the journal may be needed any more.
-            let survives = scene
-                .ledger
-                .borrow()
-                .survives(at, number, &[] as &[Vec<u8>]);
+            let nothing: [Vec<u8>; 0] = [];
+            let mut ledger = scene.ledger.borrow_mut();
+            let survives = ledger.survives(at, number, &nothing, None);
             let detail = |violation| {
                 let detail = format!("node{at} ends with {left:?}, and: {violation}");
                 Invariant::DrainedTruly.violated(detail)

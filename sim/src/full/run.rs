@@ -1,6 +1,7 @@
 //! One run: its hosts, its troubles, and its end.
 
 mod judgement;
+mod losses;
 mod troubles;
 
 use std::{
@@ -15,6 +16,7 @@ use tokio::task::JoinSet;
 use turmoil::{Builder, Sim};
 use ysyncd_engine::{marks, planted};
 
+pub(super) use self::losses::store_fails_until;
 use self::troubles::Troubles;
 use super::{
     bucket, hostile, http_client,
@@ -163,7 +165,7 @@ async fn homes(scene: Rc<Scene>, host: usize) -> turmoil::Result {
             visits.spawn_local(visitor.live());
         }
     }
-    if let (0, Some(pause)) = (host, scene.swarm.hostile.clone()) {
+    if let (hostile::HOME, Some(pause)) = (host, scene.swarm.hostile.clone()) {
         visits.spawn_local(hostile::live(Rc::clone(&scene), pause));
     }
     while let Some(visit) = visits.join_next().await {

@@ -63,6 +63,10 @@ pub(super) struct Scene {
     pub(super) connections: Cell<u64>,
     /// Until when clients that have gathered edit, though nothing goes wrong.
     pub(super) calm_until: Cell<Duration>,
+    /// Who is to go when all have gathered.
+    pub(super) leaver: Cell<Option<usize>>,
+    /// Until when the store has failed somebody, or may.
+    pub(super) store_trouble: Cell<Duration>,
     /// All nodes are ending, for good reason.
     pub(super) is_ending: Cell<bool>,
     timeline: RefCell<Timeline>,
@@ -78,6 +82,9 @@ pub(super) struct Node {
     pub(super) clock: SkewedClock,
     pub(super) shutdown: RefCell<Rc<Notify>>,
     pub(super) serves: Cell<bool>,
+    /// Until when all it showed is kept, if it may have lost what it showed
+    /// later.
+    pub(super) sure_until: Cell<Option<Duration>>,
     /// How it last said that it is.
     pub(super) health: Cell<Option<Health>>,
 }
@@ -99,6 +106,7 @@ impl Scene {
             clock: SkewedClock::default(),
             shutdown: RefCell::default(),
             serves: Cell::new(false),
+            sure_until: Cell::default(),
             health: Cell::default(),
         };
         Self {
@@ -121,6 +129,8 @@ impl Scene {
             time: Cell::default(),
             connections: Cell::default(),
             calm_until: Cell::default(),
+            leaver: Cell::default(),
+            store_trouble: Cell::default(),
             is_ending: Cell::default(),
             timeline: Timeline::new(recording).into(),
             violation: RefCell::default(),

@@ -1,15 +1,17 @@
 //! What a seed draws before a run of the full stack.
 
+mod random;
 mod shrink;
 mod written;
 
 use std::{io, ops::Range, time::Duration};
 
-use rand::{RngExt, SeedableRng, rngs::ChaCha8Rng, seq::IndexedRandom};
+use rand::{RngExt, rngs::ChaCha8Rng, seq::IndexedRandom};
 use serde::{Deserialize, Serialize};
 use ysyncd_engine::Config;
 use ysyncd_storage::journal::disk::SyncMode;
 
+pub(super) use self::random::{Purpose, fork, stream};
 use crate::swarm::{ENOUGH, Shape, draw_engine, millis};
 
 /// The configuration of one run.
@@ -216,6 +218,19 @@ pub enum Place {
     Bucket,
 }
 
+impl Trouble {
+    /// Whether it keeps nodes from the bucket.
+    pub(super) fn is_of_store(&self) -> bool {
+        match self {
+            Self::BucketDown { .. } | Self::Clock { .. } => true,
+            Self::Hold { one, other, .. } | Self::Partition { one, other, .. } => {
+                [one, other].contains(&&Place::Bucket)
+            }
+            _ => false,
+        }
+    }
+}
+
 impl Place {
     pub(super) fn name(self) -> String {
         match self {
@@ -274,8 +289,8 @@ impl Swarm {
             frame_bytes_max: 256 << 10,
             ..draw_engine(rng, documents)
         };
-        let is_interval = rng.random_bool(0.1);
-        Self {
+        let is_interval = rng.random_bool(0.2);
+        let mut swarm = Self {
             nodes,
             is_one_machine: rng.random_bool(0.5),
             documents,
@@ -301,7 +316,33 @@ impl Swarm {
             troubles: draw_troubles(rng, nodes, storm, is_interval),
             net: NetLimits::draw(rng),
             engine,
+        };
+        if !swarm.engine.journal && rng.random_bool(0.3) {
+            swarm.spare_the_store(rng);
         }
+        swarm
+    }
+
+    /// Without a journal, what a crash may take is bounded only while the store
+    /// answers.
+    fn spare_the_store(&mut self, rng: &mut ChaCha8Rng) {
+        let BucketFaults { content_etags, .. } = self.bucket;
+        self.bucket = BucketFaults {
+            content_etags,
+            ..BucketFaults::none()
+        };
+        self.store_timeout = Duration::from_secs(60);
+        self.troubles.retain(|(_, trouble)| !trouble.is_of_store());
+        let (node, down) = (rng.random_range(0..self.nodes), millis(100));
+        let crash = Trouble::Kill {
+            node,
+            power: false,
+            at_change: None,
+            down,
+        };
+        let at = self.storm.mul_f64(rng.random_range(0.5..1.0));
+        self.troubles.push((at, crash));
+        self.troubles.sort_by_key(|(at, _)| *at);
     }
 }
 
@@ -319,6 +360,23 @@ impl NetLimits {
 }
 
 impl BucketFaults {
+    /// It is quick and does what it is asked.
+    const fn none() -> Self {
+        Self {
+            latency: millis(1)..millis(12),
+            refused: 0.0,
+            denied: 0.0,
+            internal: 0.0,
+            reply_lost: 0.0,
+            request_lost: 0.0,
+            hangs: 0.0,
+            late: 0.0,
+            truncated: 0.0,
+            outage: None,
+            content_etags: false,
+        }
+    }
+
     fn draw(rng: &mut ChaCha8Rng, storm: Duration) -> Self {
         let slow = one_of(rng, &[10, 10, 100, 2_000]);
         let outage = rng.random_bool(0.3).then(|| {
@@ -372,6 +430,16 @@ fn draw_troubles(
     is_interval: bool,
 ) -> Vec<(Duration, Trouble)> {
     let mut troubles = Vec::new();
+    if is_interval && rng.random_bool(0.5) {
+        // What no sync came to shows only then.
+        let power_loss = Trouble::Kill {
+            node: rng.random_range(0..nodes),
+            power: true,
+            at_change: None,
+            down: millis(100),
+        };
+        troubles.push((storm.mul_f64(rng.random_range(0.2..1.0)), power_loss));
+    }
     // Each kind exists in some worlds only.
     for kind in 0..9 {
         if rng.random_bool(0.6) {
@@ -379,7 +447,7 @@ fn draw_troubles(
         }
         for _ in 0..rng.random_range(1..=3) {
             let at = storm.mul_f64(rng.random_range(0.05..0.95));
-            let trouble = draw_trouble(rng, kind, nodes, is_interval);
+            let trouble = draw_trouble(rng, kind, nodes);
             if let Trouble::Disk { node, time, .. } = trouble
                 && !is_interval
                 && rng.random_bool(0.3)
@@ -401,7 +469,7 @@ fn draw_troubles(
     troubles
 }
 
-fn draw_trouble(rng: &mut ChaCha8Rng, kind: usize, nodes: usize, is_interval: bool) -> Trouble {
+fn draw_trouble(rng: &mut ChaCha8Rng, kind: usize, nodes: usize) -> Trouble {
     let node = rng.random_range(0..nodes);
     let time = millis(rng.random_range(50..5_000));
     let down = millis(rng.random_range(10..2_000));
@@ -409,8 +477,7 @@ fn draw_trouble(rng: &mut ChaCha8Rng, kind: usize, nodes: usize, is_interval: bo
     match kind {
         0 => Trouble::Kill {
             node,
-            // What is synced later may be lost then, as is known.
-            power: !is_interval && rng.random_bool(0.7),
+            power: rng.random_bool(0.7),
             at_change: rng.random_bool(0.5).then(|| rng.random_range(0..6)),
             down,
         },
@@ -455,49 +522,4 @@ fn chance(rng: &mut ChaCha8Rng, most: f64) -> f64 {
         true => rng.random_range(0.0..most),
         false => 0.0,
     }
-}
-
-/// What randomness is for.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Purpose {
-    Swarm,
-    Small,
-    Bucket,
-    /// The network, and everything that asks the system for randomness.
-    Turmoil,
-    Hostile,
-    /// What a power loss leaves of a node's disk.
-    Power,
-    Client(usize),
-    Looker(u64),
-    /// The sizes of what a node reads and writes, per life.
-    Pieces(usize, u64),
-    /// The times of a node's disk, per life.
-    Disk(usize, u64),
-    Node(usize, u64),
-}
-
-/// The stream of a seed for a purpose.
-pub(super) fn stream(seed: u64, purpose: Purpose) -> ChaCha8Rng {
-    let numbered = |kind: u64, at: usize, life: u64| (kind << 48) | ((at as u64) << 32) | life;
-    let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    rng.set_stream(match purpose {
-        Purpose::Swarm => numbered(1, 0, 0),
-        Purpose::Bucket => numbered(1, 1, 0),
-        Purpose::Turmoil => numbered(1, 2, 0),
-        Purpose::Hostile => numbered(1, 3, 0),
-        Purpose::Power => numbered(1, 4, 0),
-        Purpose::Small => numbered(1, 5, 0),
-        Purpose::Client(at) => numbered(2, at, 0),
-        Purpose::Looker(number) => numbered(6, 0, number),
-        Purpose::Pieces(node, life) => numbered(3, node, life),
-        Purpose::Disk(node, life) => numbered(4, node, life),
-        Purpose::Node(node, life) => numbered(5, node, life),
-    });
-    rng
-}
-
-/// A stream of its own, drawn from another.
-pub(super) fn fork(rng: &mut ChaCha8Rng) -> ChaCha8Rng {
-    ChaCha8Rng::seed_from_u64(rng.random())
 }

@@ -7,6 +7,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use ysyncd_engine::{ConnId, protocol};
 
 use super::{
+    presence::Heard,
     scene::{Mood, Scene},
     swarm::{self, Purpose},
     timeline::Lane,
@@ -52,6 +53,7 @@ struct Session {
     heard_at: Instant,
     /// Until when it does not read.
     deaf_until: Instant,
+    heard: Heard,
 }
 
 /// Why a connection is over, if nothing is wrong.
@@ -110,7 +112,8 @@ impl Visitor {
 
     fn has_left(&self) -> bool {
         let leaves = self.scene.swarm.visitors[self.at].leaves;
-        leaves.is_some_and(|leaves| self.scene.now() >= leaves)
+        self.scene.leaver.get() == Some(self.at)
+            || leaves.is_some_and(|leaves| self.scene.now() >= leaves)
     }
 
     fn backoff(&mut self) -> Duration {
@@ -156,6 +159,7 @@ impl Visitor {
             renew_at: now + RENEWAL,
             heard_at: now,
             deaf_until: now,
+            heard: Heard::default(),
         };
         let hello = self.scene.clients[self.at]
             .borrow_mut()
@@ -201,9 +205,10 @@ impl Visitor {
         match frame {
             Frame::Binary(message) => {
                 session.heard_at = Instant::now();
+                session.heard.hear(&self.scene, &message)?;
                 let client = &mut *self.scene.clients[self.at].borrow_mut();
                 let mut ledger = self.scene.ledger.borrow_mut();
-                ledger.shown(session.node, client.doc, &message)?;
+                ledger.shown(self.scene.now(), session.node, client.doc, &message)?;
                 let answers = client.receive(self.scene.now(), &message);
                 let answers = answers.map_err(|error| Invariant::Understood.violated(error))?;
                 session.has_answered |= message.starts_with(&[0, 0]);
@@ -262,6 +267,7 @@ impl Visitor {
         };
         session.act_at = now + pause;
         match mood {
+            _ if self.has_left() => Ok(Some(Over::Left)),
             Mood::Storm => Ok(self.act(session)),
             Mood::Gather(node) if node == session.node => {
                 if self.scene.now() < self.scene.calm_until.get() {

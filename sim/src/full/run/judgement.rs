@@ -11,6 +11,7 @@ use crate::{
     client::{Client, Link},
     full::{
         look::{self, Joiner},
+        presence,
         scene::{IDS_PER_DOCUMENT, Mood},
         swarm::Place,
         timeline::Lane,
@@ -27,6 +28,9 @@ const CALM: Duration = Duration::from_secs(2);
 
 /// How long a server has to end, and a new client to get everything.
 const LOOKING: Duration = Duration::from_secs(20);
+
+/// How long a server has to tell that somebody has gone.
+const LEAVING: Duration = Duration::from_secs(5);
 
 /// How often it is looked whether it is so.
 const GLANCE: Duration = Duration::from_millis(100);
@@ -67,6 +71,7 @@ impl World {
                 && world.is_saved()
                 && world.judge_stored(&world.states()).is_ok()
                 && world.judge_shown().is_ok()
+                && presence::judge(&world.scene).is_ok()
         };
         let detail = "not everybody is there and shows the same";
         let settled = self.wait(HEALING, Invariant::Converged, detail, is_settled);
@@ -74,8 +79,10 @@ impl World {
         if self.has_converged() {
             self.judge_stored(&truths)?;
             self.judge_shown()?;
+            presence::judge(&self.scene)?;
         }
         settled?;
+        self.judge_leaving()?;
         self.judge_joiners(0, &truths)?;
         self.end_all()?;
         self.judge_stored(&truths)?;
@@ -106,6 +113,28 @@ impl World {
                 return Err(invariant.violated(format_args!("{detail} within {most:?}")));
             }
         }
+    }
+
+    /// One client goes: the others must see it.
+    fn judge_leaving(&mut self) -> Result<(), Violation> {
+        let clients = self.scene.clients.iter().map(RefCell::borrow);
+        let links: Vec<_> = clients.map(|client| (client.doc, client.link)).collect();
+        // Somebody has to stay with each document.
+        let is_last = |at: usize| {
+            let mut others = links[..at].iter();
+            !others.any(|(doc, link)| *doc == links[at].0 && *link != Link::Left)
+        };
+        let leaver = (0..links.len()).rfind(|at| links[*at].1 != Link::Left && !is_last(*at));
+        let Some(leaver) = leaver else {
+            return Ok(());
+        };
+        self.scene.leaver.set(Some(leaver));
+        let is_seen = |world: &Self| {
+            world.scene.clients[leaver].borrow().link == Link::Left
+                && presence::judge(&world.scene).is_ok()
+        };
+        let detail = format!("client{leaver} goes, and others do not see it");
+        self.wait(LEAVING, Invariant::Presence, &detail, is_seen)
     }
 
     fn is_everybody_away(&self) -> bool {

@@ -7,6 +7,7 @@ use rand::{RngExt, rngs::ChaCha8Rng};
 use turmoil::Sim;
 use ysyncd_storage::journal::disk::Fault;
 
+use super::losses;
 use crate::{
     full::{
         narration,
@@ -105,6 +106,9 @@ impl Troubles {
         scene.note(Lane::World, format_args!("{trouble:?}"));
         narration::tell(|narration| narration.begins(now, &trouble));
         let until = now + trouble.time();
+        if trouble.is_of_store() {
+            losses::store_fails_until(until, scene);
+        }
         match &trouble {
             Trouble::Kill {
                 node,
@@ -175,17 +179,25 @@ impl Troubles {
             false => doom.node..doom.node + 1,
         };
         for victim in victims {
-            self.kill_one(victim, doom.power, scene, sim);
+            self.kill_one(now, victim, doom.power, scene, sim);
             self.restarts.insert(victim, now + doom.down);
         }
         if doom.power {
             let rng = &mut self.rng;
             let disk = &scene.nodes[doom.node].disk;
             disk.lose_power(|n| rng.random_range(0..n));
+            losses::after_power_loss(now, doom.node, scene);
         }
     }
 
-    fn kill_one(&mut self, at: usize, power: bool, scene: &Scene, sim: &mut Sim<'static>) {
+    fn kill_one(
+        &mut self,
+        now: Duration,
+        at: usize,
+        power: bool,
+        scene: &Scene,
+        sim: &mut Sim<'static>,
+    ) {
         let node = &scene.nodes[at];
         let name = Place::Node(at).name();
         if let Some(device) = node.device.borrow_mut().take() {
@@ -206,6 +218,7 @@ impl Troubles {
         }
         node.serves.set(false);
         scene.note(Lane::Node(at), "is dead");
+        losses::after_end(now, at, scene);
     }
 
     /// Starts what is not running, as a supervisor would.

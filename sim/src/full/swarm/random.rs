@@ -1,0 +1,48 @@
+//! Chance: one stream of numbers for each purpose of each seed.
+
+use rand::{RngExt, SeedableRng, rngs::ChaCha8Rng};
+
+/// What randomness is for.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::full) enum Purpose {
+    Swarm,
+    Small,
+    Bucket,
+    /// The network, and everything that asks the system for randomness.
+    Turmoil,
+    Hostile,
+    /// What a power loss leaves of a node's disk.
+    Power,
+    Client(usize),
+    Looker(u64),
+    /// The sizes of what a node reads and writes, per life.
+    Pieces(usize, u64),
+    /// The times of a node's disk, per life.
+    Disk(usize, u64),
+    Node(usize, u64),
+}
+
+/// The stream of a seed for a purpose.
+pub(in crate::full) fn stream(seed: u64, purpose: Purpose) -> ChaCha8Rng {
+    let numbered = |kind: u64, at: usize, life: u64| (kind << 48) | ((at as u64) << 32) | life;
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    rng.set_stream(match purpose {
+        Purpose::Swarm => numbered(1, 0, 0),
+        Purpose::Bucket => numbered(1, 1, 0),
+        Purpose::Turmoil => numbered(1, 2, 0),
+        Purpose::Hostile => numbered(1, 3, 0),
+        Purpose::Power => numbered(1, 4, 0),
+        Purpose::Small => numbered(1, 5, 0),
+        Purpose::Client(at) => numbered(2, at, 0),
+        Purpose::Looker(number) => numbered(6, 0, number),
+        Purpose::Pieces(node, life) => numbered(3, node, life),
+        Purpose::Disk(node, life) => numbered(4, node, life),
+        Purpose::Node(node, life) => numbered(5, node, life),
+    });
+    rng
+}
+
+/// A stream of its own, drawn from another.
+pub(in crate::full) fn fork(rng: &mut ChaCha8Rng) -> ChaCha8Rng {
+    ChaCha8Rng::seed_from_u64(rng.random())
+}
