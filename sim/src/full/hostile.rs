@@ -32,7 +32,7 @@ use crate::{
 pub(super) const DOCUMENT: &str = "hostile";
 
 /// How long a server may take to close a connection.
-const CLOSING: Duration = Duration::from_secs(15);
+const CLOSING: Duration = Duration::from_secs(5);
 
 /// How long a node may take to end.
 const ENDING: Duration = Duration::from_secs(20);
@@ -43,18 +43,35 @@ pub(super) const HOME: usize = 0;
 /// How long it stays where nobody minds it.
 const STAY: Duration = Duration::from_millis(200);
 
-/// Does one thing after the other, as long as the storm goes on.
+/// Does one thing after the other, as long as the storm goes on, and again
+/// where all have gathered: there it is sure how each of them ends.
 pub(super) async fn live(scene: Rc<Scene>, pause: Range<Duration>) {
     let mut rng = scene.stream(Purpose::Hostile);
-    while scene.mood.get() == Mood::Storm {
-        sleep(between(&mut rng, &pause)).await;
+    loop {
+        let pause = between(&mut rng, &pause);
+        sleep(match scene.is_healed() {
+            true => pause.min(millis(300)),
+            false => pause,
+        })
+        .await;
+        match scene.mood.get() {
+            Mood::Away => continue,
+            Mood::Gather(_) if scene.now() > scene.calm_until.get() => return,
+            Mood::Storm | Mood::Gather(_) => {}
+        }
+        scene.is_attacked.set(true);
         let done = attack(&scene, &mut rng).await;
         scene.judge(done);
+        scene.is_attacked.set(false);
     }
 }
 
 async fn attack(scene: &Rc<Scene>, rng: &mut ChaCha8Rng) -> Result<(), Violation> {
-    let node = rng.random_range(0..scene.swarm.nodes);
+    let any = rng.random_range(0..scene.swarm.nodes);
+    let node = match scene.mood.get() {
+        Mood::Gather(node) => node,
+        _ => any,
+    };
     let is_shared = rng.random_bool(0.6);
     let doc = match is_shared {
         true => scene.docs[rng.random_range(0..scene.docs.len())].as_str(),
@@ -145,7 +162,8 @@ fn is_word_sure(scene: &Scene, node: usize, since: Duration) -> bool {
     let is_cut = |(at, trouble): &(Duration, Trouble)| {
         cut(trouble, node).is_some_and(|time| *at <= now && since <= *at + time)
     };
-    is_patient && !troubles.any(is_cut)
+    let is_calm = scene.healed_at.get().is_some_and(|healed| healed < since);
+    is_patient && (is_calm || !troubles.any(is_cut))
 }
 
 /// How long something keeps a node from those who live where this one does.

@@ -65,6 +65,10 @@ pub(super) struct Scene {
     pub(super) calm_until: Cell<Duration>,
     /// Who is to go when all have gathered.
     pub(super) leaver: Cell<Option<usize>>,
+    /// Since when nothing goes wrong any more.
+    pub(super) healed_at: Cell<Option<Duration>>,
+    /// Somebody hostile waits for what comes of what it did.
+    pub(super) is_attacked: Cell<bool>,
     /// Until when the store has failed somebody, or may.
     pub(super) store_trouble: Cell<Duration>,
     /// All nodes are ending, for good reason.
@@ -130,6 +134,8 @@ impl Scene {
             connections: Cell::default(),
             calm_until: Cell::default(),
             leaver: Cell::default(),
+            healed_at: Cell::default(),
+            is_attacked: Cell::default(),
             store_trouble: Cell::default(),
             is_ending: Cell::default(),
             timeline: Timeline::new(recording).into(),

@@ -45,6 +45,7 @@ impl World {
         self.scene.time.set(now);
         self.scene.note(Lane::World, "everything heals");
         self.scene.mood.set(Mood::Away);
+        self.scene.healed_at.set(Some(now));
         self.troubles.heal(now, &self.scene, &mut self.sim);
         let scene = Rc::clone(&self.scene);
         self.sim.client("watch", look::watch(scene));
@@ -67,6 +68,7 @@ impl World {
         // server has on its way to the client.
         let is_settled = |world: &Self| {
             world.sim.elapsed() > world.scene.calm_until.get()
+                && !world.scene.is_attacked.get()
                 && world.has_converged()
                 && world.is_saved()
                 && world.judge_stored(&world.states()).is_ok()
