@@ -43,6 +43,8 @@ pub struct Swarm {
     pub nodes: usize,
     /// Clients that edit.
     pub clients: Vec<Visitor>,
+    /// What they write.
+    pub content: Content,
     /// Clients that send what they must not. They have a document of their
     /// own, and open the others, too.
     pub intruders: usize,
@@ -87,6 +89,18 @@ pub struct Visitor {
     pub leaves: Option<Duration>,
     /// How it differs from others.
     pub habit: Habit,
+}
+
+/// What clients write: all that of one world the same.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Content {
+    /// Texts, maps and lists of values. What is deleted loses its content.
+    #[default]
+    Flat,
+    /// Types within types, too. Clients keep what is deleted, as those of Yjs
+    /// do with `gc: false`: where it is collected, yrs 0.28 frees types that
+    /// children of theirs still point to, and reads them afterwards.
+    Nested,
 }
 
 /// What clients do, or do not do.
@@ -139,6 +153,7 @@ impl Swarm {
     pub fn draw(seed: u64, shape: Shape) -> Self {
         let mut rng = stream(seed, Purpose::Swarm);
         let mut swarm = Self::draw_any(&mut rng);
+        swarm.content = Content::draw(&mut stream(seed, Purpose::Content));
         if shape == Shape::Small {
             swarm.become_small();
         }
@@ -168,6 +183,7 @@ impl Swarm {
             documents,
             nodes,
             clients: draw_clients(rng, documents, nodes, storm),
+            content: Content::Flat,
             intruders: *[0, 0, 0, 1, 2].choose(rng).expect("not empty"),
             storm,
             pause: millis(5)..millis(rng.random_range(50..1_000)),
@@ -216,6 +232,16 @@ impl Swarm {
     /// somebody wants.
     pub(crate) const fn is_cramped(&self) -> bool {
         self.engine.documents_bytes_max < ENOUGH
+    }
+}
+
+impl Content {
+    /// Most worlds are rich.
+    pub(crate) fn draw(rng: &mut ChaCha8Rng) -> Self {
+        match rng.random_bool(0.7) {
+            true => Self::Nested,
+            false => Self::Flat,
+        }
     }
 }
 

@@ -29,7 +29,6 @@ use crate::{
     client::{Client, WAITS},
     oracle::{Invariant, Violation},
     story::Storyteller,
-    swarm::Habit,
     trace::Recording,
 };
 
@@ -112,7 +111,7 @@ impl Scene {
             mood: Cell::new(Mood::Storm),
             clients: clients
                 .map(|(at, visitor)| {
-                    Client::new(id(at, visitor.doc), visitor.doc, Habit::Usual).into()
+                    Client::new(id(at, visitor.doc), visitor.doc, swarm.content).into()
                 })
                 .collect(),
             nodes: (0..swarm.nodes).map(node).collect(),

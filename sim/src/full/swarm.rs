@@ -6,7 +6,7 @@ use rand::{RngExt, SeedableRng, rngs::ChaCha8Rng, seq::IndexedRandom};
 use ysyncd_engine::Config;
 use ysyncd_storage::journal::disk::SyncMode;
 
-use crate::swarm::{ENOUGH, Shape, draw_engine, millis};
+use crate::swarm::{Content, ENOUGH, Shape, draw_engine, millis};
 
 /// The configuration of one run.
 #[derive(Debug, Clone)]
@@ -19,6 +19,8 @@ pub struct Swarm {
     pub documents: usize,
     /// Clients that edit.
     pub visitors: Vec<Visitor>,
+    /// What they write.
+    pub content: Content,
     /// How long they edit, and things go wrong.
     pub storm: Duration,
     /// Steps in which the network delivers.
@@ -274,6 +276,7 @@ impl Swarm {
             is_one_machine: rng.random_bool(0.5),
             documents,
             visitors: draw_visitors(rng, nodes, documents, storm),
+            content: Content::draw(&mut stream(seed, Purpose::Content)),
             storm,
             tick: millis(one_of(rng, &[5, 10, 20, 20])),
             latency: millis(one_of(rng, &[2, 20, 150])),
@@ -460,6 +463,8 @@ pub(super) enum Purpose {
     /// The network, and everything that asks the system for randomness.
     Turmoil,
     Hostile,
+    /// What there is to edit.
+    Content,
     /// What a power loss leaves of a node's disk.
     Power,
     Client(usize),
@@ -482,6 +487,7 @@ pub(super) fn stream(seed: u64, purpose: Purpose) -> ChaCha8Rng {
         Purpose::Hostile => numbered(1, 3, 0),
         Purpose::Power => numbered(1, 4, 0),
         Purpose::Small => numbered(1, 5, 0),
+        Purpose::Content => numbered(1, 6, 0),
         Purpose::Client(at) => numbered(2, at, 0),
         Purpose::Looker(number) => numbered(6, 0, number),
         Purpose::Pieces(node, life) => numbered(3, node, life),

@@ -303,7 +303,7 @@ impl Visitor {
         let stays = self.scene.swarm.visitors[self.at].leaves.is_none();
         let mut session = session.filter(|session| stays || session.has_answered);
         let client = &mut *self.scene.clients[self.at].borrow_mut();
-        for update in client.edit(&mut self.rng) {
+        if let Some(update) = client.edit(&mut self.rng) {
             let text = format_args!("edits: {} bytes", update.len());
             self.scene.note(Lane::Client(self.at), text);
             if let Some(session) = &mut session {

@@ -12,6 +12,8 @@ pub(crate) enum Purpose {
     Network,
     Store,
     OtherWriter,
+    /// What there is to edit.
+    Content,
     /// What one node's journal does.
     Journal(usize),
     /// What one intruder does.
@@ -28,6 +30,7 @@ pub(crate) fn stream(seed: u64, purpose: Purpose) -> ChaCha8Rng {
         Purpose::Network => 1,
         Purpose::Store => 2,
         Purpose::OtherWriter => 3,
+        Purpose::Content => 4,
         Purpose::Journal(node) => 10 + node as u64,
         Purpose::Intruder(intruder) => 50 + intruder as u64,
         Purpose::Client(client) => 100 + client as u64,

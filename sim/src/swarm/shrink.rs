@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ysyncd_engine::Config;
 
-use super::{Habit, Swarm, millis};
+use super::{Content, Habit, Swarm, millis};
 
 /// Worlds that are a step simpler than one, each with what was taken away, the
 /// boldest steps first.
@@ -59,6 +59,9 @@ pub fn simpler(swarm: &Swarm) -> Vec<(String, Swarm)> {
     step("everybody as usual".to_owned(), &|swarm| {
         let visitors = swarm.clients.iter_mut();
         visitors.for_each(|visitor| visitor.habit = Habit::Usual);
+    });
+    step("values only".to_owned(), &|swarm| {
+        swarm.content = Content::Flat;
     });
     for (what, take) in FAULTS {
         step((*what).to_owned(), take);

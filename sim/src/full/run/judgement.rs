@@ -16,7 +16,7 @@ use crate::{
         timeline::Lane,
     },
     oracle::{Invariant, Violation},
-    swarm::Habit,
+    swarm::Content,
 };
 
 /// How long everybody has to get away, and to converge.
@@ -183,7 +183,7 @@ impl World {
     fn judge_stored(&self, truths: &[String]) -> Result<(), Violation> {
         for (doc, truth) in self.scene.docs.iter().zip(truths) {
             let bucket = self.scene.bucket.borrow();
-            let mut reader = Client::new(0, 0, Habit::Usual);
+            let mut reader = Client::new(0, 0, Content::Nested);
             if let Some(body) = bucket.body(doc) {
                 let read = reader.apply(body);
                 read.map_err(|error| Invariant::Stored.violated(error))?;
@@ -205,7 +205,7 @@ impl World {
                 id: count,
                 truth: truth.clone(),
                 is_done: Cell::new(false),
-                client: Client::new(id, doc, Habit::Usual).into(),
+                client: Client::new(id, doc, self.scene.swarm.content).into(),
             });
             let join = look::join(Rc::clone(&self.scene), Rc::clone(&joiner));
             self.sim.client(format!("looker{count}"), join);
