@@ -238,31 +238,48 @@ impl Client {
 
     /// Takes an update, and what came before it too early and fits now.
     pub(crate) fn apply(&mut self, update: &[u8]) -> Result<(), ClientError> {
-        if !self.integrate(update)? {
-            self.early.push(update.to_vec());
-        }
-        while !self.early.is_empty() {
-            let before = (self.yrs.transact().state_vector(), self.early.len());
-            for update in std::mem::take(&mut self.early) {
-                if !self.integrate(&update)? {
-                    self.early.push(update);
-                }
-            }
-            if (self.yrs.transact().state_vector(), self.early.len()) == before {
-                break;
-            }
+        self.apply_all([update])
+    }
+
+    /// Takes updates, as one change.
+    fn apply_all<'a>(
+        &mut self,
+        updates: impl IntoIterator<Item = &'a [u8]>,
+    ) -> Result<(), ClientError> {
+        let mut before = self.progress();
+        self.integrate(updates)?;
+        // What waits is worth another try only after something has come.
+        while let Some(known) = before
+            && self.progress().as_ref() != Some(&known)
+        {
+            before = self.progress();
+            let early = std::mem::take(&mut self.early);
+            self.integrate(early.iter().map(Vec::as_slice))?;
         }
         Ok(())
     }
 
-    /// Takes as much of an update as fits; true if that is all of it. The rest
-    /// is not left to yrs 0.28, which moves structs to other clocks when it
-    /// merges what waits behind several gaps.
-    fn integrate(&mut self, update: &[u8]) -> Result<bool, ClientError> {
-        let update = Update::decode_v1(update)?;
-        let mut txn = self.yrs.transact_mut_with("remote");
-        txn.apply_update(update)?;
-        Ok(txn.prune_pending().is_none())
+    /// What it knows and how much of the rest waits, if any does.
+    fn progress(&self) -> Option<(StateVector, usize)> {
+        let waits = self.early.len();
+        (waits > 0).then(|| (self.yrs.transact().state_vector(), waits))
+    }
+
+    /// Takes as much of updates as fits, and keeps those of which that is not
+    /// all. The rest is not left to yrs 0.28, which moves structs to other
+    /// clocks when it merges what waits behind several gaps.
+    fn integrate<'a>(
+        &mut self,
+        updates: impl IntoIterator<Item = &'a [u8]>,
+    ) -> Result<(), ClientError> {
+        let mut txn = self.yrs.transact_mut();
+        for update in updates {
+            txn.apply_update(Update::decode_v1(update)?)?;
+            if txn.prune_pending().is_some() {
+                self.early.push(update.to_vec());
+            }
+        }
+        Ok(())
     }
 
     /// What it knows and another client does not.
@@ -357,8 +374,6 @@ pub(crate) fn content_of<'a>(
     updates: impl IntoIterator<Item = &'a [u8]>,
 ) -> Result<String, ClientError> {
     let mut reader = Client::new((1 << 53) - 3, 0, Content::Nested);
-    for update in updates {
-        reader.apply(update)?;
-    }
+    reader.apply_all(updates)?;
     Ok(reader.content())
 }
