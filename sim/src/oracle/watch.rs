@@ -212,8 +212,8 @@ impl Watch {
         if self.is_tick {
             let is_in = |conn: &ConnId| self.connections.is_in(*conn);
             self.gaps.are_asked(now, is_in)?;
+            self.is_saved_in_time(now)?;
         }
-        self.is_saved_in_time(now)?;
         let asked = self.connections.take_asked();
         if self.is_tick || self.receiving.is_some() {
             self.is_bounded(&status(), self.is_tick.then_some(asked))?;
@@ -227,7 +227,7 @@ impl Watch {
         let longest = self.limits.save_debounce.max(self.limits.save_wait_max);
         let since = now.saturating_sub(longest);
         let mut waiting = self.documents.unsaved_before(since);
-        let late = waiting.find(|doc| self.is_tick && self.store.is_free(doc));
+        let late = waiting.find(|doc| self.store.is_free(doc));
         Invariant::SavedInTime.holds(late.is_none(), || {
             format!("{late:?} waits to be written since before {since:?}")
         })

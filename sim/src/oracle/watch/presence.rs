@@ -109,13 +109,15 @@ impl Presence {
                 format!("{doc}: nobody is told that client {client} is gone")
             })?;
         }
+        // Where those who left are forgotten at once, somebody may bring one back
+        // with what was said before.
+        if !is_tick || !self.remembers {
+            return Ok(());
+        }
         let since = now.saturating_sub(self.timeout);
         let is_silent = |known: &Known| known.told.is_some_and(|(_, at)| at < since);
         let mut all = self.documents.values().flatten();
-        // Where those who left are forgotten at once, somebody may bring one back
-        // with what was said before.
-        let is_judged = is_tick && self.remembers;
-        let silent = all.find(|(_, known)| is_judged && known.is_here && is_silent(known));
+        let silent = all.find(|(_, known)| known.is_here && is_silent(known));
         Invariant::Presence.holds(silent.is_none(), || {
             format!("{silent:?} is silent for longer than {:?}", self.timeout)
         })
