@@ -8,6 +8,7 @@ use tokio::{
     task::spawn_local,
     time::{sleep, timeout},
 };
+use ysyncd_engine::auth::TokenVerifier;
 use ysyncd_net::{Config, Drained, Stores, serve};
 use ysyncd_storage::{
     SnapshotStore,
@@ -80,7 +81,8 @@ async fn serve_once(
         silence_max: net.silence_max,
         close_timeout: net.close_timeout,
         shutdown_timeout: SHUTDOWN,
-        ..Config::new(scene.key.clone(), rng.random())
+        clock: || turmoil::since_epoch().unwrap_or_default(),
+        ..Config::new(TokenVerifier::new(scene.key.clone()), rng.random())
     };
     let stores = Stores { snapshots, journal };
     let has_journal = stores.journal.is_some();

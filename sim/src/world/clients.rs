@@ -171,7 +171,7 @@ impl World {
         };
         let doc = self.docs[doc].clone();
         let user = UserId::new(&user).expect("it is a name");
-        let grant = Grant { user };
+        let grant = Grant::unlimited(user);
         self.input(node, Input::Open { conn, doc, grant })
     }
 
