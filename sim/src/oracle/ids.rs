@@ -115,6 +115,15 @@ impl Ids {
         self.structs.client_ids().map(behind_gaps).sum()
     }
 
+    /// Runs of structs.
+    pub(crate) fn runs(&self) -> usize {
+        let ranges = |client: ClientID| {
+            let ranges = self.structs.get(&client).into_iter();
+            ranges.flat_map(|ranges| ranges.ranges()).count()
+        };
+        self.structs.client_ids().map(ranges).sum()
+    }
+
     /// Whether nothing of `other` is here.
     pub(crate) fn lacks_all_of(&self, other: &Self) -> bool {
         let lacking = self.lacking(other);
