@@ -119,7 +119,7 @@ impl Ids {
     pub(crate) fn runs(&self) -> usize {
         let ranges = |client: ClientID| {
             let ranges = self.structs.get(&client).into_iter();
-            ranges.flat_map(|ranges| ranges.ranges()).count()
+            ranges.map(|ranges| ranges.ranges().count()).sum::<usize>()
         };
         self.structs.client_ids().map(ranges).sum()
     }

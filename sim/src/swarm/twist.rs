@@ -1,13 +1,17 @@
 //! Combinations that chance alone would bring together too seldom. Drawn apart
 //! from everything else, so that worlds without them stay as they are.
 
+use std::time::Duration;
+
 use rand::{RngExt, rngs::ChaCha8Rng, seq::IndexedRandom};
 
 use super::{ENOUGH, Habit, Happening, Incident, Swarm, millis};
 
+type Twist = fn(&mut ChaCha8Rng, &mut Swarm);
+
 /// Adds to a world what it draws of these.
 pub(super) fn add(rng: &mut ChaCha8Rng, swarm: &mut Swarm) {
-    let twists: [(f64, fn(&mut ChaCha8Rng, &mut Swarm)); 4] = [
+    let twists: [(f64, Twist); 4] = [
         (0.1, hurry_shutdowns),
         (0.12, clean_up),
         (0.08, leave_unsaved),
@@ -81,7 +85,7 @@ fn forget_updates(rng: &mut ChaCha8Rng, swarm: &mut Swarm) {
 }
 
 /// Has something happen at some time of the storm, which is returned.
-fn push(rng: &mut ChaCha8Rng, swarm: &mut Swarm, what: Happening) -> std::time::Duration {
+fn push(rng: &mut ChaCha8Rng, swarm: &mut Swarm, what: Happening) -> Duration {
     let at = swarm.storm.mul_f64(rng.random_range(0.1..0.9));
     swarm.incidents.push(Incident { at, what });
     at
