@@ -13,6 +13,7 @@
 //! hostile   somebody who means no good
 //! ledger    what must not be lost
 //! contract  whether the S3 client tells what the bucket did
+//! scatter   a journal that several ask
 //! wire      streams, cut into pieces and written down
 //! timeline  what happened    log   what servers say of it
 //! ```
@@ -27,6 +28,7 @@ mod look;
 mod node;
 mod panics;
 mod run;
+mod scatter;
 mod scene;
 mod swarm;
 mod timeline;
@@ -36,5 +38,5 @@ mod wire;
 
 pub use self::{
     run::run,
-    swarm::{BucketFaults, NetLimits, Place, Swarm, Trouble, Visitor},
+    swarm::{BucketFaults, NetLimits, Place, Swarm, Trouble, Twists, Visitor},
 };

@@ -8,6 +8,7 @@ mod incident;
 mod limits;
 mod random;
 mod shrink;
+mod twist;
 
 use std::{ops::Range, time::Duration};
 
@@ -154,9 +155,11 @@ impl Swarm {
         let mut rng = stream(seed, Purpose::Swarm);
         let mut swarm = Self::draw_any(&mut rng);
         swarm.content = Content::draw(&mut stream(seed, Purpose::Content));
-        if shape == Shape::Small {
-            swarm.become_small();
+        match shape {
+            Shape::Small => swarm.become_small(),
+            Shape::Swarm => twist::add(&mut stream(seed, Purpose::Twists), &mut swarm),
         }
+        swarm.bear_gaps();
         swarm
     }
 
@@ -200,12 +203,22 @@ impl Swarm {
             engine,
         };
         swarm.incidents = incident::draw(rng, &swarm);
-        if !swarm.keeps_all() {
-            // What builds on what is lost for good would be refused for ever.
-            swarm.engine.gap_runs_max = ENOUGH;
-            swarm.engine.pending_delete_ranges_max = ENOUGH;
-        }
+        swarm.bear_gaps();
         swarm
+    }
+
+    /// What builds on what is lost for good would be refused for ever.
+    fn bear_gaps(&mut self) {
+        if !self.keeps_all() {
+            self.engine.gap_runs_max = ENOUGH;
+            self.engine.pending_delete_ranges_max = ENOUGH;
+        }
+    }
+
+    /// Whether stored objects may be removed: nobody else could tell that from
+    /// a loss.
+    fn may_vanish(&self) -> bool {
+        self.nodes == 1 && self.other_writer.is_none() && !self.is_cramped()
     }
 
     /// Whether all that was ever made comes to every node some day.

@@ -6,7 +6,11 @@ use ysyncd_engine::{
 };
 
 use super::scene::IDS_PER_DOCUMENT;
-use crate::oracle::{Ids, Invariant, Violation};
+use crate::{
+    client::Client,
+    oracle::{Ids, Invariant, Violation},
+    swarm::Content,
+};
 
 /// What is known of every document.
 #[derive(Debug)]
@@ -15,8 +19,13 @@ pub(super) struct Ledger(Vec<Document>);
 #[derive(Debug, Default)]
 struct Document {
     stored: Ids,
+    /// The stored object itself.
+    body: Vec<u8>,
     /// What a client was shown by each node: updates, and state vectors.
     shown: Vec<Ids>,
+    /// Somebody has removed what was stored: nobody can tell any more what
+    /// has to be there.
+    is_bereft: bool,
 }
 
 impl Ledger {
@@ -33,12 +42,21 @@ impl Ledger {
             Invariant::Monotone.violated(format_args!("a stored snapshot is no update: {error}"))
         })?;
         belongs(doc, &ids, "a stored snapshot")?;
-        let stored = &mut self.0[doc].stored;
+        let document = &mut self.0[doc];
+        let stored = &mut document.stored;
         if !ids.cover(stored) {
             return Err(Invariant::Monotone.violated("a write drops what was stored"));
         }
         *stored = ids;
+        body.clone_into(&mut document.body);
         Ok(())
+    }
+
+    /// Somebody removed the object.
+    pub(super) fn vanished(&mut self, doc: usize) {
+        let document = &mut self.0[doc];
+        (document.stored, document.body) = (Ids::default(), Vec::new());
+        document.is_bereft = true;
     }
 
     /// A client of a document got a frame from a node.
@@ -82,7 +100,11 @@ impl Ledger {
             })?);
         }
         match document.shown.get(node) {
-            Some(shown) if !kept.cover(shown) => {
+            Some(shown)
+                if !document.is_bereft
+                    && !kept.cover(shown)
+                    && !document.with_implied(journal)?.cover(shown) =>
+            {
                 let missing = kept.lacking(shown);
                 let detail =
                     format_args!("node{node} showed of doc{doc} what it lost: {missing:?}");
@@ -103,7 +125,15 @@ impl Ledger {
 
     /// At the end, the stored object has to hold all that was ever shown.
     pub(super) fn holds_shown(&self, doc: usize) -> Result<(), Violation> {
-        let Document { stored, shown } = &self.0[doc];
+        let Document {
+            stored,
+            shown,
+            is_bereft,
+            ..
+        } = &self.0[doc];
+        if *is_bereft {
+            return Ok(());
+        }
         match shown.iter().find(|shown| !stored.cover(shown)) {
             None => Ok(()),
             Some(shown) => {
@@ -111,6 +141,22 @@ impl Ledger {
                 Err(Invariant::NothingLost.violated(detail))
             }
         }
+    }
+}
+
+impl Document {
+    /// All that a reader of the stored object and of these updates knows. What
+    /// is inside of something deleted is deleted, too, and a server that has
+    /// compacted its document tells that.
+    fn with_implied(&self, journal: &[impl AsRef<[u8]>]) -> Result<Ids, Violation> {
+        let mut reader = Client::new(0, 0, Content::Nested);
+        let journal = journal.iter().map(AsRef::as_ref);
+        let stored = (!self.body.is_empty()).then_some(&*self.body);
+        for update in stored.into_iter().chain(journal) {
+            let read = reader.apply(update);
+            read.map_err(|error| Invariant::Survives.violated(error))?;
+        }
+        Ok(reader.ids())
     }
 }
 

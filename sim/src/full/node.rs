@@ -21,8 +21,8 @@ use ysyncd_storage::{
 };
 
 use super::{
-    bucket, contract::Watched, http_client, scene::Scene, swarm::Purpose, timeline::Lane,
-    wire::NodeListener,
+    bucket, contract::Watched, http_client, scatter::Scattered, scene::Scene, swarm::Purpose,
+    timeline::Lane, wire::NodeListener,
 };
 use crate::{
     oracle::Invariant,
@@ -64,6 +64,9 @@ async fn serve_once(
     let mut rng = scene.stream(Purpose::Node(at, life));
     let snapshots = open_store(scene, at).await?;
     let ended = Rc::new(Notify::new());
+    if scene.swarm.twists.discards && scene.is_healed() {
+        scene.ledger.borrow_mut().forget(at);
+    }
     let journal = match scene.swarm.engine.journal {
         true => Some(open_journal(scene, at, life, &ended).await?),
         false => {
@@ -141,7 +144,10 @@ async fn open_journal(
         ended: Rc::clone(ended),
     };
     let journal = DiskJournal::open_at(&desk, device, "/journal", &options)?;
-    Ok(Arc::new(journal))
+    Ok(match scene.swarm.twists.scatters {
+        true => Arc::new(Scattered(journal)),
+        false => Arc::new(journal),
+    })
 }
 
 /// Sees whether a node's disk holds what it has to, in whichever process's

@@ -61,6 +61,10 @@ pub(super) struct Scene {
     /// The time where no host is at its turn.
     pub(super) time: Cell<Duration>,
     pub(super) connections: Cell<u64>,
+    /// Those of clients and of others.
+    pub(super) arrivals: Cell<usize>,
+    /// Bytes of the largest message that anybody has sent.
+    pub(super) largest_message: Cell<usize>,
     /// Until when clients that have gathered edit, though nothing goes wrong.
     pub(super) calm_until: Cell<Duration>,
     /// All nodes are ending, for good reason.
@@ -80,6 +84,9 @@ pub(super) struct Node {
     pub(super) serves: Cell<bool>,
     /// How it last said that it is.
     pub(super) health: Cell<Option<Health>>,
+    /// Whether everything was saved since things last went wrong, in the life
+    /// that this is the number of.
+    pub(super) caught_up: Cell<Option<u64>>,
 }
 
 impl Scene {
@@ -100,6 +107,7 @@ impl Scene {
             shutdown: RefCell::default(),
             serves: Cell::new(false),
             health: Cell::default(),
+            caught_up: Cell::default(),
         };
         Self {
             seed,
@@ -120,6 +128,8 @@ impl Scene {
             calls: Calls::default(),
             time: Cell::default(),
             connections: Cell::default(),
+            arrivals: Cell::default(),
+            largest_message: Cell::default(),
             calm_until: Cell::default(),
             is_ending: Cell::default(),
             timeline: Timeline::new(recording).into(),
@@ -138,6 +148,14 @@ impl Scene {
 
     pub(super) fn now(&self) -> Duration {
         turmoil::sim_elapsed().unwrap_or(self.time.get())
+    }
+
+    /// Somebody removes what the bucket holds of a document.
+    pub(super) fn vanish(&self, doc: usize) {
+        if self.bucket.borrow_mut().remove(&self.docs[doc]) {
+            self.ledger.borrow_mut().vanished(doc);
+            self.calls.vanished(self.docs[doc].clone());
+        }
     }
 
     /// What a client shows. Without a journal it may wait for what a crash has

@@ -1,5 +1,7 @@
 //! What a seed draws before a run of the full stack.
 
+mod twist;
+
 use std::{io, ops::Range, time::Duration};
 
 use rand::{RngExt, SeedableRng, rngs::ChaCha8Rng, seq::IndexedRandom};
@@ -54,10 +56,33 @@ pub struct Swarm {
     pub segment_bytes: u64,
     /// What goes wrong, and when.
     pub troubles: Vec<(Duration, Trouble)>,
+    /// What only some worlds have.
+    pub twists: Twists,
     /// What the servers' network side bears.
     pub net: NetLimits,
     /// How the engines are configured.
     pub engine: Config,
+}
+
+/// What only some worlds have.
+#[derive(Debug, Clone, Default)]
+pub struct Twists {
+    /// A client's chance to ping, at each of its actions. Browsers cannot;
+    /// others do.
+    pub pings: f64,
+    /// Edits that the clients of the first document make at once, at most.
+    pub burst: usize,
+    /// Longest time that clients wait to be let in.
+    pub patience: Option<Duration>,
+    /// How often somebody reads the servers' metrics.
+    pub scrapes: Option<Range<Duration>>,
+    /// Documents that nobody may write to the bucket.
+    pub locked: Vec<usize>,
+    /// Whether the journals are given up in the end, being damaged.
+    pub discards: bool,
+    /// Whether the writes of a server go to its journal one by one, as those of
+    /// several would.
+    pub scatters: bool,
 }
 
 /// Limits of a server's network side.
@@ -130,6 +155,8 @@ pub enum Trouble {
         power: bool,
         /// Amid the disk's work, after so many more changes.
         at_change: Option<usize>,
+        /// When it has removed a file.
+        at_removal: bool,
         /// How long until it is started again.
         down: Duration,
     },
@@ -173,6 +200,18 @@ pub enum Trouble {
         kind: io::ErrorKind,
         /// How long.
         time: Duration,
+    },
+    /// A node's disk fails to sync once, and drops what was to be synced.
+    SyncFails {
+        /// Which.
+        node: usize,
+        /// Whether it cannot even be read any more.
+        forgets: bool,
+    },
+    /// Somebody removes what the bucket holds of a document.
+    Vanish {
+        /// Of which.
+        doc: usize,
     },
     /// Nothing can be read from a node's disk.
     Unreadable {
@@ -230,7 +269,11 @@ impl Swarm {
     #[must_use]
     pub fn draw(seed: u64, shape: Shape) -> Self {
         match shape {
-            Shape::Swarm => Self::draw_any(seed),
+            Shape::Swarm => {
+                let mut swarm = Self::draw_any(seed);
+                twist::add(&mut stream(seed, Purpose::Twists), &mut swarm);
+                swarm
+            }
             Shape::Small => Self::draw_small(seed),
         }
     }
@@ -296,6 +339,7 @@ impl Swarm {
             },
             segment_bytes: one_of(rng, &[4 << 10, 4 << 20]),
             troubles: draw_troubles(rng, nodes, storm, is_interval),
+            twists: Twists::default(),
             net: NetLimits::draw(rng),
             engine,
         }
@@ -387,6 +431,7 @@ fn draw_troubles(
                     node,
                     power: true,
                     at_change: None,
+                    at_removal: false,
                     down: millis(100),
                 };
                 troubles.push((later.min(storm), power_loss));
@@ -409,6 +454,7 @@ fn draw_trouble(rng: &mut ChaCha8Rng, kind: usize, nodes: usize, is_interval: bo
             // What is synced later may be lost then, as is known.
             power: !is_interval && rng.random_bool(0.7),
             at_change: rng.random_bool(0.5).then(|| rng.random_range(0..6)),
+            at_removal: false,
             down,
         },
         1 => Trouble::Shutdown { node, down },
@@ -468,6 +514,11 @@ pub(super) enum Purpose {
     /// What a power loss leaves of a node's disk.
     Power,
     Client(usize),
+    /// What a client does that only some do.
+    Habits(usize),
+    /// Which combinations a world has.
+    Twists,
+    Monitor,
     Looker(u64),
     /// The sizes of what a node reads and writes, per life.
     Pieces(usize, u64),
@@ -487,8 +538,11 @@ pub(super) fn stream(seed: u64, purpose: Purpose) -> ChaCha8Rng {
         Purpose::Hostile => numbered(1, 3, 0),
         Purpose::Power => numbered(1, 4, 0),
         Purpose::Small => numbered(1, 5, 0),
-        Purpose::Content => numbered(1, 6, 0),
+        Purpose::Content => numbered(1, 8, 0),
+        Purpose::Twists => numbered(1, 6, 0),
+        Purpose::Monitor => numbered(1, 7, 0),
         Purpose::Client(at) => numbered(2, at, 0),
+        Purpose::Habits(at) => numbered(7, at, 0),
         Purpose::Looker(number) => numbered(6, 0, number),
         Purpose::Pieces(node, life) => numbered(3, node, life),
         Purpose::Disk(node, life) => numbered(4, node, life),

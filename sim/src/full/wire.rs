@@ -121,6 +121,10 @@ impl<S> Tapped<S> {
             lane,
         }
     }
+
+    pub(super) fn scene(&self) -> &Scene {
+        &self.scene
+    }
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Tapped<S> {

@@ -97,6 +97,11 @@ impl Ids {
         self.structs.iter().filter(|run| run.start > 0).count()
     }
 
+    /// Runs of structs.
+    pub(crate) fn runs(&self) -> usize {
+        self.structs.iter().count()
+    }
+
     /// Whether nothing of `other` is here.
     pub(crate) fn lacks_all_of(&self, other: &Self) -> bool {
         self.lacking(other) == *other

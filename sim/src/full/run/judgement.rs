@@ -44,7 +44,9 @@ impl World {
         self.troubles.heal(now, &self.scene, &mut self.sim);
         let scene = Rc::clone(&self.scene);
         self.sim.client("watch", look::watch(scene));
-        if self.scene.swarm.nodes > 1 {
+        // Who is gone must not be taken to be there.
+        let is_soon = self.scene.swarm.engine.idle_grace < LOOKING;
+        if self.scene.swarm.nodes > 1 || is_soon {
             // Without a bus nodes see each other through the bucket alone: all
             // have to let go of the documents before one has everything.
             let is_let_go = |world: &Self| {

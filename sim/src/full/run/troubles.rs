@@ -1,11 +1,11 @@
 //! What goes wrong from outside: processes that end, networks and disks that
 //! fail.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use rand::{RngExt, rngs::ChaCha8Rng};
 use turmoil::Sim;
-use ysyncd_storage::journal::disk::Fault;
+use ysyncd_storage::journal::disk::{Fault, SimulatedDevice, SyncFault};
 
 use crate::{
     full::{
@@ -21,6 +21,9 @@ const RESTART: Duration = Duration::from_millis(500);
 
 /// How long a kill waits for the disk to be at work.
 const KILL_WAIT: Duration = Duration::from_millis(300);
+
+/// How long a kill waits for a file to be removed.
+const REMOVAL_WAIT: Duration = Duration::from_secs(3);
 
 /// What is to come.
 #[derive(Debug)]
@@ -90,6 +93,9 @@ impl Troubles {
             }
         }
         self.doomed.clear();
+        if scene.swarm.twists.discards {
+            discard_journals(scene, sim);
+        }
         for (at, node) in scene.nodes.iter().enumerate() {
             node.disk.heal();
             self.restarts.entry(at).and_modify(|restart| *restart = now);
@@ -108,17 +114,20 @@ impl Troubles {
                 node,
                 power,
                 at_change,
+                at_removal,
                 down,
             } => {
-                let at_latest = match at_change {
-                    Some(after) => {
-                        if let Some(device) = &*scene.nodes[*node].device.borrow() {
-                            device.kill_at_change(*after);
-                        }
-                        now + KILL_WAIT
-                    }
-                    None => now,
-                };
+                let device = scene.nodes[*node].device.borrow();
+                let mut at_latest = now;
+                if let Some(after) = at_change {
+                    let kill = |device: &Arc<SimulatedDevice>| device.kill_at_change(*after);
+                    device.iter().for_each(kill);
+                    at_latest = now + KILL_WAIT;
+                }
+                if *at_removal {
+                    device.iter().for_each(|device| device.kill_at_removal());
+                    at_latest = now + REMOVAL_WAIT;
+                }
                 self.doomed.push(Doom {
                     node: *node,
                     power: *power,
@@ -130,6 +139,16 @@ impl Troubles {
             Trouble::Shutdown { node, down } => {
                 scene.nodes[*node].shutdown.borrow().notify_one();
                 self.restarts.insert(*node, now + *down);
+                return;
+            }
+            Trouble::SyncFails { node, forgets } => {
+                let (kind, forgets) = (std::io::ErrorKind::Other, *forgets);
+                let fault = SyncFault { kind, forgets };
+                scene.nodes[*node].disk.fail_next_sync(fault);
+                return;
+            }
+            Trouble::Vanish { doc } => {
+                scene.vanish(*doc);
                 return;
             }
             Trouble::BucketDown { .. } => {
@@ -173,7 +192,7 @@ impl Troubles {
             false => doom.node..doom.node + 1,
         };
         for victim in victims {
-            self.kill_one(victim, doom.power, scene, sim);
+            kill_one(victim, doom.power, scene, sim);
             self.restarts.insert(victim, now + doom.down);
         }
         if doom.power {
@@ -181,29 +200,6 @@ impl Troubles {
             let disk = &scene.nodes[doom.node].disk;
             disk.lose_power(|n| rng.random_range(0..n));
         }
-    }
-
-    fn kill_one(&mut self, at: usize, power: bool, scene: &Scene, sim: &mut Sim<'static>) {
-        let node = &scene.nodes[at];
-        let name = Place::Node(at).name();
-        if let Some(device) = node.device.borrow_mut().take() {
-            device.kill();
-        }
-        if power {
-            // Nobody says goodbye.
-            let others = (0..super::HOMES).map(Place::Homes).chain([Place::Bucket]);
-            for other in others.clone() {
-                sim.partition(name.as_str(), other.name());
-            }
-            sim.crash(name.as_str());
-            for other in others {
-                sim.repair(name.as_str(), other.name());
-            }
-        } else {
-            sim.crash(name.as_str());
-        }
-        node.serves.set(false);
-        scene.note(Lane::Node(at), "is dead");
     }
 
     /// Starts what is not running, as a supervisor would.
@@ -225,6 +221,37 @@ impl Troubles {
     }
 }
 
+/// Somebody gives up what the disks have damaged: clients bring it along.
+fn discard_journals(scene: &Scene, sim: &mut Sim<'static>) {
+    for (at, node) in scene.nodes.iter().enumerate() {
+        kill_one(at, false, scene, sim);
+        node.disk.wipe();
+    }
+}
+
+fn kill_one(at: usize, power: bool, scene: &Scene, sim: &mut Sim<'static>) {
+    let node = &scene.nodes[at];
+    let name = Place::Node(at).name();
+    if let Some(device) = node.device.borrow_mut().take() {
+        device.kill();
+    }
+    if power {
+        // Nobody says goodbye.
+        let others = (0..super::HOMES).map(Place::Homes).chain([Place::Bucket]);
+        for other in others.clone() {
+            sim.partition(name.as_str(), other.name());
+        }
+        sim.crash(name.as_str());
+        for other in others {
+            sim.repair(name.as_str(), other.name());
+        }
+    } else {
+        sim.crash(name.as_str());
+    }
+    node.serves.set(false);
+    scene.note(Lane::Node(at), "is dead");
+}
+
 fn pass(trouble: &Trouble, scene: &Scene, sim: &mut Sim<'static>) {
     scene.note(Lane::World, format_args!("over: {trouble:?}"));
     match trouble {
@@ -237,7 +264,10 @@ fn pass(trouble: &Trouble, scene: &Scene, sim: &mut Sim<'static>) {
             scene.nodes[*node].disk.heal();
         }
         Trouble::Clock { node, .. } => scene.nodes[*node].clock.set_behind(0),
-        Trouble::Kill { .. } | Trouble::Shutdown { .. } => {}
+        Trouble::Kill { .. }
+        | Trouble::Shutdown { .. }
+        | Trouble::SyncFails { .. }
+        | Trouble::Vanish { .. } => {}
     }
 }
 
@@ -247,6 +277,7 @@ impl Trouble {
             Self::Kill { down, .. } | Self::Shutdown { down, .. } | Self::BucketDown { down } => {
                 *down
             }
+            Self::SyncFails { .. } | Self::Vanish { .. } => Duration::ZERO,
             Self::Hold { time, .. }
             | Self::Partition { time, .. }
             | Self::Disk { time, .. }
