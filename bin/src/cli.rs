@@ -1,6 +1,7 @@
 //! The command line and the environment.
 #![expect(clippy::doc_markdown, reason = "these comments are the help text")]
 
+mod access;
 mod doc;
 mod journal;
 mod limits;
@@ -14,6 +15,7 @@ use clap::{
 use tracing_subscriber::filter::{LevelFilter, Targets};
 
 pub(crate) use self::{
+    access::{AccessSettings, Expiry, RightSettings},
     doc::{
         DeleteSettings, DocCommand, ExportSettings, ImportSettings, ListSettings,
         MaterialiseSettings, RestoreSettings, ShowSettings, VerifySettings, VersionsSettings,
@@ -80,8 +82,10 @@ pub(crate) enum Command {
 /// What `ysyncd token` needs to know.
 #[derive(Debug, Args)]
 pub(crate) struct TokenSettings {
-    /// Name of the user: any text without ':'
+    /// Name of the user, up to 256 bytes
     pub(crate) user_id: String,
+    #[command(flatten)]
+    pub(crate) rights: RightSettings,
     #[command(flatten)]
     pub(crate) secret: SecretSettings,
     #[command(flatten)]
@@ -145,6 +149,8 @@ pub(crate) struct StoreSettings {
 pub(crate) struct ServeSettings {
     #[command(flatten)]
     pub(crate) secret: SecretSettings,
+    #[command(flatten)]
+    pub(crate) access: AccessSettings,
     /// Address or host name to listen on
     #[arg(long, env = "HOST", default_value = defaults::HOST, value_parser = host)]
     pub(crate) host: String,

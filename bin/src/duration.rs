@@ -12,13 +12,21 @@ const MAX: Duration = Duration::from_secs(24 * 60 * 60);
 /// The text is none of these, or more than a day. The message says what is
 /// expected.
 pub(crate) fn parse(text: &str) -> Result<Duration, &'static str> {
-    const EXPECTED: &str = "expected a time up to 24h, such as 5s, 500ms, 2m, or plain seconds";
-    text.parse()
-        .map(Duration::from_secs)
-        .or_else(|_| humantime::parse_duration(text))
-        .ok()
-        .filter(|duration| *duration <= MAX)
-        .ok_or(EXPECTED)
+    up_to(MAX, text).ok_or("expected a time up to 24h, such as 5s, 500ms, 2m, or plain seconds")
+}
+
+/// The same up to ten years, for what a clock on the wall tells.
+///
+/// # Errors
+/// As [`parse`].
+pub(crate) fn parse_long(text: &str) -> Result<Duration, &'static str> {
+    up_to(MAX * 3_660, text).ok_or("expected a time up to ten years, such as 90s, 30m, 1h or 7d")
+}
+
+fn up_to(max: Duration, text: &str) -> Option<Duration> {
+    let seconds = text.parse().map(Duration::from_secs);
+    let duration = seconds.or_else(|_| humantime::parse_duration(text));
+    duration.ok().filter(|duration| *duration <= max)
 }
 
 #[cfg(test)]

@@ -10,11 +10,11 @@ use tokio::{
     task::LocalSet,
 };
 use tracing::{error, info, warn};
-use ysyncd_engine::auth::UserId;
+use ysyncd_engine::auth::{TokenKey, TokenVerifier, UserId};
 use ysyncd_net::{Config, Drained, Stores};
 
 use crate::{
-    cli::ServeSettings,
+    cli::{Expiry, ServeSettings},
     failure::Failure,
     journal,
     secret::{self, Secret},
@@ -52,6 +52,13 @@ async fn serve(settings: &ServeSettings) -> Result<(), Failure> {
     let listener = listen(settings, &addresses).await?;
     let address = listener.local_addr().map_err(Failure::outside)?;
     let signals = Signals::listen().map_err(Failure::outside)?;
+    let previous = settings.access.shared_secret_previous.len();
+    if (1..secret::BYTES_MIN).contains(&previous) {
+        warn!(
+            "SYNC_SHARED_SECRET_PREVIOUS is shorter than 16 bytes, so that tokens can be forged \
+             by guessing"
+        );
+    }
     if secret.is_short {
         warn!(
             "SYNC_SHARED_SECRET is shorter than 16 bytes, so that tokens can be forged by guessing"
@@ -156,7 +163,10 @@ async fn listen(
 
 fn config(settings: &ServeSettings, secret: &Secret) -> Result<Config, Failure> {
     let seed = getrandom::u64().map_err(Failure::outside)?;
-    let mut config = Config::new(secret.key.clone(), seed);
+    let mut config = Config::new(verifier(settings, secret), seed);
+    config
+        .allowed_origins
+        .clone_from(&settings.access.allowed_origins.0);
     config.shutdown_timeout = settings.shutdown_timeout;
     config.engine.gc = settings.gc;
     let limits = &settings.limits;
@@ -173,10 +183,24 @@ fn config(settings: &ServeSettings, secret: &Secret) -> Result<Config, Failure> 
     Ok(config)
 }
 
+/// Which tokens are accepted.
+fn verifier(settings: &ServeSettings, secret: &Secret) -> TokenVerifier {
+    let access = &settings.access;
+    let mut verifier = TokenVerifier::new(secret.key.clone()).only(access.auth);
+    let previous = access.shared_secret_previous.as_encoded_bytes();
+    if !previous.is_empty() {
+        verifier = verifier.and_previous(TokenKey::new(previous));
+    }
+    match access.jwt_exp {
+        Expiry::Required => verifier,
+        Expiry::Optional => verifier.without_expiry(),
+    }
+}
+
 /// Shows a newcomer how to connect. Only where the secret was made here, and
 /// so only on loopback: a token has no place in the output of a real server.
 fn greet(address: SocketAddr, secret: &Secret) {
-    let user = UserId::new("demo").expect("the name holds no colon");
+    let user = UserId::new("demo").expect("it is a name");
     let token = secret.key.mint(&user);
     let encoded = utf8_percent_encode(&token, NON_ALPHANUMERIC);
     let program = std::env::args().next();

@@ -1,182 +1,161 @@
-//! Tokens: who a client is, proven by a signature. Pure; the caller brings
-//! the secret.
+//! Tokens: who a client is and what it may do, proven by a signature. Pure;
+//! the caller brings the secret and the time.
 //!
-//! A token is `<userId>:<signature>` with the signature HMAC-SHA256(userId,
-//! secret), base64url without padding as minted here, or hex. A user id is any
-//! non-empty text without `:`.
+//! Two kinds are understood. A plain token is `<userId>:<signature>` with the
+//! signature HMAC-SHA256(userId, secret), base64url without padding as minted
+//! here, or hex: full use of every document, for ever. A JWT (RFC 7519, HS256)
+//! says more: see [`Claims`].
+//!
+//! From a token to a [`Grant`] it is two steps: [`TokenVerifier::verify`] reads
+//! the [`Claims`] of a token, and [`Claims::grant`] says what they allow for one
+//! document.
 
-use std::{fmt, sync::Arc};
+mod documents;
+mod jwt;
+mod plain;
+#[cfg(test)]
+mod tests;
+mod user;
+mod verifier;
 
-use data_encoding::{BASE64URL_NOPAD, HEXLOWER_PERMISSIVE};
-use hmac::{Hmac, KeyInit, Mac};
-use sha2::Sha256;
+use std::time::Duration;
 
-/// What a valid token allows: full use of any document, under this name.
+pub use self::{
+    documents::{DocumentPattern, Documents, DocumentsError},
+    user::{UserId, UserIdError},
+    verifier::{Kinds, TokenKey, TokenVerifier},
+};
+use crate::DocId;
+
+/// A longer token is not looked at.
+pub const TOKEN_BYTES_MAX: usize = 8 << 10;
+
+/// What a valid token allows a client on one document.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Grant {
-    /// The user that the token was minted for.
+    /// Who the token was minted for.
     pub user: UserId,
+    /// What it may do.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub access: Access,
+    /// When that ends, on the monotonic clock. `None`: never.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub until: Option<Duration>,
 }
 
-/// The name of a user: not empty, without `:`.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-pub struct UserId(Arc<str>);
-
-impl UserId {
-    /// Takes a user's name.
-    ///
-    /// # Errors
-    /// The name is empty or holds a `:`, which ends it in a token.
-    pub fn new(name: &str) -> Result<Self, UserIdError> {
-        if name.is_empty() {
-            Err(UserIdError::Empty)
-        } else if name.contains(':') {
-            Err(UserIdError::Colon)
-        } else {
-            Ok(Self(name.into()))
-        }
-    }
-
-    /// The name as text.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
+/// What a client may do with a document.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(rename_all = "lowercase")
+)]
+pub enum Access {
+    /// Read it, and show itself to others (awareness).
+    Read,
+    /// Change it, too.
+    #[default]
+    Write,
 }
 
-/// Why a text is no user id.
+/// What a valid token says.
+///
+/// | of a JWT | meaning | absent |
+/// |---|---|---|
+/// | `sub` | the user | refused |
+/// | `exp`, `nbf` | when it ends and begins, in seconds since 1970 | refused unless allowed; at once |
+/// | `docs` | a list of document ids; one that ends with `*` means all that begin so | all |
+/// | `access` | `"read"` or `"write"` | `"write"` |
+///
+/// Other claims are ignored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claims {
+    /// Who it was minted for.
+    pub user: UserId,
+    /// Which documents it is for.
+    pub documents: Documents,
+    /// What it allows.
+    pub access: Access,
+    /// From when on it is worth nothing, since 1970. `None`: never.
+    pub expires: Option<Duration>,
+}
+
+/// A moment on both clocks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Moment {
+    /// On the monotonic clock, as engines count.
+    pub mono: Duration,
+    /// Since 1970-01-01 UTC.
+    pub unix: Duration,
+}
+
+/// A token is good, but not for this document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum UserIdError {
-    /// It is empty.
-    #[error("the user id is empty")]
-    Empty,
-    /// It holds a colon.
-    #[error("the user id holds a ':', which separates it from the signature")]
-    Colon,
-}
+#[error("the token does not allow this document")]
+pub struct Forbidden;
 
 /// Why a token is not accepted. Never says more than a stranger may know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum TokenError {
-    /// Not of the form `<userId>:<signature>`.
-    #[error("the token is not of the form userId:signature")]
+    /// Of no form that is accepted.
+    #[error("the token is neither of the form userId:signature nor a JWT")]
     Malformed,
-    /// The signature is not this secret's for this user.
+    /// Longer than [`TOKEN_BYTES_MAX`].
+    #[error("the token is longer than {TOKEN_BYTES_MAX} bytes")]
+    TooLong,
+    /// Tokens of this kind are not accepted here.
+    #[error("tokens of this kind are not accepted here")]
+    Kind,
+    /// The signature is not one of the secret's.
     #[error("the token's signature is wrong")]
     WrongSignature,
+    /// A JWT signed in another way than HS256, or not at all.
+    #[error("only JWTs that are signed with HS256 are accepted")]
+    Algorithm,
+    /// A JWT whose header or claims make no sense here.
+    #[error("the JWT's header or claims are not understood")]
+    Claims,
+    /// A JWT without a user.
+    #[error("the JWT has no `sub` claim that names a user")]
+    NoUser,
+    /// A JWT that would never end.
+    #[error("the JWT has no `exp` claim")]
+    NoExpiry,
+    /// It is over.
+    #[error("the token has expired")]
+    Expired,
+    /// It has not begun.
+    #[error("the token is not valid yet")]
+    NotYet,
 }
 
-/// The key that tokens are signed with.
-#[derive(Clone)]
-pub struct TokenKey {
-    mac: Hmac<Sha256>,
-}
-
-impl TokenKey {
-    /// Makes a key of a secret of any length.
-    #[must_use]
-    pub fn new(secret: &[u8]) -> Self {
-        let mac = Hmac::new_from_slice(secret).expect("HMAC takes a key of any length");
-        Self { mac }
-    }
-
-    /// Mints the token of a user.
-    #[must_use]
-    pub fn mint(&self, user: &UserId) -> String {
-        let mut mac = self.mac.clone();
-        mac.update(user.as_str().as_bytes());
-        let signature = BASE64URL_NOPAD.encode(&mac.finalize().into_bytes());
-        format!("{}:{signature}", user.as_str())
-    }
-
-    /// Verifies a token, comparing the signature in constant time.
+impl Claims {
+    /// What the token allows for a document from `now` on.
     ///
     /// # Errors
-    /// The token is malformed, or not signed with this key.
-    pub fn verify(&self, token: &str) -> Result<Grant, TokenError> {
-        let (user, signature) = token.split_once(':').ok_or(TokenError::Malformed)?;
-        let user = UserId::new(user).map_err(|_| TokenError::Malformed)?;
-        let signature = decode_signature(signature).ok_or(TokenError::Malformed)?;
-        let mut mac = self.mac.clone();
-        mac.update(user.as_str().as_bytes());
-        mac.verify_slice(&signature)
-            .map_err(|_| TokenError::WrongSignature)?;
-        Ok(Grant { user })
-    }
-}
-
-impl fmt::Debug for TokenKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("TokenKey(..)")
-    }
-}
-
-/// 64 characters are hex, 43 are base64url: the length tells them apart.
-fn decode_signature(text: &str) -> Option<Vec<u8>> {
-    match text.len() {
-        64 => HEXLOWER_PERMISSIVE.decode(text.as_bytes()).ok(),
-        43 => BASE64URL_NOPAD.decode(text.as_bytes()).ok(),
-        _ => None,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn key() -> TokenKey {
-        TokenKey::new(b"secret")
-    }
-
-    #[test]
-    fn a_minted_token_names_its_user() {
-        for name in ["alice", "bob+tag@example.org", "ä ö/ü?&=#", "名前", " "] {
-            let user = UserId::new(name).unwrap();
-            assert_eq!(key().verify(&key().mint(&user)).unwrap().user, user);
+    /// It is for others.
+    pub fn grant(&self, doc: &DocId, now: Moment) -> Result<Grant, Forbidden> {
+        if !self.documents.include(doc) {
+            return Err(Forbidden);
         }
+        let until = |expires: Duration| now.mono + expires.saturating_sub(now.unix);
+        Ok(Grant {
+            user: self.user.clone(),
+            access: self.access,
+            until: self.expires.map(until),
+        })
     }
+}
 
-    #[test]
-    fn the_signature_is_hmac_sha256_in_base64url_or_hex() {
-        // printf %s alice | openssl dgst -sha256 -hmac secret
-        let hex = "4360c67bc81025114044578d7c4e8e0f02fd0cae99f22d603390e8f9dc9888f8";
-        let token = key().mint(&UserId::new("alice").unwrap());
-        assert_eq!(token, "alice:Q2DGe8gQJRFARFeNfE6ODwL9DK6Z8i1gM5Do-dyYiPg");
-        assert!(key().verify(&format!("alice:{hex}")).is_ok());
-        assert!(
-            key()
-                .verify(&format!("alice:{}", hex.to_uppercase()))
-                .is_ok()
-        );
-    }
-
-    #[test]
-    fn what_was_not_signed_with_the_key_is_refused() {
-        let token = key().mint(&UserId::new("alice").unwrap());
-        let signature = token.split_once(':').unwrap().1;
-        assert_eq!(
-            key().verify(&format!("bob:{signature}")),
-            Err(TokenError::WrongSignature)
-        );
-        assert_eq!(
-            TokenKey::new(b"other").verify(&token),
-            Err(TokenError::WrongSignature)
-        );
-        for malformed in [
-            "",
-            ":",
-            "alice",
-            "alice:",
-            "alice:!",
-            &format!(":{signature}"),
-        ] {
-            assert_eq!(
-                key().verify(malformed),
-                Err(TokenError::Malformed),
-                "{malformed}"
-            );
+impl Grant {
+    /// Full use of a document, for ever.
+    #[must_use]
+    pub const fn unlimited(user: UserId) -> Self {
+        Self {
+            user,
+            access: Access::Write,
+            until: None,
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::{
+    auth::{Access, Grant},
     config::Config,
     planted::{self, Bug},
     state_vector::StateVector,
@@ -11,6 +12,7 @@ use crate::{
 /// The state of a connection.
 #[derive(Debug)]
 pub(crate) struct Connection {
+    pub(crate) rights: Rights,
     /// Whether it gets updates: from its first `SyncStep1` on.
     pub(crate) subscribed: bool,
     /// Whether it is to be asked for what it knows, and why.
@@ -26,6 +28,14 @@ pub(crate) struct Connection {
     /// When something was last sent to it.
     pub(crate) last_sent: Duration,
     outbox: Outbox,
+}
+
+/// What a connection may do, and how long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Rights {
+    pub(crate) access: Access,
+    /// `None`: as long as it likes.
+    pub(crate) until: Option<Duration>,
 }
 
 /// What a connection is to be asked for.
@@ -53,9 +63,19 @@ struct Outbox {
     answered: u64,
 }
 
-impl Connection {
-    pub(crate) fn new(now: Duration) -> Self {
+impl From<&Grant> for Rights {
+    fn from(grant: &Grant) -> Self {
         Self {
+            access: grant.access,
+            until: grant.until,
+        }
+    }
+}
+
+impl Connection {
+    pub(crate) fn new(now: Duration, rights: Rights) -> Self {
+        Self {
+            rights,
             subscribed: false,
             resync: Resync::None,
             resync_at: Duration::ZERO,
@@ -65,6 +85,11 @@ impl Connection {
             last_sent: now,
             outbox: Outbox::default(),
         }
+    }
+
+    /// Whether it may change the document.
+    pub(crate) fn may_write(&self) -> bool {
+        self.rights.access == Access::Write || planted::is(Bug::ReadersWrite)
     }
 
     /// Whether its updates build on what was not taken.

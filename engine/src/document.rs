@@ -35,7 +35,7 @@ use self::{persistence::Persistence, staging::Staging};
 use crate::{
     awareness::Awareness,
     config::Config,
-    connection::Connection,
+    connection::{Connection, Rights},
     effect::{Effect, Effects, Fault},
     event::Event,
     id::{ConnId, DocId},
@@ -69,7 +69,7 @@ pub(crate) struct Document {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Phase {
     /// Being read from the store. These wait for it.
-    Loading { waiting: BTreeSet<ConnId> },
+    Loading { waiting: BTreeMap<ConnId, Rights> },
     /// In use, or was a moment ago.
     Live,
     /// Nobody has it open; it leaves as soon as everything is saved.
@@ -107,7 +107,7 @@ impl Document {
         let mut document = Self {
             id,
             phase: Phase::Loading {
-                waiting: BTreeSet::new(),
+                waiting: BTreeMap::new(),
             },
             staging: Staging::default(),
             state: DocumentState::default(),
@@ -191,22 +191,28 @@ impl Document {
     }
 
     /// A client asks to be let in.
-    pub(crate) fn open(&mut self, cx: Context<'_>, conn: ConnId, out: &mut Effects) {
+    pub(crate) fn open(
+        &mut self,
+        cx: Context<'_>,
+        conn: ConnId,
+        rights: Rights,
+        out: &mut Effects,
+    ) {
         marks::hit_if(Mark::OpenWhileDraining, || self.phase == Phase::Draining);
         match &mut self.phase {
             Phase::Loading { .. } if planted::is(Bug::ServedWhileLoading) => {
-                self.accept(cx, conn, out);
+                self.accept(cx, conn, rights, out);
             }
             Phase::Loading { waiting } if waiting.len() >= cx.config.waiting_opens_max => {
                 out.push(Effect::Refuse(conn, Refusal::Busy));
             }
             Phase::Loading { waiting } => {
                 marks::hit_if(Mark::OpenWhileLoading, || !waiting.is_empty());
-                waiting.insert(conn);
+                waiting.insert(conn, rights);
             }
             Phase::Live | Phase::Draining => {
                 self.phase = Phase::Live;
-                self.accept(cx, conn, out);
+                self.accept(cx, conn, rights, out);
             }
             Phase::Gone(_) => unreachable!("a document that is gone is not asked any more"),
         }
@@ -302,7 +308,7 @@ impl Document {
     /// saved and leaves.
     pub(crate) fn shut_down(&mut self, cx: Context<'_>, out: &mut Effects) {
         if let Phase::Loading { waiting } = &mut self.phase {
-            let waiting = std::mem::take(waiting).into_iter();
+            let waiting = std::mem::take(waiting).into_keys();
             out.extend(waiting.map(|conn| Effect::Refuse(conn, Refusal::ShuttingDown)));
             self.phase = Phase::Gone(Left::Failed);
             return;
@@ -359,6 +365,7 @@ impl Document {
             Timer::Keepalive => self.keep_alive(cx, out),
             Timer::Awareness => self.expire_awareness(cx, out),
             Timer::Resync => self.ask_again(cx, out),
+            Timer::Expiry => self.close_expired(cx, out),
         }
     }
 
@@ -370,8 +377,8 @@ impl Document {
             replayed,
         }));
         if let Phase::Loading { waiting } = std::mem::replace(&mut self.phase, Phase::Live) {
-            for conn in waiting {
-                self.accept(cx, conn, out);
+            for (conn, rights) in waiting {
+                self.accept(cx, conn, rights, out);
             }
         }
         self.wait_if_idle(cx);
@@ -387,7 +394,7 @@ impl Document {
         if let Phase::Loading { waiting } = std::mem::replace(&mut self.phase, Phase::Gone(left))
             && !planted::is(Bug::WaitersForgotten)
         {
-            let waiting = waiting.into_iter();
+            let waiting = waiting.into_keys();
             out.extend(waiting.map(|conn| Effect::Refuse(conn, refusal)));
         }
     }
@@ -442,6 +449,7 @@ impl Document {
             Timer::Keepalive,
             Timer::Awareness,
             Timer::Resync,
+            Timer::Expiry,
         ] {
             self.timers.stop(timer);
         }

@@ -54,6 +54,11 @@ impl Fault {
         Self { code, reason }
     }
 
+    /// The connection's time is over.
+    pub(crate) fn expired() -> Self {
+        Self::new(CloseCode::TokenExpired, "the token has expired")
+    }
+
     /// The connection does not read what it is sent.
     pub(crate) fn lagging() -> Self {
         Self::new(CloseCode::TryAgainLater, "reading too slowly")

@@ -17,6 +17,7 @@ use self::{
 };
 use crate::{
     config::Config,
+    connection::Rights,
     document::{Context, Document, Left},
     effect::{Effect, Effects, Lane},
     event::Event,
@@ -125,7 +126,7 @@ impl Engine {
     pub fn handle(&mut self, now: Now, input: Input) {
         let now = now.mono;
         match input {
-            Input::Open { conn, doc, .. } => self.open(now, conn, &doc),
+            Input::Open { conn, doc, grant } => self.open(now, conn, &doc, (&grant).into()),
             Input::Received { conn, bytes } => {
                 self.with_connection(now, conn, |document, cx, out| {
                     document.received(cx, conn, &bytes, out);
@@ -233,7 +234,7 @@ impl Engine {
         assert!(self.backlog.docs().all(|doc| !self.names.contains_key(doc)));
     }
 
-    fn open(&mut self, now: Duration, conn: ConnId, name: &DocId) {
+    fn open(&mut self, now: Duration, conn: ConnId, name: &DocId, rights: Rights) {
         debug_assert!(
             !self.connections.contains_key(&conn),
             "numbers are used once"
@@ -256,7 +257,9 @@ impl Engine {
             Ok(key) => {
                 self.connections.insert(conn, key);
                 self.stay(key);
-                self.with(now, key, |document, cx, out| document.open(cx, conn, out));
+                self.with(now, key, |document, cx, out| {
+                    document.open(cx, conn, rights, out);
+                });
             }
             Err(reason) => self.outputs.push_back(Output::Refuse { conn, reason }),
         }

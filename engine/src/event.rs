@@ -90,6 +90,13 @@ pub enum Event {
         /// Why.
         reason: &'static str,
     },
+    /// An update came from a connection that may only read, and was ignored.
+    UpdateForbidden {
+        /// Which document.
+        doc: DocId,
+        /// From whom.
+        conn: ConnId,
+    },
     /// The engine closes a connection.
     ConnectionClosed {
         /// Which.

@@ -15,17 +15,21 @@
 //! use std::time::Duration;
 //! use ysyncd_engine::{
 //!     Config, ConnId, DocId, Engine, Input, Now, Output, StoreResult,
-//!     auth::{TokenKey, UserId},
+//!     auth::{Moment, TokenKey, TokenVerifier, UserId},
 //! };
 //!
+//! // A client brings a token, and asks for a document.
 //! let key = TokenKey::new(b"a secret of your choice");
 //! let token = key.mint(&UserId::new("alice")?);
-//! let grant = key.verify(&token)?;
+//! let doc = DocId::new("notes")?;
+//! let today = Moment { mono: Duration::ZERO, unix: Duration::from_secs(1_800_000_000) };
+//! let claims = TokenVerifier::new(key).verify(&token, today.unix)?;
+//! let grant = claims.grant(&doc, today)?;
 //!
 //! let mut engine = Engine::new(Config::default(), 0);
-//! let now = Now { mono: Duration::ZERO };
+//! let now = Now { mono: today.mono };
 //! let conn = ConnId(1);
-//! engine.handle(now, Input::Open { conn, doc: DocId::new("notes")?, grant });
+//! engine.handle(now, Input::Open { conn, doc, grant });
 //!
 //! // The engine asks the store for the document. There is none yet.
 //! let Some(Output::Store { op, .. }) = engine.poll_output() else { panic!() };

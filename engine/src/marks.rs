@@ -189,6 +189,12 @@ marks! {
     /// One who left was forgotten early, to keep room.
     AwarenessForgotten = "awareness_forgotten",
 
+    // Rights.
+    /// Somebody who may only read sent an update.
+    UpdateForbidden = "update_forbidden",
+    /// A connection was closed because its time was over.
+    TokenExpired = "token_expired",
+
     // The end.
     /// The server ended with changes that are lost.
     DrainedUnsaved = "drained_unsaved",

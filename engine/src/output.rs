@@ -128,6 +128,9 @@ pub enum CloseCode {
     MessageTooBig = 1009,
     /// The client cannot be served now; it should connect again.
     TryAgainLater = 1013,
+    /// The token has expired; the client needs a new one. y-websocket does not
+    /// come back by itself after codes from 4400 to 4499.
+    TokenExpired = 4401,
 }
 
 impl CloseCode {

@@ -234,6 +234,17 @@ bugs! {
     /// Who joins is not told who is there.
     AwarenessJoinerUntold = "awareness_joiner_untold",
 
+    // Rights.
+    /// Updates of those who may only read are taken.
+    ReadersWrite = "readers_write",
+    /// Those who may only read are asked for what they know.
+    ReadersAsked = "readers_asked",
+    /// Connections stay open when their time is over.
+    ExpiryIgnored = "expiry_ignored",
+    /// Once a connection was closed because its time was over, those that end
+    /// later stay.
+    ExpiryOnce = "expiry_once",
+
     // By somebody who has not seen the oracle.
     /// What was on its way to the journal once counts as on its way for ever.
     AheadNotReset = "ahead_not_reset",

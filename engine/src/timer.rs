@@ -15,15 +15,18 @@ pub(crate) enum Timer {
     Awareness,
     /// To ask connections for what was not taken from them.
     Resync,
+    /// To close connections whose time is over.
+    Expiry,
 }
 
 impl Timer {
-    pub(crate) const ALL: [Self; 5] = [
+    pub(crate) const ALL: [Self; 6] = [
         Self::Store,
         Self::Idle,
         Self::Keepalive,
         Self::Awareness,
         Self::Resync,
+        Self::Expiry,
     ];
 }
 

@@ -13,7 +13,7 @@ use libfuzzer_sys::fuzz_target;
 use ysyncd_engine::{
     Config, ConnId, DocId, Engine, Etag, Input, JournalCommand, JournalError, JournalRecord,
     JournalResult, Now, OpId, Output, Position, Snapshot, StoreCommand, StoreError, StoreResult,
-    auth::{Grant, TokenKey, UserId},
+    auth::{Access, Grant, UserId},
     protocol,
 };
 
@@ -34,6 +34,9 @@ struct Journal {
 enum Step {
     Open {
         doc: bool,
+        reads_only: bool,
+        /// For how many seconds it may stay.
+        seconds: Option<u8>,
     },
     Frame {
         conn: u8,
@@ -88,7 +91,6 @@ enum Answer {
 struct Driver {
     engine: Engine,
     now: Now,
-    grant: Grant,
     conns: u64,
     sent: BTreeMap<ConnId, u64>,
     operations: Vec<(OpId, StoreCommand)>,
@@ -100,8 +102,6 @@ struct Driver {
 }
 
 fuzz_target!(|plan: Plan| {
-    let key = TokenKey::new(b"fuzzed");
-    let user = UserId::new("somebody").expect("a valid name");
     let config = Config {
         journal: plan.journal.is_some(),
         outbox_bytes_max: 1 << 10,
@@ -121,7 +121,6 @@ fuzz_target!(|plan: Plan| {
         now: Now {
             mono: Duration::ZERO,
         },
-        grant: key.verify(&key.mint(&user)).expect("its own token"),
         conns: 0,
         sent: BTreeMap::new(),
         operations: Vec::new(),
@@ -143,7 +142,11 @@ fuzz_target!(|plan: Plan| {
 impl Driver {
     fn step(&mut self, step: Step) {
         match step {
-            Step::Open { doc } => self.open(doc),
+            Step::Open {
+                doc,
+                reads_only,
+                seconds,
+            } => self.open(doc, reads_only, seconds),
             Step::Frame { conn, bytes } => self.receive(conn, bytes.into()),
             Step::Update { conn, bytes } => self.receive(conn, protocol::update(&bytes)),
             Step::Awareness { conn, bytes } => self.receive(conn, protocol::awareness(&bytes)),
@@ -185,11 +188,18 @@ impl Driver {
         ConnId(u64::from(conn) % self.conns.max(1) + 1)
     }
 
-    fn open(&mut self, doc: bool) {
+    fn open(&mut self, doc: bool, reads_only: bool, seconds: Option<u8>) {
         self.conns += 1;
         let conn = ConnId(self.conns);
         let doc = self::doc(if doc { "a" } else { "b" });
-        let grant = self.grant.clone();
+        let grant = Grant {
+            user: UserId::new("somebody").expect("a valid name"),
+            access: match reads_only {
+                true => Access::Read,
+                false => Access::Write,
+            },
+            until: seconds.map(|seconds| self.now.mono + Duration::from_secs(seconds.into())),
+        };
         self.input(Input::Open { conn, doc, grant });
     }
 

@@ -1,8 +1,13 @@
 //! Every limit and delay of the network side.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use ysyncd_engine::auth::TokenKey;
+use ysyncd_engine::auth::TokenVerifier;
+
+use crate::Origin;
+
+/// Tells the time since 1970. Only used to see whether a token has expired.
+pub type Clock = fn() -> Duration;
 
 /// How [`serve`](crate::serve()) behaves. [`Config::new`] gives what production
 /// uses.
@@ -11,8 +16,13 @@ pub struct Config {
     /// How the engine behaves. Its `frame_bytes_max` also bounds what is read
     /// from a socket for one message.
     pub engine: ysyncd_engine::Config,
-    /// The key that tokens must be signed with.
-    pub key: TokenKey,
+    /// Which tokens are accepted.
+    pub tokens: TokenVerifier,
+    /// Where pages must come from that open documents. `None`: from anywhere.
+    /// What is no browser says no origin, and is not asked for one.
+    pub allowed_origins: Option<Vec<Origin>>,
+    /// The time of day, by which tokens expire.
+    pub clock: Clock,
     /// Seed of the engine's choices, such as the jitter of its retries.
     pub seed: u64,
     /// How long a client may take to send the head of a request; also how
@@ -35,12 +45,14 @@ pub struct Config {
 }
 
 impl Config {
-    /// The configuration of production for a key and a seed.
+    /// The configuration of production for these tokens and a seed.
     #[must_use]
-    pub fn new(key: TokenKey, seed: u64) -> Self {
+    pub fn new(tokens: TokenVerifier, seed: u64) -> Self {
         Self {
             engine: ysyncd_engine::Config::default(),
-            key,
+            tokens,
+            allowed_origins: None,
+            clock: since_1970,
             seed,
             header_timeout: Duration::from_secs(10),
             header_bytes_max: 16 << 10,
@@ -51,4 +63,11 @@ impl Config {
             shutdown_timeout: Duration::from_secs(25),
         }
     }
+}
+
+fn since_1970() -> Duration {
+    // A clock that stands before 1970 is no clock; all tokens have expired for
+    // it that ever will.
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    now.unwrap_or(Duration::MAX)
 }

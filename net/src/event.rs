@@ -107,6 +107,13 @@ fn log(event: &Event) {
         Event::UpdateRefused { doc, conn, reason } => {
             info!(doc = doc.as_str(), conn = conn.0, %reason, "update refused");
         }
+        Event::UpdateForbidden { doc, conn } => {
+            debug!(
+                doc = doc.as_str(),
+                conn = conn.0,
+                "update of a reader ignored"
+            );
+        }
         // Told by the connection itself, with its user.
         Event::ConnectionClosed { .. } => {}
     }

@@ -16,7 +16,10 @@ use tokio::{
     sync::OwnedSemaphorePermit,
 };
 use tracing::debug;
-use ysyncd_engine::marks::{self, Mark};
+use ysyncd_engine::{
+    auth::Moment,
+    marks::{self, Mark},
+};
 
 use crate::{
     Config, health,
@@ -115,6 +118,13 @@ impl Handshake<'_> {
         respond(self.shard, request.headers())
     }
 
+    fn now(&self) -> Moment {
+        Moment {
+            mono: self.shard.now().mono,
+            unix: (self.config.clock)(),
+        }
+    }
+
     /// Holds the request until the engine has answered. If the client goes
     /// away meanwhile, this future is dropped, and the link with it.
     async fn upgrade(&self, request: Request<Incoming>) -> Result<Response<String>, Rejection> {
@@ -122,7 +132,7 @@ impl Handshake<'_> {
             doc,
             grant,
             switching,
-        } = SyncRequest::parse(request, &self.config.key)?;
+        } = SyncRequest::parse(request, self.config, self.now())?;
         drop(self.permit.take());
         let link = Link::open(self.shard, doc, grant);
         link.admission().await?;

@@ -36,6 +36,7 @@ mod link;
 mod listener;
 mod mailbox;
 mod metrics;
+mod origin;
 mod outgoing;
 mod request;
 mod serve;
@@ -43,6 +44,7 @@ mod shard;
 mod store;
 mod websocket;
 
-pub use config::Config;
+pub use config::{Clock, Config};
 pub use listener::Listener;
+pub use origin::{Origin, OriginError};
 pub use serve::{Drained, ServeError, Stores, serve};

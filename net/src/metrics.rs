@@ -9,7 +9,7 @@ use prometheus_client::{
     metrics::{counter::Counter, family::Family, gauge::Gauge, info::Info},
     registry::{Registry, Unit},
 };
-use ysyncd_engine::{Event, Status};
+use ysyncd_engine::{CloseCode, Event, Status};
 
 pub(crate) use journal::JournalMetrics;
 pub(crate) use snapshots::SnapshotMetrics;
@@ -33,6 +33,7 @@ pub(crate) struct Metrics {
     journal_damaged: Counter,
     updates_applied: Counter,
     updates_refused: Counter,
+    updates_forbidden: Counter,
     pub(crate) snapshots: SnapshotMetrics,
     pub(crate) journal: JournalMetrics,
     status: StatusGauges,
@@ -56,8 +57,8 @@ struct Code(u16);
 impl EncodeLabelValue for Code {
     fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), std::fmt::Error> {
         match self.0 {
-            code @ 1000..=1015 => EncodeLabelValue::encode(&code, encoder),
-            _ => EncodeLabelValue::encode(&"other", encoder),
+            0 => EncodeLabelValue::encode(&"other", encoder),
+            code => EncodeLabelValue::encode(&code, encoder),
         }
     }
 }
@@ -85,11 +86,8 @@ impl Metrics {
 
     /// Counts the end of a connection, under the code that it ended with.
     pub(crate) fn connection_closed(&self, code: u16) {
-        let code = Code(if (1000..=1015).contains(&code) {
-            code
-        } else {
-            0
-        });
+        let is_ours = (1000..=1015).contains(&code) || code == CloseCode::TokenExpired.number();
+        let code = Code(if is_ours { code } else { 0 });
         self.connections.dec();
         self.closed.get_or_create(&Closed { code }).inc();
     }
@@ -127,6 +125,9 @@ impl Metrics {
             }
             Event::UpdateRefused { .. } => {
                 self.updates_refused.inc();
+            }
+            Event::UpdateForbidden { .. } => {
+                self.updates_forbidden.inc();
             }
             Event::SnapshotFailed { error, .. } => self.snapshots.failed(error),
             // Told by the engine's status, or counted where it happens: at the
@@ -239,6 +240,11 @@ fn register_documents(registry: &mut Registry, metrics: &Metrics) {
             "updates_refused",
             "Updates refused for now; what their clients send until asked again is not counted",
             &metrics.updates_refused,
+        ),
+        (
+            "updates_forbidden",
+            "Updates ignored because the token of their client allows reading only",
+            &metrics.updates_forbidden,
         ),
     ] {
         registry.register(name, help, counter.clone());

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use hyper::{
     HeaderMap, Method, Request, Response, StatusCode, Uri,
     header::{
-        ALLOW, AUTHORIZATION, HeaderValue, RETRY_AFTER, SEC_WEBSOCKET_VERSION, UPGRADE,
+        ALLOW, AUTHORIZATION, HeaderValue, ORIGIN, RETRY_AFTER, SEC_WEBSOCKET_VERSION, UPGRADE,
         WWW_AUTHENTICATE,
     },
 };
@@ -14,8 +14,10 @@ use percent_encoding::percent_decode_str;
 use tungstenite::handshake::server::create_response;
 use ysyncd_engine::{
     DocId, DocIdError, Refusal,
-    auth::{Grant, TokenError, TokenKey},
+    auth::{Forbidden, Grant, Moment, TokenError},
 };
+
+use crate::Config;
 
 /// What the path of every document begins with.
 pub(crate) const PATH_PREFIX: &str = "/sync/v1/";
@@ -53,7 +55,7 @@ pub(crate) enum Rejection {
     #[error("{0}")]
     Handshake(String),
     #[error(
-        "a token is missing; send 'Authorization: Bearer <userId>:<signature>' or '?token=', \
+        "a token is missing; send 'Authorization: Bearer <token>' or '?token=', \
          percent-encoded; `ysyncd token <userId>` mints one"
     )]
     TokenMissing,
@@ -61,13 +63,21 @@ pub(crate) enum Rejection {
     TokenUtf8,
     #[error("{0}; `ysyncd token <userId>` mints one")]
     Token(#[from] TokenError),
+    #[error("{0}; ask for another token, or another document")]
+    Forbidden(#[from] Forbidden),
+    #[error("pages of this origin are not allowed here; ALLOWED_ORIGINS names those that are")]
+    Origin,
     #[error("{0}")]
     Refused(#[from] Refusal),
 }
 
 impl SyncRequest {
     /// Checks everything that can be checked without the engine.
-    pub(crate) fn parse<B>(request: Request<B>, key: &TokenKey) -> Result<Self, Rejection> {
+    pub(crate) fn parse<B>(
+        request: Request<B>,
+        config: &Config,
+        now: Moment,
+    ) -> Result<Self, Rejection> {
         if request.method() != Method::GET {
             return Err(Rejection::Method("GET"));
         }
@@ -75,8 +85,10 @@ impl SyncRequest {
         if !request.headers().contains_key(UPGRADE) {
             return Err(Rejection::UpgradeRequired);
         }
+        check_origin(request.headers(), config)?;
         let token = token(request.headers(), request.uri())?;
-        let grant = key.verify(&token)?;
+        let claims = config.tokens.verify(&token, now.unix)?;
+        let grant = claims.grant(&doc, now)?;
         let switching = switching_protocols(request)?;
         Ok(Self {
             doc,
@@ -96,6 +108,7 @@ impl Rejection {
             }
             Self::UpgradeRequired | Self::Version => StatusCode::UPGRADE_REQUIRED,
             Self::TokenMissing | Self::TokenUtf8 | Self::Token(_) => StatusCode::UNAUTHORIZED,
+            Self::Forbidden(_) | Self::Origin => StatusCode::FORBIDDEN,
             Self::Refused(_) => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
@@ -120,6 +133,15 @@ impl Rejection {
         };
         response
     }
+}
+
+/// Browsers say which page opens a WebSocket, and open it for any.
+fn check_origin(headers: &HeaderMap, config: &Config) -> Result<(), Rejection> {
+    let (Some(allowed), Some(origin)) = (&config.allowed_origins, headers.get(ORIGIN)) else {
+        return Ok(());
+    };
+    let is_allowed = allowed.iter().any(|one| one.is(origin.as_bytes()));
+    is_allowed.then_some(()).ok_or(Rejection::Origin)
 }
 
 /// The document that a path names. Slashes are part of the name, as

@@ -207,7 +207,7 @@ impl Shard {
         self.now().mono
     }
 
-    fn now(&self) -> Now {
+    pub(crate) fn now(&self) -> Now {
         Now {
             mono: self.start.elapsed(),
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::{
     client::Client,
     oracle::HOME,
-    swarm::{Habit, Purpose, Swarm, between, stream},
+    swarm::{Purpose, Swarm, between, stream},
 };
 
 /// Has the clients of a swarm make as many edits as in its storm, and tell each
@@ -14,7 +14,7 @@ use crate::{
 pub fn floor(seed: u64, swarm: &Swarm) -> usize {
     let ids = 0..swarm.clients.len();
     let mut clients: Vec<_> = ids
-        .map(|at| Client::new(HOME + at as u64, 0, Habit::Usual))
+        .map(|at| Client::new(HOME + at as u64, 0, swarm.content))
         .collect();
     let mut edits = 0;
     for at in 0..clients.len() {
@@ -22,7 +22,7 @@ pub fn floor(seed: u64, swarm: &Swarm) -> usize {
         let mut now = Duration::ZERO;
         while now < swarm.storm {
             now += between(&mut rng, &swarm.pause);
-            for update in clients[at].edit(&mut rng) {
+            if let Some(update) = clients[at].edit(&mut rng) {
                 edits += 1;
                 for (_, other) in clients
                     .iter_mut()

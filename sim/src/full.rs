@@ -14,6 +14,7 @@
 //! ledger    what must not be lost
 //! presence  who is there, as clients are told
 //! contract  whether the S3 client tells what the bucket did
+//! scatter   a journal that several ask
 //! wire      streams, cut into pieces and written down
 //! timeline  what happened    log   what servers say of it
 //! narration the same as a story, to be drawn
@@ -32,6 +33,7 @@ mod node;
 mod panics;
 mod presence;
 mod run;
+mod scatter;
 mod scene;
 mod swarm;
 mod timeline;
@@ -42,5 +44,5 @@ mod wire;
 
 pub use self::{
     run::run,
-    swarm::{BucketFaults, NetLimits, Place, Swarm, Trouble, Visitor},
+    swarm::{BucketFaults, NetLimits, Place, Swarm, Trouble, Twists, Visitor},
 };

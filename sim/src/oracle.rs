@@ -124,6 +124,8 @@ pub enum Invariant {
     EntriesAlone = 46,
     /// A change is written when it has waited as long as it may.
     SavedInTime = 50,
+    /// An update is refused only for want of what it is refused for.
+    RefusedForCause = 51,
     /// A server's WebSocket frames and handshakes are what RFC 6455 wants.
     Framing = 47,
     /// A server says that it is well, and how it stands.

@@ -8,6 +8,7 @@ mod incident;
 mod limits;
 mod random;
 mod shrink;
+mod twist;
 
 use std::{ops::Range, time::Duration};
 
@@ -40,6 +41,8 @@ pub struct Swarm {
     pub nodes: usize,
     /// Clients that edit.
     pub clients: Vec<Visitor>,
+    /// What they write.
+    pub content: Content,
     /// Clients that send what they must not. They have a document of their
     /// own, and open the others, too.
     pub intruders: usize,
@@ -84,6 +87,18 @@ pub struct Visitor {
     pub leaves: Option<Duration>,
     /// How it differs from others.
     pub habit: Habit,
+}
+
+/// What clients write: all that of one world the same.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Content {
+    /// Texts, maps and lists of values. What is deleted loses its content.
+    #[default]
+    Flat,
+    /// Types within types, too. Clients keep what is deleted, as those of Yjs
+    /// do with `gc: false`: where it is collected, yrs 0.28 frees types that
+    /// children of theirs still point to, and reads them afterwards.
+    Nested,
 }
 
 /// What clients do, or do not do.
@@ -136,9 +151,12 @@ impl Swarm {
     pub fn draw(seed: u64, shape: Shape) -> Self {
         let mut rng = stream(seed, Purpose::Swarm);
         let mut swarm = Self::draw_any(&mut rng);
-        if shape == Shape::Small {
-            swarm.become_small();
+        swarm.content = Content::draw(&mut stream(seed, Purpose::Content));
+        match shape {
+            Shape::Small => swarm.become_small(),
+            Shape::Swarm => twist::add(&mut stream(seed, Purpose::Twists), &mut swarm),
         }
+        swarm.bear_gaps();
         swarm
     }
 
@@ -165,6 +183,7 @@ impl Swarm {
             documents,
             nodes,
             clients: draw_clients(rng, documents, nodes, storm),
+            content: Content::Flat,
             intruders: *[0, 0, 0, 1, 2].choose(rng).expect("not empty"),
             storm,
             pause: millis(5)..millis(rng.random_range(50..1_000)),
@@ -181,12 +200,22 @@ impl Swarm {
             engine,
         };
         swarm.incidents = incident::draw(rng, &swarm);
-        if !swarm.keeps_all() {
-            // What builds on what is lost for good would be refused for ever.
-            swarm.engine.gap_runs_max = ENOUGH;
-            swarm.engine.pending_delete_ranges_max = ENOUGH;
-        }
+        swarm.bear_gaps();
         swarm
+    }
+
+    /// What builds on what is lost for good would be refused for ever.
+    fn bear_gaps(&mut self) {
+        if !self.keeps_all() {
+            self.engine.gap_runs_max = ENOUGH;
+            self.engine.pending_delete_ranges_max = ENOUGH;
+        }
+    }
+
+    /// Whether stored objects may be removed: nobody else could tell that from
+    /// a loss.
+    fn may_vanish(&self) -> bool {
+        self.nodes == 1 && self.other_writer.is_none() && !self.is_cramped()
     }
 
     /// Whether all that was ever made comes to every node some day.
@@ -213,6 +242,16 @@ impl Swarm {
     /// somebody wants.
     pub(crate) const fn is_cramped(&self) -> bool {
         self.engine.documents_bytes_max < ENOUGH
+    }
+}
+
+impl Content {
+    /// Most worlds are rich.
+    pub(crate) fn draw(rng: &mut ChaCha8Rng) -> Self {
+        match rng.random_bool(0.7) {
+            true => Self::Nested,
+            false => Self::Flat,
+        }
     }
 }
 

@@ -29,7 +29,7 @@ use crate::{
     oracle::{HOME, Invariant, Ledgers, Violation, name_of},
     store::{Operation, Store},
     story::Storyteller,
-    swarm::{Habit, Purpose, Swarm, millis, stream},
+    swarm::{Purpose, Swarm, millis, stream},
     tape::Tape,
     trace::{Recording, Trace},
 };
@@ -189,15 +189,12 @@ impl World {
         let clients = swarm.clients.iter().enumerate();
         let clients: Vec<_> = clients
             .map(|(at, visitor)| {
-                Client::new(
-                    client_id(visitor.doc, at as u64),
-                    visitor.doc,
-                    visitor.habit,
-                )
+                let id = client_id(visitor.doc, at as u64);
+                Client::new(id, visitor.doc, swarm.content).with(visitor.habit)
             })
             .collect();
         let client_stream = |at| stream(seed, Purpose::Client(at));
-        let other = |doc| Client::new(client_id(doc, OTHER_WRITER), doc, Habit::Usual);
+        let other = |doc| Client::new(client_id(doc, OTHER_WRITER), doc, swarm.content);
         Self {
             seed,
             now: Duration::ZERO,

@@ -14,6 +14,9 @@ use crate::{
 /// struct is found by reading few others. The last struct may still grow.
 const BYTES_FULL: usize = 2 << 10;
 
+/// Of so many structs, one is remembered by where it begins.
+const INDEX_STEP: u32 = 8;
+
 /// A run of structs without gaps. Never empty.
 #[derive(Debug, Clone)]
 pub(crate) struct Block {
@@ -26,6 +29,8 @@ pub(crate) struct Block {
     /// without need.
     last_at: usize,
     last_clock: Clock,
+    /// Where every so manieth struct begins, in clocks and in the bytes.
+    index: Vec<(Clock, u32)>,
     /// Whether the last struct is certainly no map entry …
     last_is_listed: bool,
     /// … and whether that holds for all of them.
@@ -52,6 +57,7 @@ impl Block {
             bytes: first.bytes.to_vec(),
             last_at: 0,
             last_clock: first.id.clock,
+            index: Vec::new(),
             last_is_listed: listed,
             all_listed: listed,
         }
@@ -70,6 +76,10 @@ impl Block {
             self.last_clock = next.id.clock;
             self.last_is_listed = listed;
             self.bytes.extend_from_slice(next.bytes);
+            if self.structs.is_multiple_of(INDEX_STEP) {
+                let at = u32::try_from(self.last_at).expect("structs begin before a block is full");
+                self.index.push((next.id.clock, at));
+            }
             self.structs += 1;
         }
         self.all_listed &= listed;
@@ -80,6 +90,7 @@ impl Block {
     /// Gives back memory that only growing would need.
     pub(crate) fn finish(&mut self) {
         self.bytes.shrink_to_fit();
+        self.index.shrink_to_fit();
     }
 
     /// Whether the struct that holds a clock was told to be no map entry.
@@ -97,13 +108,23 @@ impl Block {
 
     /// Its structs in order.
     pub(crate) fn structs(&self, client: ClientId) -> Structs<'_> {
+        self.structs_from(client, self.clocks.start, 0)
+    }
+
+    /// Its structs from one on that is not far before a clock.
+    fn structs_near(&self, client: ClientId, clock: Clock) -> Structs<'_> {
+        let after = self.index.partition_point(|(start, _)| *start <= clock);
+        let near = after.checked_sub(1).map(|at| self.index[at]);
+        let (start, at) = near.unwrap_or((self.clocks.start, 0));
+        self.structs_from(client, start, at as usize)
+    }
+
+    const fn structs_from(&self, client: ClientId, clock: Clock, at: usize) -> Structs<'_> {
+        let next = Id { client, clock };
         Structs {
             block: self,
-            at: 0,
-            next: Id {
-                client,
-                clock: self.clocks.start,
-            },
+            at,
+            next,
         }
     }
 
@@ -121,7 +142,7 @@ impl Block {
         if self.last_clock <= clock {
             return self.last(client);
         }
-        self.structs(client)
+        self.structs_near(client, clock)
             .find(|item| clock < item.end())
             .expect("a block holds all of its clocks")
     }
@@ -147,6 +168,10 @@ impl Block {
             reader.is_empty(),
             "the last struct ends where the block does"
         );
+        let places = self.places(client).map(|(at, item)| (item.id.clock, at));
+        let step = INDEX_STEP as usize;
+        let indexed: Vec<_> = places.skip(step).step_by(step).collect();
+        assert_eq!(self.index, indexed, "the index tells where structs begin");
     }
 
     /// The last struct, however long, without reading its content.
@@ -174,7 +199,7 @@ impl Block {
             });
             return;
         }
-        for item in self.structs(client) {
+        for item in self.structs_near(client, range.start) {
             if item.end() <= range.start {
                 continue;
             }

@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::{Context, Document};
 use crate::{
-    connection::Connection,
+    connection::{Connection, Rights},
     effect::{Effect, Effects, Fault},
     id::ConnId,
     marks::{self, Mark},
@@ -15,17 +15,24 @@ use crate::{
 };
 
 impl Document {
-    /// Lets a connection in: asks what it knows, tells who is there.
-    pub(super) fn accept(&mut self, cx: Context<'_>, conn: ConnId, out: &mut Effects) {
+    /// Lets a connection in: asks what it knows, if it may tell, and tells who
+    /// is there.
+    pub(super) fn accept(
+        &mut self,
+        cx: Context<'_>,
+        conn: ConnId,
+        rights: Rights,
+        out: &mut Effects,
+    ) {
         self.timers.stop(Timer::Idle);
-        self.connections.insert(conn, Connection::new(cx.now));
+        let connection = Connection::new(cx.now, rights);
+        let may_write = connection.may_write();
+        self.connections.insert(conn, connection);
         out.push(Effect::Accept(conn));
-        self.send(
-            cx,
-            conn,
-            protocol::sync_step_1(&self.state.state_vector()),
-            out,
-        );
+        if may_write || planted::is(Bug::ReadersAsked) {
+            let step_1 = protocol::sync_step_1(&self.state.state_vector());
+            self.send(cx, conn, step_1, out);
+        }
         if let Some(states) = self.awareness.encode()
             && !planted::is(Bug::AwarenessJoinerUntold)
         {
@@ -35,6 +42,32 @@ impl Document {
         match planted::is(Bug::KeepalivePutOff) {
             true => self.timers.set(Timer::Keepalive, due),
             false => self.timers.set_earlier(Timer::Keepalive, due),
+        }
+        if let Some(until) = rights.until {
+            self.timers.set_earlier(Timer::Expiry, until);
+        }
+    }
+
+    /// Closes the connections whose time is over.
+    pub(super) fn close_expired(&mut self, cx: Context<'_>, out: &mut Effects) {
+        if planted::is(Bug::ExpiryIgnored) {
+            return;
+        }
+        let until =
+            |(conn, connection): (&ConnId, &Connection)| Some((connection.rights.until?, *conn));
+        let expired = self.connections.iter().filter_map(until);
+        let expired = expired.filter(|(until, _)| *until <= cx.now);
+        let expired: Vec<_> = expired.map(|(_, conn)| conn).collect();
+        if !expired.is_empty() {
+            marks::hit(Mark::TokenExpired);
+            let left = self.close(cx, &expired, &Fault::expired(), out);
+            self.tell_left(cx, left, out);
+        }
+        let next = self.connections.iter().filter_map(until).min();
+        if let Some((next, _)) = next
+            && !planted::is(Bug::ExpiryOnce)
+        {
+            self.timers.set(Timer::Expiry, next);
         }
     }
 

@@ -199,6 +199,12 @@ impl Document {
         out: &mut Effects,
     ) -> Result<(), Fault> {
         let update = Update::decode(bytes)?;
+        if !self.connection(conn).may_write() {
+            if self.state.lacks(&update) {
+                self.forbid_update(cx, conn, out);
+            }
+            return Ok(());
+        }
         if self.connection(conn).is_to_sync() {
             marks::hit(Mark::IgnoredOwing);
             return Ok(());
@@ -301,6 +307,16 @@ impl Document {
         }
     }
 
+    /// Ignores an update of one who may only read, and says so once.
+    fn forbid_update(&mut self, cx: Context<'_>, conn: ConnId, out: &mut Effects) {
+        marks::hit(Mark::UpdateForbidden);
+        let doc = self.id.clone();
+        out.push(Effect::Event(Event::UpdateForbidden { doc, conn }));
+        if !std::mem::replace(&mut self.connection(conn).told_refused, true) {
+            self.send(cx, conn, protocol::permission_denied(READ_ONLY), out);
+        }
+    }
+
     /// Has a connection asked for what is missing before what it sent.
     pub(super) fn ask_for_gap(&mut self, cx: Context<'_>, conn: ConnId) {
         if self.connection(conn).resync == Resync::None && !planted::is(Bug::GapNotAsked) {
@@ -336,6 +352,9 @@ impl Document {
             .expect("input comes from connections that are open")
     }
 }
+
+/// Why an update is not taken of one who may only read.
+const READ_ONLY: &str = "the token allows reading only; this change is not shared";
 
 /// Why an update is not taken that opens more gaps than a document may have.
 const TOO_MANY_GAPS: &str = "too much in this document waits for content that never came";

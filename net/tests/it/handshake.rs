@@ -11,12 +11,12 @@ use ysyncd_engine::StoreError;
 
 use crate::support::{GatedStore, SYNC_STEP_1, Server, run, soon, token, upgrade};
 
-fn status(answer: &str) -> u16 {
+pub(crate) fn status(answer: &str) -> u16 {
     answer[9..12].parse().unwrap()
 }
 
 /// The handshake's headers with a token in the header.
-fn with_token(token: &str) -> String {
+pub(crate) fn with_token(token: &str) -> String {
     format!("{}authorization: Bearer {token}\r\n", upgrade())
 }
 

@@ -1,6 +1,7 @@
 //! The server, spoken to over real sockets.
 #![allow(clippy::unwrap_used, reason = "a panic is the failure report")]
 
+mod access;
 mod handshake;
 mod health;
 mod journal;

@@ -17,7 +17,7 @@ use tokio_tungstenite::{
 };
 use ysyncd_engine::{
     Condition, DocId, Etag, Snapshot, StoreError,
-    auth::{TokenKey, UserId},
+    auth::{TokenKey, TokenVerifier, UserId},
 };
 use ysyncd_net::{Config, Drained, ServeError, Stores, serve};
 use ysyncd_storage::{SnapshotStore, StoreFuture, memory::MemoryStore};
@@ -68,7 +68,7 @@ impl Server {
     }
 
     pub(crate) async fn with_stores(stores: Stores, tweak: impl FnOnce(&mut Config)) -> Self {
-        let mut config = Config::new(key(), 1);
+        let mut config = Config::new(TokenVerifier::new(key()), 1);
         config.close_timeout = Duration::from_secs(1);
         tweak(&mut config);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -116,9 +116,17 @@ impl Server {
     }
 
     pub(crate) async fn connect(&self, doc: &str) -> Result<Client, tungstenite::Error> {
+        self.connect_with(doc, &token("alice")).await
+    }
+
+    pub(crate) async fn connect_with(
+        &self,
+        doc: &str,
+        token: &str,
+    ) -> Result<Client, tungstenite::Error> {
         let url = format!("ws://{}/sync/v1/{doc}", self.address);
         let mut request = url.into_client_request().unwrap();
-        let bearer = format!("Bearer {}", token("alice"));
+        let bearer = format!("Bearer {token}");
         request
             .headers_mut()
             .insert("authorization", bearer.parse().unwrap());

@@ -40,16 +40,16 @@ fn before_pair(units: &[u16], at: usize) -> u32 {
 pub(super) fn grow(list: &ArrayRef, txn: &mut TransactionMut<'_>, rng: &mut ChaCha8Rng) {
     let at = rng.random_range(0..=list.len(txn));
     match rng.random_range(0..4) {
-        0 => {
-            list.insert(txn, at, TextPrelim::new("text"));
-        }
-        1 => {
-            list.insert(txn, at, MapPrelim::from([("k0", 0)]));
-        }
-        _ => {
-            list.insert(txn, at, rng.random_range(0..1_000));
-        }
+        0 => drop(list.insert(txn, at, TextPrelim::new("text"))),
+        1 => drop(list.insert(txn, at, MapPrelim::from([("k0", 0)]))),
+        _ => insert_value(list, txn, rng),
     }
+}
+
+/// Inserts a value.
+pub(super) fn insert_value(list: &ArrayRef, txn: &mut TransactionMut<'_>, rng: &mut ChaCha8Rng) {
+    let at = rng.random_range(0..=list.len(txn));
+    list.insert(txn, at, rng.random_range(0..1_000));
 }
 
 pub(super) fn shrink(list: &ArrayRef, txn: &mut TransactionMut<'_>, rng: &mut ChaCha8Rng) {

@@ -156,6 +156,9 @@ pub fn event(event: &Event) -> Explained {
         Event::UpdateRefused { doc, conn, reason } => {
             format!("{doc}: refused an update of {}: {reason}", conn.0).into()
         }
+        Event::UpdateForbidden { doc, conn } => {
+            format!("{doc}: ignores an update of {}, who may only read", conn.0).into()
+        }
         Event::ConnectionClosed {
             doc,
             conn,

@@ -98,6 +98,12 @@ impl Bucket {
         self.objects.get(&key).map(|object| &object.body)
     }
 
+    /// Somebody removes what is stored of a document. False if nothing was.
+    pub(super) fn remove(&mut self, doc: &DocId) -> bool {
+        let key = format!("{PREFIX}/{}", object_name::object_name(doc));
+        self.objects.remove(&key).is_some()
+    }
+
     fn next_etag(&mut self, body: &[u8], of_content: bool) -> String {
         self.writes += 1;
         match of_content {

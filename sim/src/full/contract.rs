@@ -37,8 +37,8 @@ struct State {
     landed: BTreeMap<u64, String>,
     /// Calls of which it was said that they wrote nothing.
     denied: BTreeMap<u64, StoreError>,
-    /// All that was ever stored, by document.
-    history: BTreeMap<DocId, Vec<Snapshot>>,
+    /// All that was ever stored, by document; `None`: it was removed.
+    history: BTreeMap<DocId, Vec<Option<Snapshot>>>,
     violation: Option<Violation>,
 }
 
@@ -67,7 +67,12 @@ impl Calls {
             .history
             .entry(doc)
             .or_default()
-            .push(Snapshot { body, etag });
+            .push(Some(Snapshot { body, etag }));
+    }
+
+    /// Somebody has removed an object.
+    pub(super) fn vanished(&self, doc: DocId) {
+        self.state().history.entry(doc).or_default().push(None);
     }
 
     fn begin(&self) -> u64 {
@@ -84,9 +89,10 @@ impl Calls {
     fn judge_load(&self, doc: &DocId, before: usize, loaded: Option<&Snapshot>) {
         let mut state = self.state();
         let history = state.history.get(doc).map_or(&[][..], Vec::as_slice);
+        let since = &history[before.saturating_sub(1)..];
         let is_true = match loaded {
-            None => before == 0,
-            Some(loaded) => history[before.saturating_sub(1)..].contains(loaded),
+            None => before == 0 || since.contains(&None),
+            Some(loaded) => since.iter().flatten().any(|stored| stored == loaded),
         };
         if !is_true {
             let detail = format!("{doc} was loaded as {loaded:?}, which it was not");

@@ -97,6 +97,7 @@ async fn attack(scene: &Rc<Scene>, rng: &mut ChaCha8Rng) -> Result<(), Violation
         fragment_bytes_max: usize::MAX,
     };
     let (life, since) = (scene.nodes[node].life.get(), scene.now());
+    scene.arrivals.set(scene.arrivals.get() + 1);
     let mut socket = match Socket::connect(scene, Lane::Hostile, &target, fork(rng)).await {
         Ok(socket) => socket,
         Err(Refused::Wrong(violation)) => return Err(violation),
@@ -201,6 +202,7 @@ async fn read_to_end(socket: &mut Socket, deed: &Deed) -> Result<End, Violation>
             }
             while let Some(frame) = socket.next()? {
                 if let Frame::Close(code, _) = frame {
+                    socket.read_out(code).await?;
                     return Ok(End::Closed(code));
                 }
             }

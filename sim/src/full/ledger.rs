@@ -5,7 +5,11 @@ use std::time::Duration;
 use ysyncd_engine::protocol::{Message, Messages};
 
 use super::{presence, scene::IDS_PER_DOCUMENT};
-use crate::oracle::{Ids, Invariant, Violation};
+use crate::{
+    client::Client,
+    oracle::{Ids, Invariant, Violation},
+    swarm::Content,
+};
 
 /// What is known of every document.
 #[derive(Debug)]
@@ -14,8 +18,13 @@ pub(super) struct Ledger(Vec<Document>);
 #[derive(Debug, Default)]
 struct Document {
     stored: Ids,
+    /// The stored object itself.
+    body: Vec<u8>,
     /// What each node has shown to clients.
     shown: Vec<Shown>,
+    /// Somebody has removed what was stored: nobody can tell any more what
+    /// has to be there.
+    is_bereft: bool,
 }
 
 /// What clients were told, in updates and in state vectors.
@@ -40,12 +49,21 @@ impl Ledger {
             Invariant::Monotone.violated(format_args!("a stored snapshot is no update: {error}"))
         })?;
         belongs(doc, &ids, "a stored snapshot")?;
-        let stored = &mut self.0[doc].stored;
+        let document = &mut self.0[doc];
+        let stored = &mut document.stored;
         if !ids.cover(stored) {
             return Err(Invariant::Monotone.violated("a write drops what was stored"));
         }
         *stored = ids;
+        body.clone_into(&mut document.body);
         Ok(())
+    }
+
+    /// Somebody removed the object.
+    pub(super) fn vanished(&mut self, doc: usize) {
+        let document = &mut self.0[doc];
+        (document.stored, document.body) = (Ids::default(), Vec::new());
+        document.is_bereft = true;
     }
 
     /// A client of a document got a frame from a node.
@@ -98,6 +116,10 @@ impl Ledger {
                 Invariant::Survives.violated(format_args!("a record is no update: {error}"))
             })?);
         }
+        if document.is_bereft {
+            return Ok(());
+        }
+        document.imply(node, &mut kept, journal)?;
         let Some(shown) = document.shown.get_mut(node) else {
             return Ok(());
         };
@@ -118,11 +140,15 @@ impl Ledger {
     /// A node without a journal has ended. What it showed before `since` has to
     /// be stored; the rest may be gone.
     pub(super) fn lose_window(&self, node: usize, since: Duration) -> Result<(), Violation> {
-        for (doc, document) in self.0.iter().enumerate() {
+        let all = self.0.iter().enumerate();
+        for (doc, document) in all.filter(|(_, document)| !document.is_bereft) {
+            let mut kept = document.stored.clone();
+            let nothing: [Vec<u8>; 0] = [];
+            document.imply(node, &mut kept, &nothing)?;
             let Some(shown) = document.shown.get(node) else {
                 continue;
             };
-            if let Some(missing) = shown.missing_before(since, &document.stored) {
+            if let Some(missing) = shown.missing_before(since, &kept) {
                 let detail = format_args!(
                     "node{node} showed of doc{doc} before {since:?} what it lost: {missing:?}"
                 );
@@ -141,14 +167,49 @@ impl Ledger {
 
     /// At the end, the stored object has to hold all that was ever shown.
     pub(super) fn holds_shown(&self, doc: usize) -> Result<(), Violation> {
-        let Document { stored, shown } = &self.0[doc];
-        match shown.iter().find_map(|shown| shown.missing(stored)) {
+        let document = &self.0[doc];
+        if document.is_bereft {
+            return Ok(());
+        }
+        let mut shown = document.shown.iter();
+        match shown.find_map(|shown| shown.missing(&document.stored)) {
             None => Ok(()),
             Some(missing) => {
                 let detail = format_args!("doc{doc} lost {missing:?}");
                 Err(Invariant::NothingLost.violated(detail))
             }
         }
+    }
+}
+
+impl Document {
+    /// Adds to what is kept what follows from it, if something of what a node
+    /// has shown is missing.
+    fn imply(
+        &self,
+        node: usize,
+        kept: &mut Ids,
+        journal: &[impl AsRef<[u8]>],
+    ) -> Result<(), Violation> {
+        let shown = self.shown.get(node);
+        if shown.is_some_and(|shown| shown.missing(kept).is_some()) {
+            kept.add(&self.with_implied(journal)?);
+        }
+        Ok(())
+    }
+
+    /// All that a reader of the stored object and of these updates knows. What
+    /// is inside of something deleted is deleted, too, and a server that has
+    /// compacted its document tells that.
+    fn with_implied(&self, journal: &[impl AsRef<[u8]>]) -> Result<Ids, Violation> {
+        let mut reader = Client::new(0, 0, Content::Nested);
+        let journal = journal.iter().map(AsRef::as_ref);
+        let stored = (!self.body.is_empty()).then_some(&*self.body);
+        for update in stored.into_iter().chain(journal) {
+            let read = reader.apply(update);
+            read.map_err(|error| Invariant::Survives.violated(error))?;
+        }
+        Ok(reader.ids())
     }
 }
 

@@ -1,8 +1,9 @@
 //! Those who come to look in the end: at how servers are, and whether
 //! somebody who knows nothing gets everything.
 
-use std::{cell::Cell, cell::RefCell, io, rc::Rc, time::Duration};
+use std::{cell::Cell, cell::RefCell, io, ops::Range, rc::Rc, time::Duration};
 
+use rand::RngExt;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     time::{sleep, timeout},
@@ -20,11 +21,14 @@ use super::{
 use crate::{
     client::Client,
     oracle::{Invariant, Violation},
-    swarm::millis,
+    swarm::{between, millis},
 };
 
 /// How often servers are asked how they are.
 const PAUSE: Duration = Duration::from_millis(200);
+
+/// How long it takes to save what is due to be saved.
+const SAVING: Duration = Duration::from_secs(3);
 
 /// How a server says it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,6 +49,58 @@ pub(super) async fn watch(scene: Rc<Scene>) -> turmoil::Result {
     }
 }
 
+/// Reads the servers' metrics now and then while things go wrong.
+pub(super) async fn monitor(scene: Rc<Scene>, pause: Range<Duration>) -> turmoil::Result {
+    let mut rng = scene.stream(Purpose::Monitor);
+    while !scene.is_healed() {
+        sleep(between(&mut rng, &pause)).await;
+        let at = rng.random_range(0..scene.nodes.len());
+        let scraped = timeout(Duration::from_secs(2), get(at, "/metrics", "text/plain")).await;
+        if let Ok(Ok(metrics)) = scraped
+            && let Some(staged) = gauge(&metrics, "staged_bytes")
+        {
+            scene.judge(is_staged_bounded(&scene, at, staged));
+        }
+    }
+    std::future::pending().await
+}
+
+/// Past the limit each connection adds no more than one message.
+fn is_staged_bounded(scene: &Scene, at: usize, staged: u64) -> Result<(), Violation> {
+    let documents = scene.docs.len() + usize::from(scene.swarm.hostile.is_some());
+    let limit = scene
+        .swarm
+        .engine
+        .staged_bytes_max
+        .saturating_mul(documents);
+    let most = limit.saturating_add(scene.arrivals.get() * scene.largest_message.get());
+    Invariant::Bounded.holds(staged <= most as u64, || {
+        format!("node{at}: {staged} bytes wait to be durable, and {most} may")
+    })
+}
+
+/// Once all was saved, what is new waits no longer than it may.
+fn is_saved_in_time(scene: &Scene, at: usize, metrics: &str) -> Result<(), Violation> {
+    let (node, engine) = (&scene.nodes[at], &scene.swarm.engine);
+    let longest = engine.save_debounce.max(engine.save_wait_max) + SAVING;
+    let oldest = gauge(metrics, "oldest_unsaved_seconds").unwrap_or(0);
+    let has_caught_up = node.caught_up.get() == Some(node.life.get());
+    Invariant::SavedInTime.holds(!has_caught_up || oldest <= longest.as_secs(), || {
+        format!("node{at}: something waits to be saved since {oldest} s, and may {longest:?}")
+    })
+}
+
+/// A number of the metrics, without what follows the point.
+fn gauge(metrics: &str, name: &str) -> Option<u64> {
+    number(metrics, &format!("\nysyncd_{name} "))
+}
+
+fn number(text: &str, after: &str) -> Option<u64> {
+    let (_, rest) = text.split_once(after)?;
+    let digits = rest.split(|c: char| !c.is_ascii_digit()).next()?;
+    digits.parse().ok()
+}
+
 async fn ask(scene: &Scene, at: usize) -> io::Result<Option<Health>> {
     let health = get(at, "/healthz", "application/json").await?;
     let metrics = get(at, "/metrics", "text/plain").await?;
@@ -53,12 +109,7 @@ async fn ask(scene: &Scene, at: usize) -> io::Result<Option<Health>> {
         return Ok(None);
     }
     let is_well = health.starts_with("HTTP/1.1 200") && health.contains("{\"ok\":true,");
-    let number = |text: &str, after: &str| {
-        let (_, rest) = text.split_once(after)?;
-        let digits = rest.split(|c: char| !c.is_ascii_digit()).next()?;
-        digits.parse::<u64>().ok()
-    };
-    let gauge = |name: &str| number(&metrics, &format!("\nysyncd_{name} "));
+    let gauge = |name: &str| gauge(&metrics, name);
     let gauges = [
         number(&health, "\"documents\":"),
         gauge("unsaved_bytes"),
@@ -82,6 +133,11 @@ async fn ask(scene: &Scene, at: usize) -> io::Result<Option<Health>> {
         scene.violated(Invariant::Healthy, format_args!("node{at} says {health:?}"));
     }
     let is_saved = unsaved + staged + to_push + failed == 0;
+    scene.judge(is_saved_in_time(scene, at, &metrics));
+    if is_saved {
+        let node = &scene.nodes[at];
+        node.caught_up.set(Some(node.life.get()));
+    }
     Ok(Some(Health {
         documents,
         is_saved,
@@ -157,7 +213,7 @@ async fn see(scene: &Scene, joiner: &Joiner, mut socket: Socket) -> Result<(), V
                     answers.iter().for_each(|answer| socket.send(answer));
                 }
                 Frame::Ping(payload) => socket.pong(&payload),
-                Frame::Pong => {}
+                Frame::Pong(_) => {}
                 Frame::Close(code, reason) => {
                     let detail = format_args!("a new client is closed with {code}: {reason}");
                     return Err(Invariant::ClosedForCause.violated(detail));

@@ -157,7 +157,7 @@ impl Narration {
             | Trouble::Unreadable { node, .. } => Some(Lane::Journal(*node)),
             Trouble::Clock { node, .. } => Some(Lane::Node(*node)),
             Trouble::BucketDown { .. } => Some(Lane::Bucket),
-            // The nodes are shown as being down.
+            // The nodes are shown as being down, and the rest is over at once.
             _ => return,
         };
         let lane = lane.map(|lane| self.lane(lane));
@@ -214,6 +214,8 @@ fn words(trouble: &Trouble) -> String {
         Trouble::Hold { one, other, .. } => format!("{} held up", others(one, other)),
         Trouble::Partition { one, other, .. } => format!("{} cut off", others(one, other)),
         Trouble::Disk { .. } => "fails".to_owned(),
+        Trouble::SyncFails { .. } => "fails to sync".to_owned(),
+        Trouble::Vanish { doc } => format!("doc{doc} is removed"),
         Trouble::Unreadable { .. } => "unreadable".to_owned(),
         Trouble::DiskFull { bytes, .. } => format!("{bytes} B free"),
         Trouble::Clock { behind, .. } => format!("{behind} s late"),

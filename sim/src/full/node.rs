@@ -8,6 +8,7 @@ use tokio::{
     task::spawn_local,
     time::{sleep, timeout},
 };
+use ysyncd_engine::auth::TokenVerifier;
 use ysyncd_net::{Config, Drained, Stores, serve};
 use ysyncd_storage::{
     SnapshotStore,
@@ -24,6 +25,7 @@ use super::{
     contract::Watched,
     http_client,
     narration::{self, Narrated},
+    scatter::Scattered,
     scene::Scene,
     swarm::Purpose,
     timeline::Lane,
@@ -69,6 +71,9 @@ async fn serve_once(
     let mut rng = scene.stream(Purpose::Node(at, life));
     let snapshots = open_store(scene, at).await?;
     let ended = Rc::new(Notify::new());
+    if scene.swarm.twists.discards && scene.is_healed() {
+        scene.ledger.borrow_mut().forget(at);
+    }
     let journal = match scene.swarm.engine.journal {
         true => Some(open_journal(scene, at, life, &ended).await?),
         false => {
@@ -86,7 +91,8 @@ async fn serve_once(
         silence_max: net.silence_max,
         close_timeout: net.close_timeout,
         shutdown_timeout: SHUTDOWN,
-        ..Config::new(scene.key.clone(), rng.random())
+        clock: || turmoil::since_epoch().unwrap_or_default(),
+        ..Config::new(TokenVerifier::new(scene.key.clone()), rng.random())
     };
     let stores = Stores { snapshots, journal };
     let has_journal = stores.journal.is_some();
@@ -145,7 +151,11 @@ async fn open_journal(
         ended: Rc::clone(ended),
     };
     let journal = DiskJournal::open_at(&desk, device, "/journal", &options)?;
-    Ok(Arc::new(Narrated { journal, node: at }))
+    let journal = Narrated { journal, node: at };
+    Ok(match scene.swarm.twists.scatters {
+        true => Arc::new(Scattered(journal)),
+        false => Arc::new(journal),
+    })
 }
 
 /// Sees whether a node's disk holds what it has to, in whichever process's

@@ -21,7 +21,7 @@ use self::troubles::Troubles;
 use super::{
     bucket, hostile, http_client,
     log::Log,
-    narration, node, panics,
+    look, narration, node, panics,
     scene::Scene,
     swarm::{HOMES, Place, Purpose, Swarm, stream},
     timeline::Lane,
@@ -118,6 +118,9 @@ impl World {
             sim.host(Place::Homes(host).name(), move || {
                 homes(Rc::clone(&shared), host)
             });
+        }
+        if let Some(pause) = scene.swarm.twists.scrapes.clone() {
+            sim.client("monitor", look::monitor(Rc::clone(&scene), pause));
         }
         let troubles = Troubles::new(&scene);
         Self {

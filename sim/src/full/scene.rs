@@ -28,7 +28,6 @@ use super::{
 use crate::{
     client::{Client, WAITS},
     oracle::{Invariant, Violation},
-    swarm::Habit,
     trace::Recording,
 };
 
@@ -61,6 +60,10 @@ pub(super) struct Scene {
     /// The time where no host is at its turn.
     pub(super) time: Cell<Duration>,
     pub(super) connections: Cell<u64>,
+    /// Those of clients and of others.
+    pub(super) arrivals: Cell<usize>,
+    /// Bytes of the largest message that anybody has sent.
+    pub(super) largest_message: Cell<usize>,
     /// Until when clients that have gathered edit, though nothing goes wrong.
     pub(super) calm_until: Cell<Duration>,
     /// Who is to go when all have gathered.
@@ -91,6 +94,9 @@ pub(super) struct Node {
     pub(super) sure_until: Cell<Option<Duration>>,
     /// How it last said that it is.
     pub(super) health: Cell<Option<Health>>,
+    /// Whether everything was saved since things last went wrong, in the life
+    /// that this is the number of.
+    pub(super) caught_up: Cell<Option<u64>>,
 }
 
 impl Scene {
@@ -112,6 +118,7 @@ impl Scene {
             serves: Cell::new(false),
             sure_until: Cell::default(),
             health: Cell::default(),
+            caught_up: Cell::default(),
         };
         Self {
             seed,
@@ -123,7 +130,7 @@ impl Scene {
             mood: Cell::new(Mood::Storm),
             clients: clients
                 .map(|(at, visitor)| {
-                    Client::new(id(at, visitor.doc), visitor.doc, Habit::Usual).into()
+                    Client::new(id(at, visitor.doc), visitor.doc, swarm.content).into()
                 })
                 .collect(),
             nodes: (0..swarm.nodes).map(node).collect(),
@@ -132,6 +139,8 @@ impl Scene {
             calls: Calls::default(),
             time: Cell::default(),
             connections: Cell::default(),
+            arrivals: Cell::default(),
+            largest_message: Cell::default(),
             calm_until: Cell::default(),
             leaver: Cell::default(),
             healed_at: Cell::default(),
@@ -154,6 +163,14 @@ impl Scene {
 
     pub(super) fn now(&self) -> Duration {
         turmoil::sim_elapsed().unwrap_or(self.time.get())
+    }
+
+    /// Somebody removes what the bucket holds of a document.
+    pub(super) fn vanish(&self, doc: usize) {
+        if self.bucket.borrow_mut().remove(&self.docs[doc]) {
+            self.ledger.borrow_mut().vanished(doc);
+            self.calls.vanished(self.docs[doc].clone());
+        }
     }
 
     /// What a client shows. Without a journal it may wait for what a crash has

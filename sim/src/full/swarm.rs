@@ -2,6 +2,7 @@
 
 mod random;
 mod shrink;
+mod twist;
 mod written;
 
 use std::{io, ops::Range, time::Duration};
@@ -12,7 +13,7 @@ use ysyncd_engine::Config;
 use ysyncd_storage::journal::disk::SyncMode;
 
 pub(super) use self::random::{Purpose, fork, stream};
-use crate::swarm::{ENOUGH, Shape, draw_engine, millis};
+use crate::swarm::{Content, ENOUGH, Shape, draw_engine, millis};
 
 /// The configuration of one run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -25,6 +26,8 @@ pub struct Swarm {
     pub documents: usize,
     /// Clients that edit.
     pub visitors: Vec<Visitor>,
+    /// What they write.
+    pub content: Content,
     /// How long they edit, and things go wrong.
     pub storm: Duration,
     /// Steps in which the network delivers.
@@ -59,10 +62,33 @@ pub struct Swarm {
     pub segment_bytes: u64,
     /// What goes wrong, and when.
     pub troubles: Vec<(Duration, Trouble)>,
+    /// What only some worlds have.
+    pub twists: Twists,
     /// What the servers' network side bears.
     pub net: NetLimits,
     /// How the engines are configured.
     pub engine: Config,
+}
+
+/// What only some worlds have.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Twists {
+    /// A client's chance to ping, at each of its actions. Browsers cannot;
+    /// others do.
+    pub pings: f64,
+    /// Edits that the clients of the first document make at once, at most.
+    pub burst: usize,
+    /// Longest time that clients wait to be let in.
+    pub patience: Option<Duration>,
+    /// How often somebody reads the servers' metrics.
+    pub scrapes: Option<Range<Duration>>,
+    /// Documents that nobody may write to the bucket.
+    pub locked: Vec<usize>,
+    /// Whether the journals are given up in the end, being damaged.
+    pub discards: bool,
+    /// Whether the writes of a server go to its journal one by one, as those of
+    /// several would.
+    pub scatters: bool,
 }
 
 /// Limits of a server's network side.
@@ -135,6 +161,8 @@ pub enum Trouble {
         power: bool,
         /// Amid the disk's work, after so many more changes.
         at_change: Option<usize>,
+        /// When it has removed a file.
+        at_removal: bool,
         /// How long until it is started again.
         down: Duration,
     },
@@ -179,6 +207,18 @@ pub enum Trouble {
         kind: io::ErrorKind,
         /// How long.
         time: Duration,
+    },
+    /// A node's disk fails to sync once, and drops what was to be synced.
+    SyncFails {
+        /// Which.
+        node: usize,
+        /// Whether it cannot even be read any more.
+        forgets: bool,
+    },
+    /// Somebody removes what the bucket holds of a document.
+    Vanish {
+        /// Of which.
+        doc: usize,
     },
     /// Nothing can be read from a node's disk.
     Unreadable {
@@ -249,7 +289,11 @@ impl Swarm {
     #[must_use]
     pub fn draw(seed: u64, shape: Shape) -> Self {
         match shape {
-            Shape::Swarm => Self::draw_any(seed),
+            Shape::Swarm => {
+                let mut swarm = Self::draw_any(seed);
+                twist::add(&mut stream(seed, Purpose::Twists), &mut swarm);
+                swarm
+            }
             Shape::Small => Self::draw_small(seed),
         }
     }
@@ -295,6 +339,7 @@ impl Swarm {
             is_one_machine: rng.random_bool(0.5),
             documents,
             visitors: draw_visitors(rng, nodes, documents, storm),
+            content: Content::draw(&mut stream(seed, Purpose::Content)),
             storm,
             tick: millis(one_of(rng, &[5, 10, 20, 20])),
             latency: millis(one_of(rng, &[2, 20, 150])),
@@ -314,6 +359,7 @@ impl Swarm {
             },
             segment_bytes: one_of(rng, &[4 << 10, 4 << 20]),
             troubles: draw_troubles(rng, nodes, storm, is_interval),
+            twists: Twists::default(),
             net: NetLimits::draw(rng),
             engine,
         };
@@ -326,11 +372,7 @@ impl Swarm {
     /// Without a journal, what a crash may take is bounded only while the store
     /// answers.
     fn spare_the_store(&mut self, rng: &mut ChaCha8Rng) {
-        let BucketFaults { content_etags, .. } = self.bucket;
-        self.bucket = BucketFaults {
-            content_etags,
-            ..BucketFaults::none()
-        };
+        self.bucket = self.bucket.spared();
         self.store_timeout = Duration::from_secs(60);
         self.troubles.retain(|(_, trouble)| !trouble.is_of_store());
         let (node, down) = (rng.random_range(0..self.nodes), millis(100));
@@ -338,6 +380,7 @@ impl Swarm {
             node,
             power: false,
             at_change: None,
+            at_removal: false,
             down,
         };
         let at = self.storm.mul_f64(rng.random_range(0.5..1.0));
@@ -360,8 +403,8 @@ impl NetLimits {
 }
 
 impl BucketFaults {
-    /// It is quick and does what it is asked.
-    const fn none() -> Self {
+    /// The same bucket, but it is quick and does what it is asked.
+    const fn spared(&self) -> Self {
         Self {
             latency: millis(1)..millis(12),
             refused: 0.0,
@@ -373,7 +416,7 @@ impl BucketFaults {
             late: 0.0,
             truncated: 0.0,
             outage: None,
-            content_etags: false,
+            content_etags: self.content_etags,
         }
     }
 
@@ -436,6 +479,7 @@ fn draw_troubles(
             node: rng.random_range(0..nodes),
             power: true,
             at_change: None,
+            at_removal: false,
             down: millis(100),
         };
         troubles.push((storm.mul_f64(rng.random_range(0.2..1.0)), power_loss));
@@ -458,6 +502,7 @@ fn draw_troubles(
                     node,
                     power: true,
                     at_change: None,
+                    at_removal: false,
                     down: millis(100),
                 };
                 troubles.push((later.min(storm), power_loss));
@@ -479,6 +524,7 @@ fn draw_trouble(rng: &mut ChaCha8Rng, kind: usize, nodes: usize) -> Trouble {
             node,
             power: rng.random_bool(0.7),
             at_change: rng.random_bool(0.5).then(|| rng.random_range(0..6)),
+            at_removal: false,
             down,
         },
         1 => Trouble::Shutdown { node, down },

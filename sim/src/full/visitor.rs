@@ -1,9 +1,9 @@
 //! Somebody who edits a document: the model client, over a real WebSocket.
 
-use std::{rc::Rc, time::Duration};
+use std::{collections::VecDeque, rc::Rc, time::Duration};
 
 use rand::{RngExt, rngs::ChaCha8Rng};
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use ysyncd_engine::{ConnId, protocol};
 
 use super::{
@@ -29,6 +29,12 @@ const SILENCE: Duration = Duration::from_secs(30);
 const BACKOFF_MIN: Duration = Duration::from_millis(100);
 const BACKOFF_MAX: Duration = Duration::from_millis(2_500);
 
+/// How long a ping may go unanswered where nothing goes wrong.
+const PONG: Duration = Duration::from_secs(10);
+
+/// A client makes no more edits at once while this much waits to be sent.
+const UNSENT_MAX: usize = 2 << 10;
+
 /// How often a client that does nothing looks up.
 const GLANCE: Duration = Duration::from_millis(100);
 
@@ -36,6 +42,8 @@ pub(super) struct Visitor {
     at: usize,
     scene: Rc<Scene>,
     rng: ChaCha8Rng,
+    /// For what only some clients do.
+    habits: ChaCha8Rng,
     node: usize,
     failures: u32,
 }
@@ -54,6 +62,8 @@ struct Session {
     /// Until when it does not read.
     deaf_until: Instant,
     heard: Heard,
+    /// What it pinged and was not answered, the oldest first.
+    pings: VecDeque<(Instant, Vec<u8>)>,
 }
 
 /// Why a connection is over, if nothing is wrong.
@@ -67,6 +77,7 @@ impl Visitor {
         Self {
             at,
             rng: scene.stream(Purpose::Client(at)),
+            habits: scene.stream(Purpose::Habits(at)),
             node: scene.swarm.visitors[at].home,
             failures: 0,
             scene,
@@ -133,11 +144,16 @@ impl Visitor {
         };
         let conn = self.scene.connections.get() + 1;
         self.scene.connections.set(conn);
+        self.scene.arrivals.set(self.scene.arrivals.get() + 1);
         let text = format_args!("connects to node{}", self.node);
         self.scene.note(self.lane(), text);
         let rng = swarm::fork(&mut self.rng);
         self.scene.clients[self.at].borrow_mut().link = Link::Connecting(ConnId(conn));
-        let socket = match Socket::connect(&self.scene, self.lane(), &target, rng).await {
+        let connect = Socket::connect(&self.scene, self.lane(), &target, rng);
+        let patience = self.scene.swarm.twists.patience;
+        let patience = patience.filter(|_| !self.scene.is_healed());
+        let connected = timeout(patience.unwrap_or(Duration::MAX), connect).await;
+        let socket = match connected.unwrap_or(Err(Refused::Late)) {
             Ok(socket) => socket,
             Err(Refused::Wrong(violation)) => return Err(violation),
             Err(refused) => {
@@ -160,6 +176,7 @@ impl Visitor {
             heard_at: now,
             deaf_until: now,
             heard: Heard::default(),
+            pings: VecDeque::new(),
         };
         let hello = self.scene.clients[self.at]
             .borrow_mut()
@@ -191,7 +208,11 @@ impl Visitor {
                 () = sleep_until(wake) => {}
             }
             while let Some(frame) = session.socket.next()? {
+                let code = frame.close_code();
                 if let Some(over) = self.take(session, frame)? {
+                    if let Some(code) = code {
+                        session.socket.read_out(code).await?;
+                    }
                     return Ok(over);
                 }
             }
@@ -221,7 +242,10 @@ impl Visitor {
                 session.socket.pong(&payload);
                 Ok(None)
             }
-            Frame::Pong => Ok(None),
+            Frame::Pong(payload) => {
+                session.is_answered(&payload)?;
+                Ok(None)
+            }
             Frame::Close(code, reason) => {
                 let text = format_args!("is closed with {code}: {reason}");
                 self.scene.note(self.lane(), text);
@@ -253,6 +277,7 @@ impl Visitor {
         if now - session.heard_at > SILENCE {
             return Ok(Some(Over::Lost));
         }
+        session.is_answered_in_time(now)?;
         if now >= session.renew_at {
             session.renew_at = now + RENEWAL;
             self.announce(session);
@@ -273,6 +298,7 @@ impl Visitor {
                 if self.scene.now() < self.scene.calm_until.get() {
                     self.edit(Some(session));
                     self.announce(session);
+                    self.ping(session);
                 }
                 Ok(None)
             }
@@ -294,10 +320,39 @@ impl Visitor {
             session.deaf_until = Instant::now() + time;
         }
         self.edit(Some(session));
+        self.edit_on(session);
+        self.ping(session);
         if self.rng.random_bool(0.2) {
             self.announce(session);
         }
         None
+    }
+
+    /// In some worlds clients make many edits at once.
+    fn edit_on(&mut self, session: &mut Session) {
+        let burst = self.scene.swarm.twists.burst;
+        let is_first = self.scene.swarm.visitors[self.at].doc == 0;
+        if burst > 0 && is_first {
+            for _ in 0..self.habits.random_range(0..burst) {
+                if session.socket.unsent() < UNSENT_MAX {
+                    self.edit(Some(session));
+                }
+            }
+        }
+    }
+
+    /// In some worlds clients ping, several times in a row.
+    fn ping(&mut self, session: &mut Session) {
+        let chance = self.scene.swarm.twists.pings;
+        if chance == 0.0 || !self.habits.random_bool(chance) {
+            return;
+        }
+        for _ in 0..self.habits.random_range(1..=15) {
+            let len = self.habits.random_range(0..=125);
+            let payload: Vec<u8> = (0..len).map(|_| self.habits.random()).collect();
+            session.socket.ping(&payload);
+            session.pings.push_back((Instant::now(), payload));
+        }
     }
 
     /// Edits, and tells of it where it is connected.
@@ -309,7 +364,7 @@ impl Visitor {
         let stays = self.scene.swarm.visitors[self.at].leaves.is_none();
         let mut session = session.filter(|session| stays || session.has_answered);
         let client = &mut *self.scene.clients[self.at].borrow_mut();
-        for update in client.edit(&mut self.rng) {
+        if let Some(update) = client.edit(&mut self.rng) {
             let text = format_args!("edits: {} bytes", update.len());
             self.scene.note(Lane::Client(self.at), text);
             if let Some(session) = &mut session {
@@ -324,5 +379,23 @@ impl Visitor {
             .borrow_mut()
             .announce(Some(state));
         session.socket.send(&frame);
+    }
+}
+
+impl Session {
+    /// A pong says what a ping said, and stands for those before it.
+    fn is_answered(&mut self, payload: &[u8]) -> Result<(), Violation> {
+        let pinged = self.pings.iter().position(|(_, pinged)| pinged == payload);
+        Invariant::Answered.holds(pinged.is_some(), || {
+            format!("a pong of {} bytes answers no ping", payload.len())
+        })?;
+        self.pings.drain(..=pinged.unwrap_or(0));
+        Ok(())
+    }
+
+    fn is_answered_in_time(&self, now: Instant) -> Result<(), Violation> {
+        let oldest = self.pings.front().filter(|_| self.is_peaceful);
+        let is_late = oldest.is_some_and(|(at, _)| now - *at > PONG);
+        Invariant::Answered.holds(!is_late, || format!("no pong comes within {PONG:?}"))
     }
 }

@@ -19,13 +19,26 @@ use crate::oracle::{Invariant, Violation};
 /// How long a client waits to be let in.
 const HANDSHAKE: Duration = Duration::from_secs(20);
 
+/// How long a client listens to a server that has closed.
+const LAST_WORDS: Duration = Duration::from_millis(500);
+
 /// What a server may say.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Frame {
     Binary(Bytes),
     Ping(Bytes),
-    Pong,
+    Pong(Bytes),
     Close(u16, String),
+}
+
+impl Frame {
+    /// Why it closes the connection, if it does.
+    pub(super) const fn close_code(&self) -> Option<u16> {
+        match self {
+            Self::Close(code, _) => Some(*code),
+            _ => None,
+        }
+    }
 }
 
 /// Why there is no connection.
@@ -170,6 +183,21 @@ impl Socket {
         .await
     }
 
+    /// The server has closed: says so, too, and sees that nothing follows.
+    pub(super) async fn read_out(&mut self, code: u16) -> Result<(), Violation> {
+        self.close(code);
+        let read = async {
+            loop {
+                while self.next()?.is_some() {}
+                match self.pump(true).await {
+                    Ok(Pumped::Some) => {}
+                    Ok(Pumped::End) | Err(_) => return Ok(()),
+                }
+            }
+        };
+        timeout(LAST_WORDS, read).await.unwrap_or(Ok(()))
+    }
+
     /// The next frame, if all of it has come.
     pub(super) fn next(&mut self) -> Result<Option<Frame>, Violation> {
         let Some((opcode, payload)) = self.take_frame()? else {
@@ -191,7 +219,7 @@ impl Socket {
                 Frame::Close(code.unwrap_or(1005), reason)
             }
             9 => Frame::Ping(payload),
-            10 => Frame::Pong,
+            10 => Frame::Pong(payload),
             _ => {
                 let detail = format_args!("the server sends opcode {opcode}");
                 return Err(Invariant::Framing.violated(detail));
@@ -231,8 +259,15 @@ impl Socket {
         Ok(Some((opcode, self.inbox.split_to(len).freeze())))
     }
 
+    /// Bytes that the network has not taken yet.
+    pub(super) fn unsent(&self) -> usize {
+        self.outbox.len()
+    }
+
     /// Queues a binary message, perhaps in fragments.
     pub(super) fn send(&mut self, message: &[u8]) {
+        let largest = &self.stream.scene().largest_message;
+        largest.set(largest.get().max(message.len()));
         let mut parts = message.chunks(self.fragment_bytes_max).peekable();
         let mut opcode = 2;
         if parts.peek().is_none() {
@@ -243,6 +278,10 @@ impl Socket {
             self.push(fin | opcode, part);
             opcode = 0;
         }
+    }
+
+    pub(super) fn ping(&mut self, payload: &[u8]) {
+        self.push(0x89, payload);
     }
 
     pub(super) fn pong(&mut self, payload: &[u8]) {

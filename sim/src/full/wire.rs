@@ -122,6 +122,10 @@ impl<S> Tapped<S> {
             lane,
         }
     }
+
+    pub(super) fn scene(&self) -> &Scene {
+        &self.scene
+    }
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Tapped<S> {

@@ -1,12 +1,14 @@
-//! The ids that updates tell of. Reckoned by yrs, so that the engine does not
-//! vouch for itself.
+//! The ids that updates tell of, read without the engine's codec, so that it
+//! does not vouch for itself.
 
-use std::fmt;
+mod read;
+mod runs;
 
-use yrs::{
-    ClientID, ID, IdSet, StateVector, Update, encoding::read::Error, updates::decoder::Decode,
-};
-use ysyncd_engine::DocId;
+use std::{fmt, ops::Range};
+
+use ysyncd_engine::{DocId, lib0::ReadError};
+
+use self::runs::{Run, Runs};
 
 /// Each document has so many client ids of its own.
 pub(crate) const HOME: u64 = 1_000;
@@ -33,27 +35,21 @@ pub(super) fn is_at_home(client: u64, doc: &DocId) -> bool {
 }
 
 /// Ids of structs, and ids that are deleted.
-#[derive(Default, Clone)]
+#[derive(Default, Clone, PartialEq, Eq)]
 pub(crate) struct Ids {
-    structs: IdSet,
-    deletes: IdSet,
+    structs: Runs,
+    deletes: Runs,
 }
 
 impl Ids {
-    /// Those of an update.
-    pub(crate) fn of(update: &[u8]) -> Result<Self, Error> {
-        let update = Update::decode_v1(update)?;
-        let structs = update.insertions(true);
-        // Structs that are but a length are deleted, said or not.
-        let mut deletes = structs.diff(&update.insertions(false));
-        // One by one, as they may stand in any order.
-        for client in update.delete_set().client_ids() {
-            let ranges = update.delete_set().get(&client).into_iter();
-            for range in ranges.flat_map(|ranges| ranges.ranges().cloned()) {
-                deletes.insert(ID::new(client, range.start), range.end - range.start);
-            }
-        }
-        Ok(Self { structs, deletes })
+    /// Those of an update. Structs that are but a length are deleted, said or
+    /// not.
+    pub(crate) fn of(update: &[u8]) -> Result<Self, ReadError> {
+        let told = read::told(update)?;
+        Ok(Self {
+            structs: Runs::of(told.structs),
+            deletes: Runs::of(told.deletes),
+        })
     }
 
     /// Those of an update that is known to be one.
@@ -62,80 +58,70 @@ impl Ids {
     }
 
     /// All that a state vector covers.
-    pub(crate) fn below(vector: &[u8]) -> Result<Self, Error> {
-        let mut structs = IdSet::default();
-        for (client, clock) in StateVector::decode_v1(vector)?.iter() {
-            structs.insert(ID::new(*client, 0), *clock);
-        }
-        let deletes = IdSet::default();
-        Ok(Self { structs, deletes })
+    pub(crate) fn below(vector: &[u8]) -> Result<Self, ReadError> {
+        Ok(Self {
+            structs: Runs::of(read::covered(vector)?),
+            deletes: Runs::default(),
+        })
     }
 
     /// Some structs in a row.
-    pub(crate) fn run(client: u64, clocks: std::ops::Range<u32>) -> Self {
-        let mut ids = Self::default();
-        let start = ID::new(ClientID::new(client), clocks.start);
-        ids.structs.insert(start, clocks.end - clocks.start);
-        ids
+    pub(crate) fn run(client: u64, clocks: Range<u32>) -> Self {
+        Self {
+            structs: Runs::of(vec![Run::new(client, clocks)]),
+            deletes: Runs::default(),
+        }
     }
 
     /// Whether a struct is among these.
     pub(crate) fn knows(&self, client: u64, clock: u32) -> bool {
-        self.structs
-            .contains(&ID::new(ClientID::new(client), clock))
+        self.structs.covers(Run::new(client, clock..clock + 1))
     }
 
     /// Whether all structs of a client up to a clock, not including it, are
     /// among these.
     pub(crate) fn knows_up_to(&self, client: u64, clock: u32) -> bool {
-        self.cover(&Self::run(client, 0..clock))
+        self.structs.covers(Run::new(client, 0..clock))
     }
 
     /// Whether some of these structs come right after others of their client
     /// that are not `here`.
     pub(crate) fn open_a_gap_in(&self, here: &Self) -> bool {
-        self.structs.client_ids().any(|client: ClientID| {
-            let ranges = self.structs.get(&client).into_iter();
-            let mut ranges = ranges.flat_map(|ranges| ranges.ranges().cloned());
-            ranges.any(|range| {
-                let before = range.start.checked_sub(1);
-                before.is_some_and(|before| !here.knows(client.get(), before))
-            })
-        })
+        let lacks_before = |run: Run| run.start > 0 && !here.knows(run.client, run.start - 1);
+        self.structs.iter().any(lacks_before)
     }
 
     /// Runs of structs that come after others of their client that are not
     /// here.
     pub(crate) fn gap_runs(&self) -> usize {
-        let behind_gaps = |client: ClientID| {
-            let ranges = self.structs.get(&client).into_iter();
-            let ranges = ranges.flat_map(|ranges| ranges.ranges().cloned());
-            ranges.filter(|range| range.start > 0).count()
-        };
-        self.structs.client_ids().map(behind_gaps).sum()
+        self.structs.iter().filter(|run| run.start > 0).count()
+    }
+
+    /// Runs of structs.
+    pub(crate) fn runs(&self) -> usize {
+        self.structs.iter().count()
     }
 
     /// Whether nothing of `other` is here.
     pub(crate) fn lacks_all_of(&self, other: &Self) -> bool {
-        let lacking = self.lacking(other);
-        lacking.cover(other)
+        self.lacking(other) == *other
     }
 
     pub(crate) fn add(&mut self, other: &Self) {
-        self.structs.merge_with(other.structs.clone());
-        self.deletes.merge_with(other.deletes.clone());
+        self.structs.add(&other.structs);
+        self.deletes.add(&other.deletes);
     }
 
     /// Whether every id of `other` is here too.
     pub(crate) fn cover(&self, other: &Self) -> bool {
-        holds(&self.structs, &other.structs) && holds(&self.deletes, &other.deletes)
+        self.structs.cover(&other.structs) && self.deletes.cover(&other.deletes)
     }
 
-    /// Those of `other` that are not here, for people to read.
+    /// Those of `other` that are not here.
     pub(crate) fn lacking(&self, other: &Self) -> Self {
         Self {
-            structs: other.structs.diff(&self.structs),
-            deletes: other.deletes.diff(&self.deletes),
+            structs: self.structs.lacking(&other.structs),
+            deletes: self.deletes.lacking(&other.deletes),
         }
     }
 
@@ -152,44 +138,116 @@ impl Ids {
     pub(crate) fn structs(&self) -> Self {
         Self {
             structs: self.structs.clone(),
-            deletes: IdSet::default(),
+            deletes: Runs::default(),
         }
     }
 
-    /// The clients that it tells of.
+    /// The clients that it tells of, some several times.
     pub(crate) fn clients(&self) -> impl Iterator<Item = u64> {
-        let clients = self.structs.client_ids().chain(self.deletes.client_ids());
-        clients.map(|client| client.get())
+        let runs = self.structs.iter().chain(self.deletes.iter());
+        runs.map(|run| run.client)
     }
 }
 
 impl fmt::Debug for Ids {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let list = |set: &IdSet| {
-            let ranges = |client: ClientID| {
-                let ranges = set.get(&client).into_iter();
-                let ranges = ranges.flat_map(|ranges| ranges.ranges().cloned());
-                ranges.map(move |range| format!("{client}:{range:?}"))
-            };
-            let mut ranges: Vec<_> = set.client_ids().flat_map(ranges).collect();
-            ranges.sort();
-            ranges.join(" ")
+        let list = |runs: &Runs| {
+            let run = |run: Run| format!("{}:{}..{}", run.client, run.start, run.end);
+            runs.iter().map(run).collect::<Vec<_>>().join(" ")
         };
-        write!(
-            f,
-            "structs [{}] deletes [{}]",
-            list(&self.structs),
-            list(&self.deletes)
-        )
+        let (structs, deletes) = (list(&self.structs), list(&self.deletes));
+        write!(f, "structs [{structs}] deletes [{deletes}]")
     }
 }
 
-fn holds(all: &IdSet, some: &IdSet) -> bool {
-    some.client_ids().all(|client: ClientID| {
-        let ranges = some.get(&client);
-        ranges.is_none_or(|ranges| match all.get(&client) {
-            Some(all) => ranges.subset_of(all),
-            None => ranges.is_empty(),
-        })
-    })
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+    use yrs::{IdSet, Update, updates::decoder::Decode as _};
+
+    use super::*;
+    use crate::{
+        client::Client,
+        swarm::{Content, Purpose, stream},
+    };
+
+    fn clocks(set: &IdSet) -> Vec<(u64, u32)> {
+        let mut clocks = Vec::new();
+        for client in set.client_ids() {
+            let ranges = set.get(&client).into_iter();
+            let ranges = ranges.flat_map(|ranges| ranges.ranges().cloned());
+            clocks.extend(ranges.flatten().map(|clock| (client.get(), clock)));
+        }
+        clocks.sort_unstable();
+        clocks.dedup();
+        clocks
+    }
+
+    fn each(runs: &Runs) -> Vec<(u64, u32)> {
+        let each = |run: Run| (run.start..run.end).map(move |clock| (run.client, clock));
+        runs.iter().flat_map(each).collect()
+    }
+
+    #[test]
+    fn ids_are_those_that_yrs_reads() {
+        for seed in 0..100 {
+            let content = [Content::Flat, Content::Nested][usize::from(seed % 2 == 0)];
+            let mut clients = [1, 2].map(|id| Client::new(id, 0, content));
+            let mut rng = stream(seed, Purpose::Client(0));
+            for turn in 0..60 {
+                let update = clients[turn % 2].edit(&mut rng).unwrap_or_default();
+                if turn % 7 == 0 || update.is_empty() {
+                    let diff = clients[turn % 2].diff(&clients[(turn + 1) % 2]);
+                    clients[(turn + 1) % 2].apply(&diff).expect("it is a diff");
+                }
+                for update in [update, clients[turn % 2].encode()] {
+                    let Ok(read) = Update::decode_v1(&update) else {
+                        continue;
+                    };
+                    let ids = Ids::of_valid(&update);
+                    let structs = read.insertions(true);
+                    let mut deletes = structs.diff(&read.insertions(false));
+                    deletes.merge_with(read.delete_set().clone());
+                    assert_eq!(each(&ids.structs), clocks(&structs));
+                    assert_eq!(each(&ids.deletes), clocks(&deletes));
+                }
+            }
+        }
+    }
+
+    type Plain = BTreeMap<(u64, u32), ()>;
+
+    fn plain(runs: &[Run]) -> Plain {
+        each(&Runs(runs.to_vec()))
+            .into_iter()
+            .map(|id| (id, ()))
+            .collect()
+    }
+
+    fn any_runs() -> impl Strategy<Value = Vec<Run>> {
+        let run = (0..3_u64, 0..20_u32, 0..6_u32);
+        let run = run.prop_map(|(client, start, len)| Run::new(client, start..start + len));
+        proptest::collection::vec(run, 0..12)
+    }
+
+    proptest! {
+        #[test]
+        fn sets_are_as_if_each_id_stood_alone(one in any_runs(), other in any_runs()) {
+            let (one_plain, other_plain) = (plain(&one), plain(&other));
+            let (one, other) = (Runs::of(one), Runs::of(other));
+            prop_assert_eq!(each(&one), one_plain.keys().copied().collect::<Vec<_>>());
+            let covers = other_plain.keys().all(|id| one_plain.contains_key(id));
+            prop_assert_eq!(one.cover(&other), covers);
+            let lacking = other_plain.keys().filter(|id| !one_plain.contains_key(id));
+            prop_assert_eq!(each(&one.lacking(&other)), lacking.copied().collect::<Vec<_>>());
+            let mut both = one.clone();
+            both.add(&other);
+            let touching = both.0.windows(2).any(|pair| pair[0].reaches(pair[1]));
+            prop_assert!(!touching);
+            let all: Plain = one_plain.into_iter().chain(other_plain).collect();
+            prop_assert_eq!(each(&both), all.into_keys().collect::<Vec<_>>());
+        }
+    }
 }

@@ -6,11 +6,13 @@ mod entries;
 mod gaps;
 mod journal;
 mod presence;
+mod refusals;
 mod relays;
 mod store;
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use ysyncd_engine::{
     CloseCode, Config, ConnId, DocId, Event as EngineEvent, Input, JournalCommand, JournalRecord,
     JournalResult, OpId, Output, Status, StoreCommand, StoreResult,
@@ -20,7 +22,7 @@ use ysyncd_engine::{
 pub(crate) use self::connections::INTRUDER;
 use self::{
     connections::Connections, documents::Documents, gaps::Gaps, journal::JournalWatch,
-    relays::Relays, store::StoreWatch,
+    refusals::Refusals, relays::Relays, store::StoreWatch,
 };
 use super::{Ids, Invariant, Violation, is_judged};
 
@@ -34,9 +36,12 @@ pub(crate) struct Watch {
     journal: JournalWatch,
     relays: Relays,
     gaps: Gaps,
+    refusals: Refusals,
     limits: Limits,
     /// Whose message is the input under way.
     receiving: Option<ConnId>,
+    /// The last message that came.
+    message: Bytes,
     /// Whether the input under way is a tick.
     is_tick: bool,
     /// When a shutdown has to be over.
@@ -79,6 +84,7 @@ impl Watch {
             journal: JournalWatch::new(config.staged_bytes_max),
             relays: Relays::default(),
             gaps: Gaps::new(config),
+            refusals: Refusals::new(config),
             limits: Limits {
                 unsaved_bytes_max: config.unsaved_bytes_max,
                 unsaved_bytes_total_max: config.unsaved_bytes_total_max,
@@ -88,6 +94,7 @@ impl Watch {
                 replayed: 0,
             },
             receiving: None,
+            message: Bytes::new(),
             is_tick: false,
             deadline: None,
             taking: None,
@@ -115,6 +122,7 @@ impl Watch {
             }
             Input::Received { conn, bytes } => {
                 self.receiving = Some(*conn);
+                self.message = bytes.clone();
                 self.limits.largest_update = self.limits.largest_update.max(bytes.len());
                 self.received(*conn, bytes);
             }
@@ -171,9 +179,9 @@ impl Watch {
                 self.journal.unloaded(doc, &self.documents)?;
                 self.documents.unloaded(doc)
             }
-            Output::Event(EngineEvent::UpdateRefused { conn, .. }) => {
+            Output::Event(EngineEvent::UpdateRefused { doc, conn, reason }) => {
                 self.gaps.forget(*conn);
-                Ok(())
+                self.refused(doc, reason)
             }
             Output::Drained { unsaved, journaled } => {
                 let is_time_up = self.deadline.is_some_and(|deadline| deadline <= now);
@@ -212,11 +220,13 @@ impl Watch {
         if self.is_tick {
             let is_in = |conn: &ConnId| self.connections.is_in(*conn);
             self.gaps.are_asked(now, is_in)?;
+            self.is_saved_in_time(now)?;
         }
-        self.is_saved_in_time(now)?;
         let asked = self.connections.take_asked();
         if self.is_tick || self.receiving.is_some() {
-            self.is_bounded(&status(), self.is_tick.then_some(asked))?;
+            let status = status();
+            self.refused_for_room(&status)?;
+            self.is_bounded(&status, self.is_tick.then_some(asked))?;
         }
         Ok(())
     }
@@ -227,7 +237,7 @@ impl Watch {
         let longest = self.limits.save_debounce.max(self.limits.save_wait_max);
         let since = now.saturating_sub(longest);
         let mut waiting = self.documents.unsaved_before(since);
-        let late = waiting.find(|doc| self.is_tick && self.store.is_free(doc));
+        let late = waiting.find(|doc| self.store.is_free(doc));
         Invariant::SavedInTime.holds(late.is_none(), || {
             format!("{late:?} waits to be written since before {since:?}")
         })

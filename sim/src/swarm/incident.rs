@@ -92,7 +92,6 @@ impl Happening {
 /// Draws which kinds of incidents a world knows, then some of them.
 pub(super) fn draw(rng: &mut ChaCha8Rng, swarm: &Swarm) -> Vec<Incident> {
     let mut incidents = Vec::new();
-    let may_vanish = swarm.nodes == 1 && swarm.other_writer.is_none() && !swarm.is_cramped();
     let may_spoil = swarm.nodes == 1 && !swarm.is_cramped();
     let kinds: [(f64, Draw); 9] = [
         (0.5, draw_crash),
@@ -102,7 +101,7 @@ pub(super) fn draw(rng: &mut ChaCha8Rng, swarm: &Swarm) -> Vec<Incident> {
         (0.2, draw_cut_off),
         (if swarm.is_cramped() { 0.7 } else { 0.3 }, draw_outage),
         (0.1, |_, _| Happening::ReconnectStorm),
-        (if may_vanish { 0.1 } else { 0.0 }, draw_vanish),
+        (if swarm.may_vanish() { 0.1 } else { 0.0 }, draw_vanish),
         (if may_spoil { 0.15 } else { 0.0 }, draw_spoil),
     ];
     for (chance, draw_one) in kinds {

@@ -12,6 +12,10 @@ pub(crate) enum Purpose {
     Network,
     Store,
     OtherWriter,
+    /// What there is to edit.
+    Content,
+    /// What else a world has.
+    Twists,
     /// What one node's journal does.
     Journal(usize),
     /// What one intruder does.
@@ -28,11 +32,18 @@ pub(crate) fn stream(seed: u64, purpose: Purpose) -> ChaCha8Rng {
         Purpose::Network => 1,
         Purpose::Store => 2,
         Purpose::OtherWriter => 3,
+        Purpose::Content => 5,
+        Purpose::Twists => 4,
         Purpose::Journal(node) => 10 + node as u64,
         Purpose::Intruder(intruder) => 50 + intruder as u64,
         Purpose::Client(client) => 100 + client as u64,
     });
     rng
+}
+
+/// A stream of its own, drawn from another.
+pub(super) fn fork(rng: &mut ChaCha8Rng) -> ChaCha8Rng {
+    ChaCha8Rng::seed_from_u64(rng.random())
 }
 
 /// Half of the worlds do without a fault at all.

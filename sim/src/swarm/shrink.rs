@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ysyncd_engine::Config;
 
-use super::{Habit, Swarm, millis};
+use super::{Content, Habit, Swarm, millis};
 use crate::shrink::{LIMITS, Shrink, Step, Steps};
 
 impl Shrink for Swarm {
@@ -68,6 +68,7 @@ fn take_from_clients(steps: &mut Steps<'_, Swarm>, swarm: &Swarm) {
         let visitors = swarm.clients.iter_mut();
         visitors.for_each(|visitor| visitor.habit = Habit::Usual);
     });
+    steps.add("values only", |swarm| swarm.content = Content::Flat);
 }
 
 fn drop_document(swarm: &mut Swarm) {

@@ -56,7 +56,7 @@ impl World {
     }
 
     fn edit(&mut self, at: usize) {
-        for update in self.clients[at].edit(&mut self.streams[at]) {
+        if let Some(update) = self.clients[at].edit(&mut self.streams[at]) {
             self.note(
                 Place::Client(at),
                 format_args!("edits: {} bytes", update.len()),
@@ -171,7 +171,7 @@ impl World {
         };
         let doc = self.docs[doc].clone();
         let user = UserId::new(&user).expect("it is a name");
-        let grant = Grant { user };
+        let grant = Grant::unlimited(user);
         self.input(node, Input::Open { conn, doc, grant })
     }
 

@@ -109,7 +109,7 @@ impl World {
         let node = self.wires[&conn].node;
         let doc = self.intruders[at].doc.clone();
         let user = UserId::new(INTRUDER).expect("it is a name");
-        let grant = Grant { user };
+        let grant = Grant::unlimited(user);
         self.input(node, Input::Open { conn, doc, grant })
     }
 

@@ -279,7 +279,7 @@ impl World {
         self.clients.push(Client::new(
             client_id(doc, JOINERS + at as u64),
             doc,
-            Habit::Usual,
+            self.swarm.content,
         ));
         self.streams.push(stream(self.seed, Purpose::Client(at)));
         self.connect(at, node);

@@ -18,7 +18,7 @@ use crate::{
 /// Of the time that the engine's own checks take. They look at all there is,
 /// which takes longer than all the rest: they are made after as many inputs as
 /// there are times so many bytes, and after each one when a run is looked at.
-const BYTES_PER_INPUT: usize = 40;
+const BYTES_PER_INPUT: usize = 10;
 
 /// One server, whatever engine it runs.
 pub(super) struct Node {

@@ -165,7 +165,7 @@ impl World {
             state.apply(&snapshot.body).expect("it was checked");
             condition = Condition::Matches(snapshot.etag.clone());
         }
-        for update in other.edit(rng) {
+        if let Some(update) = other.edit(rng) {
             state.apply(&update).expect("clients send updates");
             self.log[at].push(update);
         }

@@ -49,7 +49,7 @@ use tokio::sync::{
 use ysyncd_engine::{DocId, JournalError, JournalRecord};
 
 #[cfg(feature = "simulated")]
-pub use self::simulated::{Fault, SimulatedDevice, SimulatedDisk};
+pub use self::simulated::{Fault, SimulatedDevice, SimulatedDisk, SyncFault};
 pub use self::{
     device::{Device, DeviceFile, LocalDevice, Lock},
     folder::DiskError,

@@ -12,7 +12,7 @@ use ysyncd_engine::{
     CloseCode, Condition, Config, ConnId, DocId, Engine, Etag, Event, Input, JournalCommand,
     JournalResult, Now, OpId, Output, Position, Refusal, Snapshot, Status, StoreCommand,
     StoreError, StoreResult,
-    auth::{Grant, UserId},
+    auth::{Access, Grant, UserId},
     protocol,
 };
 
@@ -109,6 +109,16 @@ impl World {
     /// Asks for a document; whatever the engine wants of the store is left to
     /// the test.
     pub(super) fn open(&mut self, name: &str) -> ConnId {
+        self.open_as(name, Access::Write, None)
+    }
+
+    /// As [`World::open`], with these rights until then.
+    pub(super) fn open_as(
+        &mut self,
+        name: &str,
+        access: Access,
+        until: Option<Duration>,
+    ) -> ConnId {
         let conn = ConnId(self.peers.len() as u64);
         let peer = Peer {
             stage: Stage::Waiting,
@@ -119,7 +129,12 @@ impl World {
         };
         self.peers.insert(conn, peer);
         let user = UserId::new("tester").expect("a good name");
-        let (doc, grant) = (doc(name), Grant { user });
+        let doc = doc(name);
+        let grant = Grant {
+            user,
+            access,
+            until,
+        };
         self.handle(Input::Open { conn, doc, grant });
         conn
     }

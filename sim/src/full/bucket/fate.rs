@@ -43,6 +43,7 @@ pub(super) struct Plan {
 pub(super) fn plan(scene: &Scene, command: &Command) -> Plan {
     let faults = &scene.swarm.bucket;
     let now = scene.now();
+    let is_locked = is_locked(scene, command);
     let rng = &mut scene.bucket.borrow_mut().rng;
     if scene.is_healed() {
         let quick = millis(1)..millis(20);
@@ -59,10 +60,22 @@ pub(super) fn plan(scene: &Scene, command: &Command) -> Plan {
     Plan {
         fate: match is_out {
             true => draw_outage(rng),
+            false if is_locked => Fate::Refused(403, "AccessDenied"),
             false => draw(rng, faults, command),
         },
         before: between(rng, &faults.latency),
         after: between(rng, &faults.latency),
+    }
+}
+
+/// Whether the object that is to be written may not be.
+fn is_locked(scene: &Scene, command: &Command) -> bool {
+    let locked = &scene.swarm.twists.locked;
+    match command {
+        Command::Put { key, .. } if !locked.is_empty() => {
+            super::number(scene, key).is_some_and(|doc| locked.contains(&doc))
+        }
+        _ => false,
     }
 }
 

@@ -7,7 +7,7 @@ use ysyncd_engine::{protocol, update::Update};
 use crate::{
     client::Client,
     full::{scene::IDS_PER_DOCUMENT, websocket::Socket},
-    swarm::Habit,
+    swarm::Content,
 };
 
 /// Updates that yrs cannot take, one way or another; whether the grammar does
@@ -155,7 +155,7 @@ fn crafted(rng: &mut ChaCha8Rng) -> Vec<u8> {
 
 /// A good update, with some of its bytes changed, cut off or added.
 fn mutated(rng: &mut ChaCha8Rng) -> Vec<u8> {
-    let mut client = Client::new(IDS_PER_DOCUMENT / 2, 0, Habit::Usual);
+    let mut client = Client::new(IDS_PER_DOCUMENT / 2, 0, Content::Nested);
     for _ in 0..rng.random_range(1..4) {
         client.edit(rng);
     }

@@ -17,7 +17,7 @@ use crate::{
         timeline::Lane,
     },
     oracle::{Invariant, Violation},
-    swarm::Habit,
+    swarm::Content,
 };
 
 /// How long everybody has to get away, and to converge.
@@ -49,7 +49,9 @@ impl World {
         self.troubles.heal(now, &self.scene, &mut self.sim);
         let scene = Rc::clone(&self.scene);
         self.sim.client("watch", look::watch(scene));
-        if self.scene.swarm.nodes > 1 {
+        // Who is gone must not be taken to be there.
+        let is_soon = self.scene.swarm.engine.idle_grace < LOOKING;
+        if self.scene.swarm.nodes > 1 || is_soon {
             // Without a bus nodes see each other through the bucket alone: all
             // have to let go of the documents before one has everything.
             let is_let_go = |world: &Self| {
@@ -214,7 +216,7 @@ impl World {
     fn judge_stored(&self, truths: &[String]) -> Result<(), Violation> {
         for (doc, truth) in self.scene.docs.iter().zip(truths) {
             let bucket = self.scene.bucket.borrow();
-            let mut reader = Client::new(0, 0, Habit::Usual);
+            let mut reader = Client::new(0, 0, Content::Nested);
             if let Some(body) = bucket.body(doc) {
                 let read = reader.apply(body);
                 read.map_err(|error| Invariant::Stored.violated(error))?;
@@ -236,7 +238,7 @@ impl World {
                 id: count,
                 truth: truth.clone(),
                 is_done: Cell::new(false),
-                client: Client::new(id, doc, Habit::Usual).into(),
+                client: Client::new(id, doc, self.scene.swarm.content).into(),
             });
             let join = look::join(Rc::clone(&self.scene), Rc::clone(&joiner));
             self.sim.client(format!("looker{count}"), join);

@@ -26,7 +26,9 @@ pub(super) fn after_power_loss(now: Duration, node: usize, scene: &Scene) {
     // of a sync that failed nobody hears before the next call.
     let recovery = swarm.engine.reopen_delay_max + window;
     let is_failing = |(at, trouble): &(Duration, Trouble)| match trouble {
-        Trouble::Disk { node, .. } => *at <= now && victims.contains(node),
+        Trouble::Disk { node, .. } | Trouble::SyncFails { node, .. } => {
+            *at <= now && victims.contains(node)
+        }
         Trouble::DiskFull { node, time, .. } | Trouble::Unreadable { node, time } => {
             (*at..*at + *time + recovery).contains(&now) && victims.contains(node)
         }

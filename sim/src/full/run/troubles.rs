@@ -1,11 +1,11 @@
 //! What goes wrong from outside: processes that end, networks and disks that
 //! fail.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use rand::{RngExt, rngs::ChaCha8Rng};
 use turmoil::Sim;
-use ysyncd_storage::journal::disk::Fault;
+use ysyncd_storage::journal::disk::{Fault, SimulatedDevice, SyncFault};
 
 use super::losses;
 use crate::{
@@ -23,6 +23,9 @@ const RESTART: Duration = Duration::from_millis(500);
 
 /// How long a kill waits for the disk to be at work.
 const KILL_WAIT: Duration = Duration::from_millis(300);
+
+/// How long a kill waits for a file to be removed.
+const REMOVAL_WAIT: Duration = Duration::from_secs(3);
 
 /// What is to come.
 #[derive(Debug)]
@@ -92,6 +95,9 @@ impl Troubles {
             }
         }
         self.doomed.clear();
+        if scene.swarm.twists.discards {
+            discard_journals(now, scene, sim);
+        }
         for (at, node) in scene.nodes.iter().enumerate() {
             node.disk.heal();
             self.restarts.entry(at).and_modify(|restart| *restart = now);
@@ -114,17 +120,20 @@ impl Troubles {
                 node,
                 power,
                 at_change,
+                at_removal,
                 down,
             } => {
-                let at_latest = match at_change {
-                    Some(after) => {
-                        if let Some(device) = &*scene.nodes[*node].device.borrow() {
-                            device.kill_at_change(*after);
-                        }
-                        now + KILL_WAIT
-                    }
-                    None => now,
-                };
+                let device = scene.nodes[*node].device.borrow();
+                let mut at_latest = now;
+                if let Some(after) = at_change {
+                    let kill = |device: &Arc<SimulatedDevice>| device.kill_at_change(*after);
+                    device.iter().for_each(kill);
+                    at_latest = now + KILL_WAIT;
+                }
+                if *at_removal {
+                    device.iter().for_each(|device| device.kill_at_removal());
+                    at_latest = now + REMOVAL_WAIT;
+                }
                 self.doomed.push(Doom {
                     node: *node,
                     power: *power,
@@ -136,6 +145,16 @@ impl Troubles {
             Trouble::Shutdown { node, down } => {
                 scene.nodes[*node].shutdown.borrow().notify_one();
                 self.restarts.insert(*node, now + *down);
+                return;
+            }
+            Trouble::SyncFails { node, forgets } => {
+                let (kind, forgets) = (std::io::ErrorKind::Other, *forgets);
+                let fault = SyncFault { kind, forgets };
+                scene.nodes[*node].disk.fail_next_sync(fault);
+                return;
+            }
+            Trouble::Vanish { doc } => {
+                scene.vanish(*doc);
                 return;
             }
             Trouble::BucketDown { .. } => {
@@ -179,7 +198,7 @@ impl Troubles {
             false => doom.node..doom.node + 1,
         };
         for victim in victims {
-            self.kill_one(now, victim, doom.power, scene, sim);
+            kill_one(now, victim, doom.power, scene, sim);
             self.restarts.insert(victim, now + doom.down);
         }
         if doom.power {
@@ -188,37 +207,6 @@ impl Troubles {
             disk.lose_power(|n| rng.random_range(0..n));
             losses::after_power_loss(now, doom.node, scene);
         }
-    }
-
-    fn kill_one(
-        &mut self,
-        now: Duration,
-        at: usize,
-        power: bool,
-        scene: &Scene,
-        sim: &mut Sim<'static>,
-    ) {
-        let node = &scene.nodes[at];
-        let name = Place::Node(at).name();
-        if let Some(device) = node.device.borrow_mut().take() {
-            device.kill();
-        }
-        if power {
-            // Nobody says goodbye.
-            let others = (0..super::HOMES).map(Place::Homes).chain([Place::Bucket]);
-            for other in others.clone() {
-                sim.partition(name.as_str(), other.name());
-            }
-            sim.crash(name.as_str());
-            for other in others {
-                sim.repair(name.as_str(), other.name());
-            }
-        } else {
-            sim.crash(name.as_str());
-        }
-        node.serves.set(false);
-        scene.note(Lane::Node(at), "is dead");
-        losses::after_end(now, at, scene);
     }
 
     /// Starts what is not running, as a supervisor would.
@@ -240,6 +228,38 @@ impl Troubles {
     }
 }
 
+/// Somebody gives up what the disks have damaged: clients bring it along.
+fn discard_journals(now: Duration, scene: &Scene, sim: &mut Sim<'static>) {
+    for (at, node) in scene.nodes.iter().enumerate() {
+        kill_one(now, at, false, scene, sim);
+        node.disk.wipe();
+    }
+}
+
+fn kill_one(now: Duration, at: usize, power: bool, scene: &Scene, sim: &mut Sim<'static>) {
+    let node = &scene.nodes[at];
+    let name = Place::Node(at).name();
+    if let Some(device) = node.device.borrow_mut().take() {
+        device.kill();
+    }
+    if power {
+        // Nobody says goodbye.
+        let others = (0..super::HOMES).map(Place::Homes).chain([Place::Bucket]);
+        for other in others.clone() {
+            sim.partition(name.as_str(), other.name());
+        }
+        sim.crash(name.as_str());
+        for other in others {
+            sim.repair(name.as_str(), other.name());
+        }
+    } else {
+        sim.crash(name.as_str());
+    }
+    node.serves.set(false);
+    scene.note(Lane::Node(at), "is dead");
+    losses::after_end(now, at, scene);
+}
+
 fn pass(trouble: &Trouble, scene: &Scene, sim: &mut Sim<'static>) {
     scene.note(Lane::World, format_args!("over: {trouble:?}"));
     narration::tell(|narration| narration.passes(scene.now(), trouble));
@@ -253,7 +273,10 @@ fn pass(trouble: &Trouble, scene: &Scene, sim: &mut Sim<'static>) {
             scene.nodes[*node].disk.heal();
         }
         Trouble::Clock { node, .. } => scene.nodes[*node].clock.set_behind(0),
-        Trouble::Kill { .. } | Trouble::Shutdown { .. } => {}
+        Trouble::Kill { .. }
+        | Trouble::Shutdown { .. }
+        | Trouble::SyncFails { .. }
+        | Trouble::Vanish { .. } => {}
     }
 }
 
@@ -263,6 +286,7 @@ impl Trouble {
             Self::Kill { down, .. } | Self::Shutdown { down, .. } | Self::BucketDown { down } => {
                 *down
             }
+            Self::SyncFails { .. } | Self::Vanish { .. } => Duration::ZERO,
             Self::Hold { time, .. }
             | Self::Partition { time, .. }
             | Self::Disk { time, .. }

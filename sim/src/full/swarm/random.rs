@@ -11,9 +11,16 @@ pub(in crate::full) enum Purpose {
     /// The network, and everything that asks the system for randomness.
     Turmoil,
     Hostile,
+    /// What there is to edit.
+    Content,
     /// What a power loss leaves of a node's disk.
     Power,
     Client(usize),
+    /// What a client does that only some do.
+    Habits(usize),
+    /// Which combinations a world has.
+    Twists,
+    Monitor,
     Looker(u64),
     /// The sizes of what a node reads and writes, per life.
     Pieces(usize, u64),
@@ -33,7 +40,11 @@ pub(in crate::full) fn stream(seed: u64, purpose: Purpose) -> ChaCha8Rng {
         Purpose::Hostile => numbered(1, 3, 0),
         Purpose::Power => numbered(1, 4, 0),
         Purpose::Small => numbered(1, 5, 0),
+        Purpose::Twists => numbered(1, 6, 0),
+        Purpose::Monitor => numbered(1, 7, 0),
+        Purpose::Content => numbered(1, 8, 0),
         Purpose::Client(at) => numbered(2, at, 0),
+        Purpose::Habits(at) => numbered(7, at, 0),
         Purpose::Looker(number) => numbered(6, 0, number),
         Purpose::Pieces(node, life) => numbered(3, node, life),
         Purpose::Disk(node, life) => numbered(4, node, life),

@@ -5,10 +5,10 @@ use std::time::Duration;
 use ysyncd_engine::Config;
 use ysyncd_storage::journal::disk::SyncMode;
 
-use super::{Place, Swarm, Trouble};
+use super::{Place, Swarm, Trouble, Twists};
 use crate::{
     shrink::{LIMITS, Shrink, Step, Steps},
-    swarm::millis,
+    swarm::{Content, millis},
 };
 
 impl Shrink for Swarm {
@@ -16,7 +16,7 @@ impl Shrink for Swarm {
         let mut steps = Steps::from(self);
         take_from_world(&mut steps, self);
         take_from_clients(&mut steps, self);
-        for (what, take) in FAULTS.iter().chain(USUAL) {
+        for (what, take) in TWISTS.iter().chain(FAULTS).chain(USUAL) {
             steps.add(*what, take);
         }
         for (what, reset) in LIMITS {
@@ -54,6 +54,12 @@ fn take_from_world(steps: &mut Steps<'_, Swarm>, swarm: &Swarm) {
             swarm.documents -= 1;
             let documents = swarm.documents;
             swarm.visitors.retain(|visitor| visitor.doc < documents);
+            swarm.twists.locked.retain(|doc| *doc < documents);
+            let is_of_another =
+                |trouble: &Trouble| matches!(trouble, Trouble::Vanish { doc } if *doc >= documents);
+            swarm
+                .troubles
+                .retain(|(_, trouble)| !is_of_another(trouble));
         }
     });
 }
@@ -100,18 +106,45 @@ impl Trouble {
             Self::Kill { node, .. }
             | Self::Shutdown { node, .. }
             | Self::Disk { node, .. }
+            | Self::SyncFails { node, .. }
             | Self::Unreadable { node, .. }
             | Self::Clock { node, .. }
             | Self::DiskFull { node, .. } => *node < nodes,
             Self::Hold { one, other, .. } | Self::Partition { one, other, .. } => {
                 is_there(one) && is_there(other)
             }
-            Self::BucketDown { .. } => true,
+            Self::BucketDown { .. } | Self::Vanish { .. } => true,
         }
     }
 }
 
+/// Where journals are not given up, no disk may forget what it has taken.
+fn keep_journals(swarm: &mut Swarm) {
+    swarm.twists.discards = false;
+    let forgets = |trouble: &Trouble| matches!(trouble, Trouble::SyncFails { forgets: true, .. });
+    swarm.troubles.retain(|(_, trouble)| !forgets(trouble));
+}
+
 type Take = fn(&mut Swarm);
+
+/// What only some worlds have.
+const TWISTS: &[(&str, Take)] = &[
+    ("no twists", |swarm| {
+        keep_journals(swarm);
+        swarm.twists = Twists::default();
+    }),
+    ("nobody pings", |swarm| swarm.twists.pings = 0.0),
+    ("no bursts of edits", |swarm| swarm.twists.burst = 0),
+    ("clients wait to be let in", |swarm| {
+        swarm.twists.patience = None;
+    }),
+    ("nobody reads metrics", |swarm| swarm.twists.scrapes = None),
+    ("no document is locked", |swarm| swarm.twists.locked.clear()),
+    ("journals are kept", keep_journals),
+    ("writes that go to the journal together", |swarm| {
+        swarm.twists.scatters = false;
+    }),
+];
 
 /// What goes wrong by chance.
 const FAULTS: &[(&str, Take)] = &[
@@ -141,6 +174,7 @@ const FAULTS: &[(&str, Take)] = &[
 
 /// What is unusual, though nothing is wrong with it.
 const USUAL: &[(&str, Take)] = &[
+    ("values only", |swarm| swarm.content = Content::Flat),
     ("a machine for each node", |swarm| {
         swarm.is_one_machine = false;
     }),

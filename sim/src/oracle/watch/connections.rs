@@ -139,6 +139,9 @@ impl Connections {
     /// a tick nobody has heard nothing for longer than may be.
     pub(super) fn settled(&mut self, now: Duration, is_tick: bool) -> Result<(), Violation> {
         self.presence.settled(now, is_tick)?;
+        if !is_tick {
+            return Ok(());
+        }
         let since = now.saturating_sub(self.keepalive);
         let is_deaf = |connection: &Connection| {
             connection.stage == Stage::Accepted && connection.told_at < since
@@ -147,7 +150,7 @@ impl Connections {
             .open
             .iter()
             .filter(|(_, connection)| is_deaf(connection));
-        let deaf = open.next().filter(|_| is_tick).map(|(conn, _)| *conn);
+        let deaf = open.next().map(|(conn, _)| *conn);
         Invariant::Keepalive.holds(deaf.is_none(), || {
             format!("{deaf:?} was told nothing since before {since:?}")
         })

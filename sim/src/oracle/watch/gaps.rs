@@ -56,6 +56,12 @@ impl Gaps {
         })
     }
 
+    /// Whether there may be no more gaps than those that are `here` and at
+    /// most so many others.
+    pub(super) fn are_too_many(&self, here: &Ids, others: usize) -> bool {
+        here.gap_runs() + others > self.runs_max
+    }
+
     /// A connection was asked, or it is known that it has to be.
     pub(super) fn forget(&mut self, conn: ConnId) {
         self.due.remove(&conn);

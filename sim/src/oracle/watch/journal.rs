@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use bytes::Bytes;
 use ysyncd_engine::{ConnId, DocId, JournalCommand, JournalError, JournalResult, OpId, Position};
 
 use super::{Invariant, Violation, documents::Documents};
@@ -27,6 +28,10 @@ pub(super) struct JournalWatch {
     is_reopening: bool,
     /// Bytes of updates that wait for their answers.
     staged: BTreeMap<DocId, usize>,
+    /// The updates that were handed out since none last waited.
+    staged_since_idle: BTreeMap<DocId, Vec<Bytes>>,
+    /// How many bytes the records take that it holds for certain.
+    records: BTreeMap<DocId, BTreeMap<Position, usize>>,
     largest_update: usize,
 }
 
@@ -44,6 +49,8 @@ impl JournalWatch {
             has_failed: false,
             is_reopening: false,
             staged: BTreeMap::new(),
+            staged_since_idle: BTreeMap::new(),
+            records: BTreeMap::new(),
             largest_update: 0,
         }
     }
@@ -116,6 +123,8 @@ impl JournalWatch {
                 self.append(doc, *position)?;
                 self.largest_update = self.largest_update.max(update.len());
                 *self.staged.entry(doc.clone()).or_default() += update.len();
+                let since_idle = self.staged_since_idle.entry(doc.clone()).or_default();
+                since_idle.push(update.clone());
                 self.is_bounded(doc, connections(doc))?;
             }
             JournalCommand::Trim { doc, through } => self.trim(doc, *through, documents)?,
@@ -184,8 +193,13 @@ impl JournalWatch {
         let (first, command, from) = self.unanswered.pop_front().expect("one result each");
         assert_eq!(op, first, "results come in order");
         if let JournalCommand::Append { doc, update, .. } = &command {
-            *self.staged.get_mut(doc).expect("it was counted") -= update.len();
+            let staged = self.staged.get_mut(doc).expect("it was counted");
+            *staged -= update.len();
+            if *staged == 0 {
+                self.staged_since_idle.remove(doc);
+            }
         }
+        self.count_records(&command, result);
         match (&command, result) {
             (JournalCommand::Read { doc }, JournalResult::Read(read)) => {
                 self.reading.remove(doc);
@@ -218,6 +232,52 @@ impl JournalWatch {
             _ => {}
         }
         (command, from)
+    }
+
+    fn count_records(&mut self, command: &JournalCommand, result: &JournalResult) {
+        match (command, result) {
+            (
+                JournalCommand::Append {
+                    doc,
+                    position,
+                    update,
+                },
+                JournalResult::Appended(Ok(())),
+            ) => {
+                let records = self.records.entry(doc.clone()).or_default();
+                records.insert(*position, update.len());
+            }
+            (JournalCommand::Trim { doc, through }, JournalResult::Trimmed(Ok(()))) => {
+                if let Some(records) = self.records.get_mut(doc) {
+                    records.retain(|position, _| position > through);
+                }
+            }
+            (JournalCommand::Read { doc }, JournalResult::Read(Ok(records))) => {
+                let sizes = records
+                    .iter()
+                    .map(|record| (record.position, record.update.len()));
+                self.records.insert(doc.clone(), sizes.collect());
+            }
+            _ => {}
+        }
+    }
+
+    /// Bytes of the records that it holds for certain of documents that are
+    /// not in memory.
+    pub(super) fn bytes_left(&self, is_loaded: impl Fn(&DocId) -> bool) -> usize {
+        let records = self.records.iter();
+        let left = records.filter(|(doc, _)| !is_loaded(doc));
+        left.flat_map(|(_, records)| records.values()).sum()
+    }
+
+    /// The updates that were handed out since none last waited.
+    pub(super) fn staged_since_idle(&self, doc: &DocId) -> &[Bytes] {
+        self.staged_since_idle.get(doc).map_or(&[], Vec::as_slice)
+    }
+
+    /// Whether it takes nothing.
+    pub(super) const fn has_failed(&self) -> bool {
+        self.has_failed
     }
 
     pub(super) fn loaded(&mut self, doc: &DocId, replayed: usize) -> Result<(), Violation> {

@@ -29,6 +29,8 @@ struct Known {
     /// The clock that was told last, and when it was told first.
     told: Option<(u64, Duration)>,
     is_here: bool,
+    /// When it was told to be gone last.
+    gone: Duration,
 }
 
 impl Presence {
@@ -58,11 +60,18 @@ impl Presence {
         clock: u64,
         is_here: bool,
     ) {
+        let timeout = self.timeout;
         let known = self.known(doc, client);
-        known.is_here = is_here;
-        if known.told.is_none_or(|(before, _)| clock != before) {
+        // Those who left are remembered for so long. Then whoever repeats what
+        // they said, having been held up, speaks for somebody new.
+        let is_new = is_here && !known.is_here && known.gone + timeout <= now;
+        if is_new || known.told.is_none_or(|(before, _)| clock != before) {
             known.told = Some((clock, now));
         }
+        if known.is_here && !is_here {
+            known.gone = now;
+        }
+        known.is_here = is_here;
     }
 
     /// A connection is gone: so are the clients that it spoke for.
@@ -100,13 +109,15 @@ impl Presence {
                 format!("{doc}: nobody is told that client {client} is gone")
             })?;
         }
+        // Where those who left are forgotten at once, somebody may bring one back
+        // with what was said before.
+        if !is_tick || !self.remembers {
+            return Ok(());
+        }
         let since = now.saturating_sub(self.timeout);
         let is_silent = |known: &Known| known.told.is_some_and(|(_, at)| at < since);
         let mut all = self.documents.values().flatten();
-        // Where those who left are forgotten at once, somebody may bring one back
-        // with what was said before.
-        let is_judged = is_tick && self.remembers;
-        let silent = all.find(|(_, known)| is_judged && known.is_here && is_silent(known));
+        let silent = all.find(|(_, known)| known.is_here && is_silent(known));
         Invariant::Presence.holds(silent.is_none(), || {
             format!("{silent:?} is silent for longer than {:?}", self.timeout)
         })

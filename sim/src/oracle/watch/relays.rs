@@ -17,7 +17,7 @@ use super::{Ids, Invariant, Violation};
 #[derive(Debug, Default)]
 pub(super) struct Relays {
     /// Structs that were told and that build on what nobody knows.
-    waiting: BTreeMap<DocId, Vec<Waiting>>,
+    waiting: BTreeMap<DocId, AllWaiting>,
     /// Documents that came with such structs: which is not looked into.
     unsure: BTreeSet<DocId>,
     /// What was told with the input under way, and to whom.
@@ -26,10 +26,14 @@ pub(super) struct Relays {
     due: Vec<(DocId, Vec<Ids>)>,
 }
 
+/// The structs of one document that wait, by client and first clock. One waits
+/// for all before it of its client, too.
+#[derive(Debug, Default)]
+struct AllWaiting(BTreeMap<u64, BTreeMap<u32, Waiting>>);
+
 /// A struct that waits.
 #[derive(Debug)]
 struct Waiting {
-    client: u64,
     clocks: Range<u32>,
     on: Vec<Id>,
     /// It came with the update that was applied last.
@@ -60,23 +64,14 @@ impl Relays {
     /// An update became part of a document, which now knows what `here` says.
     pub(super) fn applied(&mut self, doc: &DocId, update: &[u8], here: &Ids) {
         let waiting = self.waiting.entry(doc.clone()).or_default();
-        waiting
-            .iter_mut()
-            .for_each(|waiting| waiting.is_new = false);
+        waiting.grow_old();
         if let Ok(update) = Update::decode(update) {
-            let told = |outline: &Outline<'_>| !matches!(outline.holds, Holds::Skipped);
-            waiting.extend(update.outline().filter(told).map(|outline| Waiting {
-                client: outline.client().0,
-                clocks: outline.clocks(),
-                on: builds_on(&outline),
-                is_new: true,
-            }));
+            update.outline().for_each(|outline| waiting.add(&outline));
         }
         let mut due = Vec::new();
-        while let Some(at) = (0..waiting.len()).find(|at| is_ready(waiting, *at, here)) {
-            let ready = waiting.remove(at);
+        while let Some((client, ready)) = waiting.take_ready(here) {
             if !ready.is_new {
-                due.push(Ids::run(ready.client, ready.clocks));
+                due.push(Ids::run(client, ready.clocks));
             }
         }
         if !due.is_empty() && !self.unsure.contains(doc) {
@@ -128,23 +123,55 @@ impl Relays {
     }
 }
 
-/// What a struct builds on is known and does not wait itself, and neither does
-/// anything before it of its client.
-fn is_ready(waiting: &[Waiting], at: usize, here: &Ids) -> bool {
-    let own = &waiting[at];
-    let waits = |id: &Id| {
-        let mut others = waiting.iter().enumerate().filter(|(other, _)| *other != at);
-        others.any(|(_, other)| other.client == id.client.0 && other.clocks.start <= id.clock)
-    };
-    let before = Id {
-        client: ClientId(own.client),
-        clock: own.clocks.start,
-    };
-    own.on
-        .iter()
-        .all(|id| here.knows_up_to(id.client.0, id.clock + 1) && !waits(id))
-        && here.knows_up_to(own.client, own.clocks.start)
-        && !waits(&before)
+impl AllWaiting {
+    fn grow_old(&mut self) {
+        let all = self.0.values_mut().flat_map(BTreeMap::values_mut);
+        all.for_each(|waiting| waiting.is_new = false);
+    }
+
+    /// Adds what an update tells. What waits already and is told again stays
+    /// what it is.
+    fn add(&mut self, told: &Outline<'_>) {
+        if matches!(told.holds, Holds::Skipped) {
+            return;
+        }
+        let (client, clocks) = (told.client().0, told.clocks());
+        let of_client = self.0.entry(client).or_default();
+        let waiting = of_client.entry(clocks.start).or_insert_with(|| Waiting {
+            clocks: clocks.clone(),
+            on: builds_on(told),
+            is_new: true,
+        });
+        waiting.clocks.end = waiting.clocks.end.max(clocks.end);
+    }
+
+    /// Takes out one that waits no more, of the lowest of all clients: others
+    /// wait for theirs.
+    fn take_ready(&mut self, here: &Ids) -> Option<(u64, Waiting)> {
+        let lowest = self.0.iter().filter_map(|(client, of_client)| {
+            let (_, waiting) = of_client.first_key_value()?;
+            Some((*client, waiting))
+        });
+        let mut ready = lowest.filter(|(client, waiting)| self.is_ready(*client, waiting, here));
+        let client = ready.next()?.0;
+        let (_, ready) = self.0.get_mut(&client)?.pop_first()?;
+        Some((client, ready))
+    }
+
+    /// Whether what a struct builds on is known and does not wait itself, it
+    /// being the lowest of its client.
+    fn is_ready(&self, client: u64, lowest: &Waiting, here: &Ids) -> bool {
+        let waits = |id: &Id| {
+            let of_client = self.0.get(&id.client.0);
+            let first = of_client.and_then(BTreeMap::first_key_value);
+            first.is_some_and(|(start, _)| *start <= id.clock)
+        };
+        here.knows_up_to(client, lowest.clocks.start)
+            && lowest
+                .on
+                .iter()
+                .all(|id| here.knows_up_to(id.client.0, id.clock + 1) && !waits(id))
+    }
 }
 
 fn builds_on(outline: &Outline<'_>) -> Vec<Id> {

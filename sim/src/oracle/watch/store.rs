@@ -179,7 +179,11 @@ impl StoreWatch {
             StoreResult::Saved(Ok(etag)) => {
                 self.known.insert(doc.clone(), etag.clone());
             }
-            StoreResult::Saved(Err(StoreError::Conflict)) => self.conflict = Some(doc.clone()),
+            StoreResult::Saved(Err(StoreError::Conflict)) => {
+                self.conflict = Some(doc.clone());
+                // The store works again: it is looked into at once.
+                self.failures.remove(&doc);
+            }
             StoreResult::Loaded(Err(_)) | StoreResult::Saved(Err(_)) => {
                 let failures = self.failures.get(&doc).map_or(0, |(failures, _)| *failures);
                 if self.loaded.contains(&doc) {

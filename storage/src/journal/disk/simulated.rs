@@ -33,10 +33,14 @@ struct State {
     processes: usize,
     salts: u8,
     fault: Option<Fault>,
+    /// The error of the next sync of a file that was synced before.
+    sync_fault: Option<SyncFault>,
     /// The error of every read.
     unreadable: Option<io::ErrorKind>,
     /// A process that is killed at a coming change: after how many others.
     death: Option<(usize, Process)>,
+    /// A process that is killed once it has removed a file.
+    remover: Option<Process>,
     /// Most bytes of all files.
     capacity: Option<usize>,
 }
@@ -65,6 +69,16 @@ pub struct Fault {
     pub after: usize,
     /// The error that is given.
     pub kind: io::ErrorKind,
+}
+
+/// Fails one sync of a file, of those that were synced before. As Linux does,
+/// it drops what it was to write, and the next one succeeds.
+#[derive(Debug, Clone, Copy)]
+pub struct SyncFault {
+    /// The error that is given.
+    pub kind: io::ErrorKind,
+    /// Whether what was dropped cannot even be read any more.
+    pub forgets: bool,
 }
 
 /// One of these is a process: it can be killed.
@@ -149,6 +163,20 @@ impl SimulatedDisk {
         self.state().fault = Some(fault);
     }
 
+    /// Has one sync fail.
+    pub fn fail_next_sync(&self, fault: SyncFault) {
+        self.state().sync_fault = Some(fault);
+    }
+
+    /// Loses all files.
+    pub fn wipe(&self) {
+        let mut state = self.state();
+        state.files.clear();
+        state.durable_files.clear();
+        state.pending.clear();
+        state.folders.clear();
+    }
+
     /// Has reads fail.
     pub fn fail_reads(&self, kind: io::ErrorKind) {
         self.state().unreadable = Some(kind);
@@ -158,9 +186,11 @@ impl SimulatedDisk {
     pub fn heal(&self) {
         let mut state = self.state();
         state.fault = None;
+        state.sync_fault = None;
         state.unreadable = None;
         state.capacity = None;
         state.death = None;
+        state.remover = None;
     }
 
     /// Makes room for so many bytes more, and for no others.
@@ -233,6 +263,19 @@ impl State {
         }
     }
 
+    /// Whoever is to die once it has removed a file dies.
+    fn kill_remover(&mut self, process: &Process) -> io::Result<()> {
+        let is_due = |remover: &mut Process| remover.number == process.number;
+        match self.remover.take_if(is_due) {
+            Some(remover) => {
+                remover.killed.store(true, Ordering::SeqCst);
+                self.unlock(remover.number);
+                Err(killed())
+            }
+            None => Ok(()),
+        }
+    }
+
     /// A process is gone, and its locks with it.
     fn unlock(&mut self, process: usize) {
         self.locked.retain(|_, holder| *holder != process);
@@ -282,11 +325,19 @@ impl SimulatedDevice {
         state
             .death
             .take_if(|(_, process)| process.number == self.process.number);
+        state
+            .remover
+            .take_if(|process| process.number == self.process.number);
     }
 
     /// Ends the process in the middle of one of its coming changes.
     pub fn kill_at_change(&self, after: usize) {
         self.disk.state().death = Some((after, self.process.clone()));
+    }
+
+    /// Ends the process once it has removed a file.
+    pub fn kill_at_removal(&self) {
+        self.disk.state().remover = Some(self.process.clone());
     }
 
     /// Whether the process has ended.
@@ -383,7 +434,7 @@ impl Device for SimulatedDevice {
         state.check_fault()?;
         found(state.files.get(file))?;
         state.change(Change::Remove(file.to_owned()));
-        Ok(())
+        state.kill_remover(&self.process)
     }
 
     fn remove_folder(&self, folder: &Path) -> io::Result<()> {
@@ -450,12 +501,24 @@ impl DeviceFile for SimulatedFile {
     fn sync(&mut self) -> io::Result<()> {
         self.process.check()?;
         let mut state = self.disk.state();
-        let fault = state.check_fault();
+        let mut fault = state.check_fault();
+        let mut forgets = false;
+        let is_old = !state.inodes[self.inode].durable.is_empty();
+        if fault.is_ok()
+            && is_old
+            && let Some(sync_fault) = state.sync_fault.take()
+        {
+            fault = Err(sync_fault.kind.into());
+            forgets = sync_fault.forgets;
+        }
         let inode = &mut state.inodes[self.inode];
         if fault.is_err() {
             inode.dropped.push(inode.durable.len()..inode.content.len());
         } else {
             inode.durable = inode.durable_if_synced();
+        }
+        if forgets {
+            inode.content = inode.durable_if_synced();
         }
         fault
     }

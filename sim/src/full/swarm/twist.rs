@@ -1,0 +1,184 @@
+//! Habits that few have, and combinations that chance alone would bring
+//! together too seldom. Drawn apart from everything else, so that worlds
+//! without them stay as they are.
+
+use std::time::Duration;
+
+use rand::{RngExt, rngs::ChaCha8Rng};
+use ysyncd_storage::journal::disk::SyncMode;
+
+use super::{HOMES, Swarm, Trouble, Visitor, fork, one_of};
+use crate::swarm::{ENOUGH, millis};
+
+type Twist = fn(&mut ChaCha8Rng, &mut Swarm);
+
+/// Adds to a world what it draws of these.
+pub(super) fn add(rng: &mut ChaCha8Rng, swarm: &mut Swarm) {
+    let twists: [(f64, Twist); 9] = [
+        (0.2, ping),
+        (0.2, lose_patience),
+        (0.2, scrape),
+        (0.2, |_, swarm| swarm.twists.scatters = true),
+        (0.08, flood),
+        (0.05, fail_a_sync),
+        (0.03, fill_segments),
+        (0.08, remove_objects),
+        (0.04, forget_pages),
+    ];
+    for (chance, twist) in twists {
+        // Each draws from a stream of its own.
+        let mut own = fork(rng);
+        if rng.random_bool(chance) {
+            twist(&mut own, swarm);
+        }
+    }
+    swarm.troubles.sort_by_key(|(at, _)| *at);
+}
+
+fn ping(rng: &mut ChaCha8Rng, swarm: &mut Swarm) {
+    swarm.twists.pings = rng.random_range(0.05..0.4);
+}
+
+fn lose_patience(rng: &mut ChaCha8Rng, swarm: &mut Swarm) {
+    swarm.twists.patience = Some(millis(one_of(rng, &[50, 300, 2_000])));
+}
+
+fn scrape(_: &mut ChaCha8Rng, swarm: &mut Swarm) {
+    swarm.twists.scrapes = Some(millis(100)..millis(1_000));
+}
+
+/// Clients send more than a slow disk takes, where little may wait for it.
+fn flood(rng: &mut ChaCha8Rng, swarm: &mut Swarm) {
+    keep_a_journal(swarm);
+    swarm.engine.staged_bytes_max = one_of(rng, &[0, 40]);
+    swarm.disk_latency = millis(20)..millis(400);
+    write_much(swarm, 30);
+    swarm.twists.scrapes = Some(millis(10)..millis(60));
+    // Who comes back says a lot at once.
+    (swarm.connection_loss, swarm.stall) = (0.0, 0.0);
+}
+
+/// A disk fails to sync once, and power is lost soon after, while nothing can
+/// be written to the bucket.
+fn fail_a_sync(rng: &mut ChaCha8Rng, swarm: &mut Swarm) {
+    calm(swarm);
+    keep_a_journal(swarm);
+    swarm.twists.locked = (0..swarm.documents).collect();
+    swarm.pause = millis(20)..millis(100);
+    for _ in 0..3 {
+        let (node, at) = (rng.random_range(0..swarm.nodes), during(rng, swarm));
+        swarm.troubles.push((
+            at,
+            Trouble::SyncFails {
+                node,
+                forgets: false,
+            },
+        ));
+        let later = at + millis(rng.random_range(50..1_500));
+        swarm.troubles.push((later, lose_power(node, false)));
+    }
+}
+
+/// The files of the journal fill up with what is soon of no use, and among it
+/// is what stays: one document cannot be written to the bucket. Power is lost
+/// when a file is removed.
+fn fill_segments(rng: &mut ChaCha8Rng, swarm: &mut Swarm) {
+    calm(swarm);
+    keep_a_journal(swarm);
+    if swarm.documents == 1 {
+        swarm.documents = 2;
+        swarm.visitors.push(Visitor {
+            doc: 1,
+            home: rng.random_range(0..swarm.nodes),
+            host: rng.random_range(0..HOMES),
+            leaves: None,
+            fragment_bytes_max: 1_000_000,
+            token_in_query: false,
+        });
+    }
+    swarm.pause = millis(20)..millis(60);
+    swarm.segment_bytes = 4 << 10;
+    write_much(swarm, 15);
+    swarm.twists.locked = vec![1];
+    swarm.engine.save_debounce = millis(50);
+    swarm.engine.save_wait_max = millis(300);
+    for _ in 0..3 {
+        let (node, at) = (rng.random_range(0..swarm.nodes), during(rng, swarm));
+        swarm.troubles.push((at, lose_power(node, true)));
+    }
+}
+
+/// Somebody removes what the bucket holds. Nobody goes for good: nothing else
+/// would bring back what only they made.
+fn remove_objects(rng: &mut ChaCha8Rng, swarm: &mut Swarm) {
+    if swarm.nodes > 1 {
+        return;
+    }
+    calm(swarm);
+    let visitors = swarm.visitors.iter_mut();
+    visitors.for_each(|visitor| visitor.leaves = None);
+    // What is written first is not written under a condition that fails.
+    swarm.engine.save_debounce = millis(50);
+    swarm.engine.save_wait_max = millis(300);
+    for _ in 0..5 {
+        let (doc, at) = (rng.random_range(0..swarm.documents), during(rng, swarm));
+        swarm.troubles.push((at, Trouble::Vanish { doc }));
+    }
+}
+
+/// Clients make so many edits at once. What one of them brings along when it
+/// comes back may be more than a small outbox holds.
+fn write_much(swarm: &mut Swarm, burst: usize) {
+    swarm.twists.burst = burst;
+    swarm.engine.outbox_bytes_max = ENOUGH;
+}
+
+/// Nothing else goes wrong that would keep clients from being let in.
+fn calm(swarm: &mut Swarm) {
+    swarm.storm = swarm.storm.max(millis(8_000));
+    swarm.troubles.clear();
+    swarm.twists.patience = None;
+    swarm.bucket = swarm.bucket.spared();
+}
+
+/// A disk that is synced now and then fails to, and what was taken since cannot
+/// be read back. That may be lost, and what is damaged is given up.
+fn forget_pages(rng: &mut ChaCha8Rng, swarm: &mut Swarm) {
+    calm(swarm);
+    keep_a_journal(swarm);
+    swarm.pause = millis(20)..millis(100);
+    swarm.sync = SyncMode::Interval(millis(500));
+    swarm.twists.discards = true;
+    let visitors = swarm.visitors.iter_mut();
+    visitors.for_each(|visitor| visitor.leaves = None);
+    for _ in 0..3 {
+        let (node, at) = (rng.random_range(0..swarm.nodes), during(rng, swarm));
+        let fails = Trouble::SyncFails {
+            node,
+            forgets: true,
+        };
+        swarm.troubles.push((at, fails));
+    }
+}
+
+/// All that is taken is kept by a journal, which takes it.
+fn keep_a_journal(swarm: &mut Swarm) {
+    swarm.engine.journal = true;
+    swarm.sync = SyncMode::Always;
+    swarm.engine.unsaved_bytes_max = ENOUGH;
+    swarm.engine.unsaved_bytes_total_max = ENOUGH;
+}
+
+fn lose_power(node: usize, at_removal: bool) -> Trouble {
+    Trouble::Kill {
+        node,
+        power: true,
+        at_change: None,
+        at_removal,
+        down: millis(100),
+    }
+}
+
+fn during(rng: &mut ChaCha8Rng, swarm: &Swarm) -> Duration {
+    swarm.storm.mul_f64(rng.random_range(0.1..0.9))
+}

@@ -1,0 +1,112 @@
+//! Updates that are refused: only for want of what they are refused for.
+
+use ysyncd_engine::{
+    Config, DocId, Status,
+    protocol::{Message, Messages},
+};
+
+use super::{Ids, Invariant, Violation, Watch, is_judged};
+use crate::swarm::ENOUGH;
+
+/// What one engine refuses with the input under way.
+#[derive(Debug)]
+pub(super) struct Refusals {
+    unsaved_bytes_max: usize,
+    unsaved_bytes_total_max: usize,
+    /// Deletes of what is unknown are another reason to refuse.
+    knows_no_deletes_max: bool,
+    /// Whether something was refused as too much is unsaved.
+    for_room: bool,
+}
+
+/// Why an engine says that it refuses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reason {
+    NotDurable,
+    NotSaved,
+    Gaps,
+}
+
+impl Reason {
+    fn of(text: &str) -> Option<Self> {
+        match text {
+            _ if text.contains("cannot make changes durable") => Some(Self::NotDurable),
+            _ if text.contains("wait to be saved") => Some(Self::NotSaved),
+            _ if text.contains("waits for content") => Some(Self::Gaps),
+            _ => None,
+        }
+    }
+}
+
+impl Refusals {
+    pub(super) const fn new(config: &Config) -> Self {
+        Self {
+            unsaved_bytes_max: config.unsaved_bytes_max,
+            unsaved_bytes_total_max: config.unsaved_bytes_total_max,
+            knows_no_deletes_max: config.pending_delete_ranges_max >= ENOUGH,
+            for_room: false,
+        }
+    }
+}
+
+impl Watch {
+    /// An update of the message under way, or one whose record failed, is
+    /// refused.
+    pub(super) fn refused(&mut self, doc: &DocId, reason: &str) -> Result<(), Violation> {
+        let detail = |detail: &str| format!("{doc}: {detail}, and an update is refused: {reason}");
+        match Reason::of(reason) {
+            Some(Reason::NotDurable) => Invariant::RefusedForCause
+                .holds(self.journal.has_failed(), || detail("the journal works")),
+            Some(Reason::NotSaved) => {
+                self.refusals.for_room = true;
+                Ok(())
+            }
+            Some(Reason::Gaps) if self.refusals.knows_no_deletes_max && is_judged(doc) => {
+                let here = self.documents.all_here(doc);
+                let others = self.gaps_on_their_way(doc);
+                let is_for_cause = self.gaps.are_too_many(here, others);
+                Invariant::RefusedForCause.holds(is_for_cause, || {
+                    let gaps = here.gap_runs();
+                    detail(&format!(
+                        "there are {gaps} gaps and at most {others} to come"
+                    ))
+                })
+            }
+            Some(Reason::Gaps) => Ok(()),
+            None => Err(Invariant::RefusedForCause.violated(detail("nobody knows this reason"))),
+        }
+    }
+
+    /// How many gaps the message under way may open, with all that was handed
+    /// to the journal since it last had nothing to do for this document.
+    fn gaps_on_their_way(&self, doc: &DocId) -> usize {
+        let staged = self.journal.staged_since_idle(doc).iter();
+        let staged: usize = staged.map(|update| Ids::of_valid(update).runs()).sum();
+        let mut messages = Messages::new(&self.message);
+        let mut said = 0;
+        while let Ok(Some(message)) = messages.read_next() {
+            if let Message::SyncStep2(update) | Message::Update(update) = message {
+                said += Ids::of_valid(update).runs();
+            }
+        }
+        staged + said
+    }
+
+    /// What was refused as too much is unsaved would have been too much.
+    pub(super) fn refused_for_room(&mut self, status: &Status) -> Result<(), Violation> {
+        if !std::mem::take(&mut self.refusals.for_room) {
+            return Ok(());
+        }
+        let limits = &self.refusals;
+        // No document can have had more unsaved than all have now.
+        let here = status.unsaved_bytes;
+        let all = here + self.journal.bytes_left(|doc| self.documents.is_loaded(doc));
+        let more = self.message.len();
+        let is_too_much = |bytes: usize, most: usize| bytes > 0 && bytes + more > most;
+        let is_for_cause = is_too_much(here, limits.unsaved_bytes_max)
+            || is_too_much(all, limits.unsaved_bytes_total_max);
+        Invariant::RefusedForCause.holds(is_for_cause, || {
+            format!("an update of {more} bytes is refused where at most {all} are unsaved")
+        })
+    }
+}

@@ -1,0 +1,92 @@
+//! Combinations that chance alone would bring together too seldom. Drawn apart
+//! from everything else, so that worlds without them stay as they are.
+
+use std::time::Duration;
+
+use rand::{RngExt, rngs::ChaCha8Rng, seq::IndexedRandom};
+
+use super::{ENOUGH, Habit, Happening, Incident, Swarm, millis};
+
+type Twist = fn(&mut ChaCha8Rng, &mut Swarm);
+
+/// Adds to a world what it draws of these.
+pub(super) fn add(rng: &mut ChaCha8Rng, swarm: &mut Swarm) {
+    let twists: [(f64, Twist); 4] = [
+        (0.1, hurry_shutdowns),
+        (0.12, clean_up),
+        (0.08, leave_unsaved),
+        (0.06, forget_updates),
+    ];
+    for (chance, twist) in twists {
+        // Each draws from a stream of its own.
+        let mut own = super::random::fork(rng);
+        if rng.random_bool(chance) {
+            twist(&mut own, swarm);
+        }
+    }
+}
+
+/// A supervisor has no patience: what is on its way then is still on its way
+/// when the server ends.
+fn hurry_shutdowns(rng: &mut ChaCha8Rng, swarm: &mut Swarm) {
+    for _ in 0..3 {
+        let node = rng.random_range(0..swarm.nodes);
+        let within = millis(rng.random_range(0..100));
+        push(rng, swarm, Happening::Shutdown { node, within });
+    }
+}
+
+/// Somebody removes the stored object again and again, and the server ends
+/// soon after, perhaps before it has written the document once more.
+fn clean_up(rng: &mut ChaCha8Rng, swarm: &mut Swarm) {
+    if !swarm.may_vanish() {
+        return;
+    }
+    for _ in 0..3 {
+        let at = push(rng, swarm, Happening::Vanish { doc: 0 });
+        let at = at + millis(rng.random_range(0..2_000));
+        let within = millis(rng.random_range(0..50));
+        let what = Happening::Shutdown { node: 0, within };
+        swarm.incidents.push(Incident { at, what });
+    }
+}
+
+/// Documents leave for the journal as the store is away, and little may be
+/// unsaved.
+fn leave_unsaved(rng: &mut ChaCha8Rng, swarm: &mut Swarm) {
+    swarm.engine.journal = true;
+    swarm.engine.unsaved_bytes_total_max = *[100, 400, 1_000].choose(rng).expect("not empty");
+    swarm.engine.idle_grace = millis(0);
+    swarm.comeback = 0.1;
+    swarm.connection_loss = swarm.connection_loss.max(0.2);
+    let lasts = swarm.storm.mul_f64(rng.random_range(0.2..0.6));
+    let at = push(rng, swarm, Happening::Outage { lasts });
+    let node = rng.random_range(0..swarm.nodes);
+    let at = at + lasts.mul_f64(rng.random_range(0.0..0.5));
+    let what = Happening::Crash { node };
+    swarm.incidents.push(Incident { at, what });
+}
+
+/// Clients leave gaps all the time and close them, and few may be open at
+/// once.
+fn forget_updates(rng: &mut ChaCha8Rng, swarm: &mut Swarm) {
+    swarm.engine.journal = true;
+    swarm.engine.gap_runs_max = rng.random_range(1..=3);
+    swarm.engine.pending_delete_ranges_max = ENOUGH;
+    swarm.engine.resync_delay = millis(50);
+    // What is missing for ever would fill it for ever.
+    swarm.journal.damage = false;
+    let vanishes = |incident: &Incident| matches!(incident.what, Happening::Vanish { .. });
+    swarm.incidents.retain(|incident| !vanishes(incident));
+    for visitor in &mut swarm.clients {
+        visitor.leaves = None;
+        visitor.habit = Habit::Forgetful;
+    }
+}
+
+/// Has something happen at some time of the storm, which is returned.
+fn push(rng: &mut ChaCha8Rng, swarm: &mut Swarm, what: Happening) -> Duration {
+    let at = swarm.storm.mul_f64(rng.random_range(0.1..0.9));
+    swarm.incidents.push(Incident { at, what });
+    at
+}
