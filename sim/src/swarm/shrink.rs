@@ -63,6 +63,9 @@ pub fn simpler(swarm: &Swarm) -> Vec<(String, Swarm)> {
     step("values only".to_owned(), &|swarm| {
         swarm.content = Content::Flat;
     });
+    step("tokens for ever".to_owned(), &|swarm| {
+        swarm.token_lasts = None;
+    });
     for (what, take) in FAULTS {
         step((*what).to_owned(), take);
     }
