@@ -145,6 +145,14 @@ impl Client {
         (update != NOTHING).then_some(update)
     }
 
+    /// An edit that it could make, and does not.
+    pub(crate) fn forged(&self, rng: &mut ChaCha8Rng) -> Option<Vec<u8>> {
+        let mut other = Self::new(self.id, self.doc, self.content);
+        let known = other.apply(&self.encode());
+        known.expect("it understands itself");
+        other.edit(rng)
+    }
+
     /// The frame that tells an update, if it tells it.
     pub(crate) fn tell(&self, update: &[u8], rng: &mut ChaCha8Rng) -> Option<Bytes> {
         match self.habit {

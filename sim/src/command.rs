@@ -49,6 +49,16 @@ pub(crate) enum CommandError {
     /// This program cannot be started again.
     #[error("this program cannot be started again: {0}")]
     Start(io::Error),
+    /// A run for comparison came to no end.
+    #[error("the run of seed {seed} died ({status}){}", if said.is_empty() { String::new() } else { format!(": {said}") })]
+    Died {
+        seed: u64,
+        status: std::process::ExitStatus,
+        said: String,
+    },
+    /// A tape names a bug that is not known.
+    #[error("{}: there is no bug {bug:?} to plant; `mutants --list` names them", path.display())]
+    UnknownBug { path: PathBuf, bug: String },
     /// This build lacks something.
     #[error(transparent)]
     NotBuiltIn(#[from] NotBuiltIn),

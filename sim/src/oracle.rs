@@ -67,7 +67,8 @@ pub enum Invariant {
     JournalWords = 19,
     /// Records are forgotten only once a snapshot that holds them has landed.
     TrimCovered = 20,
-    /// An honest client is closed only if it lags or the server goes down.
+    /// An honest client is closed only if it lags, its token has expired, or
+    /// the server goes down.
     ClosedForCause = 21,
     /// The store is asked only so many things at once.
     Turns = 22,
@@ -122,16 +123,20 @@ pub enum Invariant {
     LeftAlone = 45,
     /// A live entry of a map stands alone in its struct.
     EntriesAlone = 46,
-    /// A change is written when it has waited as long as it may.
-    SavedInTime = 50,
-    /// An update is refused only for want of what it is refused for.
-    RefusedForCause = 51,
     /// A server's WebSocket frames and handshakes are what RFC 6455 wants.
     Framing = 47,
     /// A server says that it is well, and how it stands.
     Healthy = 48,
     /// What a store answers is true of the bucket.
     StoreWord = 49,
+    /// A change is written when it has waited as long as it may.
+    SavedInTime = 50,
+    /// An update is refused only for want of what it is refused for.
+    RefusedForCause = 51,
+    /// Who may only read changes nothing, and is not asked what it knows.
+    ReadOnly = 52,
+    /// A connection is closed when its token expires, and not before.
+    Expiry = 53,
 }
 
 /// An invariant that did not hold.

@@ -43,6 +43,9 @@ pub struct Swarm {
     pub clients: Vec<Visitor>,
     /// What they write.
     pub content: Content,
+    /// How long a token is good while things go wrong, if not for ever.
+    #[serde(default)]
+    pub token_lasts: Option<Range<Duration>>,
     /// Clients that send what they must not. They have a document of their
     /// own, and open the others, too.
     pub intruders: usize,
@@ -113,6 +116,8 @@ pub enum Habit {
     Forgetful,
     /// It tells its updates in other words than Yjs would.
     Sloppy,
+    /// It may only read, and tries to write nevertheless.
+    Reader,
 }
 
 /// What can go wrong at the store.
@@ -156,6 +161,7 @@ impl Swarm {
             Shape::Small => swarm.become_small(),
             Shape::Swarm => twist::add(&mut stream(seed, Purpose::Twists), &mut swarm),
         }
+        swarm.draw_rights(&mut stream(seed, Purpose::Rights));
         swarm.bear_gaps();
         swarm
     }
@@ -184,6 +190,7 @@ impl Swarm {
             nodes,
             clients: draw_clients(rng, documents, nodes, storm),
             content: Content::Flat,
+            token_lasts: None,
             intruders: *[0, 0, 0, 1, 2].choose(rng).expect("not empty"),
             storm,
             pause: millis(5)..millis(rng.random_range(50..1_000)),
@@ -216,6 +223,19 @@ impl Swarm {
     /// a loss.
     fn may_vanish(&self) -> bool {
         self.nodes == 1 && self.other_writer.is_none() && !self.is_cramped()
+    }
+
+    /// In some worlds somebody may only read; in some, tokens expire. Who only
+    /// reads cannot bring back what a server has lost, and would show it alone.
+    fn draw_rights(&mut self, rng: &mut ChaCha8Rng) {
+        let at = rng.random_range(0..self.clients.len());
+        if rng.random_bool(0.3) && self.keeps_all() {
+            self.clients[at].habit = Habit::Reader;
+        }
+        if rng.random_bool(0.1) {
+            let longest = rng.random_range(200..6_000);
+            self.token_lasts = Some(millis(100)..millis(longest));
+        }
     }
 
     /// Whether all that was ever made comes to every node some day.

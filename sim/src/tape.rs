@@ -97,28 +97,33 @@ impl Tape {
     }
 
     /// Runs a fresh engine on what was recorded, under the eyes of a watch.
+    /// Returns how many inputs were played: an engine that was changed since
+    /// may go another way from some point on, and is not asked for more.
     ///
     /// # Errors
     /// What does not hold: an invariant of the watch, or, where the outputs are
     /// recorded, that they are the same.
-    pub fn replay(&self) -> Result<(), Violation> {
+    pub fn replay(&self) -> Result<usize, Violation> {
         let played = std::panic::catch_unwind(|| self.play());
-        let outputs = played.unwrap_or_else(|payload| Err(crate::panicked(&*payload)))?;
+        let played = played.unwrap_or_else(|payload| Err(crate::panicked(&*payload)));
+        let (played, outputs) = played?;
         let recorded = self.head.outputs.unwrap_or(outputs);
         Invariant::Replays.holds(recorded == outputs, || {
             format!("the outputs hash to {outputs:016x}, recorded was {recorded:016x}")
-        })
+        })?;
+        Ok(played)
     }
 
-    fn play(&self) -> Result<u64, Violation> {
+    fn play(&self) -> Result<(usize, u64), Violation> {
         let mut engine = Engine::new(self.head.config.clone(), self.head.seed);
         let mut watch = Watch::new(&self.head.config);
         let mut outputs = Hash::default();
+        let mut played = 0;
         for (mono, input) in &self.inputs {
-            // An engine that was changed since may go another way from here.
             if !watch.expects(input) {
                 break;
             }
+            played += 1;
             watch.input(*mono, input);
             engine.handle(Now { mono: *mono }, input.clone());
             engine.check();
@@ -128,7 +133,7 @@ impl Tape {
             }
             watch.settled(*mono, || engine.status(Now { mono: *mono }))?;
         }
-        Ok(outputs.value())
+        Ok((played, outputs.value()))
     }
 }
 

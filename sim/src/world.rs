@@ -75,7 +75,7 @@ pub fn run(seed: u64, swarm: &Swarm, recording: Recording) -> Outcome {
     let narration = world.narration.take();
     let story = narration.map(|narration| narration.finish(end, violation.as_ref()));
     let tapes = world.into_tapes();
-    let replayed = tapes.iter().try_for_each(Tape::replay);
+    let replayed = tapes.iter().try_for_each(|tape| tape.replay().map(drop));
     Outcome {
         violation: violation.or(replayed.err()),
         end,

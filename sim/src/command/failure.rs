@@ -1,7 +1,5 @@
 //! What is told of a seed that fails.
 
-use std::process::Command;
-
 use ysyncd_sim::{Outcome, Violation};
 
 /// Prints what somebody needs who has to find out why: most of it first, what
@@ -13,7 +11,7 @@ pub(crate) fn print(seed: u64, outcome: &Outcome, configuration: &str, replay: &
         println!("invariant {invariant} violated: {detail}");
     }
     println!("seed      {seed}");
-    println!("commit    {}", commit());
+    println!("commit    {COMMIT}");
     println!("time      {:.6} s, simulated", outcome.end.as_secs_f64());
     println!("replay    {replay}");
     println!(
@@ -25,16 +23,6 @@ pub(crate) fn print(seed: u64, outcome: &Outcome, configuration: &str, replay: &
     );
 }
 
-/// The commit that this was built from, as far as git can tell.
-pub(crate) fn commit() -> String {
-    let git = Command::new("git")
-        .args(["describe", "--always", "--dirty", "--abbrev=12"])
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .output();
-    match git {
-        Ok(output) if output.status.success() => {
-            String::from_utf8_lossy(&output.stdout).trim().to_owned()
-        }
-        _ => "unknown".to_owned(),
-    }
-}
+/// The commit that this was built from, `-dirty` if more had changed, as far as
+/// git could tell.
+pub(crate) const COMMIT: &str = env!("YSYNCD_COMMIT");

@@ -49,10 +49,19 @@ fn difference(first: &str, second: &str) -> Option<String> {
 
 fn trace_of(layer: Layer, seed: u64) -> Result<String, CommandError> {
     let program = std::env::current_exe().map_err(CommandError::Start)?;
-    let output = Command::new(program)
+    let mut command = Command::new(program);
+    let output = command
         .args([layer.name(), "--trace", "--seeds", &seed.to_string()])
-        .stderr(Stdio::null())
+        .stdin(Stdio::null())
         .output()
         .map_err(CommandError::Start)?;
+    // A seed that fails is as good as another; one whose process dies is not.
+    if output.status.code().is_none_or(|code| code > 1) || output.stdout.is_empty() {
+        return Err(CommandError::Died {
+            seed,
+            status: output.status,
+            said: String::from_utf8_lossy(&output.stderr).into_owned(),
+        });
+    }
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }

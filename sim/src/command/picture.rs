@@ -4,7 +4,7 @@ use std::{path::Path, time::Duration};
 
 use ysyncd_sim::{Outcome, page, story::Heading};
 
-use super::{CommandError, failure::commit, worlds::Layer, write as write_text};
+use super::{CommandError, failure::COMMIT, worlds::Layer, write as write_text};
 
 /// Of a longer run the page shows so much before the violation, or the end.
 const SHOWN: Duration = Duration::from_secs(60);
@@ -29,7 +29,7 @@ pub(crate) fn write(path: &Path, subject: Subject, outcome: Outcome) -> Result<(
         ),
         seed: subject.seed.to_string(),
         layer: subject.layer.name().to_owned(),
-        commit: commit(),
+        commit: COMMIT.to_owned(),
         command: subject.command,
         configuration: subject.configuration,
     };

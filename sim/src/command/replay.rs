@@ -26,12 +26,22 @@ pub(crate) fn run(arguments: &Arguments) -> Held {
         })?;
         if arguments.planted {
             can_plant()?;
-            let bug = tape.head.planted.as_deref().map(str::parse);
-            plant(bug.and_then(Result::ok));
+            let bug = tape.head.planted.as_deref();
+            let bug = bug.map(|bug| {
+                bug.parse().map_err(|_| CommandError::UnknownBug {
+                    path: path.clone(),
+                    bug: bug.to_owned(),
+                })
+            });
+            plant(bug.transpose()?);
         }
         let (name, inputs) = (path.display(), tape.inputs.len());
         match tape.replay() {
-            Ok(()) => println!("{name}: {inputs} inputs, holds"),
+            Ok(played) if played == inputs => println!("{name}: {inputs} inputs, holds"),
+            Ok(played) => println!(
+                "{name}: {played} of {inputs} inputs, holds; then the engine goes another way \
+                 than the one that was recorded"
+            ),
             Err(violation) => {
                 println!("{name}: {inputs} inputs, {violation}");
                 held = false;

@@ -20,6 +20,8 @@ struct Ledger {
     /// All that was ever in the store, or reported by a journal as durable,
     /// unless somebody removed it.
     durable: Ids,
+    /// What was stored when somebody removed it, and is not stored again.
+    removed: Ids,
     /// Without journals: what nodes took and the store does not have.
     taken: Vec<Taken>,
 }
@@ -48,14 +50,18 @@ impl Ledgers {
             format!("{doc}: a write drops {:?}", stored.lacking(&ledger.stored))
         })?;
         ledger.durable.add(&stored);
+        ledger.removed = stored.lacking(&ledger.removed);
         ledger.taken.retain(|taken| !stored.cover(&taken.ids));
         ledger.stored = stored;
         Ok(())
     }
 
-    /// Somebody removed the object.
+    /// Somebody removed the object: what it held may be gone. The rest may not.
     pub(crate) fn vanished(&mut self, doc: &DocId) {
-        self.ledger(doc).stored = Ids::default();
+        let ledger = self.ledger(doc);
+        let removed = std::mem::take(&mut ledger.stored);
+        ledger.removed.add(&removed);
+        ledger.durable = removed.lacking(&ledger.durable);
     }
 
     /// A node without a journal has taken an update.
@@ -73,22 +79,27 @@ impl Ledgers {
         (!ledger.stored.cover(&ledger.durable)).then_some(lacking)
     }
 
+    /// What a node without a journal took, and the stored object does not hold.
+    pub(crate) fn taken_in_vain(&self, doc: &DocId) -> Option<&Ids> {
+        let taken = self.documents.get(doc)?.taken.first()?;
+        Some(&taken.ids)
+    }
+
     /// An engine has ended, and the journals are as the next ones will find
-    /// them. What is `excused` was removed by somebody.
+    /// them.
     pub(crate) fn survive(
         &mut self,
         watch: &Watch,
         journals: &[&Journal],
-        excused: &[DocId],
     ) -> Result<(), Violation> {
         for (doc, durable) in watch.durable() {
-            self.ledger(doc).durable.add(durable);
+            let ledger = self.ledger(doc);
+            ledger.durable.add(&ledger.removed.lacking(durable));
         }
         for (doc, ledger) in &mut self.documents {
             let kept = ledger.kept(doc, journals);
             let is_damaged = journals.iter().any(|journal| journal.is_damaged(doc));
-            let is_excused = is_damaged || excused.contains(doc);
-            Invariant::Survives.holds(is_excused || kept.cover(&ledger.durable), || {
+            Invariant::Survives.holds(is_damaged || kept.cover(&ledger.durable), || {
                 format!("{doc}: gone is {:?}", kept.lacking(&ledger.durable))
             })?;
             // Some may be there that nobody was told of.

@@ -141,6 +141,7 @@ impl Watch {
             Input::Shutdown { deadline } => {
                 let before = self.deadline.unwrap_or(*deadline);
                 self.deadline = Some(before.min(*deadline));
+                self.connections.end();
             }
             Input::Tick => {}
         }
@@ -149,6 +150,7 @@ impl Watch {
     /// Judges one thing that the engine says.
     pub(crate) fn output(&mut self, now: Duration, output: &Output) -> Result<(), Violation> {
         self.connections.output(now, output)?;
+        self.changes_nothing(output)?;
         match output {
             Output::Accept { conn } => {
                 let doc = self.connections.doc(*conn);
@@ -280,7 +282,7 @@ impl Watch {
         match from {
             Some(from) if !self.connections.owes(from) => {
                 let news = self.documents.news(doc);
-                news.map_or(Ok(()), |news| self.gaps.applied(now, from, news, here))
+                news.map_or(Ok(()), |news| self.gaps.applied(now, doc, from, news, here))
             }
             _ => Ok(()),
         }
@@ -316,7 +318,8 @@ impl Watch {
             self.connections.intruder_knows(conn, frame);
             return;
         }
-        let takes = self.connections.takes(conn, frame);
+        let is_reader = self.connections.is_reader(conn);
+        let takes = self.connections.takes(conn, frame) && !is_reader;
         let mut updates = Vec::new();
         let mut messages = Messages::new(frame);
         while let Ok(Some(message)) = messages.read_next() {
@@ -325,6 +328,8 @@ impl Watch {
                     let known = Ids::below(known).expect("clients send state vectors");
                     self.connections.asks(conn, &known);
                 }
+                // It has made it up for the occasion.
+                Message::SyncStep2(_) | Message::Update(_) if is_reader => {}
                 Message::SyncStep2(update) | Message::Update(update) => {
                     let ids = Ids::of_valid(update);
                     self.connections.knows(conn, &ids);
@@ -429,6 +434,28 @@ impl Watch {
         }
     }
 
+    /// What comes in answer to somebody who may only read tells of no change.
+    fn changes_nothing(&self, output: &Output) -> Result<(), Violation> {
+        let is_change = match output {
+            Output::Event(EngineEvent::UpdateApplied { .. })
+            | Output::Journal {
+                command: JournalCommand::Append { .. },
+                ..
+            } => true,
+            Output::Send { frame, .. } => matches!(
+                Messages::new(frame).read_next(),
+                Ok(Some(Message::Update(_)))
+            ),
+            _ => false,
+        };
+        let reader = self
+            .receiving
+            .filter(|conn| self.connections.is_reader(*conn));
+        Invariant::ReadOnly.holds(!is_change || reader.is_none(), || {
+            format!("{reader:?} may only read, and changes something: {output:?}")
+        })
+    }
+
     /// A frame is sent: it tells only of what it may.
     fn sent(&mut self, now: Duration, conns: &[ConnId], frame: &[u8]) -> Result<(), Violation> {
         let Some(doc) = self.connections.judged_doc(conns[0]).cloned() else {
@@ -450,6 +477,10 @@ impl Watch {
             self.documents.may_tell(&doc, &told, self.has_journal)?;
             match message {
                 Message::SyncStep1(_) => {
+                    let reader = conns.iter().find(|conn| self.connections.is_reader(**conn));
+                    Invariant::ReadOnly.holds(reader.is_none(), || {
+                        format!("{reader:?} may only read, and is asked what it knows")
+                    })?;
                     self.connections.are_asked(conns);
                     conns.iter().for_each(|conn| self.gaps.forget(*conn));
                 }

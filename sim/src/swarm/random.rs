@@ -16,6 +16,8 @@ pub(crate) enum Purpose {
     Content,
     /// What else a world has.
     Twists,
+    /// Who may do what, and how long.
+    Rights,
     /// What one node's journal does.
     Journal(usize),
     /// What one intruder does.
@@ -32,6 +34,7 @@ pub(crate) fn stream(seed: u64, purpose: Purpose) -> ChaCha8Rng {
         Purpose::Network => 1,
         Purpose::Store => 2,
         Purpose::OtherWriter => 3,
+        Purpose::Rights => 6,
         Purpose::Content => 5,
         Purpose::Twists => 4,
         Purpose::Journal(node) => 10 + node as u64,

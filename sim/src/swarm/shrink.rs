@@ -69,6 +69,7 @@ fn take_from_clients(steps: &mut Steps<'_, Swarm>, swarm: &Swarm) {
         visitors.for_each(|visitor| visitor.habit = Habit::Usual);
     });
     steps.add("values only", |swarm| swarm.content = Content::Flat);
+    steps.add("tokens for ever", |swarm| swarm.token_lasts = None);
 }
 
 fn drop_document(swarm: &mut Swarm) {

@@ -5,7 +5,8 @@ use std::time::Duration;
 use rand::RngExt;
 use ysyncd_engine::{
     ConnId, Input,
-    auth::{Grant, UserId},
+    auth::{Access, Grant, UserId},
+    protocol,
 };
 
 use super::{
@@ -56,6 +57,10 @@ impl World {
     }
 
     fn edit(&mut self, at: usize) {
+        if self.clients[at].habit == Habit::Reader {
+            self.forge(at);
+            return;
+        }
         if let Some(update) = self.clients[at].edit(&mut self.streams[at]) {
             self.note(
                 Place::Client(at),
@@ -70,11 +75,26 @@ impl World {
         }
     }
 
+    /// Who may only read sends an edit now and then, which it does not make.
+    fn forge(&mut self, at: usize) {
+        let rng = &mut self.streams[at];
+        if let Link::Open(conn) = self.clients[at].link
+            && rng.random_bool(0.3)
+            && let Some(update) = self.clients[at].forged(rng)
+        {
+            let text = format_args!("forges an edit: {} bytes", update.len());
+            self.note(Place::Client(at), text);
+            self.send_up(conn, protocol::update(&update));
+        }
+    }
+
     /// Sometimes clients hear of each other on other ways, too.
     fn gossip(&mut self, at: usize) {
         let doc = self.clients[at].doc;
         for other in 0..self.clients.len() {
-            let is_told = other != at && self.clients[other].doc == doc;
+            // A reader could tell nobody what it knows from elsewhere.
+            let is_reader = self.clients[other].habit == Habit::Reader;
+            let is_told = other != at && self.clients[other].doc == doc && !is_reader;
             if is_told && self.network.random_bool(self.swarm.gossip) {
                 let latency = between(&mut self.network, &self.swarm.latency);
                 self.after(latency, Event::Gossip(at, other));
@@ -164,14 +184,25 @@ impl World {
         }
         let wire = self.wire(conn);
         wire.is_known = true;
-        let node = wire.node;
-        let (doc, user) = match wire.end {
+        let (node, end) = (wire.node, wire.end);
+        let (doc, user) = match end {
             End::Client(at) => (self.clients[at].doc, format!("user {}", at / 2)),
             End::Intruder(at) => return self.open_as_intruder(conn, at),
         };
         let doc = self.docs[doc].clone();
         let user = UserId::new(&user).expect("it is a name");
-        let grant = Grant::unlimited(user);
+        let is_reader = matches!(end, End::Client(at) if self.clients[at].habit == Habit::Reader);
+        let access = match is_reader {
+            true => Access::Read,
+            false => Access::Write,
+        };
+        let lasts = self.swarm.token_lasts.clone().filter(|_| !self.healed);
+        let until = lasts.map(|lasts| now + between(&mut self.network, &lasts));
+        let grant = Grant {
+            user,
+            access,
+            until,
+        };
         self.input(node, Input::Open { conn, doc, grant })
     }
 

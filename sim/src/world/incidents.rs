@@ -100,7 +100,8 @@ impl World {
     fn vanish(&mut self, doc: usize) {
         let doc = self.docs[doc].clone();
         let is_damaged = |node: &Node| node.journal.is_damaged(&doc);
-        if self.nodes.iter().any(is_damaged) || self.store.is_spoiled(&doc) {
+        let is_there = self.store.object(&doc).is_some();
+        if !is_there || self.nodes.iter().any(is_damaged) || self.store.is_spoiled(&doc) {
             return;
         }
         self.store.remove(&doc);

@@ -201,6 +201,11 @@ impl World {
         Invariant::NothingLost.holds(unstored.is_none(), || {
             format!("the store lacks what was durable: {unstored:?}")
         })?;
+        let unstored = self.ledgers.taken_in_vain(&self.docs[doc]);
+        let unstored = unstored.filter(|_| is_whole);
+        Invariant::NothingLost.holds(unstored.is_none(), || {
+            format!("the store lacks what was taken: {unstored:?}")
+        })?;
         self.judge_presence(doc)?;
         let stored = self.stored(doc)?;
         let visitors = || self.clients.iter().filter(|client| client.doc == doc);

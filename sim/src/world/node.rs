@@ -218,7 +218,7 @@ impl World {
         node.journal.crash();
         self.lose_all(at);
         let journals: Vec<_> = self.nodes.iter().map(|node| &node.journal).collect();
-        self.ledgers.survive(&watch, &journals, &self.vanished)?;
+        self.ledgers.survive(&watch, &journals)?;
         if !self.swarm.engine.journal {
             let since = self.loss_window();
             self.ledgers.lose_window(at, since)?;

@@ -29,8 +29,13 @@ fn tapes_of_what_went_wrong_hold() {
     assert!(!tapes.is_empty());
     for (path, tape) in tapes {
         let name = path.display();
-        tape.replay()
-            .unwrap_or_else(|violation| panic!("{name}: {violation}"));
+        let played = tape.replay();
+        let played = played.unwrap_or_else(|violation| panic!("{name}: {violation}"));
+        assert_eq!(
+            played,
+            tape.inputs.len(),
+            "{name}: the engine goes another way, and the tape has to be recorded anew"
+        );
     }
 }
 

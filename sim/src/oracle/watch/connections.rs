@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use ysyncd_engine::{
     CloseCode, Config, ConnId, DocId, Event as EngineEvent, Output,
-    auth::Grant,
+    auth::{Access, Grant},
     lib0::{ReadError, Reader},
     protocol::{Message, Messages},
     state_vector::StateVector,
@@ -31,6 +31,8 @@ pub(super) struct Connections {
     /// Who was asked with the input under way for what was refused, for the
     /// first time.
     asked: Vec<ConnId>,
+    /// The server goes down.
+    is_ending: bool,
 }
 
 #[derive(Debug)]
@@ -38,6 +40,9 @@ struct Connection {
     stage: Stage,
     doc: DocId,
     is_intruder: bool,
+    is_reader: bool,
+    /// When its token expires.
+    until: Option<Duration>,
     /// Not read from, since when.
     paused: Option<Duration>,
     /// It was refused an update, and whether it was asked for it since.
@@ -72,6 +77,13 @@ enum Stage {
     Over,
 }
 
+impl Outbox {
+    /// Bytes that count against the budget.
+    fn backlog(&self) -> u64 {
+        self.sent - self.written.max(self.answered)
+    }
+}
+
 impl Connections {
     pub(super) fn new(config: &Config) -> Self {
         Self {
@@ -83,7 +95,13 @@ impl Connections {
             keepalive: config.keepalive,
             joined: Vec::new(),
             asked: Vec::new(),
+            is_ending: false,
         }
+    }
+
+    /// Everybody is sent away from now on.
+    pub(super) const fn end(&mut self) {
+        self.is_ending = true;
     }
 
     pub(super) fn opened(&mut self, conn: ConnId, doc: DocId, grant: &Grant) {
@@ -91,6 +109,8 @@ impl Connections {
             stage: Stage::Asked,
             doc,
             is_intruder: grant.user.as_str() == INTRUDER,
+            is_reader: grant.access == Access::Read,
+            until: grant.until,
             paused: None,
             owes: None,
             knows: Ids::default(),
@@ -153,7 +173,24 @@ impl Connections {
         let deaf = open.next().map(|(conn, _)| *conn);
         Invariant::Keepalive.holds(deaf.is_none(), || {
             format!("{deaf:?} was told nothing since before {since:?}")
+        })?;
+        let has_expired = |connection: &Connection| {
+            connection.stage == Stage::Accepted
+                && connection.until.is_some_and(|until| until <= now)
+        };
+        let mut open = self.open.iter();
+        let stays = open.find(|(_, connection)| has_expired(connection));
+        Invariant::Expiry.holds(stays.is_none(), || {
+            format!(
+                "{:?} stays though its token has expired",
+                stays.map(|(conn, _)| conn)
+            )
         })
+    }
+
+    /// Whether it may only read.
+    pub(super) fn is_reader(&self, conn: ConnId) -> bool {
+        self.open[&conn].is_reader
     }
 
     /// Whether somebody has a document open.
@@ -383,7 +420,7 @@ impl Connections {
                 self.get(*conn).paused = None;
                 let doc = self.doc(*conn).clone();
                 self.has_left(&doc, *conn);
-                self.is_for_cause(*conn, *code, reason)
+                self.is_for_cause(now, *conn, *code, reason)
             }
             Output::Send { conns, frame } => conns
                 .iter()
@@ -412,7 +449,7 @@ impl Connections {
         let most = self.outbox_bytes_max as u64;
         self.get(conn).told_at = now;
         let outbox = &mut self.get(conn).outbox;
-        let backlog = outbox.sent - outbox.written.max(outbox.answered);
+        let backlog = outbox.backlog();
         outbox.sent += frame.len() as u64;
         let first = Messages::new(frame).read_next();
         if matches!(first, Ok(Some(Message::SyncStep2(_)))) {
@@ -424,12 +461,25 @@ impl Connections {
         })
     }
 
-    fn is_for_cause(&self, conn: ConnId, code: CloseCode, reason: &str) -> Result<(), Violation> {
-        let may_lag = self.outbox_bytes_max < crate::swarm::ENOUGH;
+    fn is_for_cause(
+        &self,
+        now: Duration,
+        conn: ConnId,
+        code: CloseCode,
+        reason: &str,
+    ) -> Result<(), Violation> {
+        let connection = &self.open[&conn];
         let is_for_cause = match code {
-            CloseCode::GoingAway => true,
-            CloseCode::TryAgainLater => may_lag && reason.contains("slow"),
-            _ => self.is_intruder(conn),
+            CloseCode::GoingAway => self.is_ending,
+            CloseCode::TryAgainLater => connection.outbox.backlog() > self.outbox_bytes_max as u64,
+            CloseCode::TokenExpired => {
+                let is_over = connection.until.is_some_and(|until| until <= now);
+                Invariant::Expiry.holds(is_over, || {
+                    format!("{conn:?} is closed before {:?}", connection.until)
+                })?;
+                true
+            }
+            _ => connection.is_intruder,
         };
         Invariant::ClosedForCause.holds(is_for_cause, || format!("{conn:?}: {reason}"))
     }

@@ -41,6 +41,7 @@ impl Gaps {
     pub(super) fn applied(
         &mut self,
         now: Duration,
+        doc: &DocId,
         from: ConnId,
         news: &Ids,
         here: &Ids,
@@ -50,7 +51,7 @@ impl Gaps {
         }
         self.due.entry(from).or_insert(now + self.resync_delay);
         let runs = here.gap_runs();
-        let is_within = !self.has_unlimited.is_empty() || runs <= self.runs_max;
+        let is_within = self.has_unlimited.contains(doc) || runs <= self.runs_max;
         Invariant::Bounded.holds(is_within, || {
             format!("{runs} runs follow gaps, and {} may", self.runs_max)
         })

@@ -130,19 +130,23 @@ impl AllWaiting {
     }
 
     /// Adds what an update tells. What waits already and is told again stays
-    /// what it is.
+    /// what it is; what it grew by since is new.
     fn add(&mut self, told: &Outline<'_>) {
         if matches!(told.holds, Holds::Skipped) {
             return;
         }
         let (client, clocks) = (told.client().0, told.clocks());
         let of_client = self.0.entry(client).or_default();
-        let waiting = of_client.entry(clocks.start).or_insert_with(|| Waiting {
-            clocks: clocks.clone(),
-            on: builds_on(told),
-            is_new: true,
-        });
-        waiting.clocks.end = waiting.clocks.end.max(clocks.end);
+        let (mut start, mut on) = (clocks.start, builds_on(told));
+        while let Some(waiting) = of_client.get(&start) {
+            start = waiting.clocks.end;
+            on = Vec::new();
+        }
+        if start < clocks.end {
+            let (clocks, is_new) = (start..clocks.end, true);
+            let waiting = Waiting { clocks, on, is_new };
+            of_client.insert(start, waiting);
+        }
     }
 
     /// Takes out one that waits no more, of the lowest of all clients: others

@@ -114,11 +114,11 @@ impl StoreWatch {
         }
     }
 
-    /// Whether nothing keeps a document from being written: no operation is
-    /// under way, none has failed, and nobody else has written.
+    /// Whether nothing keeps a document from being written: no operation of it
+    /// is under way, its last one has not failed, and nobody else has written.
     pub(super) fn is_free(&self, doc: &DocId) -> bool {
         let is_busy = self.under_way.values().any(|other| other.doc == *doc);
-        !is_busy && self.has_turns() && self.in_trouble.is_empty()
+        !is_busy && self.has_turns() && !self.in_trouble.contains(doc)
     }
 
     /// Whether nobody ever has to wait for a turn.
@@ -193,6 +193,7 @@ impl StoreWatch {
         }
         match result {
             StoreResult::Saved(Ok(_)) => self.in_trouble.remove(&doc),
+            // What was read may have to be merged and written, after a pause.
             StoreResult::Loaded(Ok(_)) => false,
             _ => self.in_trouble.insert(doc.clone()),
         };
