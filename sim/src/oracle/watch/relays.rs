@@ -82,8 +82,8 @@ impl Relays {
     /// A document is read, with the ids that it holds, or records of it are.
     pub(super) fn read(&mut self, doc: &DocId, body: &[u8], ids: &Ids) {
         let waits = |outline: Outline<'_>| {
-            let on = builds_on(&outline);
-            on.iter().any(|id| !ids.knows(id.client.0, id.clock))
+            let mut on = builds_on(&outline).into_iter();
+            on.any(|id| !ids.knows_up_to(id.client.0, id.clock + 1))
         };
         let update = Update::decode(body);
         if !update.is_ok_and(|update| !update.outline().any(waits)) {
