@@ -10,7 +10,10 @@ use tokio::{
     task::LocalSet,
 };
 use tracing::{error, info, warn};
-use ysyncd_engine::auth::{TokenKey, TokenVerifier, UserId};
+use ysyncd_engine::{
+    Config as EngineConfig,
+    auth::{TokenKey, TokenVerifier, UserId},
+};
 use ysyncd_net::{Config, Drained, Stores};
 
 use crate::{
@@ -113,6 +116,17 @@ fn check(settings: &ServeSettings) -> Result<(), Failure> {
             settings.save_debounce, settings.save_max_wait
         )));
     }
+    let limits = &settings.limits;
+    let needed = limits
+        .document_bytes_max
+        .saturating_add(EngineConfig::FRAME_OVERHEAD);
+    if limits.frame_bytes_max < needed {
+        return Err(Failure::configuration(format_args!(
+            "FRAME_BYTES_MAX is {}: expected at least {needed}, which is DOCUMENT_BYTES_MAX and \
+             64KiB: a client that holds a whole document could not bring it otherwise",
+            limits.frame_bytes_max
+        )));
+    }
     store::check(&settings.store)
 }
 
@@ -171,6 +185,7 @@ fn config(settings: &ServeSettings, secret: &Secret) -> Result<Config, Failure> 
     config.engine.gc = settings.gc;
     let limits = &settings.limits;
     config.engine.frame_bytes_max = limits.frame_bytes_max;
+    config.engine.document_bytes_max = limits.document_bytes_max;
     config.engine.unsaved_bytes_max = limits.unsaved_bytes_max;
     config.engine.unsaved_bytes_total_max = limits.unsaved_bytes_total_max;
     config.engine.documents_bytes_max = limits.documents_bytes_max;
@@ -180,6 +195,7 @@ fn config(settings: &ServeSettings, secret: &Secret) -> Result<Config, Failure> 
     config.engine.outbox_bytes_max = outbox.max(limits.frame_bytes_max);
     config.engine.save_debounce = settings.save_debounce;
     config.engine.save_wait_max = settings.save_max_wait;
+    config.engine.check().map_err(Failure::configuration)?;
     Ok(config)
 }
 

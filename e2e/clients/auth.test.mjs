@@ -3,7 +3,8 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import WebSocket from 'ws'
 import { connected, converged, refusal } from '../lib/client.mjs'
-import { startServer, token } from '../lib/server.mjs'
+import { SECRET, jwt, startServer, token } from '../lib/server.mjs'
+import { eventually, sleep } from '../lib/wait.mjs'
 
 const bearer = value => ({ headers: { Authorization: `Bearer ${value}` } })
 
@@ -27,9 +28,9 @@ test('a signature may be written in hex', async t => {
   await connected(t, server, 'doc', { params: { token: token('bob', { encoding: 'hex' }) } })
 })
 
-test('user ids may hold anything but a colon', async t => {
+test('user ids may hold any text', async t => {
   const server = await startServer(t)
-  for (const user of ['bob+tag@example.org', 'ä ö/ü?&=#%', '名前😀', ' ']) {
+  for (const user of ['bob+tag@example.org', 'ä ö/ü?&=#%', '名前😀', ' ', 'urn:user:7']) {
     await connected(t, server, 'doc', { user })
   }
 })
@@ -61,6 +62,103 @@ test('bad tokens are refused with 401 before the upgrade', async t => {
   }
   const basic = { headers: { Authorization: `Basic ${Buffer.from(good).toString('base64')}` } }
   assert.equal((await refusal(`${server.url}/doc`, basic)).status, 401)
+})
+
+test('a JWT opens the documents that it names', async t => {
+  const server = await startServer(t)
+  const params = { token: jwt({ docs: ['team/*', 'notes'] }) }
+  const [one, two] = [await connected(t, server, 'team/plan', { params }), await connected(t, server, 'team/plan')]
+  one.doc.getText('t').insert(0, 'hi')
+  await converged([one, two])
+  await connected(t, server, 'notes', { params })
+  const status = async doc => (await refusal(`${server.url}/${doc}`, bearer(params.token))).status
+  for (const doc of ['teams', 'notes/2', 'other']) assert.equal(await status(doc), 403, doc)
+})
+
+test('who may only read sees everything and changes nothing', async t => {
+  const server = await startServer(t)
+  const writer = await connected(t, server, 'doc')
+  writer.doc.getText('t').insert(0, 'for all')
+  const reader = await connected(t, server, 'doc', { params: { token: jwt({ access: 'read' }) } })
+  await converged([writer, reader])
+  reader.awareness.setLocalStateField('user', { name: 'the reader' })
+  await eventually('the writer sees the reader', () =>
+    [...writer.awareness.getStates().values()].some(({ user }) => user?.name === 'the reader'))
+  reader.doc.getText('t').insert(0, 'not ')
+  await eventually('the update was ignored', async () => (await server.metrics()).updates_forbidden === 1)
+  writer.doc.getText('t').insert(7, '!')
+  await eventually('the reader goes on reading', () => reader.doc.getText('t').toString() === 'not for all!')
+  assert.equal(writer.doc.getText('t').toString(), 'for all!')
+  assert.deepEqual(reader.closes, [])
+})
+
+test('a connection ends with its token, and y-websocket stays away', async t => {
+  const server = await startServer(t)
+  const exp = Math.floor(Date.now() / 1_000) + 3
+  const client = await connected(t, server, 'doc', { params: { token: jwt({ exp }) } })
+  await eventually('it is closed', () => client.closes.length > 0)
+  assert.ok(Date.now() >= exp * 1_000, 'not before its time')
+  assert.equal(client.closes[0].code, 4401)
+  await sleep(3_000)
+  assert.equal(client.closes.length, 1, 'it does not come back by itself')
+})
+
+test('JWTs that are no good are refused with 401', async t => {
+  const server = await startServer(t)
+  const now = Math.floor(Date.now() / 1_000)
+  const good = jwt()
+  const [header, claims, signature] = good.split('.')
+  const none = Buffer.from('{"alg":"none"}').toString('base64url')
+  const bad = {
+    expired: jwt({ exp: now - 1 }),
+    'not yet valid': jwt({ nbf: now + 60 }),
+    'without an end': jwt({ exp: undefined }),
+    'another secret': jwt({}, { secret: 'another' }),
+    'another algorithm': jwt({}, { header: { alg: 'HS512' } }),
+    'no algorithm': `${none}.${claims}.`,
+    'no signature': `${header}.${claims}.`,
+    'other claims': `${header}.${claims.replace(/.$/, 'A')}.${signature}`,
+    huge: jwt({ extra: 'x'.repeat(9_000) })
+  }
+  for (const [name, value] of Object.entries(bad)) {
+    assert.equal((await refusal(`${server.url}/doc`, bearer(value))).status, 401, name)
+  }
+})
+
+test('what was signed with the previous secret is good until it is taken back', async t => {
+  const env = { SYNC_SHARED_SECRET: 'a new secret, long enough', SYNC_SHARED_SECRET_PREVIOUS: SECRET }
+  const server = await startServer(t, { env })
+  await connected(t, server, 'doc', { params: { token: token() } })
+  await connected(t, server, 'doc', { params: { token: jwt({}, { secret: env.SYNC_SHARED_SECRET }) } })
+})
+
+test('AUTH says which kinds of tokens count', async t => {
+  const server = await startServer(t, { env: { AUTH: 'jwt' } })
+  await connected(t, server, 'doc', { params: { token: jwt() } })
+  assert.equal((await refusal(`${server.url}/doc`, bearer(token()))).status, 401)
+})
+
+test('pages of other origins are refused where origins are named', async t => {
+  const server = await startServer(t, { env: { ALLOWED_ORIGINS: 'https://app.example.org' } })
+  const origin = value => ({ origin: value, ...bearer(token()) })
+  assert.equal((await refusal(`${server.url}/doc`, origin('https://evil.example'))).status, 403)
+  await connected(t, server, 'doc')
+})
+
+test('no token and no secret is ever logged', async t => {
+  const server = await startServer(t, { env: { LOG: 'trace' } })
+  const secrets = [SECRET, token(), jwt()]
+  for (const value of secrets.slice(1)) {
+    await connected(t, server, 'doc', { params: { token: value } })
+    await refusal(`${server.url}/?token=${encodeURIComponent(value)}`)
+    await refusal(`${server.url}/doc?token=${encodeURIComponent(value + 'x')}`)
+  }
+  await server.stop()
+  for (const value of secrets) {
+    for (const form of [value, encodeURIComponent(value), value.split(/[:.]/).at(-1)]) {
+      assert.ok(!server.log.includes(form), `the log tells ${form}`)
+    }
+  }
 })
 
 test('unknown paths are refused with 404, bad ids with 400', async t => {

@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url'
 import { eventually } from './wait.mjs'
 
 export const BINARY = process.env.YSYNCD_BIN ? resolve(process.env.YSYNCD_BIN) : fileURLToPath(new URL('../../target/release/ysyncd', import.meta.url))
-const SECRET = 'a secret for tests, long enough'
+export const SECRET = 'a secret for tests, long enough'
 
 /**
  * Starts a server on a free loopback port, with a data folder of its own
@@ -51,6 +51,17 @@ export const temporaryFolder = async t => {
 /** A token as an application would make it. */
 export const token = (user = 'tester', { secret = SECRET, encoding = 'base64url' } = {}) =>
   `${user}:${createHmac('sha256', secret).update(user).digest(encoding)}`
+
+/**
+ * A JWT as an application would make it; good for an hour unless told.
+ * @param {{exp?: number, nbf?: number, docs?: string[], access?: 'read' | 'write'}} [claims]
+ */
+export const jwt = (claims = {}, { user = 'tester', secret = SECRET, header = { alg: 'HS256', typ: 'JWT' } } = {}) => {
+  const part = value => Buffer.from(JSON.stringify(value)).toString('base64url')
+  const exp = Math.floor(Date.now() / 1_000) + 3_600
+  const message = `${part(header)}.${part({ sub: user, exp, ...claims })}`
+  return `${message}.${createHmac('sha256', secret).update(message).digest('base64url')}`
+}
 
 class Server {
   constructor (child, dataDir) {

@@ -30,6 +30,17 @@ pub struct Config {
     /// nobody has open leave, the longest unused first; if that is not enough,
     /// it is not loaded.
     pub documents_bytes_max: usize,
+    /// Bytes that one document may come to, about as it is kept in memory. Past
+    /// it only updates that delete are taken. Not more than `frame_bytes_max`
+    /// less [`Config::FRAME_OVERHEAD`]: a client that holds the document could
+    /// never bring it to a server that has lost it.
+    pub document_bytes_max: usize,
+    /// Clients that may have written to one document: Yjs is a new one each time
+    /// that a page is opened.
+    pub document_clients_max: usize,
+    /// Clients that a state vector may tell of. Not less than
+    /// `document_clients_max`.
+    pub state_vector_entries_max: usize,
     /// Documents brought at once from the journal into the store, nobody
     /// having them open.
     pub pushes_max: usize,
@@ -86,6 +97,58 @@ pub struct Config {
     pub outbox_bytes_max: usize,
 }
 
+/// Why limits do not fit together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// `frame_bytes_max` is too small for a whole document.
+    #[error(
+        "a message must be able to hold a whole document: the largest message may have {frame} \
+         bytes, and needs {needed}"
+    )]
+    FrameTooSmall {
+        /// What it is.
+        frame: usize,
+        /// What it would have to be.
+        needed: usize,
+    },
+    /// `outbox_bytes_max` is less than `frame_bytes_max`.
+    #[error("what waits for a reader must be able to hold the largest message")]
+    OutboxTooSmall,
+    /// `state_vector_entries_max` is less than `document_clients_max`.
+    #[error("a state vector must be able to tell of all clients of a document")]
+    StateVectorTooSmall,
+    /// A timer would go off all the time.
+    #[error("the keepalive must not be zero")]
+    NoKeepalive,
+}
+
+impl Config {
+    /// What a message that holds a document has around it, at most.
+    pub const FRAME_OVERHEAD: usize = 64 << 10;
+
+    /// Checks that the limits fit together.
+    ///
+    /// # Errors
+    /// The first pair that does not.
+    pub const fn check(&self) -> Result<(), ConfigError> {
+        let needed = self.document_bytes_max.saturating_add(Self::FRAME_OVERHEAD);
+        if self.frame_bytes_max < needed {
+            let frame = self.frame_bytes_max;
+            return Err(ConfigError::FrameTooSmall { frame, needed });
+        }
+        if self.outbox_bytes_max < self.frame_bytes_max {
+            return Err(ConfigError::OutboxTooSmall);
+        }
+        if self.state_vector_entries_max < self.document_clients_max {
+            return Err(ConfigError::StateVectorTooSmall);
+        }
+        if self.keepalive.is_zero() {
+            return Err(ConfigError::NoKeepalive);
+        }
+        Ok(())
+    }
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {
@@ -96,6 +159,9 @@ impl Default for Config {
             unsaved_bytes_max: 64 << 20,
             unsaved_bytes_total_max: 512 << 20,
             documents_bytes_max: 1 << 30,
+            document_bytes_max: 15 << 20,
+            document_clients_max: 100_000,
+            state_vector_entries_max: 200_000,
             pushes_max: 16,
             store_operations_max: 64,
             save_debounce: Duration::from_secs(5),

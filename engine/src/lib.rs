@@ -106,7 +106,7 @@ pub mod protocol;
 pub mod state_vector;
 pub mod update;
 
-pub use config::Config;
+pub use config::{Config, ConfigError};
 pub use engine::Engine;
 pub use event::Event;
 pub use id::{ConnId, DocId, DocIdError, OpId};

@@ -22,12 +22,10 @@ impl StateVector {
     /// The bytes are cut short, go on after the end, or hold a clock that no
     /// struct can have.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let count = Self::count(bytes)?;
         let mut reader = Reader::new(bytes);
-        let count = reader.var_uint()?;
-        if count > reader.rest().len() as u64 / 2 {
-            return Err(DecodeError::Count);
-        }
-        let mut clocks = Vec::new();
+        reader.var_uint()?;
+        let mut clocks = Vec::with_capacity(count);
         for _ in 0..count {
             let client = ClientId(reader.var_uint()?);
             let clock = Clock::try_from(reader.var_uint()?)
@@ -44,6 +42,18 @@ impl StateVector {
         clocks.sort_by_key(|(client, _)| *client);
         clocks.dedup_by_key(|(client, _)| *client);
         Ok(Self { clocks })
+    }
+
+    /// How many entries the bytes announce, which is at most what they can hold.
+    ///
+    /// # Errors
+    /// They announce more than that.
+    pub fn count(bytes: &[u8]) -> Result<usize, DecodeError> {
+        let mut reader = Reader::new(bytes);
+        let count = reader.var_uint()?;
+        let room = reader.rest().len() / 2;
+        let count = usize::try_from(count).ok().filter(|count| *count <= room);
+        count.ok_or(DecodeError::Count)
     }
 
     /// The bytes of it, clients descending as Yjs writes them.

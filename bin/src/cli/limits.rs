@@ -14,6 +14,12 @@ pub(crate) struct LimitSettings {
     #[arg(long, env = "FRAME_BYTES_MAX", value_parser = frame_bytes_max)]
     #[arg(default_value = defaults::FRAME_BYTES_MAX, value_name = "SIZE")]
     pub(crate) frame_bytes_max: usize,
+    /// What one document may come to; past it only changes that delete are
+    /// taken. A message must be able to hold it: FRAME_BYTES_MAX is at least
+    /// 64KiB more
+    #[arg(long, env = "DOCUMENT_BYTES_MAX", value_parser = document_bytes_max)]
+    #[arg(default_value = defaults::DOCUMENT_BYTES_MAX, value_name = "SIZE")]
+    pub(crate) document_bytes_max: usize,
     /// Changes of one document that wait to be saved; past it new ones are
     /// refused until a save succeeds, without closing connections
     #[arg(long, env = "UNSAVED_BYTES_MAX", value_parser = unsaved_bytes_max)]
@@ -36,6 +42,7 @@ pub(crate) struct LimitSettings {
 
 mod defaults {
     pub(super) const FRAME_BYTES_MAX: &str = "16MiB";
+    pub(super) const DOCUMENT_BYTES_MAX: &str = "15MiB";
     pub(super) const UNSAVED_BYTES_MAX: &str = "64MiB";
     pub(super) const UNSAVED_BYTES_TOTAL_MAX: &str = "512MiB";
     pub(super) const DOCUMENTS_BYTES_MAX: &str = "1GiB";
@@ -47,6 +54,10 @@ fn frame_bytes_max(text: &str) -> Parsed<usize> {
     bytes
         .filter(|bytes| *bytes <= 1 << 30)
         .ok_or("expected a size from 1KiB to 1GiB, such as 16MiB, or plain bytes")
+}
+
+fn document_bytes_max(text: &str) -> Parsed<usize> {
+    bytes::parse(or(text, defaults::DOCUMENT_BYTES_MAX))
 }
 
 fn unsaved_bytes_max(text: &str) -> Parsed<usize> {

@@ -16,6 +16,18 @@ fn a_bad_value_is_told_in_one_line_that_names_the_variable() {
             "HOST is \"no such host\": expected an address",
         ),
         ("GC", "yes", "GC is \"yes\": expected true or false"),
+        ("AUTH", "basic", "AUTH is \"basic\": expected token, jwt"),
+        ("AUTH", "token,", "AUTH is \"token,\": expected token, jwt"),
+        (
+            "JWT_EXP",
+            "never",
+            "JWT_EXP is \"never\": expected required or optional",
+        ),
+        (
+            "ALLOWED_ORIGINS",
+            "app.example.org",
+            "ALLOWED_ORIGINS is \"app.example.org\": expected origins",
+        ),
         (
             "SAVE_DEBOUNCE",
             "5 parsecs",

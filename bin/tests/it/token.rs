@@ -1,5 +1,12 @@
 //! `ysyncd token`.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use ysyncd_engine::{
+    DocId,
+    auth::{Access, Documents, TokenKey, TokenVerifier},
+};
+
 use crate::process::output;
 
 #[test]
@@ -21,10 +28,53 @@ fn a_token_and_nothing_else_is_printed() {
 fn what_is_no_user_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let secret = [("SYNC_SHARED_SECRET", "secret")];
-    for user in ["a:b", ""] {
+    for user in ["a\nb", "", &"a".repeat(257)] {
         let ended = output(folder.path(), &["token", user], &secret);
         assert_eq!(ended.status.code(), Some(2), "{user}");
         assert!(ended.stdout.is_empty());
+    }
+}
+
+#[test]
+fn a_token_with_rights_is_a_jwt() {
+    let folder = tempfile::tempdir().unwrap();
+    let secret = [("SYNC_SHARED_SECRET", "secret")];
+    let claims = |options: &[&str]| {
+        let words: Vec<_> = ["token", "alice"].iter().chain(options).copied().collect();
+        let minted = output(folder.path(), &words, &secret);
+        assert!(minted.status.success(), "{minted:?}");
+        let token = String::from_utf8(minted.stdout).unwrap();
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+        let verifier = TokenVerifier::new(TokenKey::new(b"secret"));
+        let claims = verifier.verify(token.trim_end(), now).unwrap();
+        let lasts = claims.expires.unwrap().saturating_sub(now).as_secs();
+        (claims, lasts)
+    };
+    let (reader, hour) = claims(&["--read-only", "--doc", "team/*", "--doc", "notes"]);
+    assert_eq!(reader.access, Access::Read);
+    assert!((3_590..=3_600).contains(&hour), "{hour}");
+    for (doc, may) in [("team/plan", true), ("notes", true), ("other", false)] {
+        assert_eq!(reader.documents.include(&DocId::new(doc).unwrap()), may);
+    }
+    let (writer, week) = claims(&["--ttl", "7d"]);
+    assert_eq!(writer.access, Access::Write);
+    assert_eq!(writer.documents, Documents::All);
+    assert!((604_790..=604_800).contains(&week), "{week}");
+}
+
+#[test]
+fn rights_that_make_no_sense_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let secret = [("SYNC_SHARED_SECRET", "secret")];
+    for (options, says) in [
+        (["--ttl", "soon"], "expected a time"),
+        (["--doc", ""], "document id"),
+    ] {
+        let words: Vec<_> = ["token", "alice"].iter().chain(&options).copied().collect();
+        let ended = output(folder.path(), &words, &secret);
+        assert_eq!(ended.status.code(), Some(2), "{options:?}");
+        let told = String::from_utf8(ended.stderr).unwrap();
+        assert!(told.contains(says), "{told}");
     }
 }
 

@@ -44,7 +44,7 @@ impl Document {
             let whole = (first && messages.is_at_end()).then_some(frame);
             first = false;
             match message {
-                Message::SyncStep1(known) => self.sync_step_1(conn, known)?,
+                Message::SyncStep1(known) => self.sync_step_1(cx, conn, known)?,
                 Message::SyncStep2(update) => {
                     let connection = self.connection(conn);
                     connection.has_answered();
@@ -180,11 +180,17 @@ impl Document {
         Ok(())
     }
 
-    fn sync_step_1(&mut self, conn: ConnId, known: &[u8]) -> Result<(), Fault> {
-        let known = StateVector::decode(known).map_err(|error| {
+    fn sync_step_1(&mut self, cx: Context<'_>, conn: ConnId, known: &[u8]) -> Result<(), Fault> {
+        let malformed = |error: DecodeError| {
             let reason = format!("malformed state vector: {error}");
             Fault::new(CloseCode::InvalidPayload, reason)
-        })?;
+        };
+        // Looked at before it is decoded, which takes memory for each entry.
+        if StateVector::count(known).map_err(malformed)? > cx.config.state_vector_entries_max {
+            let reason = "the state vector tells of too many clients";
+            return Err(Fault::new(CloseCode::PolicyViolation, reason));
+        }
+        let known = StateVector::decode(known).map_err(malformed)?;
         let replaced = self.connection(conn).pending_step_1.replace(known);
         marks::hit_if(Mark::Step1Replaced, || replaced.is_some());
         Ok(())
@@ -212,7 +218,9 @@ impl Document {
         let opens = self.state.pending_in(&update, self.staging.ahead());
         marks::hit_if(Mark::PendingDelete, || opens.delete_ranges > 0);
         let room = self.room(cx, bytes.len());
-        let admitted = room.and_then(|()| self.gaps_allowed(cx, opens));
+        let admitted = room
+            .and_then(|()| self.growth_allowed(cx, &update, bytes.len()))
+            .and_then(|()| self.gaps_allowed(cx, opens));
         let received = Received {
             from: conn,
             update: bytes.clone(),
@@ -224,11 +232,12 @@ impl Document {
             // What is known already is not refused, and needs no record.
             _ if !self.state.lacks(&update) => marks::hit(Mark::NothingNew),
             (Err(reason), _) => {
-                marks::hit(match reason {
-                    NOT_DURABLE => Mark::RefusedNotDurable,
-                    NOT_SAVED => Mark::RefusedNotSaved,
-                    _ => Mark::RefusedGaps,
-                });
+                match reason {
+                    NOT_DURABLE => marks::hit(Mark::RefusedNotDurable),
+                    NOT_SAVED => marks::hit(Mark::RefusedNotSaved),
+                    TOO_MANY_GAPS => marks::hit(Mark::RefusedGaps),
+                    _ => {}
+                }
                 self.refuse_update(cx, conn, reason, out);
             }
             (Ok(()), _) => self.stage(cx, &update, opens, received, out),
@@ -261,6 +270,27 @@ impl Document {
         cx.journal != JournalHealth::Failed
             && self.unsaved_bytes() <= config.unsaved_bytes_max / 2
             && cx.unsaved_bytes <= config.unsaved_bytes_total_max / 2
+    }
+
+    /// Whether the document may grow by an update, or why not. Deleting is
+    /// always allowed: it makes room.
+    fn growth_allowed(
+        &self,
+        cx: Context<'_>,
+        update: &Update<'_>,
+        bytes: usize,
+    ) -> Result<(), &'static str> {
+        let config = cx.config;
+        let tells_structs = || update.structs().next().is_some();
+        match () {
+            () if self.bytes() + bytes > config.document_bytes_max && tells_structs() => {
+                Err(DOCUMENT_FULL)
+            }
+            () if self.state.clients_with(update) > config.document_clients_max => {
+                Err(TOO_MANY_CLIENTS)
+            }
+            () => Ok(()),
+        }
     }
 
     /// Whether so much more may wait for what is unknown, or why not.
@@ -358,6 +388,12 @@ const READ_ONLY: &str = "the token allows reading only; this change is not share
 
 /// Why an update is not taken that opens more gaps than a document may have.
 const TOO_MANY_GAPS: &str = "too much in this document waits for content that never came";
+
+/// Why an update is not taken that would make the document too big.
+const DOCUMENT_FULL: &str = "the document is full; deleting something makes room";
+
+/// Why an update is not taken of one client more than a document may have.
+const TOO_MANY_CLIENTS: &str = "too many clients have written to this document";
 
 /// Why an update is not taken while too much waits to be saved.
 const NOT_SAVED: &str = "too many changes wait to be saved; they are taken when there is room";

@@ -8,6 +8,7 @@ mod cost;
 mod crafted;
 mod document_life;
 mod journal;
+mod limits;
 mod rights;
 mod room;
 mod saving;
