@@ -254,8 +254,9 @@ marks! {
     DiskWriteFailed = "disk_write_failed",
     /// The journal began a new file after a failure.
     DiskReopened = "disk_reopened",
-    /// A record was found lost when the journal was reopened.
-    DiskRecordLost = "disk_record_lost",
+    /// What was acknowledged and not durable when the journal's disk failed was
+    /// written anew from memory.
+    DiskTailKept = "disk_tail_kept",
     /// Several commits were synced together.
     DiskTurnOfSeveral = "disk_turn_of_several",
     /// The journal ended in a write that was cut off.

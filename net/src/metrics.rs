@@ -10,6 +10,7 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 use ysyncd_engine::{CloseCode, Event, Status};
+use ysyncd_storage::journal::Journal;
 
 pub(crate) use journal::JournalMetrics;
 pub(crate) use snapshots::SnapshotMetrics;
@@ -144,12 +145,11 @@ impl Metrics {
         self.connections.get()
     }
 
-    /// All of it in the OpenMetrics text format, with how the engine stands
-    /// and how large the journal is.
-    pub(crate) fn open_metrics(&self, status: &Status, journal_size_bytes: u64) -> String {
+    /// All of it in the OpenMetrics text format, with how the engine and the
+    /// journal stand.
+    pub(crate) fn open_metrics(&self, status: &Status, journal: Option<&dyn Journal>) -> String {
         self.status.set(status);
-        let journal_size_bytes = i64::try_from(journal_size_bytes).unwrap_or(i64::MAX);
-        self.journal.size.set(journal_size_bytes);
+        self.journal.set(journal);
         let mut out = String::new();
         text::encode(&mut out, &self.registry).expect("writing to a string does not fail");
         out
@@ -256,6 +256,7 @@ mod tests {
     use std::time::Duration;
 
     use ysyncd_engine::{DocId, JournalError};
+    use ysyncd_storage::journal::memory::MemoryJournal;
 
     use super::*;
 
@@ -282,7 +283,8 @@ mod tests {
             documents_to_push: 8,
             journal_failed: true,
         };
-        let text = metrics.open_metrics(&status, 9);
+        let journal = MemoryJournal::new();
+        let text = metrics.open_metrics(&status, Some(&journal));
         for line in [
             "documents{phase=\"loading\"} 1",
             "documents{phase=\"live\"} 2",
@@ -294,7 +296,8 @@ mod tests {
             "oldest_unsaved_seconds 0.0",
             "documents_to_push 8",
             "journal_failed 1",
-            "journal_size_bytes 9",
+            "journal_size_bytes 0",
+            "journal_at_risk_bytes 0",
             "journal_replayed_records_total 11",
             "documents_journal_damaged_total 1",
             "snapshots_failed_total{error=\"conflict\"} 0",
@@ -304,7 +307,7 @@ mod tests {
                 "{line}\n{text}"
             );
         }
-        let recovered = metrics.open_metrics(&Status::default(), 9);
+        let recovered = metrics.open_metrics(&Status::default(), None);
         assert!(recovered.contains("\nysyncd_journal_failed 0\n"));
     }
 }

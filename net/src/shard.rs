@@ -20,7 +20,6 @@ use ysyncd_engine::{
     marks::{self, Mark},
     planted::{self, Bug},
 };
-use ysyncd_storage::journal::Journal;
 
 use crate::{
     Drained, Stores,
@@ -188,9 +187,8 @@ impl Shard {
 
     /// All metrics in the OpenMetrics text format.
     pub(crate) fn open_metrics(&self) -> String {
-        let size_bytes = self.stores.journal.as_deref().map(Journal::size_bytes);
-        self.metrics
-            .open_metrics(&self.status(), size_bytes.unwrap_or(0))
+        let journal = self.stores.journal.as_deref();
+        self.metrics.open_metrics(&self.status(), journal)
     }
 
     /// How the engine stands.

@@ -78,4 +78,11 @@ pub trait Journal: Send + Sync {
 
     /// Room taken on the disk, in bytes.
     fn size_bytes(&self) -> u64;
+
+    /// Bytes of what was answered with `Ok`, and should be durable by now, but
+    /// that the disk has failed to take. It is tried again without a call; the
+    /// loss of power before that succeeds loses them.
+    fn at_risk_bytes(&self) -> u64 {
+        0
+    }
 }

@@ -213,7 +213,7 @@ fn what_comes_during_a_commit_goes_into_the_next_one() {
         assert_eq!(answers[1][1].1, JournalResult::Trimmed(Ok(())));
         assert_eq!(answers[1][2].1, JournalResult::Appended(Ok(())));
 
-        let counted = desk.metrics.open_metrics(&Status::default(), 0);
+        let counted = desk.metrics.open_metrics(&Status::default(), None);
         for line in [
             "journal_commits_total 2",
             "journal_records_total 4",

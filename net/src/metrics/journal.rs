@@ -4,6 +4,7 @@ use prometheus_client::{
     metrics::{counter::Counter, gauge::Gauge, histogram::Histogram},
     registry::{Registry, Unit},
 };
+use ysyncd_storage::journal::Journal;
 
 /// From a fast disk's sync to one that does not answer.
 const SYNC_SECONDS: [f64; 14] = [
@@ -16,7 +17,8 @@ pub(crate) struct JournalMetrics {
     pub(crate) sync_latency: Histogram,
     pub(crate) failures: Counter,
     pub(super) replayed: Counter,
-    pub(super) size: Gauge,
+    size: Gauge,
+    at_risk: Gauge,
     commits: Counter,
     records: Counter,
     bytes: Counter,
@@ -29,6 +31,7 @@ impl Default for JournalMetrics {
             failures: Counter::default(),
             replayed: Counter::default(),
             size: Gauge::default(),
+            at_risk: Gauge::default(),
             commits: Counter::default(),
             records: Counter::default(),
             bytes: Counter::default(),
@@ -42,6 +45,17 @@ impl JournalMetrics {
         self.commits.inc();
         self.records.inc_by(records);
         self.bytes.inc_by(bytes);
+    }
+
+    /// Notes how it stands; nothing if there is none.
+    pub(super) fn set(&self, journal: Option<&dyn Journal>) {
+        let noted = [
+            (&self.size, journal.map(Journal::size_bytes)),
+            (&self.at_risk, journal.map(Journal::at_risk_bytes)),
+        ];
+        for (gauge, bytes) in noted {
+            gauge.set(i64::try_from(bytes.unwrap_or(0)).unwrap_or(i64::MAX));
+        }
     }
 
     pub(super) fn register(&self, registry: &mut Registry) {
@@ -80,6 +94,13 @@ impl JournalMetrics {
             "Room that the journal takes on the disk now",
             Unit::Bytes,
             self.size.clone(),
+        );
+        registry.register_with_unit(
+            "journal_at_risk",
+            "Acknowledged writes that should be durable by now and that the disk has failed to \
+             take: above 0, the loss of power loses edits that no snapshot holds",
+            Unit::Bytes,
+            self.at_risk.clone(),
         );
         registry.register_with_unit(
             "journal_sync",

@@ -56,6 +56,10 @@ impl Journal for GatedJournal {
     fn size_bytes(&self) -> u64 {
         4_711
     }
+
+    fn at_risk_bytes(&self) -> u64 {
+        42
+    }
 }
 
 async fn server(journal: Arc<GatedJournal>, tweak: impl FnOnce(&mut Config)) -> Server {
@@ -124,6 +128,7 @@ fn health_and_metrics_tell_of_the_journal() {
         assert!(health.contains("\"journal\":\"ok\""), "{health}");
         let metrics = with.get("/metrics", "").await;
         assert!(metrics.contains("\nysyncd_journal_size_bytes 4711\n"));
+        assert!(metrics.contains("\nysyncd_journal_at_risk_bytes 42\n"));
 
         let without = Server::start(|_| {}).await;
         let health = without.get("/healthz", "").await;

@@ -38,4 +38,8 @@ impl<J: Journal> Journal for Scattered<J> {
     fn size_bytes(&self) -> u64 {
         self.0.size_bytes()
     }
+
+    fn at_risk_bytes(&self) -> u64 {
+        self.0.at_risk_bytes()
+    }
 }

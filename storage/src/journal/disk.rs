@@ -35,10 +35,7 @@ mod writer;
 
 use std::{
     path::{Path, PathBuf},
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
@@ -59,7 +56,7 @@ pub use self::{
 };
 use self::{
     instance::{Instance, Shared},
-    writer::Call,
+    writer::{Call, Figures},
 };
 use super::{Journal, JournalFuture, JournalWrite};
 
@@ -72,7 +69,8 @@ pub enum SyncMode {
     /// Before they are answered: they survive the loss of power.
     Always,
     /// So long after, at most: until then they survive the crash of this
-    /// process, but not of the machine.
+    /// process, but not of the machine. On a disk that fails it is as soon as
+    /// the disk works again; see [`Journal::at_risk_bytes`].
     Interval(Duration),
 }
 
@@ -115,7 +113,7 @@ pub struct DiskJournal {
     /// `None` while it is dropped.
     calls: Option<UnboundedSender<Call>>,
     work: Box<dyn Work>,
-    size_bytes: Arc<AtomicU64>,
+    figures: Arc<Figures>,
     /// Freed after the writer has ended. `None` while it is dropped.
     lock: Option<Lock>,
 }
@@ -181,13 +179,13 @@ impl DiskJournal {
         let shared = Shared { device, path };
         let Instance { log, lock } = Instance::open(&shared, options)?;
         let (calls, received) = mpsc::unbounded_channel();
-        let size_bytes = Arc::default();
-        let writer = Writer::new(log, options.sync, Arc::clone(&size_bytes), received);
+        let figures = Arc::default();
+        let writer = Writer::new(log, options.sync, Arc::clone(&figures), received);
         let work = workplace.start(writer).map_err(OpenError::Thread)?;
         Ok(Self {
             calls: Some(calls),
             work,
-            size_bytes,
+            figures,
             lock: Some(lock),
         })
     }
@@ -227,7 +225,11 @@ impl Journal for DiskJournal {
     }
 
     fn size_bytes(&self) -> u64 {
-        self.size_bytes.load(Ordering::Relaxed)
+        self.figures.size_bytes.load(Ordering::Relaxed)
+    }
+
+    fn at_risk_bytes(&self) -> u64 {
+        self.figures.at_risk_bytes.load(Ordering::Relaxed)
     }
 }
 

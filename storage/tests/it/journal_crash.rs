@@ -8,7 +8,9 @@ use proptest::prelude::*;
 use ysyncd_engine::JournalError;
 use ysyncd_storage::journal::{
     Journal, JournalWrite,
-    disk::{DiskJournal, Fault, JournalOptions, SimulatedDevice, SimulatedDisk, SyncMode},
+    disk::{
+        DiskJournal, Fault, JournalOptions, SimulatedDevice, SimulatedDisk, SyncFault, SyncMode,
+    },
 };
 
 use crate::{
@@ -29,6 +31,8 @@ enum Step {
     /// Fails some change of the disk to come, and all after it.
     Fail(usize, bool),
     Fill(usize),
+    /// Fails one sync to come, which may forget what it was to write.
+    FailSync(bool),
     Heal,
     Reopen,
 }
@@ -51,6 +55,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         2 => any::<u64>().prop_map(Step::LosePower),
         2 => (0usize..12, any::<bool>()).prop_map(|(n, full)| Step::Fail(n, full)),
         1 => (0usize..6000).prop_map(Step::Fill),
+        2 => any::<bool>().prop_map(Step::FailSync),
         2 => Just(Step::Heal),
         2 => Just(Step::Reopen),
     ];
@@ -70,6 +75,8 @@ struct World {
     /// What was not, and what may get lost with power, since then.
     uncertain: Vec<Write>,
     uncertain_bodies: Vec<Bytes>,
+    /// Whether the disk takes nothing for some time.
+    is_failing: bool,
     bodies: u64,
 }
 
@@ -85,6 +92,7 @@ impl World {
             certain: Records::new(),
             uncertain: vec![],
             uncertain_bodies: vec![],
+            is_failing: false,
             bodies: 0,
         };
         world.start();
@@ -92,7 +100,7 @@ impl World {
     }
 
     fn start(&mut self) {
-        self.disk.heal();
+        self.heal();
         self.device = self.disk.device();
         let options = JournalOptions {
             sync: self.mode,
@@ -113,13 +121,18 @@ impl World {
             Step::Commit(writes) => self.commit(writes).await,
             Step::Fail(after, full) => {
                 let kind = [io::ErrorKind::Other, io::ErrorKind::StorageFull][usize::from(full)];
+                self.take_no_more();
                 self.disk.fail(Fault { after, kind });
             }
-            Step::Fill(bytes) => self.disk.limit(bytes),
-            Step::Heal => self.disk.heal(),
+            Step::Fill(bytes) => {
+                self.take_no_more();
+                self.disk.limit(bytes);
+            }
+            Step::FailSync(forgets) => self.fail_sync(forgets),
+            Step::Heal => self.heal(),
             Step::Reopen => {
                 if self.journal().reopen().await.is_ok() {
-                    self.disk.heal();
+                    self.heal();
                     self.look(false).await;
                 }
             }
@@ -142,6 +155,24 @@ impl World {
                 self.look(self.mode != SyncMode::Always).await;
             }
         }
+    }
+
+    fn heal(&mut self) {
+        self.is_failing = false;
+        self.disk.heal();
+    }
+
+    fn take_no_more(&mut self) {
+        self.is_failing = true;
+        self.fail_sync(false);
+    }
+
+    /// What was forgotten can be written anew by a process that lives on, to a
+    /// disk that takes it: that is much, but not all that can go wrong at once.
+    fn fail_sync(&self, forgets: bool) {
+        let forgets = forgets && !self.is_failing;
+        let kind = io::ErrorKind::Other;
+        self.disk.fail_next_sync(SyncFault { kind, forgets });
     }
 
     async fn commit(&mut self, writes: Vec<Write>) {
@@ -245,7 +276,7 @@ fn run(steps: Vec<Step>, mode: SyncMode) {
         for step in steps {
             world.take(step).await;
         }
-        world.disk.heal();
+        world.heal();
         world.journal().reopen().await.unwrap();
         world.look(false).await;
         world

@@ -18,10 +18,16 @@ use crate::journal::{append, commit, read};
 
 /// Keeps the writer for the test to have it work.
 #[derive(Debug, Default)]
-struct Desk(Mutex<Option<Writer>>);
+pub(crate) struct Desk(Mutex<Option<Writer>>);
 
 #[derive(Debug)]
 struct Nothing;
+
+impl Desk {
+    pub(crate) fn take(&self) -> Writer {
+        self.0.lock().unwrap().take().unwrap()
+    }
+}
 
 impl Workplace for Desk {
     fn start(&self, writer: Writer) -> io::Result<Box<dyn Work>> {
@@ -40,8 +46,7 @@ fn open(disk: &SimulatedDisk) -> (DiskJournal, Writer) {
     let desk = Desk::default();
     let options = JournalOptions::new("disk");
     let journal = DiskJournal::open_at(&desk, disk.device(), Path::new("/journal"), &options);
-    let writer = desk.0.lock().unwrap().take();
-    (journal.unwrap(), writer.unwrap())
+    (journal.unwrap(), desk.take())
 }
 
 #[tokio::test]
@@ -94,7 +99,7 @@ async fn a_process_that_is_killed_amid_a_turn_leaves_what_it_was_told() {
         let folder = Path::new("/journal");
         let journal =
             DiskJournal::open_at(&desk, Arc::clone(&device) as _, folder, &options).unwrap();
-        let mut writer = desk.0.lock().unwrap().take().unwrap();
+        let mut writer = desk.take();
         let first = journal.commit(vec![append("a", 1, "first")]);
         assert!(writer.wait().await);
         writer.take_turn().give();

@@ -13,6 +13,7 @@ mod journal_crash;
 mod journal_damage;
 mod journal_instances;
 mod journal_space;
+mod journal_sync;
 mod journal_workplace;
 mod memory;
 mod probe;

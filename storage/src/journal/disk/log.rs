@@ -1,9 +1,13 @@
 //! A log of records: appends, reads, and gives space back. It blocks.
 //!
-//! A record is first written and synced, then in the index. After any failure
-//! the log does nothing until `reopen`, which copies what the current segment
-//! held at the last success into a new file: only there may the disk have
-//! dropped something, as all others were synced before the next was begun.
+//! A record is first written and synced, then in the index. After a call has
+//! failed the log answers none until `reopen`, which copies what the current
+//! segment held at the last success into a new file: only there may the disk
+//! have dropped something, as all others were synced before the next was begun.
+//!
+//! What was answered before it is durable is kept in memory too, until it is:
+//! a sync that fails may drop it. `secure` then writes it anew, whether or not
+//! anybody calls.
 
 use std::{collections::BTreeMap, mem};
 
@@ -17,9 +21,10 @@ use ysyncd_engine::{
 use super::{
     device::DeviceFile,
     folder::{DiskError, Folder},
-    frame::{Head, Header, Kind, Salt},
+    frame::{Head, Header, Kind},
     index::{Index, Place},
     recovery::{Recovered, Segment},
+    segment::mend,
 };
 use crate::journal::JournalWrite;
 
@@ -39,8 +44,13 @@ pub(super) struct Log {
     index: Index,
     /// The last segment, open for appends.
     file: Box<dyn DeviceFile>,
+    /// Whether it is to be replaced before anything else: a sync of it has
+    /// failed, and the next one would succeed without having done anything.
+    is_file_bad: bool,
     /// How much of it is durable.
     synced: u64,
+    /// What stands there after that.
+    unsynced: Vec<u8>,
     /// How much of it a frame after it declares durable.
     declared: u64,
     failed: Option<String>,
@@ -97,7 +107,9 @@ impl Log {
             segments,
             index,
             file,
+            is_file_bad: false,
             synced: len,
+            unsynced: Vec::new(),
             declared: len,
             failed: None,
         })
@@ -111,6 +123,15 @@ impl Log {
         self.segments.values().map(|segment| segment.len).sum()
     }
 
+    /// Bytes of frames that were answered, and that the disk failed to make
+    /// durable.
+    pub(super) fn at_risk_bytes(&self) -> u64 {
+        match self.is_file_bad {
+            true => self.unsynced.len() as u64,
+            false => 0,
+        }
+    }
+
     /// Carries out writes, durably if `sync`.
     pub(super) fn commit(
         &mut self,
@@ -121,9 +142,22 @@ impl Log {
         self.unless_failed(|log| log.append(&entries, sync))
     }
 
-    /// Makes all durable.
-    pub(super) fn sync(&mut self) -> Result<(), JournalError> {
-        self.unless_failed(Self::sync_file)
+    /// Makes durable what was answered, even where calls have failed since.
+    /// If it cannot, the next call tries again before it does anything.
+    pub(super) fn secure(&mut self) -> Result<(), DiskError> {
+        if self.unsynced.is_empty() {
+            return Ok(());
+        }
+        if !self.is_file_bad {
+            let Err(error) = self.sync_file() else {
+                return Ok(());
+            };
+            let bytes = self.at_risk_bytes();
+            tracing::error!(%error, bytes, "the disk failed to make durable what the journal has acknowledged; it is written anew");
+        }
+        self.replace_file()?;
+        tracing::warn!("what the journal has acknowledged is durable after all");
+        Ok(())
     }
 
     pub(super) fn documents(&mut self) -> Result<Vec<DocId>, JournalError> {
@@ -169,8 +203,13 @@ impl Log {
         self.unless_failed(|_| Ok(()))
     }
 
-    /// Leaves word that nothing was torn. If that fails nothing is lost.
+    /// Makes all durable, and leaves word that nothing was torn. If only the
+    /// latter fails nothing is lost.
     pub(super) fn close(&mut self) {
+        if let Err(error) = self.secure() {
+            let bytes = self.at_risk_bytes();
+            tracing::error!(%error, bytes, "the journal ends with acknowledged edits that the disk does not take; the loss of power loses those that no snapshot holds");
+        }
         if self.declared < self.last().1.len {
             let _ = self.unless_failed(|log| {
                 log.sync_file()?;
@@ -203,15 +242,12 @@ impl Log {
         let written = self.file.append(&bytes);
         written.map_err(DiskError::of("write to", &file))?;
         if sync && !planted::is(Bug::AnsweredBeforeSync) {
-            let mut synced = self.file.sync();
-            if synced.is_err() && planted::is(Bug::FailedSyncRepeated) {
-                synced = self.file.sync();
-            }
-            synced.map_err(DiskError::of("sync", &file))?;
+            self.sync_written()?;
         }
         self.last_mut().len += bytes.len() as u64;
-        if sync {
-            self.synced = self.last().1.len;
+        match sync {
+            true => self.all_synced(),
+            false => self.unsynced.extend(bytes),
         }
         for (entry, place) in entries.iter().zip(places) {
             match entry.kind {
@@ -224,14 +260,26 @@ impl Log {
     }
 
     fn sync_file(&mut self) -> Result<(), DiskError> {
-        let (number, last) = self.last();
-        let len = last.len;
-        if self.synced < len {
-            let file = self.folder.file(number);
-            self.file.sync().map_err(DiskError::of("sync", &file))?;
-            self.synced = len;
+        if self.synced < self.last().1.len {
+            self.sync_written()?;
+            self.all_synced();
         }
         Ok(())
+    }
+
+    fn sync_written(&mut self) -> Result<(), DiskError> {
+        let mut synced = self.file.sync();
+        if synced.is_err() && planted::is(Bug::FailedSyncRepeated) {
+            synced = self.file.sync();
+        }
+        self.is_file_bad |= synced.is_err();
+        let file = self.folder.file(self.last().0);
+        synced.map_err(DiskError::of("sync", &file))
+    }
+
+    fn all_synced(&mut self) {
+        self.synced = self.last().1.len;
+        self.unsynced = Vec::new();
     }
 
     fn reclaim(&mut self) -> Result<(), DiskError> {
@@ -274,7 +322,8 @@ impl Log {
         self.file = self.folder.begin(number, &header.encode())?;
         let len = header.len() as u64;
         self.segments.insert(number, Segment { header, len });
-        (self.synced, self.declared) = (len, len);
+        self.all_synced();
+        self.declared = len;
         Ok(())
     }
 
@@ -309,22 +358,26 @@ impl Log {
         self.folder.load(place, &salt)
     }
 
+    /// Puts a new file in the place of the last one, with all that was
+    /// answered: what was durable as the disk has it, the rest from memory.
     fn replace_file(&mut self) -> Result<(), DiskError> {
+        self.is_file_bad = true;
         let (number, last) = self.last();
-        let salt = last.header.salt;
         self.folder.remove_leftovers(number)?;
-        let bytes = self.folder.read_front(number, last.len)?;
-        for (doc, position, place) in self.index.in_segment(number) {
-            if !is_intact(&bytes, place, &salt) {
-                tracing::error!(%doc, position = position.0, "a record of the journal was lost when the disk failed");
-                marks::hit(Mark::DiskRecordLost);
-                self.index.mark_damaged(&doc, position);
-            }
+        let mut bytes = self.folder.read_front(number, self.synced)?;
+        let mut records = self.index.in_segment(number);
+        records.retain(|(_, _, place)| place.offset < self.synced);
+        for (doc, position) in mend(&mut bytes, &last.header, &records) {
+            tracing::error!(%doc, position = position.0, "a record of the journal was lost when the disk failed");
+            self.index.mark_damaged(&doc, position);
         }
+        bytes.extend(&self.unsynced);
         let (folder, last) = (self.folder.clone(), self.last_mut());
         self.file = rewrite(&folder, number, last, bytes)?;
-        let len = self.last().1.len;
-        (self.synced, self.declared) = (len, len);
+        marks::hit_if(Mark::DiskTailKept, || !self.unsynced.is_empty());
+        self.all_synced();
+        self.declared = self.synced;
+        self.is_file_bad = false;
         Ok(())
     }
 
@@ -334,7 +387,7 @@ impl Log {
     ) -> Result<T, JournalError> {
         let failed = match &self.failed {
             Some(failed) => failed.clone(),
-            None => match operation(self) {
+            None => match self.good_file().and_then(|()| operation(self)) {
                 Ok(value) => return Ok(value),
                 Err(error) => {
                     marks::hit(Mark::DiskWriteFailed);
@@ -343,6 +396,13 @@ impl Log {
             },
         };
         Err(JournalError::Failed(failed))
+    }
+
+    fn good_file(&mut self) -> Result<(), DiskError> {
+        match self.is_file_bad {
+            true => self.replace_file(),
+            false => Ok(()),
+        }
     }
 
     fn last(&self) -> (u64, &Segment) {
@@ -392,13 +452,4 @@ fn rewrite(
 fn declare_synced(segment: &Segment, offset: u64, out: &mut Vec<u8>) {
     let head = Head::new(Kind::Synced, None, Position(0), offset, &[]);
     head.write(&[], &segment.header.salt, offset, out);
-}
-
-fn is_intact(segment: &[u8], place: Place, salt: &Salt) -> bool {
-    let start = usize::try_from(place.offset).ok();
-    let frame = start.and_then(|start| segment.get(start..)?.get(..place.len));
-    frame.is_some_and(|frame| {
-        let head = Head::of_frame(frame, place.offset, salt);
-        head.is_some_and(|head| head.body(frame).is_some())
-    })
 }

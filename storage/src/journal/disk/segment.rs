@@ -5,7 +5,12 @@
 //! so what is unreadable before that point is damage: it was durable, and is
 //! no more.
 
-use super::frame::{Head, Header, Kind};
+use ysyncd_engine::{DocId, Position};
+
+use super::{
+    frame::{Head, Header, Kind, Salt},
+    index::Place,
+};
 
 /// What a segment holds.
 #[derive(Debug)]
@@ -42,17 +47,8 @@ pub(super) fn scan(
     header: &Header,
     durable_len: Option<usize>,
 ) -> Result<Scan, Unreadable> {
-    let mut pieces = Vec::new();
-    let mut at = header.len();
-    while at < bytes.len() {
-        let piece = piece(bytes, at, header);
-        let offset = at;
-        at += match &piece {
-            Piece::Frame(frame) => frame.len,
-            Piece::Gap(len) => *len,
-        };
-        pieces.push((offset, piece));
-    }
+    let pieces = pieces(bytes, header);
+    let at = bytes.len().max(header.len());
     if durable_len.is_some_and(|len| at < len) {
         return Err(Unreadable(at));
     }
@@ -70,6 +66,102 @@ pub(super) fn scan(
     }
     let end = bytes.len();
     Ok(Scan { frames, end })
+}
+
+/// Makes the front of a segment readable that the disk has damaged, given the
+/// records that are needed of it. Tells which of them are lost: frames of
+/// [`Kind::Damage`] stand in their places. What is not needed any more is
+/// passed over, and costs nobody anything; a trim among it is forgotten, so
+/// that records come back that a snapshot holds.
+pub(super) fn mend(
+    bytes: &mut [u8],
+    header: &Header,
+    records: &[(DocId, Position, Place)],
+) -> Vec<(DocId, Position)> {
+    if let Some(front) = bytes.get_mut(..header.len()) {
+        front.copy_from_slice(&header.encode());
+    }
+    let mut lost = Vec::new();
+    for (doc, position, place) in records {
+        let start = usize::try_from(place.offset).ok();
+        let frame = start.and_then(|start| bytes.get_mut(start..)?.get_mut(..place.len));
+        let frame = frame.expect("a record stands in its segment");
+        if !restore(frame, place.offset, &header.salt) {
+            let (doc, salt) = (doc.clone(), &header.salt);
+            fill(
+                frame,
+                Kind::Damage,
+                Some(&doc),
+                *position,
+                place.offset,
+                salt,
+            );
+            lost.push((doc, *position));
+        }
+    }
+    for (offset, piece) in pieces(bytes, header) {
+        if let Piece::Gap(len) = piece {
+            let gap = &mut bytes[offset..offset + len];
+            let offset = offset as u64;
+            fill(gap, Kind::Synced, None, Position(0), offset, &header.salt);
+        }
+    }
+    lost
+}
+
+/// Makes both heads of a frame whole again. False if neither is, or the body is
+/// not what was written.
+fn restore(frame: &mut [u8], offset: u64, salt: &Salt) -> bool {
+    let head = Head::of_frame(frame, offset, salt);
+    let whole = head.and_then(|head| {
+        let mut whole = Vec::with_capacity(frame.len());
+        head.write(head.body(frame)?, salt, offset, &mut whole);
+        Some(whole)
+    });
+    whole.is_some_and(|whole| {
+        frame.copy_from_slice(&whole);
+        true
+    })
+}
+
+/// Puts a frame into a place that had one or several, of the same documents.
+/// What is found in the middle is its body.
+fn fill(
+    place: &mut [u8],
+    kind: Kind,
+    doc: Option<&DocId>,
+    position: Position,
+    offset: u64,
+    salt: &Salt,
+) {
+    let frame = |body: &[u8]| {
+        // All before it is made durable together with it.
+        let head = Head::new(kind, doc.cloned(), position, offset, body);
+        let mut frame = Vec::new();
+        head.write(body, salt, offset, &mut frame);
+        frame
+    };
+    let around = frame(&[]).len();
+    // Less than a frame has never stood anywhere.
+    if let Some(found) = place.len().checked_sub(around) {
+        let body = place[around / 2..around / 2 + found].to_vec();
+        place.copy_from_slice(&frame(&body));
+    }
+}
+
+fn pieces(bytes: &[u8], header: &Header) -> Vec<(usize, Piece)> {
+    let mut pieces = Vec::new();
+    let mut at = header.len();
+    while at < bytes.len() {
+        let piece = piece(bytes, at, header);
+        let offset = at;
+        at += match &piece {
+            Piece::Frame(frame) => frame.len,
+            Piece::Gap(len) => *len,
+        };
+        pieces.push((offset, piece));
+    }
+    pieces
 }
 
 fn piece(bytes: &[u8], at: usize, header: &Header) -> Piece {

@@ -10,6 +10,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use tokio::{
@@ -28,6 +29,9 @@ use crate::journal::JournalWrite;
 /// Bytes of updates past which a turn takes no more commits.
 const TURN_BYTES: usize = 1 << 20;
 
+/// Least time between attempts to make durable what a disk did not take.
+const RETRY_MIN: Duration = Duration::from_secs(1);
+
 type Reply<T> = oneshot::Sender<Result<T, JournalError>>;
 
 /// A call, and where its answer goes. Nobody may be waiting for it any more.
@@ -37,6 +41,13 @@ pub(super) enum Call {
     Commit(Vec<JournalWrite>, Reply<()>),
     Read(DocId, Reply<Vec<JournalRecord>>),
     Reopen(Reply<()>),
+}
+
+/// What can be seen of a log while its writer is at work.
+#[derive(Debug, Default)]
+pub(super) struct Figures {
+    pub(super) size_bytes: AtomicU64,
+    pub(super) at_risk_bytes: AtomicU64,
 }
 
 /// Commits that are made durable together, and reads that come after them.
@@ -58,7 +69,7 @@ struct Turn {
 pub struct Writer {
     log: Log,
     mode: SyncMode,
-    size_bytes: Arc<AtomicU64>,
+    figures: Arc<Figures>,
     calls: UnboundedReceiver<Call>,
     /// The call that begins the next turn.
     first: Option<Call>,
@@ -76,14 +87,14 @@ impl Writer {
     pub(super) fn new(
         log: Log,
         mode: SyncMode,
-        size_bytes: Arc<AtomicU64>,
+        figures: Arc<Figures>,
         calls: UnboundedReceiver<Call>,
     ) -> Self {
-        size_bytes.store(log.size_bytes(), Ordering::Relaxed);
+        figures.note(&log);
         Self {
             log,
             mode,
-            size_bytes,
+            figures,
             calls,
             first: None,
             sync_at: None,
@@ -108,6 +119,7 @@ impl Writer {
     /// Carries out a call and those that follow it, up to one that has to
     /// wait for the next turn. Blocks as long as the disk takes.
     pub fn take_turn(&mut self) -> Answers {
+        let was_at_risk = self.log.at_risk_bytes() > 0;
         let mut answers = Answers::default();
         match self.first.take() {
             Some(Call::Documents(reply)) => answers.add(reply, self.log.documents()),
@@ -119,11 +131,11 @@ impl Writer {
             }
             None => {}
         }
-        if self.sync_at.is_some_and(|at| at <= Instant::now()) {
-            self.sync();
+        let is_at_risk = !was_at_risk && self.log.at_risk_bytes() > 0;
+        if is_at_risk || self.sync_at.is_some_and(|at| at <= Instant::now()) {
+            self.secure();
         }
-        self.size_bytes
-            .store(self.log.size_bytes(), Ordering::Relaxed);
+        self.figures.note(&self.log);
         answers
     }
 
@@ -157,10 +169,27 @@ impl Writer {
         }
     }
 
-    fn sync(&mut self) {
+    /// Keeps the promise of the interval. Nobody may call for long, so it is
+    /// tried until it succeeds.
+    fn secure(&mut self) {
         self.sync_at = None;
-        // If it fails, the next call is told.
-        let _ = self.log.sync();
+        if let Err(error) = self.log.secure() {
+            let bytes = self.log.at_risk_bytes();
+            tracing::error!(%error, bytes, "edits were acknowledged that the disk does not take: the loss of power would lose them; trying again");
+            let retry = match self.mode {
+                SyncMode::Always => RETRY_MIN,
+                SyncMode::Interval(interval) => interval.max(RETRY_MIN),
+            };
+            self.sync_at = Instant::now().checked_add(retry);
+        }
+    }
+}
+
+impl Figures {
+    fn note(&self, log: &Log) {
+        let relaxed = Ordering::Relaxed;
+        self.size_bytes.store(log.size_bytes(), relaxed);
+        self.at_risk_bytes.store(log.at_risk_bytes(), relaxed);
     }
 }
 
