@@ -2,6 +2,7 @@
 #![expect(clippy::doc_markdown, reason = "these comments are the help text")]
 
 mod access;
+mod connections;
 mod doc;
 mod journal;
 mod limits;
@@ -16,6 +17,7 @@ use tracing_subscriber::filter::{LevelFilter, Targets};
 
 pub(crate) use self::{
     access::{AccessSettings, Expiry, RightSettings},
+    connections::ConnectionSettings,
     doc::{
         DeleteSettings, DocCommand, ExportSettings, ImportSettings, ListSettings,
         MaterialiseSettings, RestoreSettings, ShowSettings, VerifySettings, VersionsSettings,
@@ -176,6 +178,8 @@ pub(crate) struct ServeSettings {
     pub(crate) shutdown_timeout: Duration,
     #[command(flatten)]
     pub(crate) limits: LimitSettings,
+    #[command(flatten)]
+    pub(crate) connections: ConnectionSettings,
     /// Drop deleted content, as Yjs does; false keeps it, for clients that
     /// look at old versions
     #[arg(long, env = "GC", default_value = defaults::GC, value_parser = gc)]

@@ -183,6 +183,14 @@ fn config(settings: &ServeSettings, secret: &Secret) -> Result<Config, Failure> 
         .clone_from(&settings.access.allowed_origins.0);
     config.shutdown_timeout = settings.shutdown_timeout;
     config.engine.gc = settings.gc;
+    let connections = &settings.connections;
+    config.connections_max = connections.connections_max;
+    config.connections_per_document_max = connections.connections_per_document_max;
+    config.connections_per_user_max = connections.connections_per_user_max;
+    config.connections_per_address_max = connections.connections_per_address_max;
+    config
+        .trusted_proxies
+        .clone_from(&connections.trusted_proxies);
     let limits = &settings.limits;
     config.engine.frame_bytes_max = limits.frame_bytes_max;
     config.engine.document_bytes_max = limits.document_bytes_max;

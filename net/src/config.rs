@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use ysyncd_engine::auth::TokenVerifier;
 
-use crate::Origin;
+use crate::{Origin, TrustedProxies};
 
 /// Tells the time since 1970. Only used to see whether a token has expired.
 pub type Clock = fn() -> Duration;
@@ -33,6 +33,20 @@ pub struct Config {
     /// Connections that have not yet sent a request for a document. While
     /// there are as many, new ones wait in the kernel's backlog.
     pub handshakes_max: usize,
+    /// Connections in all, from their request for a document until their
+    /// socket is closed. Past it requests are answered with 503.
+    pub connections_max: usize,
+    /// Connections to one document. Past it and the next two the answer is
+    /// 429. What one client says in a document goes to all others there, so
+    /// its cost grows with the square of this.
+    pub connections_per_document_max: usize,
+    /// Connections of one user: some for each document in each tab.
+    pub connections_per_user_max: usize,
+    /// Connections from one address, or from one network of IPv6. A whole
+    /// office may be behind it.
+    pub connections_per_address_max: usize,
+    /// Whose word is taken for the address of a client.
+    pub trusted_proxies: TrustedProxies,
     /// Time between two pings to a client.
     pub ping_interval: Duration,
     /// A connection from which not one byte came for this long is cut.
@@ -57,6 +71,11 @@ impl Config {
             header_timeout: Duration::from_secs(10),
             header_bytes_max: 16 << 10,
             handshakes_max: 1_024,
+            connections_max: 10_000,
+            connections_per_document_max: 1_000,
+            connections_per_user_max: 500,
+            connections_per_address_max: 2_000,
+            trusted_proxies: TrustedProxies::default(),
             ping_interval: Duration::from_secs(30),
             silence_max: Duration::from_secs(60),
             close_timeout: Duration::from_secs(5),

@@ -112,6 +112,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             conn = link.conn().0,
             doc = link.doc().as_str(),
             user = link.user().as_str(),
+            address = %link.address(),
             "connection open"
         );
         let socket = WebSocket::new(stream, ahead, config.engine.frame_bytes_max);
@@ -396,14 +397,14 @@ impl<S> Drop for Connection<S> {
         });
         let (conn, doc, user) = (self.link.conn().0, self.link.doc(), self.link.user());
         self.link.shard().metrics().connection_closed(code);
-        let (doc, user) = (doc.as_str(), user.as_str());
+        let (doc, user, address) = (doc.as_str(), user.as_str(), self.link.address());
         if by_fault {
             info!(
                 conn,
-                doc, user, code, %reason, "connection closed for a fault"
+                doc, user, %address, code, %reason, "connection closed for a fault"
             );
         } else {
-            debug!(conn, doc, user, code, %reason, "connection closed");
+            debug!(conn, doc, user, %address, code, %reason, "connection closed");
         }
     }
 }

@@ -4,6 +4,7 @@ use std::{
     cell::{Cell, RefCell},
     convert::Infallible,
     future::poll_fn,
+    net::SocketAddr,
     pin::Pin,
     rc::Rc,
 };
@@ -15,7 +16,7 @@ use tokio::{
     io::{AsyncRead, AsyncWrite},
     sync::OwnedSemaphorePermit,
 };
-use tracing::debug;
+use tracing::{debug, info};
 use ysyncd_engine::{
     auth::Moment,
     marks::{self, Mark},
@@ -24,6 +25,7 @@ use ysyncd_engine::{
 use crate::{
     Config, health,
     link::Link,
+    quota::Claim,
     request::{PATH_PREFIX, Rejection, SyncRequest},
     shard::Shard,
 };
@@ -43,7 +45,7 @@ pub(crate) struct Upgraded<S> {
 pub(crate) async fn serve<S>(
     shard: &Rc<Shard>,
     config: &Config,
-    stream: S,
+    (stream, peer): (S, SocketAddr),
     permit: OwnedSemaphorePermit,
 ) -> Option<Upgraded<S>>
 where
@@ -52,6 +54,7 @@ where
     let handshake = &Handshake {
         shard,
         config,
+        peer,
         permit: Cell::new(Some(permit)),
         admitted: RefCell::default(),
     };
@@ -90,6 +93,7 @@ where
 struct Handshake<'a> {
     shard: &'a Rc<Shard>,
     config: &'a Config,
+    peer: SocketAddr,
     permit: Cell<Option<OwnedSemaphorePermit>>,
     /// Set by the request that is answered with 101, the last on its stream.
     admitted: RefCell<Option<Link>>,
@@ -128,13 +132,30 @@ impl Handshake<'_> {
     /// Holds the request until the engine has answered. If the client goes
     /// away meanwhile, this future is dropped, and the link with it.
     async fn upgrade(&self, request: Request<Incoming>) -> Result<Response<String>, Rejection> {
+        let client = (self.config.trusted_proxies).client(self.peer, request.headers());
         let SyncRequest {
             doc,
             grant,
             switching,
         } = SyncRequest::parse(request, self.config, self.now())?;
+        let claim = Claim {
+            doc: doc.clone(),
+            user: grant.user.clone(),
+            address: client.counted_as(),
+        };
+        let place = self.shard.quotas().claim(claim, self.config);
+        let place = place.inspect_err(|reached| {
+            self.shard.metrics().limits.refused(*reached);
+            info!(
+                doc = doc.as_str(),
+                user = grant.user.as_str(),
+                address = %client.ip,
+                reason = %reached,
+                "connection refused"
+            );
+        })?;
         drop(self.permit.take());
-        let link = Link::open(self.shard, doc, grant);
+        let link = Link::open(self.shard, doc, grant, client.ip, place);
         link.admission().await?;
         *self.admitted.borrow_mut() = Some(link);
         Ok(switching.map(|()| String::new()))

@@ -25,6 +25,7 @@
 //! the only randomness is the engine's seed, which the caller brings.
 
 mod accept;
+mod address;
 mod config;
 mod connection;
 mod event;
@@ -38,12 +39,14 @@ mod mailbox;
 mod metrics;
 mod origin;
 mod outgoing;
+mod quota;
 mod request;
 mod serve;
 mod shard;
 mod store;
 mod websocket;
 
+pub use address::{TrustedProxies, TrustedProxiesError};
 pub use config::{Clock, Config};
 pub use listener::Listener;
 pub use origin::{Origin, OriginError};

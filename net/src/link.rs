@@ -1,6 +1,6 @@
 //! One connection's tie to its shard.
 
-use std::{cell::Cell, future::poll_fn, rc::Rc, task::Context};
+use std::{cell::Cell, future::poll_fn, net::IpAddr, rc::Rc, task::Context};
 
 use bytes::Bytes;
 use ysyncd_engine::{
@@ -10,7 +10,7 @@ use ysyncd_engine::{
     planted::{self, Bug},
 };
 
-use crate::{mailbox::Mailbox, shard::Shard};
+use crate::{mailbox::Mailbox, quota::Place, shard::Shard};
 
 /// What a connection says goes through its link to the engine, and what the
 /// engine says to it lies in its mailbox.
@@ -24,13 +24,22 @@ pub(crate) struct Link {
     conn: ConnId,
     doc: DocId,
     user: UserId,
+    address: IpAddr,
+    /// Held as long as the socket is.
+    _place: Place,
     closed: Cell<bool>,
 }
 
 impl Link {
     /// Asks the engine for a document. Its answer comes with
     /// [`Link::admission`].
-    pub(crate) fn open(shard: &Rc<Shard>, doc: DocId, grant: Grant) -> Self {
+    pub(crate) fn open(
+        shard: &Rc<Shard>,
+        doc: DocId,
+        grant: Grant,
+        address: IpAddr,
+        place: Place,
+    ) -> Self {
         let (conn, mailbox) = shard.register();
         let link = Self {
             shard: Rc::clone(shard),
@@ -38,6 +47,8 @@ impl Link {
             conn,
             doc: doc.clone(),
             user: grant.user.clone(),
+            address,
+            _place: place,
             closed: Cell::new(false),
         };
         shard.input(Input::Open { conn, doc, grant });
@@ -91,6 +102,11 @@ impl Link {
 
     pub(crate) fn user(&self) -> &UserId {
         &self.user
+    }
+
+    /// Where the client is.
+    pub(crate) fn address(&self) -> IpAddr {
+        self.address
     }
 
     fn input(&self, input: Input) {

@@ -1,6 +1,7 @@
 //! What is counted, and under which names.
 
 mod journal;
+mod limits;
 mod snapshots;
 mod status;
 
@@ -13,6 +14,7 @@ use ysyncd_engine::{CloseCode, Event, Status};
 use ysyncd_storage::journal::Journal;
 
 pub(crate) use journal::JournalMetrics;
+pub(crate) use limits::LimitMetrics;
 pub(crate) use snapshots::SnapshotMetrics;
 use status::StatusGauges;
 
@@ -35,6 +37,7 @@ pub(crate) struct Metrics {
     updates_applied: Counter,
     updates_refused: Counter,
     updates_forbidden: Counter,
+    pub(crate) limits: LimitMetrics,
     pub(crate) snapshots: SnapshotMetrics,
     pub(crate) journal: JournalMetrics,
     status: StatusGauges,
@@ -70,6 +73,7 @@ impl Metrics {
         let mut registry = Registry::with_prefix("ysyncd");
         register_traffic(&mut registry, &metrics);
         register_documents(&mut registry, &metrics);
+        metrics.limits.register(&mut registry);
         metrics.status.register(&mut registry);
         metrics.snapshots.register(&mut registry);
         metrics.journal.register(&mut registry);

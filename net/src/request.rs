@@ -6,8 +6,8 @@ use std::borrow::Cow;
 use hyper::{
     HeaderMap, Method, Request, Response, StatusCode, Uri,
     header::{
-        ALLOW, AUTHORIZATION, HeaderValue, ORIGIN, RETRY_AFTER, SEC_WEBSOCKET_VERSION, UPGRADE,
-        WWW_AUTHENTICATE,
+        ALLOW, AUTHORIZATION, CONNECTION, HeaderValue, ORIGIN, RETRY_AFTER, SEC_WEBSOCKET_VERSION,
+        UPGRADE, WWW_AUTHENTICATE,
     },
 };
 use percent_encoding::percent_decode_str;
@@ -17,7 +17,7 @@ use ysyncd_engine::{
     auth::{Forbidden, Grant, Moment, TokenError},
 };
 
-use crate::Config;
+use crate::{Config, quota::LimitReached};
 
 /// What the path of every document begins with.
 pub(crate) const PATH_PREFIX: &str = "/sync/v1/";
@@ -68,6 +68,8 @@ pub(crate) enum Rejection {
     #[error("pages of this origin are not allowed here; ALLOWED_ORIGINS names those that are")]
     Origin,
     #[error("{0}")]
+    Limit(#[from] LimitReached),
+    #[error("{0}")]
     Refused(#[from] Refusal),
 }
 
@@ -109,7 +111,8 @@ impl Rejection {
             Self::UpgradeRequired | Self::Version => StatusCode::UPGRADE_REQUIRED,
             Self::TokenMissing | Self::TokenUtf8 | Self::Token(_) => StatusCode::UNAUTHORIZED,
             Self::Forbidden(_) | Self::Origin => StatusCode::FORBIDDEN,
-            Self::Refused(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Limit(LimitReached::Total) | Self::Refused(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Limit(_) => StatusCode::TOO_MANY_REQUESTS,
         }
     }
 
@@ -128,7 +131,12 @@ impl Rejection {
             Self::TokenMissing | Self::TokenUtf8 | Self::Token(_) => {
                 set(WWW_AUTHENTICATE, "Bearer")
             }
-            Self::Refused(_) => set(RETRY_AFTER, "5"),
+            Self::Limit(_) | Self::Refused(_) => {
+                // Whoever is asked to come back later does not wait here: its
+                // handshake's place has been given to somebody else.
+                set(CONNECTION, "close");
+                set(RETRY_AFTER, "5")
+            }
             _ => None,
         };
         response

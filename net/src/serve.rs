@@ -1,6 +1,6 @@
 //! The server as a whole: accepting, and ending in order.
 
-use std::{future::Future, io, rc::Rc, sync::Arc, time::Duration};
+use std::{future::Future, io, net::SocketAddr, rc::Rc, sync::Arc, time::Duration};
 
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -144,7 +144,7 @@ impl Server {
                 () = &mut shutdown => return,
                 () = reap(&mut self.tasks, &self.shard) => {}
                 (permit, accepted) = accept(&listener, &permits) => match accepted {
-                    Ok(stream) => self.spawn::<L>(stream, permit),
+                    Ok(accepted) => self.spawn::<L>(accepted, permit),
                     Err(error) if is_of_one_connection(&error) => {
                         debug!(%error, "connection gone before it was accepted");
                     }
@@ -157,13 +157,17 @@ impl Server {
         }
     }
 
-    fn spawn<L: Listener>(&mut self, stream: L::Stream, permit: OwnedSemaphorePermit) {
+    fn spawn<L: Listener>(
+        &mut self,
+        (stream, peer): (L::Stream, SocketAddr),
+        permit: OwnedSemaphorePermit,
+    ) {
         if let Err(error) = L::set_nodelay(&stream) {
             debug!(%error, "connection without TCP_NODELAY");
         }
         let (shard, config) = (Rc::clone(&self.shard), Rc::clone(&self.config));
         self.tasks
-            .spawn_local(serve_stream(shard, config, stream, permit));
+            .spawn_local(serve_stream(shard, config, (stream, peer), permit));
     }
 
     /// Ends the connections and saves what is not saved.
@@ -188,7 +192,7 @@ impl Server {
 async fn serve_stream<S>(
     shard: Rc<Shard>,
     config: Rc<Config>,
-    stream: S,
+    accepted: (S, SocketAddr),
     permit: OwnedSemaphorePermit,
 ) where
     S: AsyncRead + AsyncWrite + Unpin + 'static,
@@ -198,7 +202,7 @@ async fn serve_stream<S>(
     let upgraded = Box::pin(async {
         tokio::select! {
             biased;
-            upgraded = http::serve(&shard, &config, stream, permit) => upgraded,
+            upgraded = http::serve(&shard, &config, accepted, permit) => upgraded,
             _ = shard.drained() => None,
         }
     })
@@ -213,13 +217,12 @@ async fn serve_stream<S>(
 async fn accept<L: Listener>(
     listener: &L,
     permits: &Arc<Semaphore>,
-) -> (OwnedSemaphorePermit, io::Result<L::Stream>) {
+) -> (OwnedSemaphorePermit, io::Result<(L::Stream, SocketAddr)>) {
     let permit = Arc::clone(permits)
         .acquire_owned()
         .await
         .expect("the semaphore is never closed");
-    let accepted = listener.accept().await;
-    (permit, accepted.map(|(stream, _)| stream))
+    (permit, listener.accept().await)
 }
 
 /// Errors that say something of the connection, not of the listener.

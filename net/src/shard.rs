@@ -27,6 +27,7 @@ use crate::{
     journal::{self, Answer, JournalQueue},
     mailbox::{CloseOrder, Mailbox},
     metrics::Metrics,
+    quota::Quotas,
     store,
 };
 
@@ -54,6 +55,7 @@ pub(crate) struct Shard {
     handling: Cell<bool>,
     scratch: RefCell<Box<[u8]>>,
     metrics: Metrics,
+    quotas: Rc<Quotas>,
     events: EventLog,
 }
 
@@ -75,6 +77,7 @@ impl Shard {
             handling: Cell::new(false),
             scratch: RefCell::new(vec![0; SCRATCH_BYTES].into_boxed_slice()),
             metrics: Metrics::new(),
+            quotas: Rc::default(),
             events: EventLog::default(),
         }
     }
@@ -183,6 +186,10 @@ impl Shard {
 
     pub(crate) fn metrics(&self) -> &Metrics {
         &self.metrics
+    }
+
+    pub(crate) fn quotas(&self) -> &Rc<Quotas> {
+        &self.quotas
     }
 
     /// All metrics in the OpenMetrics text format.

@@ -73,6 +73,21 @@ fn a_bad_value_is_told_in_one_line_that_names_the_variable() {
             "soon",
             "IDLE_GRACE is \"soon\": expected a time",
         ),
+        (
+            "CONNECTIONS_MAX",
+            "many",
+            "CONNECTIONS_MAX is \"many\": expected a number, or off",
+        ),
+        (
+            "CONNECTIONS_PER_USER_MAX",
+            "-1",
+            "CONNECTIONS_PER_USER_MAX is \"-1\": expected a number, or off",
+        ),
+        (
+            "TRUSTED_PROXIES",
+            "caddy",
+            "TRUSTED_PROXIES is \"caddy\": expected addresses or networks",
+        ),
         ("JOURNAL", "yes", "JOURNAL is \"yes\": expected on or off"),
         (
             "JOURNAL_SYNC",
@@ -185,6 +200,11 @@ fn help_explains_every_variable_and_shows_no_secret() {
         "UNSAVED_BYTES_TOTAL_MAX",
         "DOCUMENTS_BYTES_MAX",
         "IDLE_GRACE",
+        "CONNECTIONS_MAX",
+        "CONNECTIONS_PER_DOCUMENT_MAX",
+        "CONNECTIONS_PER_USER_MAX",
+        "CONNECTIONS_PER_ADDRESS_MAX",
+        "TRUSTED_PROXIES",
         "JOURNAL",
         "JOURNAL_SYNC",
     ] {

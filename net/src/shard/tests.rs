@@ -22,7 +22,7 @@ use ysyncd_engine::{
 use ysyncd_storage::memory::MemoryStore;
 
 use super::*;
-use crate::{connection, http::Upgraded, link::Link};
+use crate::{connection, http::Upgraded, link::Link, quota::Claim};
 
 type Client = WebSocketStream<TcpStream>;
 
@@ -76,7 +76,13 @@ impl House {
         let address = listener.local_addr().unwrap();
         let (client, accepted) = tokio::join!(TcpStream::connect(address), listener.accept());
         let doc = DocId::new("a").unwrap();
-        let link = Link::open(&self.shard, doc, self.grant.clone());
+        let claim = Claim {
+            doc: doc.clone(),
+            user: self.grant.user.clone(),
+            address: None,
+        };
+        let place = self.shard.quotas().claim(claim, &self.config).unwrap();
+        let link = Link::open(&self.shard, doc, self.grant.clone(), address.ip(), place);
         soon(link.admission()).await.unwrap();
         let conn = link.conn();
         let upgraded = Upgraded {

@@ -5,6 +5,7 @@ mod access;
 mod handshake;
 mod health;
 mod journal;
+mod limits;
 mod messages;
 mod shutdown;
 mod support;

@@ -130,6 +130,13 @@ impl Server {
         request
             .headers_mut()
             .insert("authorization", bearer.parse().unwrap());
+        self.handshake(request).await
+    }
+
+    pub(crate) async fn handshake(
+        &self,
+        request: tungstenite::handshake::client::Request,
+    ) -> Result<Client, tungstenite::Error> {
         let (socket, _) = client_async(request, self.tcp().await).await?;
         Ok(Client { socket })
     }
