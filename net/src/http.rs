@@ -24,7 +24,8 @@ use ysyncd_engine::{
 use crate::{
     Config, health,
     link::Link,
-    request::{PATH_PREFIX, Rejection, SyncRequest},
+    path::{PATH_PREFIX, PathError},
+    request::{Rejection, SyncRequest},
     shard::Shard,
 };
 
@@ -110,7 +111,7 @@ impl Handshake<'_> {
         let respond = match path {
             "/healthz" => health::healthz,
             "/metrics" => health::metrics,
-            _ => return Rejection::NotFound.response(),
+            _ => return Rejection::from(PathError::Elsewhere).response(),
         };
         if !matches!(*request.method(), Method::GET | Method::HEAD) {
             return Rejection::Method("GET, HEAD").response();

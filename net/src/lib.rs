@@ -38,6 +38,7 @@ mod mailbox;
 mod metrics;
 mod origin;
 mod outgoing;
+pub mod path;
 mod request;
 mod serve;
 mod shard;
