@@ -2,3 +2,4 @@
 
 pub mod cost;
 pub mod room;
+pub mod yrs_side;
