@@ -7,8 +7,20 @@ use ysyncd_engine::{
     protocol::{self, Message, Messages},
     state_vector::StateVector,
 };
+use ysyncd_fuzz::cost::Bound;
+
+/// Messages are parts of the frame.
+const READING: Bound = Bound {
+    peak_per_byte: 0,
+    total_per_byte: 0,
+    fixed: 0,
+};
 
 fuzz_target!(|input: &[u8]| {
+    READING.keep(input.len(), || {
+        let mut messages = Messages::new(input);
+        while let Ok(Some(_)) = messages.read_next() {}
+    });
     let mut messages = Messages::new(input);
     while let Ok(Some(message)) = messages.read_next() {
         let again = match message {

@@ -10,24 +10,41 @@ use ysyncd_engine::{
     state_vector::StateVector,
     update::Update,
 };
+use ysyncd_fuzz::cost::Bound;
+
+/// Reading an update allocates nothing but a stack for values nested deep.
+const DECODING: Bound = Bound {
+    peak_per_byte: 0,
+    total_per_byte: 8,
+    fixed: 2 << 10,
+};
+
+/// A struct of two bytes, a garbage of its own client, takes a tree's node and
+/// a block. What it brings may complete all that waited, so all bytes that
+/// came are its input; what is told again is built up in growing vectors.
+const APPLYING: Bound = Bound {
+    peak_per_byte: 1 << 9,
+    total_per_byte: 1 << 10,
+    fixed: 16 << 10,
+};
 
 fuzz_target!(|input: &[u8]| {
     let mut reader = Reader::new(input);
     let mut state = DocumentState::default();
     // One update and nothing else, as corpora from elsewhere have it.
-    take(&mut state.clone(), input);
+    take(&mut state.clone(), input, input.len());
     while let Ok(update) = reader.clone().var_bytes() {
-        take(&mut state, update);
+        take(&mut state, update, input.len());
         let _ = reader.var_bytes();
     }
     if let Ok(known) = StateVector::decode(reader.rest()) {
-        assert_update(&state.diff(&known));
+        assert_update(&APPLYING.keep(input.len(), || state.diff(&known)));
         let round = StateVector::decode(&known.encode()).expect("it was just encoded");
         assert_eq!(round, known);
     }
     for gc in [false, true] {
         let mut compacted = state.clone();
-        compacted.compact(gc);
+        APPLYING.keep(input.len(), || compacted.compact(gc));
         compacted.check();
         assert!(compacted.covers(&state));
         assert_told_again(&compacted);
@@ -35,13 +52,14 @@ fuzz_target!(|input: &[u8]| {
     assert_told_again(&state);
 });
 
-fn take(state: &mut DocumentState, update: &[u8]) {
-    let Ok(decoded) = Update::decode(update) else {
+/// `bytes` came so far, and are still to come.
+fn take(state: &mut DocumentState, update: &[u8], bytes: usize) {
+    let Ok(decoded) = DECODING.keep(update.len(), || Update::decode(update)) else {
         assert!(state.apply(update).is_err());
         return;
     };
     let _ = state.pending_in(&decoded, &Ahead::default());
-    let applied = state.apply_decoded(&decoded);
+    let applied = APPLYING.keep(bytes, || state.apply_decoded(&decoded));
     state.check();
     if let NewPart::Some(part) = &applied.new_part {
         assert_update(part);

@@ -25,8 +25,9 @@ use ysyncd_engine::{
 use crate::{
     Config, health,
     link::Link,
+    path::{PATH_PREFIX, PathError},
     quota::Claim,
-    request::{PATH_PREFIX, Rejection, SyncRequest},
+    request::{Rejection, SyncRequest},
     shard::Shard,
 };
 
@@ -114,7 +115,7 @@ impl Handshake<'_> {
         let respond = match path {
             "/healthz" => health::healthz,
             "/metrics" => health::metrics,
-            _ => return Rejection::NotFound.response(),
+            _ => return Rejection::from(PathError::Elsewhere).response(),
         };
         if !matches!(*request.method(), Method::GET | Method::HEAD) {
             return Rejection::Method("GET, HEAD").response();

@@ -39,6 +39,7 @@ mod mailbox;
 mod metrics;
 mod origin;
 mod outgoing;
+pub mod path;
 mod quota;
 mod request;
 mod serve;

@@ -10,17 +10,17 @@ use hyper::{
         UPGRADE, WWW_AUTHENTICATE,
     },
 };
-use percent_encoding::percent_decode_str;
 use tungstenite::handshake::server::create_response;
 use ysyncd_engine::{
-    DocId, DocIdError, Refusal,
+    DocId, Refusal,
     auth::{Forbidden, Grant, Moment, TokenError},
 };
 
-use crate::{Config, quota::LimitReached};
-
-/// What the path of every document begins with.
-pub(crate) const PATH_PREFIX: &str = "/sync/v1/";
+use crate::{
+    Config,
+    path::{PathError, doc_id},
+    quota::LimitReached,
+};
 
 /// A request for a document that may go to the engine.
 #[derive(Debug)]
@@ -35,17 +35,10 @@ pub(crate) struct SyncRequest {
 /// developer what to do.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Rejection {
-    #[error("nothing is here; documents are at {PATH_PREFIX}<document id>, health at /healthz")]
-    NotFound,
+    #[error("{0}")]
+    Path(#[from] PathError),
     #[error("this allows {0} only")]
     Method(&'static str),
-    #[error("{0}; use {PATH_PREFIX}<document id>, percent-encoded UTF-8 of 1 to {max} bytes",
-        max = DocId::BYTES_MAX)]
-    DocId(#[from] DocIdError),
-    #[error("the document id holds a '%' that is not followed by two hex digits; write it as %25")]
-    DocIdPercent,
-    #[error("the document id is not UTF-8 after percent-decoding")]
-    DocIdUtf8,
     #[error(
         "this is a WebSocket endpoint; connect with a y-websocket client to ws(s)://<host>/sync/v1"
     )]
@@ -103,11 +96,9 @@ impl SyncRequest {
 impl Rejection {
     pub(crate) fn status(&self) -> StatusCode {
         match self {
-            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::Path(PathError::Elsewhere) => StatusCode::NOT_FOUND,
             Self::Method(_) => StatusCode::METHOD_NOT_ALLOWED,
-            Self::DocId(_) | Self::DocIdPercent | Self::DocIdUtf8 | Self::Handshake(_) => {
-                StatusCode::BAD_REQUEST
-            }
+            Self::Path(_) | Self::Handshake(_) => StatusCode::BAD_REQUEST,
             Self::UpgradeRequired | Self::Version => StatusCode::UPGRADE_REQUIRED,
             Self::TokenMissing | Self::TokenUtf8 | Self::Token(_) => StatusCode::UNAUTHORIZED,
             Self::Forbidden(_) | Self::Origin => StatusCode::FORBIDDEN,
@@ -152,28 +143,6 @@ fn check_origin(headers: &HeaderMap, config: &Config) -> Result<(), Rejection> {
     is_allowed.then_some(()).ok_or(Rejection::Origin)
 }
 
-/// The document that a path names. Slashes are part of the name, as
-/// y-websocket does not encode them.
-fn doc_id(path: &str) -> Result<DocId, Rejection> {
-    let encoded = path.strip_prefix(PATH_PREFIX).ok_or(Rejection::NotFound)?;
-    if !has_whole_escapes(encoded) {
-        return Err(Rejection::DocIdPercent);
-    }
-    let name = percent_decode_str(encoded)
-        .decode_utf8()
-        .map_err(|_| Rejection::DocIdUtf8)?;
-    Ok(DocId::new(&name)?)
-}
-
-/// True if two hex digits follow every `%`. Decoding as such lets others pass
-/// unchanged, and two names would be one document.
-fn has_whole_escapes(encoded: &str) -> bool {
-    encoded.split('%').skip(1).all(|after| {
-        let digits = after.as_bytes().get(..2);
-        digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
-    })
-}
-
 /// The token of a request: from the header if there is one, else from the
 /// query, since browsers cannot set headers on a WebSocket.
 fn token<'a>(headers: &'a HeaderMap, uri: &'a Uri) -> Result<Cow<'a, str>, Rejection> {
@@ -210,44 +179,6 @@ fn switching_protocols<B>(request: Request<B>) -> Result<Response<()>, Rejection
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn name(path: &str) -> String {
-        doc_id(path).unwrap().as_str().to_owned()
-    }
-
-    #[test]
-    fn the_rest_of_the_path_is_the_document_id() {
-        assert_eq!(name("/sync/v1/notes"), "notes");
-        assert_eq!(name("/sync/v1/team%2Fa%20b"), "team/a b");
-        assert_eq!(name("/sync/v1/team/notes/"), "team/notes/");
-        assert_eq!(name("/sync/v1//"), "/");
-        assert_eq!(name("/sync/v1/%E5%90%8D+"), "名+");
-        assert_eq!(name("/sync/v1/100%25"), "100%");
-    }
-
-    #[test]
-    fn a_path_without_a_document_id_says_what_is_wrong() {
-        let status = |path: &str| doc_id(path).unwrap_err().status().as_u16();
-        assert_eq!(status("/sync/v1"), 404);
-        assert_eq!(status("/sync/v2/a"), 404);
-        assert!(matches!(
-            doc_id("/sync/v1/"),
-            Err(Rejection::DocId(DocIdError::Empty))
-        ));
-        let long = format!("/sync/v1/{}", "a".repeat(DocId::BYTES_MAX + 1));
-        assert!(matches!(
-            doc_id(&long),
-            Err(Rejection::DocId(DocIdError::TooLong))
-        ));
-        for bad in ["%", "%4", "%zz", "a%2", "%%41"] {
-            let path = format!("/sync/v1/{bad}");
-            assert!(
-                matches!(doc_id(&path), Err(Rejection::DocIdPercent)),
-                "{bad}"
-            );
-        }
-        assert!(matches!(doc_id("/sync/v1/%ff"), Err(Rejection::DocIdUtf8)));
-    }
 
     #[test]
     fn the_header_token_goes_before_the_query_token() {

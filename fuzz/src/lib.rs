@@ -1,0 +1,5 @@
+//! What the fuzz targets share.
+
+pub mod cost;
+pub mod room;
+pub mod yrs_side;
