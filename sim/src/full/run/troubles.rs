@@ -143,7 +143,7 @@ impl Troubles {
                 return;
             }
             Trouble::Shutdown { node, down } => {
-                scene.nodes[*node].shutdown.borrow().notify_one();
+                scene.shut_down(*node);
                 self.restarts.insert(*node, now + *down);
                 return;
             }
