@@ -231,8 +231,8 @@ pub enum Trouble {
     Clock {
         /// Which.
         node: usize,
-        /// Seconds that it is late.
-        behind: u64,
+        /// Seconds that it is ahead of the others; below zero, that it is late.
+        ahead: i64,
         /// How long.
         time: Duration,
     },
@@ -558,7 +558,7 @@ fn draw_trouble(rng: &mut ChaCha8Rng, kind: usize, nodes: usize) -> Trouble {
         6 => Trouble::Unreadable { node, time },
         7 => Trouble::Clock {
             node,
-            behind: rng.random_range(0..100_000),
+            ahead: rng.random_range(-100_000..100_000),
             time,
         },
         _ => Trouble::DiskFull {
