@@ -11,6 +11,7 @@
 //! bucket    the simulated S3
 //! visitor   a model client   websocket  its side of the wire
 //! hostile   somebody who means no good
+//! excuses   for what a server may close a connection
 //! ledger    what must not be lost
 //! presence  who is there, as clients are told
 //! contract  whether the S3 client tells what the bucket did
@@ -23,6 +24,7 @@
 
 mod bucket;
 mod contract;
+mod excuses;
 mod hostile;
 mod http_client;
 mod ledger;

@@ -22,23 +22,32 @@ pub(crate) struct BadFrame {
 }
 
 /// Updates that the grammar refuses.
-const MALFORMED: [(&str, &str); 6] = [
+const MALFORMED: [(&str, &str); 12] = [
     (
         "clock + len past 2^31",
         "010303ffffffff0f210101780171030003000301020200050a03",
     ),
     ("trailing byte", "000000"),
     ("2^27 clients in a few bytes", "80808040"),
-    ("JSON that is none", "010102120201016d000103010b00"),
-    ("reference to the own clock", "010103ffffffff0f000100"),
+    ("2^29 clients in a few bytes", "8080808002"),
+    ("JSON of no values", "010102120201016d000103010b00"),
+    ("JSON that is none", "010102000201016d01017b00"),
+    ("clock past 2^31", "010303ffffffff0f000100"),
+    ("reference to the own clock", "01010100840100016100"),
     ("cut short", "0104090003010161026162250009000171027b7d8609"),
+    ("no deletes, not even none", "0101010001010101ff7f"),
+    (
+        "reference to the own future",
+        "0203070484070708f09f9880f09f9880440210016129010174016b0267677d33010902a4090c0b68656c6c6f20776f726c640109010a05",
+    ),
+    (
+        "delete of nothing",
+        "0204071424000106016b08f09f9880f09f9880280101610177027d347804010161000002010909000500",
+    ),
 ];
 
-/// Updates that the grammar takes, each with those before it, and that break
-/// others.
-const BREAKING: [&str; 8] = [
-    "0203070484070708f09f9880f09f9880440210016129010174016b0267677d33010902a4090c0b68656c6c6f20776f726c640109010a05",
-    "0204071424000106016b08f09f9880f09f9880280101610177027d347804010161000002010909000500",
+/// Updates that the grammar takes and that break others.
+const BREAKING: [&str; 6] = [
     "0105010027010174016b0024000100016b0b68656c6c6f20776f726c64a4010506e282ac75726f87010002c601090107016904747275650101010d04",
     "01030200c401040101036162630401016d0361626384010401610101010905",
     "0101030004010174016100",
@@ -131,6 +140,13 @@ pub(crate) fn wild_frame(rng: &mut ChaCha8Rng) -> Bytes {
     }
 }
 
+/// Draws an update that breaks others, or would if the grammar took it.
+pub(crate) fn crafted_update(rng: &mut ChaCha8Rng) -> Vec<u8> {
+    let malformed = MALFORMED.iter().map(|(_, update)| *update);
+    let all: Vec<_> = malformed.chain(BREAKING).collect();
+    hex(all.choose(rng).expect("not empty"))
+}
+
 fn awareness(states: &[(u64, &str)]) -> Vec<u8> {
     let mut message = Vec::new();
     write_var_uint(&mut message, states.len() as u64);
@@ -144,4 +160,44 @@ fn awareness(states: &[(u64, &str)]) -> Vec<u8> {
 
 fn hex(text: &str) -> Vec<u8> {
     HEXLOWER.decode(text.as_bytes()).expect("it is hex")
+}
+
+#[cfg(test)]
+mod tests {
+    use ysyncd_engine::{
+        lib0::ReadError,
+        update::{DecodeError, Update},
+    };
+
+    use super::*;
+
+    #[test]
+    fn what_is_malformed_is_refused_for_what_it_is() {
+        let errors = [
+            DecodeError::ClockRange,
+            DecodeError::TrailingBytes,
+            DecodeError::Count,
+            DecodeError::Count,
+            DecodeError::EmptyStruct,
+            DecodeError::Json,
+            DecodeError::ClockRange,
+            DecodeError::SelfReference,
+            DecodeError::Read(ReadError::End),
+            DecodeError::Read(ReadError::End),
+            DecodeError::SelfReference,
+            DecodeError::EmptyStruct,
+        ];
+        assert_eq!(MALFORMED.len(), errors.len());
+        for ((name, update), error) in MALFORMED.iter().zip(errors) {
+            let update = hex(update);
+            assert_eq!(Update::decode(&update).err(), Some(error), "{name}");
+        }
+    }
+
+    #[test]
+    fn the_grammar_takes_what_breaks_others() {
+        for update in BREAKING {
+            assert!(Update::decode(&hex(update)).is_ok(), "{update}");
+        }
+    }
 }

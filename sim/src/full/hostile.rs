@@ -17,6 +17,7 @@ use turmoil::net::TcpStream;
 
 use self::deed::{Deed, Expected};
 use super::{
+    excuses::Excuses,
     node,
     scene::{Mood, Scene},
     swarm::{Place, Purpose, Trouble, fork},
@@ -97,6 +98,7 @@ async fn attack(scene: &Rc<Scene>, rng: &mut ChaCha8Rng) -> Result<(), Violation
         fragment_bytes_max: usize::MAX,
     };
     let (life, since) = (scene.nodes[node].life.get(), scene.now());
+    let mut excuses = Excuses::new(scene, node);
     scene.arrivals.set(scene.arrivals.get() + 1);
     let mut socket = match Socket::connect(scene, Lane::Hostile, &target, fork(rng)).await {
         Ok(socket) => socket,
@@ -105,7 +107,7 @@ async fn attack(scene: &Rc<Scene>, rng: &mut ChaCha8Rng) -> Result<(), Violation
         Err(_) => return Ok(()),
     };
     deed.send(&mut socket);
-    let end = timeout(CLOSING, read_to_end(&mut socket, &deed)).await;
+    let end = timeout(CLOSING, read_to_end(&mut socket, &deed, &mut excuses)).await;
     let end = end.unwrap_or(Ok(End::Open))?;
     scene.note(Lane::Hostile, format_args!("{end:?}"));
     let is_sure = life == scene.nodes[node].life.get() && scene.nodes[node].serves.get();
@@ -114,11 +116,11 @@ async fn attack(scene: &Rc<Scene>, rng: &mut ChaCha8Rng) -> Result<(), Violation
             let detail = format_args!("let in, and not refused with {status}");
             Err(Invariant::BadInput.violated(detail))
         }
-        (Expected::Code(expected), End::Closed(code)) if code == expected => Ok(()),
-        // It goes down, or we read too slowly.
-        (_, End::Closed(1001 | 1013)) => Ok(()),
-        (Expected::Code(expected), End::Closed(code)) => {
-            let detail = format_args!("{deed:?} is closed with {code} and not {expected}");
+        (Expected::Code(expected), End::Closed(code, _)) if code == expected => Ok(()),
+        (_, End::Closed(code, reason)) if excuses.cover(scene, code, &reason) => Ok(()),
+        (expected, End::Closed(code, reason)) => {
+            let detail =
+                format_args!("{deed:?} is closed with {code}: {reason}, and not {expected:?}");
             Err(Invariant::BadInput.violated(detail))
         }
         (Expected::Code(expected), end) if is_sure && is_word_sure(scene, node, since) => {
@@ -185,15 +187,19 @@ fn cut(trouble: &Trouble, node: usize) -> Option<Duration> {
 }
 
 /// How a connection ended.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 enum End {
-    Closed(u16),
+    Closed(u16, String),
     Lost,
     /// It did not.
     Open,
 }
 
-async fn read_to_end(socket: &mut Socket, deed: &Deed) -> Result<End, Violation> {
+async fn read_to_end(
+    socket: &mut Socket,
+    deed: &Deed,
+    excuses: &mut Excuses,
+) -> Result<End, Violation> {
     let read = async {
         loop {
             match socket.pump(true).await {
@@ -201,9 +207,13 @@ async fn read_to_end(socket: &mut Socket, deed: &Deed) -> Result<End, Violation>
                 Ok(Pumped::End) | Err(_) => return Ok(End::Lost),
             }
             while let Some(frame) = socket.next()? {
-                if let Frame::Close(code, _) = frame {
-                    socket.read_out(code).await?;
-                    return Ok(End::Closed(code));
+                match frame {
+                    Frame::Binary(message) => excuses.hear(&message),
+                    Frame::Close(code, reason) => {
+                        socket.read_out(code).await?;
+                        return Ok(End::Closed(code, reason));
+                    }
+                    Frame::Ping(_) | Frame::Pong(_) => {}
                 }
             }
         }

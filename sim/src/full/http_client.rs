@@ -8,7 +8,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicI64, Ordering},
     },
     task::{Context, Poll},
     time::{Duration, SystemTime},
@@ -57,12 +57,12 @@ pub(super) fn config(node: usize, clock: &SkewedClock) -> config::Builder {
         .credentials_provider(Credentials::new("key", "secret", None, None, "simulated"))
 }
 
-/// The wall clock of a node: so many seconds before the world's.
+/// The wall clock of a node: so many seconds ahead of the world's.
 #[derive(Debug, Clone, Default)]
-pub(super) struct SkewedClock(Arc<AtomicU64>);
+pub(super) struct SkewedClock(Arc<AtomicI64>);
 
 impl SkewedClock {
-    pub(super) fn set_behind(&self, seconds: u64) {
+    pub(super) fn set_ahead(&self, seconds: i64) {
         self.0.store(seconds, Ordering::Relaxed);
     }
 }
@@ -70,8 +70,13 @@ impl SkewedClock {
 impl TimeSource for SkewedClock {
     fn now(&self) -> SystemTime {
         let now = turmoil::since_epoch().unwrap_or(EPOCH);
-        let behind = Duration::from_secs(self.0.load(Ordering::Relaxed));
-        SystemTime::UNIX_EPOCH + now.saturating_sub(behind)
+        let ahead = self.0.load(Ordering::Relaxed);
+        let apart = Duration::from_secs(ahead.unsigned_abs());
+        let told = match ahead < 0 {
+            true => now.saturating_sub(apart),
+            false => now + apart,
+        };
+        SystemTime::UNIX_EPOCH + told
     }
 }
 

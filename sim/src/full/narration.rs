@@ -218,7 +218,8 @@ fn words(trouble: &Trouble) -> String {
         Trouble::Vanish { doc } => format!("doc{doc} is removed"),
         Trouble::Unreadable { .. } => "unreadable".to_owned(),
         Trouble::DiskFull { bytes, .. } => format!("{bytes} B free"),
-        Trouble::Clock { behind, .. } => format!("{behind} s late"),
+        Trouble::Clock { ahead, .. } if *ahead < 0 => format!("{} s late", -ahead),
+        Trouble::Clock { ahead, .. } => format!("{ahead} s ahead"),
     }
 }
 

@@ -88,6 +88,8 @@ pub(super) struct Node {
     pub(super) life: Cell<u64>,
     pub(super) clock: SkewedClock,
     pub(super) shutdown: RefCell<Rc<Notify>>,
+    /// The number of the last life that was told to end.
+    pub(super) told: Cell<Option<u64>>,
     pub(super) serves: Cell<bool>,
     /// Until when all it showed is kept, if it may have lost what it showed
     /// later.
@@ -115,6 +117,7 @@ impl Scene {
             life: Cell::new(0),
             clock: SkewedClock::default(),
             shutdown: RefCell::default(),
+            told: Cell::default(),
             serves: Cell::new(false),
             sure_until: Cell::default(),
             health: Cell::default(),
@@ -191,6 +194,13 @@ impl Scene {
         self.timeline
             .borrow_mut()
             .bytes(self.now(), lane, verb, bytes);
+    }
+
+    /// Tells a node to end.
+    pub(super) fn shut_down(&self, at: usize) {
+        let node = &self.nodes[at];
+        node.told.set(Some(node.life.get()));
+        node.shutdown.borrow().notify_one();
     }
 
     /// Fails the run if something did not hold. The first failure stands.

@@ -231,8 +231,8 @@ pub enum Trouble {
     Clock {
         /// Which.
         node: usize,
-        /// Seconds that it is late.
-        behind: u64,
+        /// Seconds that it is ahead of the others; below zero, that it is late.
+        ahead: i64,
         /// How long.
         time: Duration,
     },
@@ -317,7 +317,13 @@ impl Swarm {
             documents: 1,
             visitors: (0..3).map(visitor).collect(),
             storm,
-            troubles: draw_troubles(&mut rng, 1, storm, drawn.sync != SyncMode::Always),
+            troubles: draw_troubles(
+                &mut rng,
+                1,
+                storm,
+                drawn.sync != SyncMode::Always,
+                drawn.engine.journal,
+            ),
             ..drawn
         }
     }
@@ -358,7 +364,7 @@ impl Swarm {
                 false => SyncMode::Always,
             },
             segment_bytes: one_of(rng, &[4 << 10, 4 << 20]),
-            troubles: draw_troubles(rng, nodes, storm, is_interval),
+            troubles: draw_troubles(rng, nodes, storm, is_interval, engine.journal),
             twists: Twists::default(),
             net: NetLimits::draw(rng),
             engine,
@@ -471,6 +477,7 @@ fn draw_troubles(
     nodes: usize,
     storm: Duration,
     is_interval: bool,
+    has_journal: bool,
 ) -> Vec<(Duration, Trouble)> {
     let mut troubles = Vec::new();
     if is_interval && rng.random_bool(0.5) {
@@ -484,11 +491,16 @@ fn draw_troubles(
         };
         troubles.push((storm.mul_f64(rng.random_range(0.2..1.0)), power_loss));
     }
-    // Each kind exists in some worlds only.
+    // Each kind exists in some worlds only. Without a journal disks do nothing,
+    // and nobody would mind what goes wrong with them.
     for kind in 0..9 {
         if rng.random_bool(0.6) {
             continue;
         }
+        let kind = match OF_DISKS.contains(&kind) && !has_journal {
+            true => one_of(rng, &OF_ALL),
+            false => kind,
+        };
         for _ in 0..rng.random_range(1..=3) {
             let at = storm.mul_f64(rng.random_range(0.05..0.95));
             let trouble = draw_trouble(rng, kind, nodes);
@@ -513,6 +525,12 @@ fn draw_troubles(
     troubles.sort_by_key(|(at, _)| *at);
     troubles
 }
+
+/// The kinds of trouble that disks have.
+const OF_DISKS: [usize; 3] = [5, 6, 8];
+
+/// The others.
+const OF_ALL: [usize; 6] = [0, 1, 2, 3, 4, 7];
 
 fn draw_trouble(rng: &mut ChaCha8Rng, kind: usize, nodes: usize) -> Trouble {
     let node = rng.random_range(0..nodes);
@@ -540,7 +558,7 @@ fn draw_trouble(rng: &mut ChaCha8Rng, kind: usize, nodes: usize) -> Trouble {
         6 => Trouble::Unreadable { node, time },
         7 => Trouble::Clock {
             node,
-            behind: rng.random_range(0..100_000),
+            ahead: rng.random_range(-100_000..100_000),
             time,
         },
         _ => Trouble::DiskFull {

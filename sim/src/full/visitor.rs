@@ -7,6 +7,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use ysyncd_engine::{ConnId, protocol};
 
 use super::{
+    excuses::Excuses,
     presence::Heard,
     scene::{Mood, Scene},
     swarm::{self, Purpose},
@@ -16,7 +17,7 @@ use super::{
 use crate::{
     client::Link,
     oracle::{Invariant, Violation},
-    swarm::{ENOUGH, between, millis},
+    swarm::{between, millis},
 };
 
 /// How often clients renew their awareness, as y-protocols does.
@@ -62,6 +63,7 @@ struct Session {
     /// Until when it does not read.
     deaf_until: Instant,
     heard: Heard,
+    excuses: Excuses,
     /// What it pinged and was not answered, the oldest first.
     pings: VecDeque<(Instant, Vec<u8>)>,
 }
@@ -149,6 +151,7 @@ impl Visitor {
         self.scene.note(self.lane(), text);
         let rng = swarm::fork(&mut self.rng);
         self.scene.clients[self.at].borrow_mut().link = Link::Connecting(ConnId(conn));
+        let excuses = Excuses::new(&self.scene, self.node);
         let connect = Socket::connect(&self.scene, self.lane(), &target, rng);
         let patience = self.scene.swarm.twists.patience;
         let patience = patience.filter(|_| !self.scene.is_healed());
@@ -176,6 +179,7 @@ impl Visitor {
             heard_at: now,
             deaf_until: now,
             heard: Heard::default(),
+            excuses,
             pings: VecDeque::new(),
         };
         let hello = self.scene.clients[self.at]
@@ -227,6 +231,7 @@ impl Visitor {
             Frame::Binary(message) => {
                 session.heard_at = Instant::now();
                 session.heard.hear(&self.scene, &message)?;
+                session.excuses.hear(&message);
                 let client = &mut *self.scene.clients[self.at].borrow_mut();
                 let mut ledger = self.scene.ledger.borrow_mut();
                 ledger.shown(self.scene.now(), session.node, client.doc, &message)?;
@@ -249,26 +254,16 @@ impl Visitor {
             Frame::Close(code, reason) => {
                 let text = format_args!("is closed with {code}: {reason}");
                 self.scene.note(self.lane(), text);
-                match code {
-                    1001 => Ok(Some(Over::Lost)),
-                    1013 if reason.contains("slow") && self.may_lag(session) => {
-                        Ok(Some(Over::Lost))
-                    }
-                    _ => {
-                        let detail = format!("client{} is closed with {code}: {reason}", self.at);
-                        Err(Invariant::ClosedForCause.violated(detail))
-                    }
-                }
+                let is_for_cause = session.excuses.cover(&self.scene, code, &reason);
+                Invariant::ClosedForCause.holds(is_for_cause, || {
+                    let excuses = &session.excuses;
+                    format!(
+                        "client{} is closed with {code}: {reason}; {excuses:?}",
+                        self.at
+                    )
+                })?;
+                Ok(Some(Over::Lost))
             }
-        }
-    }
-
-    /// Whether there may be more on its way to the client than a server bears.
-    fn may_lag(&self, session: &Session) -> bool {
-        match self.scene.swarm.engine.outbox_bytes_max {
-            // One word of a few others is more.
-            ..1_000 => true,
-            bytes => bytes < ENOUGH && !session.is_peaceful,
         }
     }
 

@@ -1,31 +1,14 @@
 //! What somebody hostile does.
 
-use data_encoding::HEXLOWER_PERMISSIVE;
-use rand::{RngExt, rngs::ChaCha8Rng, seq::IndexedRandom};
+use rand::{RngExt, rngs::ChaCha8Rng};
 use ysyncd_engine::{protocol, update::Update};
 
 use crate::{
     client::Client,
     full::{scene::IDS_PER_DOCUMENT, websocket::Socket},
+    hostile::crafted_update,
     swarm::Content,
 };
-
-/// Updates that yrs cannot take, one way or another; whether the grammar does
-/// depends.
-const CRAFTED: &[&str] = &[
-    "0203070484070708f09f9880f09f9880440210016129010174016b0267677d33010902a4090c0b68656c6c6f20776f726c640109010a05",
-    "0204071424000106016b08f09f9880f09f9880280101610177027d347804010161000002010909000500",
-    "0105010027010174016b0024000100016b0b68656c6c6f20776f726c64a4010506e282ac75726f87010002c601090107016904747275650101010d04",
-    "01030200c401040101036162630401016d0361626384010401610101010905",
-    "010303ffffffff0f210101780171030003000301020200050a03",
-    "0101030004010174016100",
-    "010303ffffffff0f000100",
-    "010102120201016d000103010b00",
-    "0104090003010161026162250009000171027b7d860900016904747275658109010200",
-    "010165012801016d026b30017e00",
-    "8080808002",
-    "0101010001010101ff7f",
-];
 
 /// One thing that is not done.
 #[derive(Debug)]
@@ -77,7 +60,7 @@ impl Deed {
     fn draw_update(rng: &mut ChaCha8Rng, is_shared: bool) -> Self {
         for _ in 0..20 {
             let update = match rng.random_bool(0.5) {
-                true => crafted(rng),
+                true => crafted_update(rng),
                 false => mutated(rng),
             };
             let is_refused = Update::decode(&update).is_err();
@@ -146,11 +129,6 @@ fn draw_framing(rng: &mut ChaCha8Rng) -> Vec<u8> {
     };
     frame.extend((0..rng.random_range(0..50)).map(|_| rng.random::<u8>()));
     frame
-}
-
-fn crafted(rng: &mut ChaCha8Rng) -> Vec<u8> {
-    let hex = CRAFTED.choose(rng).expect("not empty").as_bytes();
-    HEXLOWER_PERMISSIVE.decode(hex).expect("it is hex")
 }
 
 /// A good update, with some of its bytes changed, cut off or added.

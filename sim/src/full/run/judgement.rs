@@ -254,9 +254,7 @@ impl World {
         self.scene.time.set(self.sim.elapsed());
         self.scene.note(Lane::World, "everything ends");
         self.scene.is_ending.set(true);
-        for node in &self.scene.nodes {
-            node.shutdown.borrow().notify_one();
-        }
+        (0..self.scene.nodes.len()).for_each(|node| self.scene.shut_down(node));
         let end = self.sim.elapsed() + LOOKING;
         let names = (0..self.scene.swarm.nodes).map(|at| Place::Node(at).name());
         for name in names {

@@ -143,7 +143,7 @@ impl Troubles {
                 return;
             }
             Trouble::Shutdown { node, down } => {
-                scene.nodes[*node].shutdown.borrow().notify_one();
+                scene.shut_down(*node);
                 self.restarts.insert(*node, now + *down);
                 return;
             }
@@ -172,7 +172,7 @@ impl Troubles {
                 let kind = std::io::ErrorKind::Other;
                 scene.nodes[*node].disk.fail_reads(kind);
             }
-            Trouble::Clock { node, behind, .. } => scene.nodes[*node].clock.set_behind(*behind),
+            Trouble::Clock { node, ahead, .. } => scene.nodes[*node].clock.set_ahead(*ahead),
             Trouble::DiskFull { node, bytes, .. } => scene.nodes[*node].disk.limit(*bytes),
         }
         self.add(until, Due::Passes(trouble));
@@ -272,7 +272,7 @@ fn pass(trouble: &Trouble, scene: &Scene, sim: &mut Sim<'static>) {
         | Trouble::Unreadable { node, .. } => {
             scene.nodes[*node].disk.heal();
         }
-        Trouble::Clock { node, .. } => scene.nodes[*node].clock.set_behind(0),
+        Trouble::Clock { node, .. } => scene.nodes[*node].clock.set_ahead(0),
         Trouble::Kill { .. }
         | Trouble::Shutdown { .. }
         | Trouble::SyncFails { .. }
