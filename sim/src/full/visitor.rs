@@ -4,13 +4,19 @@ use std::{collections::VecDeque, rc::Rc, time::Duration};
 
 use rand::{RngExt, rngs::ChaCha8Rng};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
-use ysyncd_engine::{ConnId, protocol};
+use ysyncd_engine::{
+    ConnId,
+    auth::{Access, Claims, Documents},
+    protocol,
+};
 
 use super::{
     excuses::Excuses,
+    hostile,
+    http_client::EPOCH,
     presence::Heard,
     scene::{Mood, Scene},
-    swarm::{self, Purpose},
+    swarm::{self, Purpose, Token},
     timeline::Lane,
     websocket::{Frame, Pumped, Refused, Socket, Target},
 };
@@ -35,6 +41,15 @@ const PONG: Duration = Duration::from_secs(10);
 
 /// A client makes no more edits at once while this much waits to be sent.
 const UNSENT_MAX: usize = 2 << 10;
+
+/// How long a JWT is good that does not expire here.
+const LONG: Duration = Duration::from_secs(3_600);
+
+/// How long a server may take to end what is over, and its word to come.
+const WORD: Duration = Duration::from_secs(1);
+
+/// How long a server may take to say that somebody may not write.
+const ANSWER: Duration = Duration::from_secs(3);
 
 /// How often a client that does nothing looks up.
 const GLANCE: Duration = Duration::from_millis(100);
@@ -64,6 +79,10 @@ struct Session {
     deaf_until: Instant,
     heard: Heard,
     excuses: Excuses,
+    /// Since when it waits to be told that it may not write.
+    forged_at: Option<Instant>,
+    /// It was told so.
+    is_told: bool,
     /// What it pinged and was not answered, the oldest first.
     pings: VecDeque<(Instant, Vec<u8>)>,
 }
@@ -136,11 +155,12 @@ impl Visitor {
 
     /// One connection, from its beginning to its end.
     async fn visit(&mut self) -> Result<(), Violation> {
+        let (token, until) = self.token();
         let visitor = &self.scene.swarm.visitors[self.at];
         let target = Target {
             node: self.node,
             doc: self.scene.docs[visitor.doc].as_str(),
-            token: &self.scene.token,
+            token: &token,
             token_in_query: visitor.token_in_query,
             fragment_bytes_max: visitor.fragment_bytes_max,
         };
@@ -151,7 +171,8 @@ impl Visitor {
         self.scene.note(self.lane(), text);
         let rng = swarm::fork(&mut self.rng);
         self.scene.clients[self.at].borrow_mut().link = Link::Connecting(ConnId(conn));
-        let excuses = Excuses::new(&self.scene, self.node);
+        let mut excuses = Excuses::new(&self.scene, self.node);
+        excuses.until = until;
         let connect = Socket::connect(&self.scene, self.lane(), &target, rng);
         let patience = self.scene.swarm.twists.patience;
         let patience = patience.filter(|_| !self.scene.is_healed());
@@ -159,6 +180,9 @@ impl Visitor {
         let socket = match connected.unwrap_or(Err(Refused::Late)) {
             Ok(socket) => socket,
             Err(Refused::Wrong(violation)) => return Err(violation),
+            Err(Refused::Status(401)) if !excuses.has_expired(&self.scene) => {
+                return Err(Invariant::Expiry.violated("a token is refused before its end"));
+            }
             Err(refused) => {
                 self.failures += 1;
                 self.scene.clients[self.at].borrow_mut().closed();
@@ -180,6 +204,8 @@ impl Visitor {
             deaf_until: now,
             heard: Heard::default(),
             excuses,
+            forged_at: None,
+            is_told: false,
             pings: VecDeque::new(),
         };
         let hello = self.scene.clients[self.at]
@@ -232,6 +258,7 @@ impl Visitor {
                 session.heard_at = Instant::now();
                 session.heard.hear(&self.scene, &message)?;
                 session.excuses.hear(&message);
+                self.is_told_to_a_reader(session, &message)?;
                 let client = &mut *self.scene.clients[self.at].borrow_mut();
                 let mut ledger = self.scene.ledger.borrow_mut();
                 ledger.shown(self.scene.now(), session.node, client.doc, &message)?;
@@ -255,7 +282,11 @@ impl Visitor {
                 let text = format_args!("is closed with {code}: {reason}");
                 self.scene.note(self.lane(), text);
                 let is_for_cause = session.excuses.cover(&self.scene, code, &reason);
-                Invariant::ClosedForCause.holds(is_for_cause, || {
+                let invariant = match code {
+                    4401 => Invariant::Expiry,
+                    _ => Invariant::ClosedForCause,
+                };
+                invariant.holds(is_for_cause, || {
                     let excuses = &session.excuses;
                     format!(
                         "client{} is closed with {code}: {reason}; {excuses:?}",
@@ -273,6 +304,7 @@ impl Visitor {
             return Ok(Some(Over::Lost));
         }
         session.is_answered_in_time(now)?;
+        self.ends_in_time(session)?;
         if now >= session.renew_at {
             session.renew_at = now + RENEWAL;
             self.announce(session);
@@ -302,6 +334,80 @@ impl Visitor {
                 Ok(Some(Over::Left))
             }
         }
+    }
+
+    /// A token of its own kind, and when it expires.
+    fn token(&mut self) -> (String, Option<Duration>) {
+        let scene = Rc::clone(&self.scene);
+        let access = match scene.swarm.visitors[self.at].token {
+            Token::Plain => return (scene.token.clone(), None),
+            Token::Jwt => Access::Write,
+            Token::Reads => Access::Read,
+        };
+        let lasts = scene.swarm.token_lasts.as_ref();
+        let lasts = lasts.filter(|_| !scene.is_healed());
+        let lasts = lasts.map_or(LONG, |lasts| between(&mut self.habits, lasts));
+        // JWTs count in seconds.
+        let until = Duration::from_secs((scene.now() + lasts).as_secs());
+        let claims = Claims {
+            user: scene.user.clone(),
+            documents: Documents::All,
+            access,
+            expires: Some(EPOCH + until),
+        };
+        (scene.key.mint_jwt(&claims), Some(until))
+    }
+
+    fn reads_only(&self) -> bool {
+        self.scene.swarm.visitors[self.at].token == Token::Reads
+    }
+
+    /// Who may only read is not asked what it knows, and is told that it may
+    /// not write.
+    fn is_told_to_a_reader(&self, session: &mut Session, message: &[u8]) -> Result<(), Violation> {
+        if message.starts_with(&[2, 0]) {
+            session.forged_at = None;
+            session.is_told = true;
+        }
+        let is_asked = message.starts_with(&[0, 0]);
+        Invariant::ReadOnly.holds(!(is_asked && self.reads_only()), || {
+            format!(
+                "client{} may only read, and is asked what it knows",
+                self.at
+            )
+        })
+    }
+
+    /// A connection does not outlast its token, and a reader that writes hears
+    /// so, if nothing keeps the word from it.
+    fn ends_in_time(&self, session: &Session) -> Result<(), Violation> {
+        let (now, scene) = (self.scene.now(), &self.scene);
+        let host = scene.swarm.visitors[self.at].host;
+        let stays = session.excuses.until.is_some_and(|until| {
+            let since = until.saturating_sub(WORD);
+            let is_sure = || {
+                // Where streams are cut to pieces what is said before takes long.
+                scene.swarm.piece_bytes_max.is_none()
+                    && hostile::is_connected(scene, session.node, host, since)
+            };
+            now > until + WORD && session.has_listened(WORD * 2) && is_sure()
+        });
+        Invariant::Expiry.holds(!stays, || {
+            format!(
+                "client{} stays though its token has expired: {:?}",
+                self.at, session.excuses
+            )
+        })?;
+        let waits = session
+            .forged_at
+            .filter(|_| session.is_peaceful && !session.is_told);
+        let is_late = waits.is_some_and(|at| Instant::now() - at > ANSWER);
+        Invariant::ReadOnly.holds(!is_late, || {
+            format!(
+                "client{} may only read, writes, and is not told so",
+                self.at
+            )
+        })
     }
 
     fn act(&mut self, session: &mut Session) -> Option<Over> {
@@ -356,6 +462,10 @@ impl Visitor {
     /// lacks: that would leave a gap for ever, which yrs 0.28 steps over where
     /// Yjs waits, so that clients would no longer agree.
     fn edit(&mut self, session: Option<&mut Session>) {
+        if self.reads_only() {
+            session.into_iter().for_each(|session| self.forge(session));
+            return;
+        }
         let stays = self.scene.swarm.visitors[self.at].leaves.is_none();
         let mut session = session.filter(|session| stays || session.has_answered);
         let client = &mut *self.scene.clients[self.at].borrow_mut();
@@ -365,6 +475,20 @@ impl Visitor {
             if let Some(session) = &mut session {
                 session.socket.send(&protocol::update(&update));
             }
+        }
+    }
+
+    /// Who may only read sends an edit now and then, which it does not make.
+    fn forge(&mut self, session: &mut Session) {
+        if !self.rng.random_bool(0.3) {
+            return;
+        }
+        let client = self.scene.clients[self.at].borrow();
+        if let Some(update) = client.forged(&mut self.rng) {
+            let text = format_args!("forges an edit: {} bytes", update.len());
+            self.scene.note(Lane::Client(self.at), text);
+            session.socket.send(&protocol::update(&update));
+            session.forged_at.get_or_insert_with(Instant::now);
         }
     }
 
@@ -378,6 +502,11 @@ impl Visitor {
 }
 
 impl Session {
+    /// Whether it has been reading for so long.
+    fn has_listened(&self, time: Duration) -> bool {
+        Instant::now() >= self.deaf_until + time
+    }
+
     /// A pong says what a ping said, and stands for those before it.
     fn is_answered(&mut self, payload: &[u8]) -> Result<(), Violation> {
         let pinged = self.pings.iter().position(|(_, pinged)| pinged == payload);
