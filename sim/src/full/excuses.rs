@@ -1,5 +1,7 @@
 //! For what a server may close a connection though its client did no wrong.
 
+use std::time::Duration;
+
 use ysyncd_engine::protocol::{Message, Messages};
 
 use super::scene::Scene;
@@ -18,6 +20,8 @@ pub(super) struct Excuses {
     /// Bytes of messages since the last answer to a `SyncStep1`, which counts
     /// against no limit.
     unasked: usize,
+    /// When the token expires.
+    pub(super) until: Option<Duration>,
 }
 
 impl Excuses {
@@ -28,6 +32,7 @@ impl Excuses {
             life: scene.nodes[node].life.get(),
             is_peaceful: scene.is_healed(),
             unasked: 0,
+            until: None,
         }
     }
 
@@ -44,9 +49,16 @@ impl Excuses {
         match code {
             // A life that has not begun then was not told either.
             1001 => scene.nodes[self.node].told.get() >= Some(self.life),
+            4401 => self.has_expired(scene),
             1013 => reason.contains("slow") && self.may_lag(scene),
             _ => false,
         }
+    }
+
+    /// Whether the token is good no longer. Hosts may be a tick apart.
+    pub(super) fn has_expired(&self, scene: &Scene) -> bool {
+        let now = scene.now() + scene.swarm.tick;
+        self.until.is_some_and(|until| until <= now)
     }
 
     /// Whether more may have been on its way than a server bears. All that was

@@ -160,20 +160,26 @@ fn is_word_sure(scene: &Scene, node: usize, since: Duration) -> bool {
     let swarm = &scene.swarm;
     let is_slow = swarm.piece_bytes_max.is_some() && swarm.latency > millis(20);
     let is_patient = swarm.net.close_timeout > millis(1_000) && !is_slow;
-    let now = scene.now();
-    let mut troubles = swarm.troubles.iter();
-    let is_cut = |(at, trouble): &(Duration, Trouble)| {
-        cut(trouble, node).is_some_and(|time| *at <= now && since <= *at + time)
-    };
-    let is_calm = scene.healed_at.get().is_some_and(|healed| healed < since);
-    is_patient && (is_calm || !troubles.any(is_cut))
+    is_patient && is_connected(scene, node, HOME, since)
 }
 
-/// How long something keeps a node from those who live where this one does.
-fn cut(trouble: &Trouble, node: usize) -> Option<Duration> {
+/// Whether nothing has kept a node from those who live in a place since then,
+/// and the node has run.
+pub(super) fn is_connected(scene: &Scene, node: usize, home: usize, since: Duration) -> bool {
+    let now = scene.now();
+    let mut troubles = scene.swarm.troubles.iter();
+    let is_cut = |(at, trouble): &(Duration, Trouble)| {
+        cut(trouble, node, home).is_some_and(|time| *at <= now && since <= *at + time)
+    };
+    let is_calm = scene.healed_at.get().is_some_and(|healed| healed < since);
+    is_calm || !troubles.any(is_cut)
+}
+
+/// How long something keeps a node from those who live in a place.
+fn cut(trouble: &Trouble, node: usize, home: usize) -> Option<Duration> {
     let is_between = |one: &Place, other: &Place| {
         let ends = [one, other];
-        ends.contains(&&Place::Node(node)) && ends.contains(&&Place::Homes(HOME))
+        ends.contains(&&Place::Node(node)) && ends.contains(&&Place::Homes(home))
     };
     match trouble {
         Trouble::Hold { one, other, time } | Trouble::Partition { one, other, time } => {

@@ -25,6 +25,8 @@ struct Document {
     /// Somebody has removed what was stored: nobody can tell any more what
     /// has to be there.
     is_bereft: bool,
+    /// Ids of clients that may only read.
+    readers: Vec<u64>,
 }
 
 /// What clients were told, in updates and in state vectors.
@@ -42,6 +44,11 @@ impl Ledger {
         Self(all)
     }
 
+    /// Nothing may ever be told of what a client makes: it may only read.
+    pub(super) fn only_reads(&mut self, doc: usize, client: u64) {
+        self.0[doc].readers.push(client);
+    }
+
     /// An object was written. It must lose nothing of what it replaces, and
     /// hold nothing of another document.
     pub(super) fn landed(&mut self, doc: usize, body: &[u8]) -> Result<(), Violation> {
@@ -49,6 +56,7 @@ impl Ledger {
             Invariant::Monotone.violated(format_args!("a stored snapshot is no update: {error}"))
         })?;
         belongs(doc, &ids, "a stored snapshot")?;
+        self.0[doc].is_of_writers(&ids, "a stored snapshot")?;
         let document = &mut self.0[doc];
         let stored = &mut document.stored;
         if !ids.cover(stored) {
@@ -90,6 +98,7 @@ impl Ledger {
             };
             let ids = ids.map_err(|error| Invariant::Understood.violated(error))?;
             belongs(doc, &ids, "a frame")?;
+            self.0[doc].is_of_writers(&ids, "a frame")?;
             let shown = &mut self.0[doc].shown;
             if shown.len() <= node {
                 shown.resize_with(node + 1, Shown::default);
@@ -183,6 +192,13 @@ impl Ledger {
 }
 
 impl Document {
+    fn is_of_writers(&self, ids: &Ids, what: &str) -> Result<(), Violation> {
+        let reader = ids.clients().find(|client| self.readers.contains(client));
+        Invariant::ReadOnly.holds(reader.is_none(), || {
+            format!("{what} tells of {reader:?}, who may only read")
+        })
+    }
+
     /// Adds to what is kept what follows from it, if something of what a node
     /// has shown is missing.
     fn imply(

@@ -22,7 +22,7 @@ use super::{
     http_client::SkewedClock,
     ledger::Ledger,
     look::Health,
-    swarm::{Purpose, Swarm, stream},
+    swarm::{Purpose, Swarm, Token, stream},
     timeline::{Lane, Timeline},
 };
 use crate::{
@@ -49,6 +49,7 @@ pub(super) struct Scene {
     pub(super) seed: u64,
     pub(super) swarm: Swarm,
     pub(super) key: TokenKey,
+    pub(super) user: UserId,
     pub(super) token: String,
     pub(super) docs: Vec<DocId>,
     pub(super) mood: Cell<Mood>,
@@ -123,10 +124,17 @@ impl Scene {
             health: Cell::default(),
             caught_up: Cell::default(),
         };
+        let mut ledger = Ledger::new(swarm.documents);
+        for (at, visitor) in swarm.visitors.iter().enumerate() {
+            if visitor.token == Token::Reads {
+                ledger.only_reads(visitor.doc, id(at, visitor.doc));
+            }
+        }
         Self {
             seed,
             token: key.mint(&user),
             key,
+            user,
             docs: (0..swarm.documents)
                 .map(|at| DocId::new(&format!("doc{at}")).expect("a valid name"))
                 .collect(),
@@ -138,7 +146,7 @@ impl Scene {
                 .collect(),
             nodes: (0..swarm.nodes).map(node).collect(),
             bucket: Bucket::new(seed).into(),
-            ledger: Ledger::new(swarm.documents).into(),
+            ledger: ledger.into(),
             calls: Calls::default(),
             time: Cell::default(),
             connections: Cell::default(),

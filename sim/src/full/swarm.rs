@@ -28,6 +28,9 @@ pub struct Swarm {
     pub visitors: Vec<Visitor>,
     /// What they write.
     pub content: Content,
+    /// How long a JWT is good while things go wrong, if not for long.
+    #[serde(default)]
+    pub token_lasts: Option<Range<Duration>>,
     /// How long they edit, and things go wrong.
     pub storm: Duration,
     /// Steps in which the network delivers.
@@ -121,6 +124,21 @@ pub struct Visitor {
     pub fragment_bytes_max: usize,
     /// Whether its token stands in the query.
     pub token_in_query: bool,
+    /// What kind of token it has.
+    #[serde(default)]
+    pub token: Token,
+}
+
+/// Kinds of tokens.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Token {
+    /// `<userId>:<signature>`.
+    #[default]
+    Plain,
+    /// A JWT.
+    Jwt,
+    /// A JWT with which one may only read.
+    Reads,
 }
 
 /// What can go wrong with a request to the bucket: chances, per request.
@@ -292,6 +310,7 @@ impl Swarm {
             Shape::Swarm => {
                 let mut swarm = Self::draw_any(seed);
                 twist::add(&mut stream(seed, Purpose::Twists), &mut swarm);
+                swarm.draw_rights(&mut stream(seed, Purpose::Rights));
                 swarm
             }
             Shape::Small => Self::draw_small(seed),
@@ -311,6 +330,7 @@ impl Swarm {
             leaves: None,
             fragment_bytes_max: usize::MAX,
             token_in_query: false,
+            token: Token::Plain,
         };
         Self {
             nodes: 1,
@@ -346,6 +366,7 @@ impl Swarm {
             documents,
             visitors: draw_visitors(rng, nodes, documents, storm),
             content: Content::draw(&mut stream(seed, Purpose::Content)),
+            token_lasts: None,
             storm,
             tick: millis(one_of(rng, &[5, 10, 20, 20])),
             latency: millis(one_of(rng, &[2, 20, 150])),
@@ -373,6 +394,37 @@ impl Swarm {
             swarm.spare_the_store(rng);
         }
         swarm
+    }
+
+    /// In some worlds there are JWTs, with some one may only read, and some
+    /// expire. Who only reads cannot bring back what a server has lost, and
+    /// would show it alone.
+    fn draw_rights(&mut self, rng: &mut ChaCha8Rng) {
+        if rng.random_bool(0.4) {
+            return;
+        }
+        let may_read_only = self.loses_nothing() && rng.random_bool(0.7);
+        let first = |at: usize, all: &[Visitor]| all[..at].iter().all(|v| v.doc != all[at].doc);
+        for at in 0..self.visitors.len() {
+            // The first of a document stays, and makes what others read.
+            let reads = may_read_only && !first(at, &self.visitors) && rng.random_bool(0.5);
+            self.visitors[at].token = match reads {
+                true => Token::Reads,
+                false => one_of(rng, &[Token::Plain, Token::Jwt]),
+            };
+        }
+        if rng.random_bool(0.6) {
+            self.token_lasts = Some(millis(1_000)..millis(rng.random_range(1_500..6_000)));
+        }
+    }
+
+    /// Whether servers keep all that they show.
+    fn loses_nothing(&self) -> bool {
+        let vanishes = |(_, trouble): &(_, Trouble)| matches!(trouble, Trouble::Vanish { .. });
+        self.engine.journal
+            && self.sync == SyncMode::Always
+            && !self.twists.discards
+            && !self.troubles.iter().any(vanishes)
     }
 
     /// Without a journal, what a crash may take is bounded only while the store
@@ -466,6 +518,7 @@ fn draw_visitors(
                 leaves,
                 fragment_bytes_max: one_of(rng, &[5, 1_000_000, 1_000_000]),
                 token_in_query: rng.random_bool(0.3),
+                token: Token::Plain,
             });
         }
     }

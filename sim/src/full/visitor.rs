@@ -1,5 +1,7 @@
 //! Somebody who edits a document: the model client, over a real WebSocket.
 
+mod rights;
+
 use std::{collections::VecDeque, rc::Rc, time::Duration};
 
 use rand::{RngExt, rngs::ChaCha8Rng};
@@ -64,6 +66,10 @@ struct Session {
     deaf_until: Instant,
     heard: Heard,
     excuses: Excuses,
+    /// Since when it waits to be told that it may not write.
+    forged_at: Option<Instant>,
+    /// It was told so.
+    is_told: bool,
     /// What it pinged and was not answered, the oldest first.
     pings: VecDeque<(Instant, Vec<u8>)>,
 }
@@ -136,11 +142,12 @@ impl Visitor {
 
     /// One connection, from its beginning to its end.
     async fn visit(&mut self) -> Result<(), Violation> {
+        let (token, until) = self.token();
         let visitor = &self.scene.swarm.visitors[self.at];
         let target = Target {
             node: self.node,
             doc: self.scene.docs[visitor.doc].as_str(),
-            token: &self.scene.token,
+            token: &token,
             token_in_query: visitor.token_in_query,
             fragment_bytes_max: visitor.fragment_bytes_max,
         };
@@ -151,7 +158,8 @@ impl Visitor {
         self.scene.note(self.lane(), text);
         let rng = swarm::fork(&mut self.rng);
         self.scene.clients[self.at].borrow_mut().link = Link::Connecting(ConnId(conn));
-        let excuses = Excuses::new(&self.scene, self.node);
+        let mut excuses = Excuses::new(&self.scene, self.node);
+        excuses.until = until;
         let connect = Socket::connect(&self.scene, self.lane(), &target, rng);
         let patience = self.scene.swarm.twists.patience;
         let patience = patience.filter(|_| !self.scene.is_healed());
@@ -159,6 +167,9 @@ impl Visitor {
         let socket = match connected.unwrap_or(Err(Refused::Late)) {
             Ok(socket) => socket,
             Err(Refused::Wrong(violation)) => return Err(violation),
+            Err(Refused::Status(401)) if !excuses.has_expired(&self.scene) => {
+                return Err(Invariant::Expiry.violated("a token is refused before its end"));
+            }
             Err(refused) => {
                 self.failures += 1;
                 self.scene.clients[self.at].borrow_mut().closed();
@@ -180,6 +191,8 @@ impl Visitor {
             deaf_until: now,
             heard: Heard::default(),
             excuses,
+            forged_at: None,
+            is_told: false,
             pings: VecDeque::new(),
         };
         let hello = self.scene.clients[self.at]
@@ -232,6 +245,7 @@ impl Visitor {
                 session.heard_at = Instant::now();
                 session.heard.hear(&self.scene, &message)?;
                 session.excuses.hear(&message);
+                self.is_told_to_a_reader(session, &message)?;
                 let client = &mut *self.scene.clients[self.at].borrow_mut();
                 let mut ledger = self.scene.ledger.borrow_mut();
                 ledger.shown(self.scene.now(), session.node, client.doc, &message)?;
@@ -255,7 +269,11 @@ impl Visitor {
                 let text = format_args!("is closed with {code}: {reason}");
                 self.scene.note(self.lane(), text);
                 let is_for_cause = session.excuses.cover(&self.scene, code, &reason);
-                Invariant::ClosedForCause.holds(is_for_cause, || {
+                let invariant = match code {
+                    4401 => Invariant::Expiry,
+                    _ => Invariant::ClosedForCause,
+                };
+                invariant.holds(is_for_cause, || {
                     let excuses = &session.excuses;
                     format!(
                         "client{} is closed with {code}: {reason}; {excuses:?}",
@@ -273,6 +291,7 @@ impl Visitor {
             return Ok(Some(Over::Lost));
         }
         session.is_answered_in_time(now)?;
+        self.ends_in_time(session)?;
         if now >= session.renew_at {
             session.renew_at = now + RENEWAL;
             self.announce(session);
@@ -356,6 +375,10 @@ impl Visitor {
     /// lacks: that would leave a gap for ever, which yrs 0.28 steps over where
     /// Yjs waits, so that clients would no longer agree.
     fn edit(&mut self, session: Option<&mut Session>) {
+        if self.reads_only() {
+            session.into_iter().for_each(|session| self.forge(session));
+            return;
+        }
         let stays = self.scene.swarm.visitors[self.at].leaves.is_none();
         let mut session = session.filter(|session| stays || session.has_answered);
         let client = &mut *self.scene.clients[self.at].borrow_mut();
@@ -378,6 +401,11 @@ impl Visitor {
 }
 
 impl Session {
+    /// Whether it has been reading for so long.
+    fn has_listened(&self, time: Duration) -> bool {
+        Instant::now() >= self.deaf_until + time
+    }
+
     /// A pong says what a ping said, and stands for those before it.
     fn is_answered(&mut self, payload: &[u8]) -> Result<(), Violation> {
         let pinged = self.pings.iter().position(|(_, pinged)| pinged == payload);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use ysyncd_engine::Config;
 use ysyncd_storage::journal::disk::SyncMode;
 
-use super::{Place, Swarm, Trouble, Twists};
+use super::{Place, Swarm, Token, Trouble, Twists};
 use crate::{
     shrink::{LIMITS, Shrink, Step, Steps},
     swarm::{Content, millis},
@@ -69,7 +69,8 @@ fn take_from_clients(steps: &mut Steps<'_, Swarm>, swarm: &Swarm) {
         // Of each document somebody has to stay who can say what it is.
         let stays = |other: usize| {
             let visitor = &swarm.visitors[other];
-            visitor.doc == swarm.visitors[at].doc && visitor.leaves.is_none()
+            let is_writer = visitor.token != Token::Reads;
+            visitor.doc == swarm.visitors[at].doc && visitor.leaves.is_none() && is_writer
         };
         if (0..swarm.visitors.len()).any(|other| other != at && stays(other)) {
             steps.add(format!("without client {at}"), |swarm| {
@@ -89,6 +90,17 @@ fn take_from_clients(steps: &mut Steps<'_, Swarm>, swarm: &Swarm) {
         let visitors = swarm.visitors.iter_mut();
         visitors.for_each(|visitor| visitor.fragment_bytes_max = 1_000_000);
     });
+    steps.add("everybody may write", |swarm| {
+        let readers = swarm.visitors.iter_mut();
+        let readers = readers.filter(|visitor| visitor.token == Token::Reads);
+        readers.for_each(|visitor| visitor.token = Token::Jwt);
+    });
+    steps.add("plain tokens", |swarm| {
+        let holders = swarm.visitors.iter_mut();
+        let holders = holders.filter(|visitor| visitor.token == Token::Jwt);
+        holders.for_each(|visitor| visitor.token = Token::Plain);
+    });
+    steps.add("tokens that last", |swarm| swarm.token_lasts = None);
     steps.add("tokens in the header", |swarm| {
         let visitors = swarm.visitors.iter_mut();
         visitors.for_each(|visitor| visitor.token_in_query = false);

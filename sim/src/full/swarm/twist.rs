@@ -7,7 +7,7 @@ use std::time::Duration;
 use rand::{RngExt, rngs::ChaCha8Rng};
 use ysyncd_storage::journal::disk::SyncMode;
 
-use super::{HOMES, Swarm, Trouble, Visitor, fork, one_of};
+use super::{HOMES, Swarm, Token, Trouble, Visitor, fork, one_of};
 use crate::swarm::{ENOUGH, millis};
 
 type Twist = fn(&mut ChaCha8Rng, &mut Swarm);
@@ -94,6 +94,7 @@ fn fill_segments(rng: &mut ChaCha8Rng, swarm: &mut Swarm) {
             leaves: None,
             fragment_bytes_max: 1_000_000,
             token_in_query: false,
+            token: Token::Plain,
         });
     }
     swarm.pause = millis(20)..millis(60);
