@@ -63,8 +63,9 @@ impl Document {
             let left = self.close(cx, &expired, &Fault::expired(), out);
             self.tell_left(cx, left, out);
         }
-        let next = self.connections.iter().filter_map(until).min();
-        if let Some((next, _)) = next
+        let later = self.connections.iter().filter_map(until);
+        let later = later.map(|(until, _)| until);
+        if let Some(next) = later.filter(|until| *until > cx.now).min()
             && !planted::is(Bug::ExpiryOnce)
         {
             self.timers.set(Timer::Expiry, next);
