@@ -177,6 +177,11 @@ fn config(settings: &ServeSettings, secret: &Secret) -> Result<Config, Failure> 
     config
         .trusted_proxies
         .clone_from(&connections.trusted_proxies);
+    let rates = &settings.rates;
+    config.inbound_bytes_per_second = rates.inbound_bytes_per_second.0;
+    config.inbound_bytes_burst = rates.inbound_bytes_burst as u64;
+    config.inbound_messages_per_second = rates.inbound_messages_per_second.0;
+    config.inbound_messages_burst = rates.inbound_messages_burst;
     let limits = &settings.limits;
     config.engine.frame_bytes_max = limits.frame_bytes_max;
     config.engine.unsaved_bytes_max = limits.unsaved_bytes_max;

@@ -40,6 +40,7 @@ mod metrics;
 mod origin;
 mod outgoing;
 mod quota;
+mod rate;
 mod request;
 mod serve;
 mod shard;

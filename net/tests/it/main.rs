@@ -7,5 +7,6 @@ mod health;
 mod journal;
 mod limits;
 mod messages;
+mod rates;
 mod shutdown;
 mod support;
