@@ -15,6 +15,7 @@ use ysyncd_net::{Config, Drained, Stores};
 
 use crate::{
     cli::{Expiry, ServeSettings},
+    descriptors,
     failure::Failure,
     journal,
     secret::{self, Secret},
@@ -74,7 +75,8 @@ async fn serve(settings: &ServeSettings) -> Result<(), Failure> {
     if secret.file.is_some() {
         greet(address, &secret);
     }
-    let config = config(settings, &secret)?;
+    let mut config = config(settings, &secret)?;
+    descriptors::fit(&mut config, descriptors::raise_limit());
     let stores = Stores {
         snapshots: store,
         journal,
