@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a panic is the failure report")]
 
 mod access;
+mod framing;
 mod handshake;
 mod health;
 mod journal;
