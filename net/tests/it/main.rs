@@ -9,5 +9,6 @@ mod journal;
 mod limits;
 mod messages;
 mod rates;
+mod requests;
 mod shutdown;
 mod support;
