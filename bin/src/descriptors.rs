@@ -38,6 +38,8 @@ pub(crate) fn fit(config: &mut Config, limit: Option<usize>) {
     let shares = Shares::of(limit, config);
     config.engine.store_operations_max = shares.store_operations;
     config.handshakes_max = shares.handshakes;
+    let per_address = config.handshakes_per_address_max;
+    config.handshakes_per_address_max = per_address.min(shares.handshakes.div_ceil(4));
     if config.connections_max == usize::MAX {
         info!(
             connections = shares.connections,

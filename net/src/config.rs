@@ -33,6 +33,9 @@ pub struct Config {
     /// Connections that have not yet sent a request for a document. While
     /// there are as many, new ones wait in the kernel's backlog.
     pub handshakes_max: usize,
+    /// The same from one address that is no trusted proxy's. Past it
+    /// connections are dropped without a word.
+    pub handshakes_per_address_max: usize,
     /// Connections in all, from their request for a document until their
     /// socket is closed. Past it requests are answered with 503.
     pub connections_max: usize,
@@ -88,6 +91,7 @@ impl Config {
             header_timeout: Duration::from_secs(10),
             header_bytes_max: 16 << 10,
             handshakes_max: 1_024,
+            handshakes_per_address_max: 256,
             connections_max: 10_000,
             connections_per_document_max: 1_000,
             connections_per_user_max: 500,

@@ -45,6 +45,7 @@ mod request;
 mod serve;
 mod shard;
 mod store;
+mod strangers;
 mod websocket;
 
 pub use address::{TrustedProxies, TrustedProxiesError};

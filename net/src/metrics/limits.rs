@@ -12,6 +12,7 @@ use crate::{quota::LimitReached, rate::Excess};
 #[derive(Debug)]
 pub(crate) struct LimitMetrics {
     refused: Family<Refused, Counter>,
+    pub(crate) handshakes_dropped: Counter,
     slowed: Family<TooFast, Counter>,
     cut: Family<TooFast, Counter>,
 }
@@ -44,6 +45,7 @@ impl Default for LimitMetrics {
         }
         Self {
             refused,
+            handshakes_dropped: Counter::default(),
             slowed,
             cut,
         }
@@ -75,6 +77,11 @@ impl LimitMetrics {
             "connections_refused",
             "Requests for a document refused because there are too many connections, by the limit",
             self.refused.clone(),
+        );
+        registry.register(
+            "handshakes_dropped",
+            "Connections dropped because their address has too many that have not asked for a document",
+            self.handshakes_dropped.clone(),
         );
         registry.register(
             "connections_slowed",

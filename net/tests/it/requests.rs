@@ -7,7 +7,7 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     time::{Instant, sleep, timeout},
 };
-use ysyncd_net::Config;
+use ysyncd_net::{Config, TrustedProxies};
 
 use crate::{
     handshake::{status, with_token},
@@ -202,5 +202,43 @@ fn a_connection_that_idles_between_requests_is_ended() {
             assert!(answer.starts_with(b"HTTP/1.1 "), "{request}");
             assert!(start.elapsed() < Duration::from_secs(2), "{request}");
         }
+    });
+}
+
+#[test]
+fn one_address_cannot_take_all_places_of_strangers() {
+    run(async {
+        let server = Server::start(|config| {
+            config.trusted_proxies = TrustedProxies::none();
+            config.handshakes_max = 4;
+            config.handshakes_per_address_max = 3;
+            config.header_timeout = Duration::from_secs(20);
+        })
+        .await;
+        let mut idle = Vec::new();
+        for _ in 0..3 {
+            idle.push(server.tcp().await);
+        }
+        let mut dropped = server.tcp().await;
+        let read = soon(dropped.read(&mut [0; 1])).await;
+        assert!(matches!(read, Ok(0) | Err(_)), "it waits");
+        // Whoever goes away, or is let in, leaves its place.
+        idle.pop();
+        let mut clients = Vec::new();
+        while clients.len() < 5 {
+            match server.connect("a").await {
+                Ok(client) => clients.push(client),
+                Err(_) => sleep(Duration::from_millis(10)).await,
+            }
+        }
+        let metrics = server.get("/metrics", "").await;
+        assert!(
+            !metrics.contains("ysyncd_handshakes_dropped_total 0\n"),
+            "{metrics}"
+        );
+        assert!(
+            metrics.contains("ysyncd_handshakes_dropped_total "),
+            "{metrics}"
+        );
     });
 }
