@@ -6,6 +6,7 @@ mod connections;
 mod doc;
 mod journal;
 mod limits;
+mod rates;
 
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 
@@ -24,6 +25,7 @@ pub(crate) use self::{
     },
     journal::{JournalSettings, JournalSync, Switch},
     limits::LimitSettings,
+    rates::RateSettings,
 };
 use crate::{duration, failure::Failure};
 
@@ -180,6 +182,8 @@ pub(crate) struct ServeSettings {
     pub(crate) limits: LimitSettings,
     #[command(flatten)]
     pub(crate) connections: ConnectionSettings,
+    #[command(flatten)]
+    pub(crate) rates: RateSettings,
     /// Drop deleted content, as Yjs does; false keeps it, for clients that
     /// look at old versions
     #[arg(long, env = "GC", default_value = defaults::GC, value_parser = gc)]

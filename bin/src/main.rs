@@ -3,6 +3,7 @@
 
 mod bytes;
 mod cli;
+mod descriptors;
 mod doc;
 mod duration;
 mod failure;

@@ -18,6 +18,7 @@ use ysyncd_net::{Config, Drained, Stores};
 
 use crate::{
     cli::{Expiry, ServeSettings},
+    descriptors,
     failure::Failure,
     journal,
     secret::{self, Secret},
@@ -77,7 +78,8 @@ async fn serve(settings: &ServeSettings) -> Result<(), Failure> {
     if secret.file.is_some() {
         greet(address, &secret);
     }
-    let config = config(settings, &secret)?;
+    let mut config = config(settings, &secret)?;
+    descriptors::fit(&mut config, descriptors::raise_limit());
     let stores = Stores {
         snapshots: store,
         journal,
@@ -191,6 +193,11 @@ fn config(settings: &ServeSettings, secret: &Secret) -> Result<Config, Failure> 
     config
         .trusted_proxies
         .clone_from(&connections.trusted_proxies);
+    let rates = &settings.rates;
+    config.inbound_bytes_per_second = rates.inbound_bytes_per_second.0;
+    config.inbound_bytes_burst = rates.inbound_bytes_burst as u64;
+    config.inbound_messages_per_second = rates.inbound_messages_per_second.0;
+    config.inbound_messages_burst = rates.inbound_messages_burst;
     let limits = &settings.limits;
     config.engine.frame_bytes_max = limits.frame_bytes_max;
     config.engine.document_bytes_max = limits.document_bytes_max;

@@ -76,6 +76,11 @@ impl TrustedProxies {
         last
     }
 
+    /// What is known of a client before it has said anything.
+    pub(crate) fn peer(&self, peer: SocketAddr) -> ClientAddress {
+        self.judge(peer.ip())
+    }
+
     fn judge(&self, ip: IpAddr) -> ClientAddress {
         // A socket for both families tells IPv4 peers as ::ffff:a.b.c.d.
         let ip = ip.to_canonical();

@@ -33,6 +33,9 @@ pub struct Config {
     /// Connections that have not yet sent a request for a document. While
     /// there are as many, new ones wait in the kernel's backlog.
     pub handshakes_max: usize,
+    /// The same from one address that is no trusted proxy's. Past it
+    /// connections are dropped without a word.
+    pub handshakes_per_address_max: usize,
     /// Connections in all, from their request for a document until their
     /// socket is closed. Past it requests are answered with 503.
     pub connections_max: usize,
@@ -47,6 +50,23 @@ pub struct Config {
     pub connections_per_address_max: usize,
     /// Whose word is taken for the address of a client.
     pub trusted_proxies: TrustedProxies,
+    /// Bytes that are read from one connection in a second, for as long as it
+    /// likes; `None`: as many as come. Past it reading waits, and the client
+    /// with it.
+    pub inbound_bytes_per_second: Option<u64>,
+    /// Bytes that are read as fast as they come before the rate counts, and
+    /// again after a rest. Never less than the largest message.
+    pub inbound_bytes_burst: u64,
+    /// The same for messages. Fragments, pings and pongs count, too. Each
+    /// y-websocket client echoes the cursor of each other one, so that in a
+    /// lively document this is much more than one person does.
+    pub inbound_messages_per_second: Option<u64>,
+    /// Messages that are read as fast as they come before the rate counts.
+    pub inbound_messages_burst: u64,
+    /// How long a client may go on at one of these rates before it is closed.
+    /// Whoever has much to bring is done by then; what goes on is a loop or an
+    /// attack.
+    pub slowed_max: Duration,
     /// Time between two pings to a client.
     pub ping_interval: Duration,
     /// A connection from which not one byte came for this long is cut.
@@ -71,11 +91,17 @@ impl Config {
             header_timeout: Duration::from_secs(10),
             header_bytes_max: 16 << 10,
             handshakes_max: 1_024,
+            handshakes_per_address_max: 256,
             connections_max: 10_000,
             connections_per_document_max: 1_000,
             connections_per_user_max: 500,
             connections_per_address_max: 2_000,
             trusted_proxies: TrustedProxies::default(),
+            inbound_bytes_per_second: Some(4 << 20),
+            inbound_bytes_burst: 64 << 20,
+            inbound_messages_per_second: Some(5_000),
+            inbound_messages_burst: 20_000,
+            slowed_max: Duration::from_secs(60),
             ping_interval: Duration::from_secs(30),
             silence_max: Duration::from_secs(60),
             close_timeout: Duration::from_secs(5),

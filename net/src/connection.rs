@@ -23,7 +23,7 @@ use ysyncd_engine::{
     planted::{self, Bug},
 };
 
-use crate::{Config, http::Upgraded, link::Link, websocket::WebSocket};
+use crate::{Config, http::Upgraded, link::Link, rate::Excess, websocket::WebSocket};
 
 /// Messages that one connection may hand to the engine before the others get
 /// their turn.
@@ -39,6 +39,7 @@ mod code {
     pub(super) const NO_STATUS: u16 = 1005;
     pub(super) const ABNORMAL: u16 = 1006;
     pub(super) const INVALID: u16 = 1007;
+    pub(super) const POLICY: u16 = 1008;
     pub(super) const TOO_BIG: u16 = 1009;
 }
 
@@ -60,6 +61,8 @@ struct Connection<S> {
     phase: Phase,
     timer: Pin<Box<Sleep>>,
     next_ping: Instant,
+    /// Set while the client is slowed down: when to read from it again.
+    read_at: Option<Instant>,
     /// Set when there is something to write and a turn has been left to the
     /// others to add to it.
     flush_due: bool,
@@ -115,7 +118,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             address = %link.address(),
             "connection open"
         );
-        let socket = WebSocket::new(stream, ahead, config.engine.frame_bytes_max);
+        let socket = WebSocket::new(stream, ahead, &config);
         let now = Instant::now();
         let next_ping = now + config.ping_interval;
         let first_alarm = next_ping.min(now + config.silence_max);
@@ -126,6 +129,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             phase: Phase::Open,
             timer: Box::pin(sleep_until(first_alarm)),
             next_ping,
+            read_at: None,
             flush_due: false,
             paused: false,
             reported: Reported::default(),
@@ -163,6 +167,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// Takes what has come, within one turn. True if it was not read because
     /// the client does not read either.
     fn poll_incoming(&mut self, cx: &mut Context<'_>) -> bool {
+        self.read_at = None;
         for _ in 0..MESSAGES_PER_TURN {
             match self.phase {
                 Phase::Open if self.is_paused() => return false,
@@ -172,7 +177,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 }
                 Phase::Open | Phase::Closing => {
                     match self.socket.poll_message(cx, &self.link) {
-                        Poll::Pending => return false,
+                        Poll::Pending => {
+                            self.mind_pace(cx);
+                            return false;
+                        }
                         Poll::Ready(Ok(message)) => self.take(cx, message),
                         Poll::Ready(Err(error)) => self.fail(cx, &error),
                     }
@@ -189,6 +197,46 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
         cx.waker().wake_by_ref();
         false
+    }
+
+    /// Has the task woken when a client that sends too fast may be read from
+    /// again, and closes one that goes on for too long.
+    fn mind_pace(&mut self, cx: &mut Context<'_>) {
+        let Some(wait) = self.socket.wait().filter(|_| self.phase == Phase::Open) else {
+            return;
+        };
+        let limits = &self.link.shard().metrics().limits;
+        if wait.lasting >= self.config.slowed_max {
+            limits.cut(wait.excess);
+            let reason = self.too_fast(wait.excess);
+            self.fault(cx, code::POLICY, reason);
+            self.phase = Phase::Discarding { shut: false };
+            return;
+        }
+        if wait.lasting.is_zero() {
+            limits.slowed(wait.excess);
+            let (conn, excess) = (self.link.conn().0, wait.excess.name());
+            debug!(conn, excess, "client sends too fast, it is slowed down");
+        }
+        // What was not read cannot be missed.
+        self.socket.excuse_silence();
+        let cut_at = Instant::now() + (self.config.slowed_max - wait.lasting);
+        self.read_at = Some(wait.until.min(cut_at));
+        let next = self.next_alarm();
+        self.timer.as_mut().reset(next);
+    }
+
+    fn too_fast(&self, excess: Excess) -> String {
+        let per_second = match excess {
+            Excess::Bytes => self.config.inbound_bytes_per_second,
+            Excess::Messages => self.config.inbound_messages_per_second,
+        };
+        format!(
+            "sends too fast: more than {} {} a second for {} seconds",
+            per_second.unwrap_or_default(),
+            excess.name(),
+            self.config.slowed_max.as_secs_f64()
+        )
     }
 
     fn take(&mut self, cx: &mut Context<'_>, message: Message) {
@@ -241,8 +289,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     /// Closes because of what the client did.
-    fn fault(&mut self, cx: &mut Context<'_>, code: u16, reason: &'static str) {
-        self.send_close(cx, code, reason);
+    fn fault(&mut self, cx: &mut Context<'_>, code: u16, reason: impl Into<Cow<'static, str>>) {
+        let reason = reason.into();
+        self.send_close(cx, code, &reason);
         self.end(code, reason, true);
     }
 
@@ -362,8 +411,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 self.next_ping = now + self.config.ping_interval;
                 self.ping(cx);
             }
-            self.timer.as_mut().reset(self.next_ping.min(silent_at));
+            let next = self.next_alarm();
+            self.timer.as_mut().reset(next);
         }
+    }
+
+    /// When an open connection is to be looked at next, whatever comes.
+    fn next_alarm(&self) -> Instant {
+        let silent_at = self.socket.heard() + self.config.silence_max;
+        let next = self.next_ping.min(silent_at);
+        self.read_at.map_or(next, |read_at| next.min(read_at))
     }
 
     /// Queues a ping, unless the last one has not even left.

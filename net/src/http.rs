@@ -12,10 +12,7 @@ use std::{
 use bytes::Bytes;
 use hyper::{Method, Request, Response, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    sync::OwnedSemaphorePermit,
-};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tracing::{debug, info};
 use ysyncd_engine::{
     auth::Moment,
@@ -29,6 +26,7 @@ use crate::{
     quota::Claim,
     request::{Rejection, SyncRequest},
     shard::Shard,
+    strangers::StrangerPlace,
 };
 
 /// A stream that is done with HTTP and speaks WebSocket from here on.
@@ -41,13 +39,13 @@ pub(crate) struct Upgraded<S> {
 
 /// Answers requests until the stream ends or a client is let in.
 ///
-/// The permit is given back when a request for a document goes to the engine:
+/// The place is given back when a request for a document goes to the engine:
 /// from then on the engine bounds how many wait.
 pub(crate) async fn serve<S>(
     shard: &Rc<Shard>,
     config: &Config,
     (stream, peer): (S, SocketAddr),
-    permit: OwnedSemaphorePermit,
+    place: StrangerPlace,
 ) -> Option<Upgraded<S>>
 where
     S: AsyncRead + AsyncWrite + Unpin,
@@ -56,7 +54,7 @@ where
         shard,
         config,
         peer,
-        permit: Cell::new(Some(permit)),
+        place: Cell::new(Some(place)),
         admitted: RefCell::default(),
     };
     let service =
@@ -95,7 +93,7 @@ struct Handshake<'a> {
     shard: &'a Rc<Shard>,
     config: &'a Config,
     peer: SocketAddr,
-    permit: Cell<Option<OwnedSemaphorePermit>>,
+    place: Cell<Option<StrangerPlace>>,
     /// Set by the request that is answered with 101, the last on its stream.
     admitted: RefCell<Option<Link>>,
 }
@@ -155,7 +153,7 @@ impl Handshake<'_> {
                 "connection refused"
             );
         })?;
-        drop(self.permit.take());
+        drop(self.place.take());
         let link = Link::open(self.shard, doc, grant, client.ip, place);
         link.admission().await?;
         *self.admitted.borrow_mut() = Some(link);

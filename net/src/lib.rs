@@ -41,10 +41,12 @@ mod origin;
 mod outgoing;
 pub mod path;
 mod quota;
+mod rate;
 mod request;
 mod serve;
 mod shard;
 mod store;
+mod strangers;
 mod websocket;
 
 pub use address::{TrustedProxies, TrustedProxiesError};

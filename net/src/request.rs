@@ -6,8 +6,8 @@ use std::borrow::Cow;
 use hyper::{
     HeaderMap, Method, Request, Response, StatusCode, Uri,
     header::{
-        ALLOW, AUTHORIZATION, CONNECTION, HeaderValue, ORIGIN, RETRY_AFTER, SEC_WEBSOCKET_VERSION,
-        UPGRADE, WWW_AUTHENTICATE,
+        ALLOW, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, HeaderValue, ORIGIN, RETRY_AFTER,
+        SEC_WEBSOCKET_VERSION, TRANSFER_ENCODING, UPGRADE, WWW_AUTHENTICATE,
     },
 };
 use tungstenite::handshake::server::create_response;
@@ -43,6 +43,8 @@ pub(crate) enum Rejection {
         "this is a WebSocket endpoint; connect with a y-websocket client to ws(s)://<host>/sync/v1"
     )]
     UpgradeRequired,
+    #[error("a request for a document has no body; leave out Content-Length and Transfer-Encoding")]
+    Body,
     #[error("only WebSocket version 13 is spoken here")]
     Version,
     #[error("{0}")]
@@ -80,6 +82,7 @@ impl SyncRequest {
         if !request.headers().contains_key(UPGRADE) {
             return Err(Rejection::UpgradeRequired);
         }
+        refuse_body(request.headers())?;
         check_origin(request.headers(), config)?;
         let token = token(request.headers(), request.uri())?;
         let claims = config.tokens.verify(&token, now.unix)?;
@@ -98,7 +101,7 @@ impl Rejection {
         match self {
             Self::Path(PathError::Elsewhere) => StatusCode::NOT_FOUND,
             Self::Method(_) => StatusCode::METHOD_NOT_ALLOWED,
-            Self::Path(_) | Self::Handshake(_) => StatusCode::BAD_REQUEST,
+            Self::Path(_) | Self::Body | Self::Handshake(_) => StatusCode::BAD_REQUEST,
             Self::UpgradeRequired | Self::Version => StatusCode::UPGRADE_REQUIRED,
             Self::TokenMissing | Self::TokenUtf8 | Self::Token(_) => StatusCode::UNAUTHORIZED,
             Self::Forbidden(_) | Self::Origin => StatusCode::FORBIDDEN,
@@ -117,6 +120,8 @@ impl Rejection {
         set(hyper::header::CONTENT_TYPE, "text/plain; charset=utf-8");
         match self {
             Self::Method(allowed) => set(ALLOW, allowed),
+            // Where the body ends need not be known then.
+            Self::Body => set(CONNECTION, "close"),
             Self::UpgradeRequired => set(UPGRADE, "websocket"),
             Self::Version => set(SEC_WEBSOCKET_VERSION, "13"),
             Self::TokenMissing | Self::TokenUtf8 | Self::Token(_) => {
@@ -132,6 +137,14 @@ impl Rejection {
         };
         response
     }
+}
+
+/// Behind the head of an upgrade comes WebSocket, and nothing that one reader
+/// takes for a body and another for a request or a frame.
+fn refuse_body(headers: &HeaderMap) -> Result<(), Rejection> {
+    let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
+    let is_bare = lengths.all(|len| len == "0") && !headers.contains_key(TRANSFER_ENCODING);
+    is_bare.then_some(()).ok_or(Rejection::Body)
 }
 
 /// Browsers say which page opens a WebSocket, and open it for any.

@@ -4,7 +4,7 @@ use std::{future::Future, io, net::SocketAddr, rc::Rc, sync::Arc, time::Duration
 
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    sync::{OwnedSemaphorePermit, Semaphore},
+    sync::OwnedSemaphorePermit,
     task::JoinSet,
     time::{sleep, timeout},
 };
@@ -12,7 +12,11 @@ use tracing::{debug, error, warn};
 use ysyncd_engine::{DocId, JournalError};
 use ysyncd_storage::{SnapshotStore, journal::Journal};
 
-use crate::{Config, Listener, connection, http, shard::Shard};
+use crate::{
+    Config, Listener, connection, http,
+    shard::Shard,
+    strangers::{StrangerPlace, Strangers},
+};
 
 /// Pause after an error that another try at once would only repeat, such as
 /// having no file descriptor left.
@@ -137,14 +141,22 @@ impl Server {
         listener: L,
         mut shutdown: impl Future<Output = ()> + Unpin,
     ) {
-        let permits = Arc::new(Semaphore::new(self.config.handshakes_max));
+        let config = &self.config;
+        let strangers = Strangers::new(config.handshakes_max, config.handshakes_per_address_max);
+        let strangers = Rc::new(strangers);
         loop {
             tokio::select! {
                 biased;
                 () = &mut shutdown => return,
                 () = reap(&mut self.tasks, &self.shard) => {}
-                (permit, accepted) = accept(&listener, &permits) => match accepted {
-                    Ok(accepted) => self.spawn::<L>(accepted, permit),
+                (permit, accepted) = accept(&listener, &strangers) => match accepted {
+                    Ok((stream, peer)) => {
+                        let address = self.config.trusted_proxies.peer(peer).counted_as();
+                        match strangers.seat(permit, address) {
+                            Some(place) => self.spawn::<L>((stream, peer), place),
+                            None => self.drop_stranger(peer),
+                        }
+                    }
                     Err(error) if is_of_one_connection(&error) => {
                         debug!(%error, "connection gone before it was accepted");
                     }
@@ -157,17 +169,22 @@ impl Server {
         }
     }
 
+    fn drop_stranger(&self, peer: SocketAddr) {
+        self.shard.metrics().limits.handshakes_dropped.inc();
+        debug!(address = %peer.ip(), "connection dropped, its address has too many handshakes");
+    }
+
     fn spawn<L: Listener>(
         &mut self,
         (stream, peer): (L::Stream, SocketAddr),
-        permit: OwnedSemaphorePermit,
+        place: StrangerPlace,
     ) {
         if let Err(error) = L::set_nodelay(&stream) {
             debug!(%error, "connection without TCP_NODELAY");
         }
         let (shard, config) = (Rc::clone(&self.shard), Rc::clone(&self.config));
         self.tasks
-            .spawn_local(serve_stream(shard, config, (stream, peer), permit));
+            .spawn_local(serve_stream(shard, config, (stream, peer), place));
     }
 
     /// Ends the connections and saves what is not saved.
@@ -193,7 +210,7 @@ async fn serve_stream<S>(
     shard: Rc<Shard>,
     config: Rc<Config>,
     accepted: (S, SocketAddr),
-    permit: OwnedSemaphorePermit,
+    place: StrangerPlace,
 ) where
     S: AsyncRead + AsyncWrite + Unpin + 'static,
 {
@@ -202,7 +219,7 @@ async fn serve_stream<S>(
     let upgraded = Box::pin(async {
         tokio::select! {
             biased;
-            upgraded = http::serve(&shard, &config, accepted, permit) => upgraded,
+            upgraded = http::serve(&shard, &config, accepted, place) => upgraded,
             _ = shard.drained() => None,
         }
     })
@@ -216,12 +233,9 @@ async fn serve_stream<S>(
 /// Waits for a free place, then for a connection to take it.
 async fn accept<L: Listener>(
     listener: &L,
-    permits: &Arc<Semaphore>,
+    strangers: &Strangers,
 ) -> (OwnedSemaphorePermit, io::Result<(L::Stream, SocketAddr)>) {
-    let permit = Arc::clone(permits)
-        .acquire_owned()
-        .await
-        .expect("the semaphore is never closed");
+    let permit = strangers.free().await;
     (permit, listener.accept().await)
 }
 

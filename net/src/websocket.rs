@@ -26,7 +26,11 @@ use ysyncd_engine::{
     planted::{self, Bug},
 };
 
-use crate::link::Link;
+use crate::{
+    Config,
+    link::Link,
+    rate::{FrameCounter, Throttle, Wait},
+};
 
 /// Allocated for every connection, so it is small. Reads from the socket are
 /// larger than this: they go through the shard's scratch room.
@@ -42,15 +46,38 @@ pub(crate) struct WebSocket<S> {
     /// Read from the stream, not yet taken by the context.
     ahead: Bytes,
     heard: Instant,
+    pace: Pace,
     /// Keeps the last large message until the context has read on. Without
     /// it the context would find itself the only owner of the allocation,
     /// reclaim it as its buffer, and hold it as long as the connection lives.
     large: Option<Bytes>,
 }
 
+/// How fast the peer sends.
+struct Pace {
+    throttle: Throttle,
+    frames: FrameCounter,
+    /// Set where a read would have come too early.
+    wait: Option<Wait>,
+}
+
+impl Pace {
+    fn count(&mut self, bytes: &[u8]) {
+        let frames = self.frames.count(bytes);
+        self.throttle.took(bytes.len(), frames, Instant::now());
+    }
+}
+
 impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// Takes a stream behind its handshake, with what was read of it already.
-    pub(crate) fn new(stream: S, ahead: Bytes, message_bytes_max: usize) -> Self {
+    pub(crate) fn new(stream: S, ahead: Bytes, limits: &Config) -> Self {
+        let message_bytes_max = limits.engine.frame_bytes_max;
+        let mut pace = Pace {
+            throttle: Throttle::new(limits, Instant::now()),
+            frames: FrameCounter::default(),
+            wait: None,
+        };
+        pace.count(&ahead);
         let config = WebSocketConfig::default()
             .read_buffer_size(READ_BUFFER_BYTES)
             .write_buffer_size(0)
@@ -61,6 +88,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
             context: WebSocketContext::new(Role::Server, Some(config)),
             ahead,
             heard: Instant::now(),
+            pace,
             large: None,
         }
     }
@@ -85,6 +113,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
             _ => None,
         };
         message
+    }
+
+    /// What the last read has to wait for. `None` if only for the peer.
+    pub(crate) fn wait(&self) -> Option<Wait> {
+        self.pace.wait
     }
 
     /// Reads and forgets until the peer has nothing more to say.
@@ -168,6 +201,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
             stream: &mut self.stream,
             ahead: &mut self.ahead,
             heard: &mut self.heard,
+            pace: &mut self.pace,
             cx,
             link,
         };
@@ -180,6 +214,7 @@ struct Io<'a, 'cx, S> {
     stream: &'a mut S,
     ahead: &'a mut Bytes,
     heard: &'a mut Instant,
+    pace: &'a mut Pace,
     cx: &'a mut Context<'cx>,
     link: &'a Link,
 }
@@ -189,6 +224,10 @@ impl<S: AsyncRead + Unpin> Read for Io<'_, '_, S> {
     /// is: tungstenite alone would read in steps of its own small buffer.
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         if self.ahead.is_empty() {
+            self.pace.wait = self.pace.throttle.wait(Instant::now());
+            if self.pace.wait.is_some() {
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
             let mut scratch = self.link.shard().scratch();
             let mut read = ReadBuf::new(&mut scratch);
             match Pin::new(&mut *self.stream).poll_read(self.cx, &mut read) {
@@ -196,6 +235,7 @@ impl<S: AsyncRead + Unpin> Read for Io<'_, '_, S> {
                 Poll::Ready(result) => result?,
             }
             *self.heard = Instant::now();
+            self.pace.count(read.filled());
             let (now, later) = read.filled().split_at(read.filled().len().min(buf.len()));
             buf[..now.len()].copy_from_slice(now);
             marks::hit_if(Mark::ReadAhead, || !later.is_empty());

@@ -88,6 +88,21 @@ fn a_bad_value_is_told_in_one_line_that_names_the_variable() {
             "caddy",
             "TRUSTED_PROXIES is \"caddy\": expected addresses or networks",
         ),
+        (
+            "INBOUND_BYTES_PER_SECOND",
+            "fast",
+            "INBOUND_BYTES_PER_SECOND is \"fast\": expected a size",
+        ),
+        (
+            "INBOUND_MESSAGES_PER_SECOND",
+            "fast",
+            "INBOUND_MESSAGES_PER_SECOND is \"fast\": expected a number, or off",
+        ),
+        (
+            "INBOUND_MESSAGES_BURST",
+            "off",
+            "INBOUND_MESSAGES_BURST is \"off\": expected a number",
+        ),
         ("JOURNAL", "yes", "JOURNAL is \"yes\": expected on or off"),
         (
             "JOURNAL_SYNC",
@@ -205,6 +220,10 @@ fn help_explains_every_variable_and_shows_no_secret() {
         "CONNECTIONS_PER_USER_MAX",
         "CONNECTIONS_PER_ADDRESS_MAX",
         "TRUSTED_PROXIES",
+        "INBOUND_BYTES_PER_SECOND",
+        "INBOUND_BYTES_BURST",
+        "INBOUND_MESSAGES_PER_SECOND",
+        "INBOUND_MESSAGES_BURST",
         "JOURNAL",
         "JOURNAL_SYNC",
     ] {

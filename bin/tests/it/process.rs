@@ -11,7 +11,7 @@ use std::{
 };
 
 /// Longer than anything here takes.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The binary, to be run in a folder with no environment but what is given.
 pub(crate) fn ysyncd(folder: &Path, args: &[&str], environment: &[(&str, &str)]) -> Command {
@@ -64,7 +64,22 @@ impl Server {
 
     /// The same, with an environment.
     pub(crate) fn start_with(folder: &Path, environment: &[(&str, &str)]) -> Self {
-        let mut child = ysyncd(folder, &["--port", "0"], environment)
+        Self::spawn(ysyncd(folder, &["--port", "0"], environment))
+    }
+
+    /// The same, in a shell that has set limits.
+    pub(crate) fn start_limited(folder: &Path, limits: &str) -> Self {
+        let program = env!("CARGO_BIN_EXE_ysyncd");
+        let mut shell = Command::new("/bin/sh");
+        shell
+            .args(["-c", &format!("{limits}; exec '{program}' --port 0")])
+            .current_dir(folder)
+            .env_clear();
+        Self::spawn(shell)
+    }
+
+    fn spawn(mut command: Command) -> Self {
+        let mut child = command
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
@@ -101,6 +116,21 @@ impl Server {
         let mut line = [0; 12];
         stream.read_exact(&mut line).unwrap();
         String::from_utf8(line.to_vec()).unwrap()
+    }
+
+    /// Time on a processor so far, in hundredths of a second.
+    pub(crate) fn cpu_ticks(&self) -> u64 {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
+        // The name of the program, in parentheses, may hold anything.
+        let (_, fields) = stat.rsplit_once(") ").unwrap();
+        let ticks = fields.split(' ').skip(11).take(2);
+        ticks.map(|ticks| ticks.parse::<u64>().unwrap()).sum()
+    }
+
+    /// Memory in use, in KiB.
+    pub(crate) fn resident_kib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        between(&status, "VmRSS:", "kB").trim().parse().unwrap()
     }
 
     /// Sends a signal and waits for the end.

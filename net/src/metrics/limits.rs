@@ -6,17 +6,25 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use crate::quota::LimitReached;
+use crate::{quota::LimitReached, rate::Excess};
 
 /// The limits' part of the metrics.
 #[derive(Debug)]
 pub(crate) struct LimitMetrics {
     refused: Family<Refused, Counter>,
+    pub(crate) handshakes_dropped: Counter,
+    slowed: Family<TooFast, Counter>,
+    cut: Family<TooFast, Counter>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Refused {
     limit: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct TooFast {
+    excess: &'static str,
 }
 
 impl Default for LimitMetrics {
@@ -26,7 +34,21 @@ impl Default for LimitMetrics {
         for limit in LimitReached::ALL.map(LimitReached::name) {
             drop(refused.get_or_create(&Refused { limit }));
         }
-        Self { refused }
+        let (slowed, cut) = (Family::default(), Family::default());
+        for excess in Excess::ALL.map(Excess::name) {
+            for family in [&slowed, &cut] {
+                drop(Family::<TooFast, Counter>::get_or_create(
+                    family,
+                    &TooFast { excess },
+                ));
+            }
+        }
+        Self {
+            refused,
+            handshakes_dropped: Counter::default(),
+            slowed,
+            cut,
+        }
     }
 }
 
@@ -38,11 +60,38 @@ impl LimitMetrics {
         self.refused.get_or_create(&Refused { limit }).inc();
     }
 
+    /// Counts a client that begins to be slowed down.
+    pub(crate) fn slowed(&self, excess: Excess) {
+        let excess = excess.name();
+        self.slowed.get_or_create(&TooFast { excess }).inc();
+    }
+
+    /// Counts a client that is closed because it went on.
+    pub(crate) fn cut(&self, excess: Excess) {
+        let excess = excess.name();
+        self.cut.get_or_create(&TooFast { excess }).inc();
+    }
+
     pub(super) fn register(&self, registry: &mut Registry) {
         registry.register(
             "connections_refused",
             "Requests for a document refused because there are too many connections, by the limit",
             self.refused.clone(),
+        );
+        registry.register(
+            "handshakes_dropped",
+            "Connections dropped because their address has too many that have not asked for a document",
+            self.handshakes_dropped.clone(),
+        );
+        registry.register(
+            "connections_slowed",
+            "Times that a client sent too fast and was read from more slowly, by what it sent",
+            self.slowed.clone(),
+        );
+        registry.register(
+            "connections_closed_for_rate",
+            "Clients closed because they went on sending too fast, by what they sent",
+            self.cut.clone(),
         );
     }
 }

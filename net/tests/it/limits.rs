@@ -11,6 +11,9 @@ use crate::support::{Client, Server, run, soon, token};
 /// What is asked for: a document, by a user, from an address behind a proxy.
 type Ask = (&'static str, &'static str, &'static str);
 
+/// A limit of two, whom it lets in, whom not, and what that one is told.
+type Case = (fn(&mut Config), [Ask; 3], u16, &'static str);
+
 async fn ask(server: &Server, (doc, user, forwarded): Ask) -> Result<Client, Error> {
     let url = format!("ws://{}/sync/v1/{doc}", server.address);
     let mut request = url.into_client_request().unwrap();
@@ -33,7 +36,7 @@ async fn refusal(server: &Server, asked: Ask) -> Response<Option<Vec<u8>>> {
 
 #[test]
 fn past_each_limit_the_answer_says_which_and_when_to_come_back() {
-    let cases: [(fn(&mut Config), [Ask; 3], u16, &str); 4] = [
+    let cases: [Case; 4] = [
         (
             |config| config.connections_max = 2,
             [("a", "alice", ""), ("b", "bob", ""), ("c", "carol", "")],

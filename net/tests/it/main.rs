@@ -2,10 +2,13 @@
 #![allow(clippy::unwrap_used, reason = "a panic is the failure report")]
 
 mod access;
+mod framing;
 mod handshake;
 mod health;
 mod journal;
 mod limits;
 mod messages;
+mod rates;
+mod requests;
 mod shutdown;
 mod support;

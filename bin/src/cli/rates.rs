@@ -1,0 +1,87 @@
+//! How fast a client may send.
+
+use clap::Args;
+
+use super::{Parsed, Setting, or};
+use crate::bytes;
+
+/// Limits of what comes from one connection.
+#[derive(Debug, Args)]
+pub(crate) struct RateSettings {
+    /// What one connection may send in a second, on average; 4MiB, 1 MB, or
+    /// plain bytes. Past it the server reads more slowly, and closes with 1008
+    /// after a minute of that; off, or 0, means no limit
+    #[arg(long, env = "INBOUND_BYTES_PER_SECOND", value_parser = bytes_per_second)]
+    #[arg(default_value = defaults::BYTES_PER_SECOND, value_name = "SIZE")]
+    pub(crate) inbound_bytes_per_second: Setting<u64>,
+    /// What it may send faster, before that counts and again after a rest
+    #[arg(long, env = "INBOUND_BYTES_BURST", value_parser = bytes_burst)]
+    #[arg(default_value = defaults::BYTES_BURST, value_name = "SIZE")]
+    pub(crate) inbound_bytes_burst: usize,
+    /// The same in messages; fragments, pings and pongs count, too
+    ///
+    /// A client of y-websocket echoes every move of the cursor of everybody else,
+    /// so this must be more than what all who have a document open do together
+    #[arg(long, env = "INBOUND_MESSAGES_PER_SECOND", value_parser = messages_per_second)]
+    #[arg(default_value = defaults::MESSAGES_PER_SECOND, value_name = "COUNT")]
+    pub(crate) inbound_messages_per_second: Setting<u64>,
+    /// Messages that it may send faster
+    #[arg(long, env = "INBOUND_MESSAGES_BURST", value_parser = messages_burst)]
+    #[arg(default_value = defaults::MESSAGES_BURST, value_name = "COUNT")]
+    pub(crate) inbound_messages_burst: u64,
+}
+
+mod defaults {
+    pub(super) const BYTES_PER_SECOND: &str = "4MiB";
+    pub(super) const BYTES_BURST: &str = "64MiB";
+    pub(super) const MESSAGES_PER_SECOND: &str = "5000";
+    pub(super) const MESSAGES_BURST: &str = "20000";
+}
+
+fn bytes_per_second(text: &str) -> Parsed<Setting<u64>> {
+    match or(text, defaults::BYTES_PER_SECOND) {
+        "off" | "0" => Ok(Setting(None)),
+        text => bytes::parse(text)
+            .map(|bytes| Setting(Some(bytes as u64)))
+            .map_err(|_| "expected a size from 1KiB to 1TiB, such as 4MiB, or off"),
+    }
+}
+
+fn bytes_burst(text: &str) -> Parsed<usize> {
+    bytes::parse(or(text, defaults::BYTES_BURST))
+}
+
+fn messages_per_second(text: &str) -> Parsed<Setting<u64>> {
+    match or(text, defaults::MESSAGES_PER_SECOND) {
+        "off" | "0" => Ok(Setting(None)),
+        text => text
+            .parse()
+            .map(|count| Setting(Some(count)))
+            .map_err(|_| "expected a number, or off"),
+    }
+}
+
+fn messages_burst(text: &str) -> Parsed<u64> {
+    let count = or(text, defaults::MESSAGES_BURST).parse();
+    count.map_err(|_| "expected a number")
+}
+
+#[cfg(test)]
+mod tests {
+    use ysyncd_engine::auth::{TokenKey, TokenVerifier};
+    use ysyncd_net::Config;
+
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_those_of_the_library() {
+        let config = Config::new(TokenVerifier::new(TokenKey::new(b"secret")), 1);
+        let bytes = bytes_per_second("").map(|setting| setting.0);
+        assert_eq!(bytes, Ok(config.inbound_bytes_per_second));
+        let burst = bytes_burst("").map(|bytes| bytes as u64);
+        assert_eq!(burst, Ok(config.inbound_bytes_burst));
+        let messages = messages_per_second("").map(|setting| setting.0);
+        assert_eq!(messages, Ok(config.inbound_messages_per_second));
+        assert_eq!(messages_burst(""), Ok(config.inbound_messages_burst));
+    }
+}
