@@ -21,10 +21,11 @@ const DECODING: Bound = Bound {
 
 /// A struct of two bytes, a garbage of its own client, takes a tree's node and
 /// a block. What it brings may complete all that waited, so all bytes that
-/// came are its input; what is told again is built up in growing vectors.
+/// came are its input; what is told again is built up in growing vectors. The
+/// worst seen was 45 a byte at a moment, and 115 in all.
 const APPLYING: Bound = Bound {
-    peak_per_byte: 1 << 9,
-    total_per_byte: 1 << 10,
+    peak_per_byte: 1 << 7,
+    total_per_byte: 1 << 9,
     fixed: 16 << 10,
 };
 

@@ -7,9 +7,9 @@ use cpu_time::ThreadTime;
 
 /// Bytes allocated at most for each byte of input.
 ///
-/// How the figures were chosen: each target was run over its corpus and for
-/// some minutes with [`Bound::report`] set, and has about twice the worst that
-/// came. What is not linear goes past any figure.
+/// How the figures were chosen: each target ran for a while, then over its
+/// corpus and all that was found with `FUZZ_COSTS` set; a bound is two to four
+/// times the worst of that. What is not linear goes past any figure.
 #[derive(Debug, Clone, Copy)]
 pub struct Bound {
     /// At one moment.
