@@ -33,9 +33,9 @@ pub(crate) struct AccessSettings {
     #[arg(long, env = "SYNC_SHARED_SECRET_PREVIOUS", default_value = "")]
     #[arg(hide_env_values = true, hide_default_value = true)]
     pub(crate) shared_secret_previous: OsString,
-    /// Origins of pages that may open documents, such as
-    /// https://app.example.org,https://example.org; by default all may. What is
-    /// no browser is let in without one
+    /// Origins of pages that may open documents: a scheme and a host each, with
+    /// commas between; by default all may. What is no browser is let in without
+    /// one
     #[arg(
         long,
         env = "ALLOWED_ORIGINS",
