@@ -1,5 +1,4 @@
 //! Who is let in.
-#![expect(clippy::doc_markdown, reason = "these comments are the help text")]
 
 use std::{ffi::OsString, time::Duration};
 
