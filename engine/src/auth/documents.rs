@@ -14,9 +14,13 @@ pub enum Documents {
     Only(Vec<DocumentPattern>),
 }
 
-/// One document, or all whose ids begin in a way.
+/// One document, or all whose ids begin in a way. A single document whose id
+/// ends with a `*` cannot be named: as text it would mean more.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum DocumentPattern {
+pub struct DocumentPattern(Pattern);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Pattern {
     /// This one.
     One(DocId),
     /// All that begin so.
@@ -46,25 +50,25 @@ impl DocumentPattern {
     /// # Errors
     /// It is neither.
     pub fn parse(text: &str) -> Result<Self, DocumentsError> {
-        match text.strip_suffix('*') {
-            Some(prefix) => Ok(Self::Prefix(prefix.to_owned())),
-            None => Ok(Self::One(DocId::new(text)?)),
-        }
+        Ok(Self(match text.strip_suffix('*') {
+            Some(prefix) => Pattern::Prefix(prefix.to_owned()),
+            None => Pattern::One(DocId::new(text)?),
+        }))
     }
 
     fn means(&self, doc: &DocId) -> bool {
-        match self {
-            Self::One(one) => one == doc,
-            Self::Prefix(prefix) => doc.as_str().starts_with(prefix.as_str()),
+        match &self.0 {
+            Pattern::One(one) => one == doc,
+            Pattern::Prefix(prefix) => doc.as_str().starts_with(prefix.as_str()),
         }
     }
 }
 
 impl fmt::Display for DocumentPattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::One(doc) => f.write_str(doc.as_str()),
-            Self::Prefix(prefix) => write!(f, "{prefix}*"),
+        match &self.0 {
+            Pattern::One(doc) => f.write_str(doc.as_str()),
+            Pattern::Prefix(prefix) => write!(f, "{prefix}*"),
         }
     }
 }
