@@ -54,8 +54,10 @@ impl House {
         let key = TokenKey::new(b"a secret of the tests");
         let grant = Grant::unlimited(UserId::new("alice").unwrap());
         let mut config = crate::Config::new(TokenVerifier::new(key), 1);
-        // Nobody is to be closed for reading slowly on a busy machine.
+        // Nobody is to be closed for reading slowly on a busy machine, and no
+        // document is to be full.
         config.engine.outbox_bytes_max = 1 << 30;
+        config.engine.document_bytes_max = 1 << 30;
         tweak(&mut config);
         let stores = Stores {
             snapshots: Arc::new(MemoryStore::new()),
