@@ -27,6 +27,10 @@ pub use self::{
 };
 use crate::DocId;
 
+/// What ends later than that ends never, as far as one process can tell: a
+/// moment so far off need not be one that clocks can count to.
+const LIFETIME_MAX: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+
 /// A longer token is not looked at.
 pub const TOKEN_BYTES_MAX: usize = 8 << 10;
 
@@ -139,11 +143,12 @@ impl Claims {
         if !self.documents.include(doc) {
             return Err(Forbidden);
         }
-        let until = |expires: Duration| now.mono + expires.saturating_sub(now.unix);
+        let left = self.expires.map(|expires| expires.saturating_sub(now.unix));
+        let left = left.filter(|left| *left <= LIFETIME_MAX);
         Ok(Grant {
             user: self.user.clone(),
             access: self.access,
-            until: self.expires.map(until),
+            until: left.map(|left| now.mono + left),
         })
     }
 }

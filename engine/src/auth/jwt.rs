@@ -90,7 +90,7 @@ impl JwtKey {
         }
         let wire = decoded.claims;
         let begins = wire.nbf.map(seconds).transpose()?;
-        if begins.is_some_and(|begins| unix + CLOCK_SKEW < begins) {
+        if begins.is_some_and(|begins| unix.saturating_add(CLOCK_SKEW) < begins) {
             return Err(TokenError::NotYet);
         }
         let expires = wire.exp.map(seconds).transpose()?;

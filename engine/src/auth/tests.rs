@@ -329,6 +329,25 @@ fn claims_become_a_grant_for_a_document_of_theirs() {
 }
 
 #[test]
+fn no_time_is_too_far_off() {
+    // An application may write any number, and a clock may be wrong.
+    for exp in ["1e19", "18446744073709549568", "9007199254740991"] {
+        let claims = verify_claims(&format!(r#"{{"sub":"alice","exp":{exp}}}"#)).unwrap();
+        let now = Moment {
+            mono: Duration::from_secs(86_400 * 365),
+            unix: NOW,
+        };
+        let grant = claims.grant(&DocId::new("a").unwrap(), now).unwrap();
+        assert_eq!(grant.until, None, "no process lives as long as {exp}");
+    }
+    let claims = r#"{"sub":"alice","exp":2000000000,"nbf":1}"#;
+    let token = forge(r#"{"alg":"HS256"}"#, claims, SECRET);
+    let verify = |unix| verifier().verify(&token, unix).map(drop);
+    assert_eq!(verify(Duration::MAX), Err(TokenError::Expired));
+    assert_eq!(verify(Duration::ZERO), Ok(()));
+}
+
+#[test]
 fn nothing_that_is_printed_tells_a_secret() {
     let told = format!("{:?} {:?}", key(), verifier().and_previous(key()));
     assert!(
