@@ -143,17 +143,22 @@ impl DocumentState {
         }
     }
 
-    /// How many clients will have written to it once an update is applied. May
-    /// count too few while updates of other new clients are on their way.
+    /// How many clients have written to it.
     #[must_use]
-    pub fn clients_with(&self, update: &Update<'_>) -> usize {
+    pub fn clients(&self) -> usize {
+        self.structs.clients.len()
+    }
+
+    /// How many clients an update tells of that have not written to it yet.
+    #[must_use]
+    pub fn new_clients(&self, update: &Update<'_>) -> usize {
         let (mut new, mut last) = (0, None);
         for item in update.structs() {
             let client = item.id.client;
             let is_next = last.replace(client) != Some(client);
             new += usize::from(is_next && self.structs.client(client).is_none());
         }
-        self.structs.clients.len() + new
+        new
     }
 
     /// What is kept without being of use yet.

@@ -185,8 +185,10 @@ impl Document {
             let reason = format!("malformed state vector: {error}");
             Fault::new(CloseCode::InvalidPayload, reason)
         };
-        // Looked at before it is decoded, which takes memory for each entry.
-        if StateVector::count(known).map_err(malformed)? > cx.config.state_vector_entries_max {
+        // Looked at before it is decoded, which takes memory for each entry. Who
+        // has got a larger document from us may say so.
+        let most = cx.config.state_vector_entries_max.max(self.state.clients());
+        if StateVector::count(known).map_err(malformed)? > most {
             let reason = "the state vector tells of too many clients";
             return Err(Fault::new(CloseCode::PolicyViolation, reason));
         }
@@ -273,7 +275,9 @@ impl Document {
     }
 
     /// Whether the document may grow by an update, or why not. Deleting is
-    /// always allowed: it makes room.
+    /// always allowed: it makes room. What was loaded may be past the limits:
+    /// they are for what is new. Clients that are on their way to the journal do
+    /// not count yet.
     fn growth_allowed(
         &self,
         cx: Context<'_>,
@@ -286,10 +290,13 @@ impl Document {
             () if self.bytes() + bytes > config.document_bytes_max && tells_structs() => {
                 Err(DOCUMENT_FULL)
             }
-            () if self.state.clients_with(update) > config.document_clients_max => {
-                Err(TOO_MANY_CLIENTS)
+            () => {
+                let new = self.state.new_clients(update);
+                let is_within = self.state.clients() + new <= config.document_clients_max;
+                (new == 0 || is_within)
+                    .then_some(())
+                    .ok_or(TOO_MANY_CLIENTS)
             }
-            () => Ok(()),
         }
     }
 

@@ -87,6 +87,32 @@ fn so_many_clients_may_write_and_no_more() {
 }
 
 #[test]
+fn where_too_many_have_written_already_these_write_on() {
+    let config = Config {
+        document_clients_max: 1,
+        ..Config::default()
+    };
+    let mut world = World::with(config);
+    let one = world.open("d");
+    let op = world.take_load();
+    let sections = [
+        (7, 0, vec![wire::first_text("x")]),
+        (3, 0, vec![wire::first_text("y")]),
+    ];
+    let body = wire::update(&sections, &[]);
+    world.loaded(op, Ok(Some(snapshot(body, "1"))));
+    let two = world.joined("d");
+    world.take(two);
+    for update in [text(7, 1, "x"), deletion(3, 0, 1)] {
+        world.send_update(one, &update);
+        assert_eq!(world.take(two), [protocol::update(&update)]);
+    }
+    world.take(one);
+    world.send_update(one, &text(8, 0, "z"));
+    assert!(denied(&world.take(one)), "another one is one too many");
+}
+
+#[test]
 fn a_state_vector_of_too_many_clients_closes_its_connection() {
     let config = Config {
         state_vector_entries_max: 3,
