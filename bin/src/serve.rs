@@ -205,9 +205,8 @@ fn config(settings: &ServeSettings, secret: &Secret) -> Result<Config, Failure> 
     config.engine.unsaved_bytes_total_max = limits.unsaved_bytes_total_max;
     config.engine.documents_bytes_max = limits.documents_bytes_max;
     config.engine.idle_grace = limits.idle_grace;
-    // What one client may send, others must be able to lag by.
-    let outbox = config.engine.outbox_bytes_max;
-    config.engine.outbox_bytes_max = outbox.max(limits.frame_bytes_max);
+    config.engine.outbox_bytes_max = limits.outbox_bytes_max;
+    config.engine.stall_max = limits.stall_max;
     config.engine.save_debounce = settings.save_debounce;
     config.engine.save_wait_max = settings.save_max_wait;
     config.engine.check().map_err(Failure::configuration)?;

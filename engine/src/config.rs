@@ -90,11 +90,18 @@ pub struct Config {
     /// all clients come back in the same moment; few are closed at once.
     pub closing_max: Duration,
     /// Bytes handed out to a connection and not yet written by its transport.
-    /// Past it the connection is closed and syncs again when it comes back.
-    /// One answer to a `SyncStep1` may exceed it. Not less than
-    /// `frame_bytes_max`: the messages of one frame are relayed one by one,
-    /// before any transport can have written the first of them.
+    /// Past it the connection is left out of what others are sent; when half of
+    /// it is written, it is told at once what it missed. The update that reaches
+    /// past it, and one answer, may exceed it.
     pub outbox_bytes_max: usize,
+    /// How long a connection that is left out may write nothing at all before
+    /// it is closed.
+    pub stall_max: Duration,
+    /// How long the answer to a client that knows nothing is kept for others
+    /// that come after it, if nothing changes meanwhile …
+    pub join_kept: Duration,
+    /// … and if it has at least so many bytes; less is made anew.
+    pub join_kept_bytes_min: usize,
 }
 
 /// Why limits do not fit together.
@@ -111,9 +118,6 @@ pub enum ConfigError {
         /// What it would have to be.
         needed: usize,
     },
-    /// `outbox_bytes_max` is less than `frame_bytes_max`.
-    #[error("what waits for a reader must be able to hold the largest message")]
-    OutboxTooSmall,
     /// `state_vector_entries_max` is less than `document_clients_max`.
     #[error("a state vector must be able to tell of all clients of a document")]
     StateVectorTooSmall,
@@ -135,9 +139,6 @@ impl Config {
         if self.frame_bytes_max < needed {
             let frame = self.frame_bytes_max;
             return Err(ConfigError::FrameTooSmall { frame, needed });
-        }
-        if self.outbox_bytes_max < self.frame_bytes_max {
-            return Err(ConfigError::OutboxTooSmall);
         }
         if self.state_vector_entries_max < self.document_clients_max {
             return Err(ConfigError::StateVectorTooSmall);
@@ -182,7 +183,10 @@ impl Default for Config {
             resync_delay: Duration::from_secs(5),
             resync_delay_max: Duration::from_secs(60),
             closing_max: Duration::from_secs(5),
-            outbox_bytes_max: 16 << 20,
+            outbox_bytes_max: 1 << 20,
+            stall_max: Duration::from_secs(60),
+            join_kept: Duration::from_secs(1),
+            join_kept_bytes_min: 16 << 10,
         }
     }
 }

@@ -1,7 +1,10 @@
 //! One client's connection to a document.
 
+mod outbox;
+
 use std::time::Duration;
 
+pub(crate) use self::outbox::Outbox;
 use crate::{
     auth::{Access, Grant},
     config::Config,
@@ -23,11 +26,12 @@ pub(crate) struct Connection {
     pub(crate) refusals: u32,
     /// Whether it was told that an update was refused; once is enough.
     pub(crate) told_refused: bool,
-    /// A `SyncStep1` that came before the answer to the last one was written.
+    /// A `SyncStep1` that came before the answer to the last one was written,
+    /// or while the connection lags.
     pub(crate) pending_step_1: Option<StateVector>,
     /// When something was last sent to it.
     pub(crate) last_sent: Duration,
-    outbox: Outbox,
+    pub(crate) outbox: Outbox,
 }
 
 /// What a connection may do, and how long.
@@ -51,16 +55,6 @@ pub(crate) enum Resync {
     /// It has been asked for what was not taken. What it sends before its
     /// answer was on its way already, and builds on that, too.
     Asked,
-}
-
-/// Bytes on their way to a client.
-#[derive(Debug, Default)]
-struct Outbox {
-    sent: u64,
-    written: u64,
-    /// `sent` at the end of the last answer to a `SyncStep1`. What was sent up
-    /// to there does not count against the budget.
-    answered: u64,
 }
 
 impl From<&Grant> for Rights {
@@ -115,35 +109,15 @@ impl Connection {
         }
     }
 
-    /// Notes that a frame is sent.
-    pub(crate) fn sent(&mut self, now: Duration, bytes: usize) {
+    /// Notes that a frame is sent. True if it lags from now on.
+    pub(crate) fn sent(&mut self, now: Duration, bytes: usize, config: &Config) -> bool {
         self.last_sent = now;
-        self.outbox.sent += bytes as u64;
+        self.outbox.sent(now, bytes, config)
     }
 
-    /// Notes that what was sent so far ends with an answer to a `SyncStep1`.
-    pub(crate) const fn answered(&mut self) {
-        self.outbox.answered = self.outbox.sent;
-    }
-
-    /// Notes how much the transport has written in all.
-    pub(crate) fn written(&mut self, total_bytes: u64) {
-        debug_assert!(
-            total_bytes <= self.outbox.sent,
-            "only what was sent is written"
-        );
-        self.outbox.written = self.outbox.written.max(total_bytes);
-    }
-
-    /// Whether the last answer to a `SyncStep1` is still on its way.
-    pub(crate) const fn answer_pending(&self) -> bool {
-        self.outbox.written < self.outbox.answered
-    }
-
-    /// Whether more is on its way than the budget allows: it gets no more.
-    pub(crate) fn lags(&self, config: &Config) -> bool {
-        let outbox = &self.outbox;
-        let backlog = outbox.sent - outbox.written.max(outbox.answered);
-        backlog > config.outbox_bytes_max as u64 && !planted::is(Bug::LagUnseen)
+    /// Notes that an answer is sent, whatever the budget.
+    pub(crate) const fn answered(&mut self, now: Duration, bytes: usize) {
+        self.last_sent = now;
+        self.outbox.answered(bytes);
     }
 }

@@ -14,6 +14,8 @@ mod causality;
 mod compaction;
 mod delete_set;
 mod fanout;
+mod join;
+mod lag;
 mod lineage;
 mod persistence;
 mod staging;
@@ -61,6 +63,8 @@ pub(crate) struct Document {
     staging: Staging,
     persistence: Persistence,
     timers: TimerTable,
+    /// All there is, as an answer to one who knows nothing.
+    whole: Option<Bytes>,
     /// Room that it takes, about.
     bytes: usize,
 }
@@ -115,6 +119,7 @@ impl Document {
             connections: BTreeMap::new(),
             persistence: Persistence::new(jitter),
             timers: TimerTable::default(),
+            whole: None,
             bytes: 0,
         };
         if journaled {
@@ -152,7 +157,12 @@ impl Document {
     }
 
     /// Room that it takes, about, in bytes.
-    pub(crate) const fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
+        self.size() + self.whole.as_ref().map_or(0, Bytes::len)
+    }
+
+    /// What it comes to, about, in bytes.
+    const fn size(&self) -> usize {
         self.bytes + self.staging.bytes()
     }
 
@@ -246,7 +256,8 @@ impl Document {
         out: &mut Effects,
     ) {
         if let Some(connection) = self.connections.get_mut(&conn) {
-            connection.written(total_bytes);
+            connection.outbox.written(cx.now, total_bytes);
+            self.catch_up(cx, conn, out);
             self.answer_pending_step_1(cx, conn, out);
         }
     }
@@ -331,7 +342,7 @@ impl Document {
     }
 
     /// Panics if something does not hold that always must.
-    pub(crate) fn check(&self) {
+    pub(crate) fn check(&self, config: &Config) {
         self.state.check();
         let connected: BTreeSet<_> = self.connections.keys().copied().collect();
         self.awareness.check(&connected);
@@ -346,6 +357,11 @@ impl Document {
                 assert!(!self.staging.holds_records());
             }
             Phase::Gone(_) => assert!(self.staging.is_empty()),
+        }
+        for connection in self.connections.values() {
+            connection.outbox.check(config);
+            let is_minded = self.timers.is_set(Timer::Stall);
+            assert!(!connection.outbox.lags() || is_minded, "it lags on");
         }
         assert!(
             !self.is_unsaved() || self.persistence.is_busy() || self.timers.is_set(Timer::Store),
@@ -366,6 +382,8 @@ impl Document {
             Timer::Awareness => self.expire_awareness(cx, out),
             Timer::Resync => self.ask_again(cx, out),
             Timer::Expiry => self.close_expired(cx, out),
+            Timer::Stall => self.close_stalled(cx, out),
+            Timer::Join => self.whole = None,
         }
     }
 
@@ -450,9 +468,12 @@ impl Document {
             Timer::Awareness,
             Timer::Resync,
             Timer::Expiry,
+            Timer::Stall,
+            Timer::Join,
         ] {
             self.timers.stop(timer);
         }
+        self.whole = None;
         self.save_now(out);
         self.leave_if_drained(out);
     }

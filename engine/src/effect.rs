@@ -60,7 +60,7 @@ impl Fault {
     }
 
     /// The connection does not read what it is sent.
-    pub(crate) fn lagging() -> Self {
-        Self::new(CloseCode::TryAgainLater, "reading too slowly")
+    pub(crate) fn stalled() -> Self {
+        Self::new(CloseCode::TryAgainLater, "nothing was read for too long")
     }
 }

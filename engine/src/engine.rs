@@ -215,7 +215,7 @@ impl Engine {
         assert_eq!(self.documents.len(), self.names.len());
         let mut totals = Totals::default();
         for (key, slot) in &self.documents {
-            slot.document.check();
+            slot.document.check(&self.config);
             assert_eq!(self.names.get(&slot.name), Some(key));
             assert_eq!(slot.timeout, slot.document.next_timeout());
             let is_due = |due: Duration| self.due.contains(&(due, *key));

@@ -97,6 +97,14 @@ pub enum Event {
         /// From whom.
         conn: ConnId,
     },
+    /// A connection reads more slowly than others write. It is left out of
+    /// what others are sent until it has caught up, then told what it missed.
+    ConnectionLags {
+        /// Which.
+        conn: ConnId,
+        /// Which document it has open.
+        doc: DocId,
+    },
     /// The engine closes a connection.
     ConnectionClosed {
         /// Which.

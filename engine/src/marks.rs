@@ -134,8 +134,16 @@ marks! {
     Step1Again = "step1_again",
     /// A part of a struct was written.
     DiffSliced = "diff_sliced",
-    /// A connection was closed as it did not read.
-    LagClose = "lag_close",
+    /// Clients that came together got the same answer.
+    JoinShared = "join_shared",
+    /// A connection read too slowly, and was left out.
+    Lagged = "lagged",
+    /// A connection that had lagged was told the updates that it missed.
+    CaughtUp = "caught_up",
+    /// A connection that had lagged was told who is there.
+    CaughtUpAwareness = "caught_up_awareness",
+    /// A connection was closed as it did not read at all.
+    StallClose = "stall_close",
     /// A quiet connection was sent a sign of life.
     KeepaliveSent = "keepalive_sent",
     /// An update was relayed as it came.

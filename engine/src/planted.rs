@@ -174,8 +174,18 @@ bugs! {
     PartRelayedWhole = "part_relayed_whole",
     /// What came before what it builds on is not relayed once more after that.
     ResendMissing = "resend_missing",
-    /// A frame for a connection that lags is dropped.
+    /// The answer kept for those who know nothing is given when it is out of
+    /// date.
+    StaleJoin = "stale_join",
+    /// What a connection missed while it lagged is not made up for.
     FrameDropped = "frame_dropped",
+    /// What a connection knows that lags is noted only when it has missed the
+    /// first update.
+    LagNotedLate = "lag_noted_late",
+    /// Who has caught up is not told who is there.
+    CaughtUpUnaware = "caught_up_unaware",
+    /// A connection that reads nothing keeps its place.
+    StalledKept = "stalled_kept",
     /// A connection that does not read is sent ever more.
     LagUnseen = "lag_unseen",
     /// A connection that the engine closed stays among those that are sent to.

@@ -56,6 +56,12 @@ impl StateVector {
         count.ok_or(DecodeError::Count)
     }
 
+    /// Whether nothing is known.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.clocks.iter().all(|(_, clock)| *clock == 0)
+    }
+
     /// The bytes of it, clients descending as Yjs writes them.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {

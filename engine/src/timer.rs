@@ -17,16 +17,22 @@ pub(crate) enum Timer {
     Resync,
     /// To close connections whose time is over.
     Expiry,
+    /// To close connections whose transport writes nothing.
+    Stall,
+    /// To forget an answer kept for those who come together.
+    Join,
 }
 
 impl Timer {
-    pub(crate) const ALL: [Self; 6] = [
+    pub(crate) const ALL: [Self; 8] = [
         Self::Store,
         Self::Idle,
         Self::Keepalive,
         Self::Awareness,
         Self::Resync,
         Self::Expiry,
+        Self::Stall,
+        Self::Join,
     ];
 }
 

@@ -114,6 +114,13 @@ fn log(event: &Event) {
                 "update of a reader ignored"
             );
         }
+        Event::ConnectionLags { doc, conn } => {
+            debug!(
+                doc = doc.as_str(),
+                conn = conn.0,
+                "a client reads too slowly"
+            );
+        }
         // Told by the connection itself, with its user.
         Event::ConnectionClosed { .. } => {}
     }

@@ -134,6 +134,9 @@ impl Metrics {
             Event::UpdateForbidden { .. } => {
                 self.updates_forbidden.inc();
             }
+            Event::ConnectionLags { .. } => {
+                self.limits.lagged.inc();
+            }
             Event::SnapshotFailed { error, .. } => self.snapshots.failed(error),
             // Told by the engine's status, or counted where it happens: at the
             // journal, and where a connection ends.

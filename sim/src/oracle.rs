@@ -67,7 +67,7 @@ pub enum Invariant {
     JournalWords = 19,
     /// Records are forgotten only once a snapshot that holds them has landed.
     TrimCovered = 20,
-    /// An honest client is closed only if it lags, its token has expired, or
+    /// An honest client is closed only if it reads nothing, its token has expired, or
     /// the server goes down.
     ClosedForCause = 21,
     /// The store is asked only so many things at once.
@@ -137,6 +137,9 @@ pub enum Invariant {
     ReadOnly = 52,
     /// A connection is closed when its token expires, and not before.
     Expiry = 53,
+    /// Who reads too slowly is told what it missed as soon as it has read the
+    /// rest, and closed if it reads nothing for too long.
+    CaughtUp = 54,
 }
 
 /// An invariant that did not hold.

@@ -34,6 +34,16 @@ pub(crate) struct LimitSettings {
     #[arg(long, env = "DOCUMENTS_BYTES_MAX", value_parser = documents_bytes_max)]
     #[arg(default_value = defaults::DOCUMENTS_BYTES_MAX, value_name = "SIZE")]
     pub(crate) documents_bytes_max: usize,
+    /// What may wait for a client that reads too slowly; past it the client is
+    /// left out of what others write, and told at once what it missed when it
+    /// has read most of the rest
+    #[arg(long, env = "OUTBOX_BYTES_MAX", value_parser = outbox_bytes_max)]
+    #[arg(default_value = defaults::OUTBOX_BYTES_MAX, value_name = "SIZE")]
+    pub(crate) outbox_bytes_max: usize,
+    /// How long such a client may read nothing at all before it is closed (1013)
+    #[arg(long, env = "STALL_MAX", value_parser = stall_max)]
+    #[arg(default_value = defaults::STALL_MAX, value_name = "TIME")]
+    pub(crate) stall_max: Duration,
     /// How long a document that nobody has open stays in memory
     #[arg(long, env = "IDLE_GRACE", value_parser = idle_grace)]
     #[arg(default_value = defaults::IDLE_GRACE, value_name = "TIME")]
@@ -46,6 +56,8 @@ mod defaults {
     pub(super) const UNSAVED_BYTES_MAX: &str = "64MiB";
     pub(super) const UNSAVED_BYTES_TOTAL_MAX: &str = "512MiB";
     pub(super) const DOCUMENTS_BYTES_MAX: &str = "1GiB";
+    pub(super) const OUTBOX_BYTES_MAX: &str = "1MiB";
+    pub(super) const STALL_MAX: &str = "60s";
     pub(super) const IDLE_GRACE: &str = "30s";
 }
 
@@ -70,6 +82,14 @@ fn unsaved_bytes_total_max(text: &str) -> Parsed<usize> {
 
 fn documents_bytes_max(text: &str) -> Parsed<usize> {
     bytes::parse(or(text, defaults::DOCUMENTS_BYTES_MAX))
+}
+
+fn outbox_bytes_max(text: &str) -> Parsed<usize> {
+    bytes::parse(or(text, defaults::OUTBOX_BYTES_MAX))
+}
+
+fn stall_max(text: &str) -> Parsed<Duration> {
+    duration::parse(or(text, defaults::STALL_MAX))
 }
 
 fn idle_grace(text: &str) -> Parsed<Duration> {

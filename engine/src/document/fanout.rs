@@ -34,6 +34,7 @@ impl Document {
             self.send(cx, conn, step_1, out);
         }
         if let Some(states) = self.awareness.encode()
+            && !self.connection(conn).outbox.leaves_out_awareness()
             && !planted::is(Bug::AwarenessJoinerUntold)
         {
             self.send(cx, conn, protocol::awareness(&states), out);
@@ -74,10 +75,26 @@ impl Document {
 
     /// Sends a frame to one connection.
     pub(super) fn send(&mut self, cx: Context<'_>, conn: ConnId, frame: Bytes, out: &mut Effects) {
-        let connection = self.connections.get_mut(&conn);
-        connection
-            .expect("only connections that are open are sent to")
-            .sent(cx.now, frame.len());
+        let lags = self.connection(conn).sent(cx.now, frame.len(), cx.config);
+        out.push(Effect::Send(Receivers::from_elem(conn, 1), frame));
+        if lags {
+            self.lags(cx, conn, out);
+        }
+    }
+
+    /// Sends one connection what it asked for or missed, whatever the budget:
+    /// one answer is on its way at a time.
+    pub(super) fn answer(
+        &mut self,
+        cx: Context<'_>,
+        conn: ConnId,
+        frame: Bytes,
+        out: &mut Effects,
+    ) {
+        if planted::is(Bug::AnswerCounted) {
+            return self.send(cx, conn, frame, out);
+        }
+        self.connection(conn).answered(cx.now, frame.len());
         out.push(Effect::Send(Receivers::from_elem(conn, 1), frame));
     }
 
@@ -90,21 +107,28 @@ impl Document {
         out: &mut Effects,
     ) {
         self.send_to_all(cx, frame, out, |conn, connection| {
-            connection.subscribed && Some(conn) != from
+            connection.subscribed && Some(conn) != from && !connection.outbox.misses_updates()
         });
     }
 
     /// Tells everybody about awareness, its sender included: y-websocket
     /// closes a connection on which it hears nothing for 30 s, alone or not.
     pub(super) fn tell_awareness(&mut self, cx: Context<'_>, states: &[u8], out: &mut Effects) {
-        self.send_to_all(cx, protocol::awareness(states), out, |_, _| true);
+        let frame = protocol::awareness(states);
+        self.send_to_all(cx, frame, out, |_, connection| {
+            !connection.outbox.leaves_out_awareness()
+        });
     }
 
-    /// Sends to those that got nothing for long.
+    /// Sends to those that got nothing for long and have read the rest.
     pub(super) fn keep_alive(&mut self, cx: Context<'_>, out: &mut Effects) {
         let quiet = |connection: &Connection| connection.last_sent + cx.config.keepalive;
         self.send_to_all(cx, protocol::keepalive(), out, |_, connection| {
             let is_due = quiet(connection) <= cx.now;
+            if is_due && connection.outbox.lags() {
+                connection.last_sent = cx.now;
+                return false;
+            }
             marks::hit_if(Mark::KeepaliveSent, || is_due);
             is_due
         });
@@ -141,52 +165,30 @@ impl Document {
         }
     }
 
-    /// Sends a frame to many. A connection whose transport lags too far behind
-    /// is closed instead, be it the one whose message is being handled: when
-    /// it comes back it gets what it missed, exactly.
+    /// Sends a frame to those who want it.
     fn send_to_all(
         &mut self,
         cx: Context<'_>,
         frame: Bytes,
         out: &mut Effects,
-        wants: impl Fn(ConnId, &Connection) -> bool,
+        wants: impl Fn(ConnId, &mut Connection) -> bool,
     ) {
-        let mut lagging = self.send_unless_lagging(cx, frame, out, wants);
-        while !lagging.is_empty() {
-            let Some(left) = self.close(cx, &lagging, &Fault::lagging(), out) else {
-                return;
-            };
-            let frame = protocol::awareness(&left);
-            lagging = self.send_unless_lagging(cx, frame, out, |_, _| true);
-        }
-    }
-
-    /// Sends a frame to those who want it, and returns those who want it but
-    /// lag too far behind.
-    fn send_unless_lagging(
-        &mut self,
-        cx: Context<'_>,
-        frame: Bytes,
-        out: &mut Effects,
-        wants: impl Fn(ConnId, &Connection) -> bool,
-    ) -> Vec<ConnId> {
         let mut receivers = Receivers::new();
-        let mut lagging = Vec::new();
+        let mut lagging = Receivers::new();
         for (&conn, connection) in &mut self.connections {
             if !wants(conn, connection) {
-            } else if connection.lags(cx.config) {
-                marks::hit(Mark::LagClose);
-                if !planted::is(Bug::FrameDropped) {
-                    lagging.push(conn);
-                }
-            } else {
-                connection.sent(cx.now, frame.len());
-                receivers.push(conn);
+                continue;
+            }
+            receivers.push(conn);
+            if connection.sent(cx.now, frame.len(), cx.config) {
+                lagging.push(conn);
             }
         }
         if !receivers.is_empty() {
             out.push(Effect::Send(receivers, frame));
         }
-        lagging
+        for conn in lagging {
+            self.lags(cx, conn, out);
+        }
     }
 }

@@ -516,6 +516,7 @@ impl Document {
         let covers = stored.covers(&self.state) || planted::is(Bug::AdoptedUnchecked);
         let contained = covers && !planted::is(Bug::OwnWriteTakenAsForeign);
         let ours = self.state.encode();
+        self.will_change();
         let foreign = self.state.apply(&snapshot.body)?;
         // Where both hold the same id, what is stored stays: others have read
         // it there.

@@ -236,6 +236,7 @@ impl Document {
         received: Received,
         out: &mut Effects,
     ) {
+        self.will_change();
         let applied = self.state.apply_decoded(update);
         let bytes = received.update.len();
         if applied.new_part == NewPart::Nothing {

@@ -57,20 +57,16 @@ impl Document {
                 Message::Awareness(states) => self.take_awareness(cx, conn, states, out)?,
                 Message::QueryAwareness => asks_awareness = true,
             }
-            // It is closed if it does not read what it gets of its own.
-            if !self.connections.contains_key(&conn) {
-                return Ok(());
-            }
         }
         self.answer_pending_step_1(cx, conn, out);
         if asks_awareness {
-            self.answer_query_awareness(cx, conn, out)?;
+            self.answer_query_awareness(cx, conn, out);
         }
         Ok(())
     }
 
     /// Answers the last `SyncStep1` of a connection, unless the answer to the
-    /// one before is still on its way. From the first answer on it gets
+    /// one before is still on its way, or too much else. From the first answer on it gets
     /// updates, so that it misses none and gets none twice.
     pub(super) fn answer_pending_step_1(
         &mut self,
@@ -79,7 +75,7 @@ impl Document {
         out: &mut Effects,
     ) {
         let connection = self.connection(conn);
-        if connection.answer_pending() {
+        if connection.outbox.answer_pending() || connection.outbox.lags() {
             return;
         }
         if let Some(known) = connection.pending_step_1.take() {
@@ -88,14 +84,8 @@ impl Document {
             }
             marks::hit_if(Mark::Step1Again, || connection.subscribed);
             connection.subscribed |= !planted::is(Bug::SubscribedAtStep2);
-            let diff = self.state.diff(&known);
-            if planted::is(Bug::AnswerCounted) {
-                self.connection(conn).answered();
-                self.send(cx, conn, protocol::sync_step_2(&diff), out);
-                return;
-            }
-            self.send(cx, conn, protocol::sync_step_2(&diff), out);
-            self.connection(conn).answered();
+            let frame = self.sync_step_2(cx, &known);
+            self.answer(cx, conn, frame, out);
         }
     }
 
@@ -109,6 +99,9 @@ impl Document {
         as_it_came: impl FnOnce() -> Bytes,
         out: &mut Effects,
     ) {
+        if planted::is(Bug::LagNotedLate) {
+            self.note_known();
+        }
         match applied.new_part {
             NewPart::Nothing => return,
             NewPart::All => self.send_update(cx, from, as_it_came(), out),
@@ -131,6 +124,9 @@ impl Document {
             if connection.resync == Resync::Refused && !has_room {
                 marks::hit(Mark::ResyncPutOff);
                 connection.resync_at = connection.resync_at.max(cx.now + cx.config.resync_delay);
+            }
+            if connection.outbox.lags() && connection.resync_at <= cx.now {
+                connection.resync_at = cx.now + cx.config.resync_delay;
             }
             if connection.resync != Resync::None && connection.resync_at <= cx.now {
                 marks::hit(match connection.is_to_sync() {
@@ -164,20 +160,14 @@ impl Document {
         }
     }
 
-    /// Tells all awareness states to one who asked, and who reads the answers.
-    fn answer_query_awareness(
-        &mut self,
-        cx: Context<'_>,
-        conn: ConnId,
-        out: &mut Effects,
-    ) -> Result<(), Fault> {
-        if self.connection(conn).lags(cx.config) {
-            return Err(Fault::lagging());
+    /// Tells all awareness states to one who asked; later, if it lags.
+    fn answer_query_awareness(&mut self, cx: Context<'_>, conn: ConnId, out: &mut Effects) {
+        if self.connection(conn).outbox.leaves_out_awareness() {
+            return;
         }
         let states = self.awareness.encode();
         let frame = states.map_or_else(protocol::keepalive, |states| protocol::awareness(&states));
         self.send(cx, conn, frame, out);
-        Ok(())
     }
 
     fn sync_step_1(&mut self, cx: Context<'_>, conn: ConnId, known: &[u8]) -> Result<(), Fault> {
@@ -287,7 +277,7 @@ impl Document {
         let config = cx.config;
         let tells_structs = || update.structs().next().is_some();
         match () {
-            () if self.bytes() + bytes > config.document_bytes_max && tells_structs() => {
+            () if self.size() + bytes > config.document_bytes_max && tells_structs() => {
                 Err(DOCUMENT_FULL)
             }
             () => {

@@ -15,6 +15,7 @@ pub(crate) struct LimitMetrics {
     pub(crate) handshakes_dropped: Counter,
     slowed: Family<TooFast, Counter>,
     cut: Family<TooFast, Counter>,
+    pub(crate) lagged: Counter,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -48,6 +49,7 @@ impl Default for LimitMetrics {
             handshakes_dropped: Counter::default(),
             slowed,
             cut,
+            lagged: Counter::default(),
         }
     }
 }
@@ -92,6 +94,11 @@ impl LimitMetrics {
             "connections_closed_for_rate",
             "Clients closed because they went on sending too fast, by what they sent",
             self.cut.clone(),
+        );
+        registry.register(
+            "connections_lagged",
+            "Times that a client read too slowly and was left out of what others wrote, to be told later",
+            self.lagged.clone(),
         );
     }
 }

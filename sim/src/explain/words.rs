@@ -159,6 +159,9 @@ pub fn event(event: &Event) -> Explained {
         Event::UpdateForbidden { doc, conn } => {
             format!("{doc}: ignores an update of {}, who may only read", conn.0).into()
         }
+        Event::ConnectionLags { doc, conn } => {
+            format!("{doc}: leaves {} out, which reads too slowly", conn.0).into()
+        }
         Event::ConnectionClosed {
             doc,
             conn,

@@ -2,12 +2,7 @@
 
 use std::time::Duration;
 
-use ysyncd_engine::protocol::{Message, Messages};
-
 use super::scene::Scene;
-
-/// From here on an outbox is so large that nobody lags where all works.
-const ROOMY: usize = 1_000;
 
 /// What a client knows of its connection that may excuse a close.
 #[derive(Debug)]
@@ -17,9 +12,6 @@ pub(super) struct Excuses {
     life: u64,
     /// Since then nothing goes wrong any more.
     is_peaceful: bool,
-    /// Bytes of messages since the last answer to a `SyncStep1`, which counts
-    /// against no limit.
-    unasked: usize,
     /// When the token expires.
     pub(super) until: Option<Duration>,
 }
@@ -31,16 +23,7 @@ impl Excuses {
             node,
             life: scene.nodes[node].life.get(),
             is_peaceful: scene.is_healed(),
-            unasked: 0,
             until: None,
-        }
-    }
-
-    /// A message comes.
-    pub(super) fn hear(&mut self, message: &[u8]) {
-        match Messages::new(message).read_next() {
-            Ok(Some(Message::SyncStep2(_))) => self.unasked = 0,
-            _ => self.unasked += message.len(),
         }
     }
 
@@ -50,7 +33,8 @@ impl Excuses {
             // A life that has not begun then was not told either.
             1001 => scene.nodes[self.node].told.get() >= Some(self.life),
             4401 => self.has_expired(scene),
-            1013 => reason.contains("slow") && self.may_lag(scene),
+            // Where nothing goes wrong, a client reads.
+            1013 => reason.contains("nothing was read") && !self.is_peaceful,
             _ => false,
         }
     }
@@ -59,12 +43,5 @@ impl Excuses {
     pub(super) fn has_expired(&self, scene: &Scene) -> bool {
         let now = scene.now() + scene.swarm.tick;
         self.until.is_some_and(|until| until <= now)
-    }
-
-    /// Whether more may have been on its way than a server bears. All that was
-    /// sent before it closed has come by now.
-    fn may_lag(&self, scene: &Scene) -> bool {
-        let most = scene.swarm.engine.outbox_bytes_max;
-        self.unasked > most && !(self.is_peaceful && most >= ROOMY)
     }
 }

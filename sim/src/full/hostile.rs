@@ -98,7 +98,7 @@ async fn attack(scene: &Rc<Scene>, rng: &mut ChaCha8Rng) -> Result<(), Violation
         fragment_bytes_max: usize::MAX,
     };
     let (life, since) = (scene.nodes[node].life.get(), scene.now());
-    let mut excuses = Excuses::new(scene, node);
+    let excuses = Excuses::new(scene, node);
     scene.arrivals.set(scene.arrivals.get() + 1);
     let mut socket = match Socket::connect(scene, Lane::Hostile, &target, fork(rng)).await {
         Ok(socket) => socket,
@@ -107,7 +107,7 @@ async fn attack(scene: &Rc<Scene>, rng: &mut ChaCha8Rng) -> Result<(), Violation
         Err(_) => return Ok(()),
     };
     deed.send(&mut socket);
-    let end = timeout(CLOSING, read_to_end(&mut socket, &deed, &mut excuses)).await;
+    let end = timeout(CLOSING, read_to_end(&mut socket, &deed)).await;
     let end = end.unwrap_or(Ok(End::Open))?;
     scene.note(Lane::Hostile, format_args!("{end:?}"));
     let is_sure = life == scene.nodes[node].life.get() && scene.nodes[node].serves.get();
@@ -201,11 +201,7 @@ enum End {
     Open,
 }
 
-async fn read_to_end(
-    socket: &mut Socket,
-    deed: &Deed,
-    excuses: &mut Excuses,
-) -> Result<End, Violation> {
+async fn read_to_end(socket: &mut Socket, deed: &Deed) -> Result<End, Violation> {
     let read = async {
         loop {
             match socket.pump(true).await {
@@ -214,12 +210,11 @@ async fn read_to_end(
             }
             while let Some(frame) = socket.next()? {
                 match frame {
-                    Frame::Binary(message) => excuses.hear(&message),
                     Frame::Close(code, reason) => {
                         socket.read_out(code).await?;
                         return Ok(End::Closed(code, reason));
                     }
-                    Frame::Ping(_) | Frame::Pong(_) => {}
+                    Frame::Binary(_) | Frame::Ping(_) | Frame::Pong(_) => {}
                 }
             }
         }

@@ -244,7 +244,6 @@ impl Visitor {
             Frame::Binary(message) => {
                 session.heard_at = Instant::now();
                 session.heard.hear(&self.scene, &message)?;
-                session.excuses.hear(&message);
                 self.is_told_to_a_reader(session, &message)?;
                 let client = &mut *self.scene.clients[self.at].borrow_mut();
                 let mut ledger = self.scene.ledger.borrow_mut();

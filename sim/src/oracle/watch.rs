@@ -5,6 +5,7 @@ mod documents;
 mod entries;
 mod gaps;
 mod journal;
+mod outbox;
 mod presence;
 mod refusals;
 mod relays;
@@ -126,7 +127,9 @@ impl Watch {
                 self.limits.largest_update = self.limits.largest_update.max(bytes.len());
                 self.received(*conn, bytes);
             }
-            Input::Written { conn, total_bytes } => self.connections.written(*conn, *total_bytes),
+            Input::Written { conn, total_bytes } => {
+                self.connections.written(now, *conn, *total_bytes);
+            }
             Input::Closed { conn } => self.connections.closed(*conn),
             Input::Store { op, result } => {
                 if let Some(doc) = self.store.result(now, *op, result) {
@@ -217,11 +220,17 @@ impl Watch {
         news.try_for_each(|(doc, news)| self.connections.were_told(doc, news))?;
         self.relays.settled(|doc| self.connections.followers(doc))?;
         self.connections.joiners_know()?;
+        let misses = |doc: &DocId, knows: &Ids| {
+            let lacking = knows.lacking(self.documents.all_here(doc));
+            (!self.documents.implied(doc).cover(&lacking)).then_some(lacking)
+        };
+        self.connections.have_caught_up(now, misses)?;
         self.connections.settled(now, self.is_tick)?;
         self.store.settled()?;
         if self.is_tick {
             let is_in = |conn: &ConnId| self.connections.is_in(*conn);
-            self.gaps.are_asked(now, is_in)?;
+            let reads = |conn: &ConnId| self.connections.reads(*conn);
+            self.gaps.are_asked(now, is_in, reads)?;
             self.is_saved_in_time(now)?;
         }
         let asked = self.connections.take_asked();

@@ -8,6 +8,10 @@ type Reset = fn(&mut Config, &Config);
 pub(crate) const LIMITS: &[(&str, Reset)] = &[
     ("the usual outbox", |to, from| {
         to.outbox_bytes_max = from.outbox_bytes_max;
+        to.stall_max = from.stall_max;
+    }),
+    ("answers kept as usual", |to, from| {
+        to.join_kept_bytes_min = from.join_kept_bytes_min;
     }),
     ("as much staged as usual", |to, from| {
         to.staged_bytes_max = from.staged_bytes_max;

@@ -22,6 +22,8 @@ pub(crate) fn draw_engine(rng: &mut ChaCha8Rng, documents: usize) -> Config {
         retry_delay_max: millis(one_of(&[1_000, 20_000])),
         reopen_delay_max: millis(one_of(&[500, 10_000])),
         resync_delay: millis(one_of(&[50, 5_000])),
+        join_kept_bytes_min: if one_of(&[0, 1]) == 0 { 0 } else { ENOUGH },
+        stall_max: millis(one_of(&[300, 3_000, 60_000])),
         resync_delay_max: millis(one_of(&[5_000, 60_000])),
         idle_grace: millis(one_of(&[0, 100, 30_000])),
         ..Config::default()

@@ -133,7 +133,6 @@ fn limits_fit_together_or_are_told_not_to() {
     let with = |change: &dyn Fn(&mut Config)| {
         let mut config = Config {
             frame_bytes_max,
-            outbox_bytes_max: frame_bytes_max,
             ..Config::default()
         };
         change(&mut config);
@@ -144,10 +143,6 @@ fn limits_fit_together_or_are_told_not_to() {
         with(&|config| config.frame_bytes_max -= 1),
         Err(ConfigError::FrameTooSmall { .. })
     ));
-    assert_eq!(
-        with(&|config| config.outbox_bytes_max -= 1),
-        Err(ConfigError::OutboxTooSmall)
-    );
     assert_eq!(
         with(&|config| config.document_clients_max = config.state_vector_entries_max + 1),
         Err(ConfigError::StateVectorTooSmall)

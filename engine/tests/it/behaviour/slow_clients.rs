@@ -1,6 +1,7 @@
 //! Clients that do not read, and clients that nothing is said to.
 
-use ysyncd_engine::{CloseCode, Config, protocol};
+use bytes::Bytes;
+use ysyncd_engine::{CloseCode, Config, ConnId, Event, protocol};
 
 use super::{
     wire::{self, awareness, state_of_frames, text},
@@ -14,49 +15,109 @@ fn small_outbox() -> Config {
     }
 }
 
-#[test]
-fn who_reads_too_slowly_is_closed_with_1013() {
-    let mut world = World::with(small_outbox());
-    let (writer, slow, quick) = (world.joined("d"), world.joined("d"), world.joined("d"));
-    world.stall(slow);
-    for clock in 0..20 {
+/// Letters of client 1, one an update.
+fn write_letters(world: &mut World, writer: ConnId, clocks: std::ops::Range<u64>) {
+    for clock in clocks {
         world.send_update(writer, &text(1, clock, "a"));
     }
-    assert_eq!(world.closed(slow).0, CloseCode::TryAgainLater);
-    assert_eq!(world.take(quick).len(), 20, "others miss nothing");
-    assert_eq!(world.stage(writer), Stage::Open);
+}
 
-    // It comes back and gets exactly what it missed.
-    let read = state_of_frames(&world.take(slow));
-    let known = read.state_vector();
-    let back = world.greeted("d");
-    world.send(back, protocol::sync_step_1(&known));
-    let frames = world.take(back);
-    let mut after = read.clone();
-    after
-        .apply(wire::read_step_2(&frames[0]))
-        .expect("an update");
-    wire::assert_same(
-        &after,
-        &wire::state([text(1, 0, &"a".repeat(20)).as_slice()]),
-    );
+fn bytes_of(frames: &[Bytes]) -> usize {
+    frames.iter().map(Bytes::len).sum()
+}
+
+/// How often connections were told to lag.
+fn lags(world: &World) -> usize {
+    let lags = |event: &&Event| matches!(event, Event::ConnectionLags { .. });
+    world.events.iter().filter(lags).count()
 }
 
 #[test]
-fn one_frame_may_pass_the_budget() {
+fn who_reads_too_slowly_is_told_at_once_what_it_missed() {
+    let mut world = World::with(small_outbox());
+    let (writer, slow, quick) = (world.joined("d"), world.joined("d"), world.joined("d"));
+    world.stall(slow);
+    write_letters(&mut world, writer, 0..20);
+    assert_eq!(world.stage(slow), Stage::Open);
+    assert_eq!(world.take(quick).len(), 20, "others miss nothing");
+    assert_eq!(lags(&world), 1);
+
+    let on_its_way = world.take(slow);
+    let bytes = bytes_of(&on_its_way);
+    let one = protocol::update(&text(1, 0, "a")).len();
+    assert!(bytes > 100 && bytes <= 100 + one, "{bytes}");
+    // It reads the half of it: not enough, but for a byte.
+    world.written(slow, bytes - 51);
+    assert!(world.take(slow).is_empty());
+    world.written(slow, 1);
+    let missed = world.take(slow);
+    assert_eq!(missed.len(), 1, "one update tells all");
+    let known = [on_its_way, missed].concat();
+    wire::assert_same(
+        &state_of_frames(&known),
+        &wire::state([text(1, 0, &"a".repeat(20)).as_slice()]),
+    );
+
+    // What was missed counts no more than an answer does.
+    write_letters(&mut world, writer, 20..21);
+    assert_eq!(world.take(slow).len(), 1);
+}
+
+#[test]
+fn who_missed_nothing_is_told_nothing() {
     let mut world = World::with(small_outbox());
     let (writer, slow) = (world.joined("d"), world.joined("d"));
     world.stall(slow);
     world.send_update(writer, &text(1, 0, &"a".repeat(500)));
-    assert_eq!(world.stage(slow), Stage::Open);
-    world.send_update(writer, &text(2, 0, "b"));
-    assert_eq!(world.closed(slow).0, CloseCode::TryAgainLater);
+    let frames = world.take(slow);
+    world.written(slow, frames[0].len());
+    assert_eq!(lags(&world), 1);
+    assert!(world.take(slow).is_empty());
 }
 
 #[test]
-fn nobody_can_make_others_lag_with_one_frame() {
+fn deletes_and_gaps_are_caught_up_with() {
+    let mut world = World::with(small_outbox());
+    let (writer, slow) = (world.joined("d"), world.joined("d"));
+    world.send_update(writer, &text(1, 0, "abc"));
+    let before = world.take(slow);
+    world.stall(slow);
+    world.send_update(writer, &text(2, 0, &"b".repeat(100)));
+    world.send_update(writer, &wire::update(&[], &[(1, 1, 1)]));
+    let waits = wire::update(&[(3, 0, vec![wire::text_after(9, 0, "waits")])], &[]);
+    world.send_update(writer, &waits);
+    let mut known = world.take(slow);
+    world.written(slow, bytes_of(&known));
+    known.extend(world.take(slow));
+    known.extend(before);
+    let late = world.joined("d");
+    let asked = world.open("d");
+    world.send(asked, wire::sync_step_1(&[]));
+    let whole = state_of_frames(&world.take(asked)[1..]);
+    wire::assert_same(&state_of_frames(&known), &whole);
+    assert!(world.take(late).is_empty());
+}
+
+#[test]
+fn one_update_may_pass_the_budget_with_what_it_completes() {
+    let mut world = World::with(small_outbox());
+    let (writer, slow) = (world.joined("d"), world.joined("d"));
+    let waits = wire::update(&[(2, 0, vec![wire::text_after(1, 0, "waits")])], &[]);
+    world.send_update(writer, &waits);
+    world.take(slow);
+    world.stall(slow);
+    world.send_update(writer, &text(1, 0, &"a".repeat(500)));
+    let frames = world.take(slow);
+    assert_eq!(frames.len(), 2, "the update, and what waited for it");
+    world.send_update(writer, &text(3, 0, "c"));
+    assert!(world.take(slow).is_empty());
+}
+
+#[test]
+fn nobody_can_make_others_miss_anything_with_one_frame() {
     let mut world = World::new();
-    let (writer, reader) = (world.joined("d"), world.joined("d"));
+    let (writer, slow) = (world.joined("d"), world.joined("d"));
+    world.stall(slow);
     let letters = "a".repeat(1 << 20);
     let mut frame = Vec::new();
     for client in 1..15 {
@@ -64,8 +125,14 @@ fn nobody_can_make_others_lag_with_one_frame() {
     }
     assert!(frame.len() <= Config::default().frame_bytes_max);
     world.send(writer, frame);
-    assert_eq!(world.stage(reader), Stage::Open);
-    assert_eq!(world.take(reader).len(), 14);
+    let mut known = world.take(slow);
+    assert_eq!(known.len(), 1, "the first is past the budget");
+    world.written(slow, known[0].len());
+    known.extend(world.take(slow));
+    assert_eq!(known.len(), 2, "the rest comes at once");
+    let texts: Vec<_> = (1..15).map(|client| text(client, 0, &letters)).collect();
+    let all = wire::state(texts.iter().map(Vec::as_slice));
+    wire::assert_same(&state_of_frames(&known), &all);
 }
 
 #[test]
@@ -79,90 +146,160 @@ fn an_answer_to_sync_step_1_does_not_count_against_the_budget() {
     for clock in 0..3 {
         world.send_update(writer, &text(2, clock, "b"));
     }
-    assert_eq!(world.stage(slow), Stage::Open);
     assert_eq!(world.take(slow).len(), 4);
+    assert_eq!(lags(&world), 0);
 }
 
 #[test]
-fn who_does_not_read_its_own_awareness_is_closed() {
+fn who_asks_while_it_lags_is_answered_when_it_has_read() {
     let mut world = World::with(small_outbox());
-    let (slow, other) = (world.joined("d"), world.joined("d"));
+    let (writer, slow) = (world.joined("d"), world.joined("d"));
+    world.stall(slow);
+    write_letters(&mut world, writer, 0..20);
+    let bytes = bytes_of(&world.take(slow));
+    world.send(slow, wire::sync_step_1(&[(1, 2)]));
+    assert!(world.take(slow).is_empty());
+    world.written(slow, bytes);
+    let answer = world.take(slow);
+    assert_eq!(answer.len(), 1, "what was missed is not told twice");
+    wire::assert_same(
+        &wire::state([wire::read_step_2(&answer[0])]),
+        &wire::state([text(1, 2, &"a".repeat(18)).as_slice()]),
+    );
+}
+
+#[test]
+fn who_lags_before_it_has_asked_gets_no_updates_for_that() {
+    let mut world = World::with(small_outbox());
+    let (writer, slow) = (world.joined("d"), world.greeted("d"));
     world.stall(slow);
     let mut clock = 1;
-    let mut state = || {
+    while lags(&world) == 0 {
         clock += 1;
-        awareness(&[(1, clock, "{}")])
-    };
-    for _ in 0..=100 / state().len() {
-        world.send(slow, state());
+        world.send(writer, awareness(&[(1, clock, "{}")]));
     }
-    assert_eq!(world.stage(slow), Stage::Open);
+    let bytes = bytes_of(&world.take(slow));
+    world.send_update(writer, &text(1, 0, "a"));
+    world.written(slow, bytes);
+    assert!(world.take(slow).is_empty());
+}
+
+#[test]
+fn who_does_not_read_awareness_is_told_later_who_is_there() {
+    let mut world = World::with(small_outbox());
+    let (slow, other, gone) = (world.joined("d"), world.joined("d"), world.joined("d"));
+    world.send(gone, awareness(&[(7, 1, "{}")]));
+    world.take(slow);
+    world.stall(slow);
+    let mut clock = 1;
+    while lags(&world) == 0 {
+        clock += 1;
+        world.send(slow, awareness(&[(1, clock, "{}")]));
+    }
+    let bytes = bytes_of(&world.take(slow));
+    world.send(other, awareness(&[(2, 1, "{}")]));
+    world.leave(gone);
+    // It may speak on meanwhile, and is heard.
     world.take(other);
-    // It is closed over the first message, and the others are not heard.
-    let late = protocol::update(&text(9, 0, "late"));
-    world.send(slow, [state(), late, wire::sync_step_1(&[])].concat());
-    assert_eq!(world.closed(slow).0, CloseCode::TryAgainLater);
-    let heard: Vec<_> = world.take(other);
-    assert_eq!(heard.len(), 2);
-    assert_eq!(wire::read_awareness(&heard[1])[0].2, "null");
+    world.send(slow, awareness(&[(1, clock + 1, "{}")]));
+    assert_eq!(world.take(other).len(), 1);
+    assert!(world.take(slow).is_empty());
+    world.written(slow, bytes);
+    let told = world.take(slow);
+    assert_eq!(told.len(), 1);
+    let expected = [
+        (1, clock + 1, "{}".to_owned()),
+        (2, 1, "{}".to_owned()),
+        (7, 1, "null".to_owned()),
+    ];
+    assert_eq!(wire::read_awareness(&told[0]), expected);
 }
 
 #[test]
-fn who_does_not_read_what_is_sent_again_is_closed() {
+fn who_asks_for_awareness_without_reading_costs_its_budget() {
     let mut world = World::with(small_outbox());
     let slow = world.joined("d");
     world.stall(slow);
-    for client in 2..12 {
-        let waits = wire::update(&[(client, 0, vec![wire::text_after(1, 0, "waits")])], &[]);
-        world.send_update(slow, &waits);
-    }
-    world.send_update(slow, &text(1, 0, "a"));
-    assert_eq!(world.stage(slow), Stage::Open);
-    let waits = wire::update(&[(20, 0, vec![wire::text_after(21, 0, "waits")])], &[]);
-    let frame = [
-        protocol::update(&waits),
-        protocol::update(&text(21, 0, "b")),
-    ]
-    .concat();
-    world.send(slow, frame);
-    assert_eq!(world.closed(slow).0, CloseCode::TryAgainLater);
-}
-
-#[test]
-fn many_that_lag_together_are_each_closed_once() {
-    let mut world = World::with(small_outbox());
-    let writer = world.joined("d");
-    let slow: Vec<_> = (0..50).map(|_| world.joined("d")).collect();
-    for (client, &conn) in (10..).zip(&slow) {
-        world.send(conn, awareness(&[(client, 1, "{}")]));
-    }
-    for &conn in &slow {
-        world.stall(conn);
-    }
-    world.send_update(writer, &text(1, 0, &"a".repeat(100)));
-    world.take(writer);
-    world.send_update(writer, &text(1, 100, "b"));
-    for &conn in &slow {
-        assert_eq!(world.closed(conn).0, CloseCode::TryAgainLater);
-    }
-    let told = world.take(writer);
-    let gone: Vec<_> = told.iter().flat_map(wire::read_awareness).collect();
-    let expected: Vec<_> = (10..60)
-        .map(|client| (client, 1, "null".to_owned()))
-        .collect();
-    assert_eq!(gone, expected);
-    assert_eq!(told.len(), 1, "those who go together are told together");
-}
-
-#[test]
-fn who_asks_for_awareness_without_reading_is_closed() {
-    let mut world = World::with(small_outbox());
-    let slow = world.joined("d");
-    world.stall(slow);
-    for _ in 0..100 {
+    for _ in 0..1_000 {
         world.send(slow, vec![3]);
     }
+    let bytes = bytes_of(&world.take(slow));
+    assert!(bytes <= 105, "{bytes}");
+}
+
+#[test]
+fn who_reads_nothing_at_all_is_closed_in_the_end() {
+    let mut world = World::with(small_outbox());
+    let (writer, slow, still) = (world.joined("d"), world.joined("d"), world.joined("d"));
+    world.send(still, awareness(&[(7, 1, "{}")]));
+    world.take(writer);
+    world.stall(slow);
+    world.stall(still);
+    write_letters(&mut world, writer, 0..20);
+    world.advance(secs(59));
+    world.written(slow, 1);
+    world.send(still, awareness(&[(7, 2, "{}")]));
+    world.advance(secs(1));
+    let (code, reason) = world.closed(still);
+    assert_eq!(code, CloseCode::TryAgainLater);
+    assert_eq!(reason, "nothing was read for too long");
+    let told = world.take(writer);
+    let gone = wire::read_awareness(told.last().expect("it is told who left"));
+    assert_eq!(gone, [(7, 2, "null".to_owned())]);
+    assert_eq!(world.stage(slow), Stage::Open, "it reads, if slowly");
+    world.advance(secs(59));
     assert_eq!(world.closed(slow).0, CloseCode::TryAgainLater);
+}
+
+#[test]
+fn nothing_is_sent_to_keep_a_connection_alive_that_does_not_read() {
+    let mut world = World::with(small_outbox());
+    let (writer, slow) = (world.joined("d"), world.joined("d"));
+    world.stall(slow);
+    write_letters(&mut world, writer, 0..20);
+    world.take(slow);
+    world.advance(secs(45));
+    assert!(world.take(slow).is_empty());
+}
+
+#[test]
+fn who_sends_gaps_without_reading_is_not_asked_for_them() {
+    let mut world = World::with(small_outbox());
+    let (writer, slow) = (world.joined("d"), world.joined("d"));
+    world.stall(slow);
+    write_letters(&mut world, writer, 0..20);
+    let bytes = bytes_of(&world.take(slow));
+    world.send_update(slow, &text(3, 5, "follows a gap"));
+    world.advance(secs(20));
+    assert!(world.take(slow).is_empty());
+    world.written(slow, bytes);
+    assert_eq!(world.take(slow).len(), 1, "what it missed");
+    world.advance(secs(5));
+    let known = world.take(slow);
+    assert_eq!(known.len(), 1, "and now it is asked");
+    assert_eq!(known[0][..2], [0, 0]);
+}
+
+#[test]
+fn those_who_come_together_share_one_answer() {
+    let mut world = World::new();
+    let writer = world.joined("d");
+    world.send_update(writer, &text(1, 0, &"a".repeat(20_000)));
+    let join = |world: &mut World| {
+        let conn = world.greeted("d");
+        world.send(conn, wire::sync_step_1(&[]));
+        world.take(conn).pop().expect("an answer")
+    };
+    let (first, second) = (join(&mut world), join(&mut world));
+    assert_eq!(first.as_ptr(), second.as_ptr());
+    // Not when something has changed, nor for ever.
+    world.send_update(writer, &text(1, 20_000, "b"));
+    let third = join(&mut world);
+    assert_ne!(first, third);
+    let before = world.status().documents_bytes;
+    world.advance(secs(1));
+    assert_eq!(world.status().documents_bytes, before - third.len());
+    assert_eq!(join(&mut world), third);
 }
 
 #[test]

@@ -10,7 +10,11 @@ use ysyncd_engine::{
     state_vector::StateVector,
 };
 
-use super::{Ids, Invariant, Violation, is_judged, presence::Presence};
+use super::{
+    Ids, Invariant, Violation, is_judged,
+    outbox::{Outbox, OutboxLimits},
+    presence::Presence,
+};
 use crate::oracle::ids::is_at_home;
 
 /// The user whose clients send what they must not.
@@ -19,7 +23,7 @@ pub(crate) const INTRUDER: &str = "intruder";
 /// The connections of one engine.
 #[derive(Debug)]
 pub(super) struct Connections {
-    outbox_bytes_max: usize,
+    limits: OutboxLimits,
     awareness_timeout: Duration,
     /// Whether those who left are remembered as long as they should be.
     remembers: bool,
@@ -28,6 +32,9 @@ pub(super) struct Connections {
     keepalive: Duration,
     /// Who was let in with the input under way.
     joined: Vec<ConnId>,
+    /// Who was sent something with the input under way, or has read something,
+    /// so that it may have fallen behind or caught up.
+    moved: Vec<ConnId>,
     /// Who was asked with the input under way for what was refused, for the
     /// first time.
     asked: Vec<ConnId>,
@@ -56,17 +63,16 @@ struct Connection {
     outbox: Outbox,
     /// When it was sent something last, or let in.
     told_at: Duration,
-    /// The clocks of awareness that it was told last, and when.
-    clocks: BTreeMap<u64, (u64, Duration)>,
+    /// What it was told last of each client's awareness.
+    heard: BTreeMap<u64, Heard>,
 }
 
-/// Bytes on their way to it.
-#[derive(Debug, Default)]
-struct Outbox {
-    sent: u64,
-    written: u64,
-    /// `sent` when it was last answered a state vector.
-    answered: u64,
+/// What a connection was told of somebody's awareness.
+#[derive(Debug, Clone, Copy)]
+struct Heard {
+    clock: u64,
+    is_here: bool,
+    at: Duration,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,23 +83,24 @@ enum Stage {
     Over,
 }
 
-impl Outbox {
-    /// Bytes that count against the budget.
-    fn backlog(&self) -> u64 {
-        self.sent - self.written.max(self.answered)
+impl Connection {
+    /// Whether it is told what all are told.
+    fn reads(&self) -> bool {
+        self.stage == Stage::Accepted && !self.outbox.is_behind()
     }
 }
 
 impl Connections {
     pub(super) fn new(config: &Config) -> Self {
         Self {
-            outbox_bytes_max: config.outbox_bytes_max,
+            limits: OutboxLimits::new(config),
             awareness_timeout: config.awareness_timeout,
             remembers: config.awareness_gone_max >= crate::swarm::ENOUGH,
             open: BTreeMap::new(),
             presence: Presence::new(config),
             keepalive: config.keepalive,
             joined: Vec::new(),
+            moved: Vec::new(),
             asked: Vec::new(),
             is_ending: false,
         }
@@ -118,7 +125,7 @@ impl Connections {
             follows: false,
             outbox: Outbox::default(),
             told_at: Duration::ZERO,
-            clocks: BTreeMap::new(),
+            heard: BTreeMap::new(),
         };
         self.open.insert(conn, connection);
     }
@@ -135,8 +142,10 @@ impl Connections {
     }
 
     fn has_left(&mut self, doc: &DocId, conn: ConnId) {
-        match self.is_open(doc) {
+        match self.is_open(doc) && (self.is_read(doc) || self.remembers) {
             true => self.presence.left(doc, conn),
+            // Nobody is told who goes, or who that is depends on what those who
+            // are forgotten said.
             false => self.presence.forget(doc),
         }
     }
@@ -151,6 +160,8 @@ impl Connections {
             // Nobody but its owner can say of a client that it is gone.
             if is_here {
                 self.presence.said(&doc, client, clock, conn);
+            } else if !self.remembers && !self.is_read(&doc) {
+                self.presence.may_be_forgotten(&doc, client);
             }
         }
     }
@@ -158,14 +169,18 @@ impl Connections {
     /// All is said in answer to an input: who is gone is told to be, and after
     /// a tick nobody has heard nothing for longer than may be.
     pub(super) fn settled(&mut self, now: Duration, is_tick: bool) -> Result<(), Violation> {
-        self.presence.settled(now, is_tick)?;
+        let open = &self.open;
+        let somebody_reads = |doc: &DocId| {
+            let mut open = open.values();
+            open.any(|connection| connection.reads() && connection.doc == *doc)
+        };
+        self.presence.settled(now, is_tick, somebody_reads)?;
         if !is_tick {
             return Ok(());
         }
+        self.none_stalls(now)?;
         let since = now.saturating_sub(self.keepalive);
-        let is_deaf = |connection: &Connection| {
-            connection.stage == Stage::Accepted && connection.told_at < since
-        };
+        let is_deaf = |connection: &Connection| connection.reads() && connection.told_at < since;
         let mut open = self
             .open
             .iter()
@@ -204,10 +219,21 @@ impl Connections {
         self.open[&conn].stage == Stage::Accepted
     }
 
-    /// Those who get the updates of a document.
+    /// Whether somebody is told what all of a document are told.
+    fn is_read(&self, doc: &DocId) -> bool {
+        let mut open = self.open.values();
+        open.any(|connection| connection.reads() && connection.doc == *doc)
+    }
+
+    /// Whether it is in and told what all are told.
+    pub(super) fn reads(&self, conn: ConnId) -> bool {
+        self.open[&conn].reads()
+    }
+
+    /// Those who get the updates of a document, and read them.
     pub(super) fn followers(&self, doc: &DocId) -> Vec<ConnId> {
         let follows = |connection: &Connection| {
-            connection.follows && connection.stage == Stage::Accepted && connection.doc == *doc
+            connection.follows && connection.reads() && connection.doc == *doc
         };
         let followers = self
             .open
@@ -226,10 +252,8 @@ impl Connections {
         for conn in std::mem::take(&mut self.joined) {
             let connection = &self.open[&conn];
             let present = self.presence.present(&connection.doc);
-            let mut untold = present.filter(|client| !connection.clocks.contains_key(client));
-            let untold = untold
-                .next()
-                .filter(|_| connection.stage == Stage::Accepted);
+            let mut untold = present.filter(|client| !connection.heard.contains_key(client));
+            let untold = untold.next().filter(|_| connection.reads());
             Invariant::JoinerAwareness.holds(untold.is_none(), || {
                 format!("{conn:?} was not told that {untold:?} is there")
             })?;
@@ -240,11 +264,16 @@ impl Connections {
     /// Bytes that a connection was sent.
     pub(super) fn sent_to(&self, conn: ConnId) -> u64 {
         let connection = self.open.get(&conn);
-        connection.map_or(0, |connection| connection.outbox.sent)
+        connection.map_or(0, |connection| connection.outbox.bytes_sent())
     }
 
-    pub(super) fn written(&mut self, conn: ConnId, total_bytes: u64) {
-        self.get(conn).outbox.written = total_bytes;
+    pub(super) fn written(&mut self, now: Duration, conn: ConnId, total_bytes: u64) {
+        let limits = self.limits;
+        let connection = self.get(conn);
+        if connection.outbox.written(now, total_bytes, limits) {
+            connection.told_at = now;
+        }
+        self.moved.push(conn);
     }
 
     pub(super) fn doc(&self, conn: ConnId) -> &DocId {
@@ -339,18 +368,59 @@ impl Connections {
         Ok(())
     }
 
-    /// Those who follow a document must have been told its news.
+    /// Those who follow a document must have been told its news, unless they
+    /// do not read what they are told.
     pub(super) fn were_told(&self, doc: &DocId, news: &Ids) -> Result<(), Violation> {
-        let mut followers = self.open.iter().filter(|(_, connection)| {
-            connection.follows && connection.stage == Stage::Accepted && connection.doc == *doc
-        });
-        match followers.find(|(_, connection)| !connection.knows.cover(news)) {
-            Some((conn, connection)) => {
-                let lacking = connection.knows.lacking(news);
-                Err(Invariant::Told.violated(format!("{conn:?} was not told {lacking:?}")))
-            }
-            None => Ok(()),
+        for conn in self.followers(doc) {
+            let knows = &self.open[&conn].knows;
+            Invariant::Told.holds(knows.cover(news), || {
+                format!("{conn:?} was not told {:?}", knows.lacking(news))
+            })?;
         }
+        Ok(())
+    }
+
+    /// Who has read so much with the input under way that it can be told what
+    /// it missed, knows all that is here now, and who is there.
+    pub(super) fn have_caught_up(
+        &mut self,
+        now: Duration,
+        misses: impl Fn(&DocId, &Ids) -> Option<Ids>,
+    ) -> Result<(), Violation> {
+        for conn in std::mem::take(&mut self.moved) {
+            let connection = self.open.get_mut(&conn).expect("it was sent something");
+            if !connection.outbox.take_caught_up() || connection.stage != Stage::Accepted {
+                continue;
+            }
+            let doc = &connection.doc;
+            if connection.follows && is_judged(doc) {
+                let missing = misses(doc, &connection.knows);
+                Invariant::CaughtUp.holds(missing.is_none(), || {
+                    format!("{conn:?} still misses {missing:?}")
+                })?;
+            }
+            for (client, clock, is_here) in self.presence.told_lately(now, doc) {
+                let heard = connection.heard.get(&client);
+                let is_up_to_date = heard.map_or(!is_here, |heard| {
+                    heard.clock == clock && heard.is_here == is_here
+                });
+                Invariant::CaughtUp.holds(is_up_to_date, || {
+                    format!("{conn:?} takes client {client} for {heard:?}, not {clock}, {is_here}")
+                })?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Who reads nothing, though much waits for it, is closed in time.
+    fn none_stalls(&self, now: Duration) -> Result<(), Violation> {
+        let stalls = |(_, connection): &(&ConnId, &Connection)| {
+            connection.stage == Stage::Accepted && connection.outbox.stalls(now, self.limits)
+        };
+        let stalls = self.open.iter().find(stalls).map(|(conn, _)| *conn);
+        Invariant::CaughtUp.holds(stalls.is_none(), || {
+            format!("{stalls:?} reads nothing for too long, and stays")
+        })
     }
 
     /// They are told who is there. Who was not heard of for long is forgotten,
@@ -374,9 +444,11 @@ impl Connections {
             })?;
             for conn in conns {
                 let timeout = self.awareness_timeout;
-                let last = self.get(*conn).clocks.insert(client, (clock, now));
-                let last = last.filter(|(_, at)| *at + timeout > now);
-                let is_forward = !self.remembers || last.is_none_or(|(last, _)| last <= clock);
+                let at = now;
+                let heard = Heard { clock, is_here, at };
+                let last = self.get(*conn).heard.insert(client, heard);
+                let last = last.filter(|last| last.at + timeout > now);
+                let is_forward = !self.remembers || last.is_none_or(|last| last.clock <= clock);
                 Invariant::AwarenessForward.holds(is_forward, || {
                     format!("{conn:?}: client {client} goes from {last:?} to {clock}")
                 })?;
@@ -446,18 +518,15 @@ impl Connections {
     /// Who has more on its way than it may gets no more of what all get.
     fn sent(&mut self, now: Duration, conn: ConnId, frame: &[u8]) -> Result<(), Violation> {
         self.step(conn, Stage::Accepted, Stage::Accepted)?;
-        let most = self.outbox_bytes_max as u64;
-        self.get(conn).told_at = now;
-        let outbox = &mut self.get(conn).outbox;
-        let backlog = outbox.backlog();
-        outbox.sent += frame.len() as u64;
-        let first = Messages::new(frame).read_next();
-        if matches!(first, Ok(Some(Message::SyncStep2(_)))) {
-            outbox.answered = outbox.sent;
+        let limits = self.limits;
+        let connection = self.get(conn);
+        connection.told_at = now;
+        let is_allowed = connection.outbox.sent(now, frame, limits);
+        if connection.outbox.is_behind() {
+            self.moved.push(conn);
         }
-        let is_for_all = matches!(first, Ok(Some(Message::Update(_) | Message::Awareness(_))));
-        Invariant::Bounded.holds(!is_for_all || backlog <= most, || {
-            format!("{conn:?} is sent more while {backlog} bytes wait for it")
+        Invariant::Bounded.holds(is_allowed, || {
+            format!("{conn:?} is sent more, though too much waits for it")
         })
     }
 
@@ -471,7 +540,7 @@ impl Connections {
         let connection = &self.open[&conn];
         let is_for_cause = match code {
             CloseCode::GoingAway => self.is_ending,
-            CloseCode::TryAgainLater => connection.outbox.backlog() > self.outbox_bytes_max as u64,
+            CloseCode::TryAgainLater => connection.outbox.stalls(now, self.limits),
             CloseCode::TokenExpired => {
                 let is_over = connection.until.is_some_and(|until| until <= now);
                 Invariant::Expiry.holds(is_over, || {

@@ -65,6 +65,11 @@ impl Documents {
         &self.documents[doc].here
     }
 
+    /// What clients know to be deleted without being told: its parent is.
+    pub(super) fn implied(&self, doc: &DocId) -> &Ids {
+        &self.documents[doc].implied
+    }
+
     /// What becomes part of a document with the input under way.
     pub(super) fn news(&self, doc: &DocId) -> Option<&Ids> {
         self.news.get(doc)

@@ -93,6 +93,13 @@ impl Presence {
         self.gone.retain(|(of, _)| of != doc);
     }
 
+    /// A client may be gone and forgotten, untold.
+    pub(super) fn may_be_forgotten(&mut self, doc: &DocId, client: u64) {
+        if let Some(clients) = self.documents.get_mut(doc) {
+            clients.remove(&client);
+        }
+    }
+
     /// Who is there.
     pub(super) fn present(&self, doc: &DocId) -> impl Iterator<Item = u64> {
         let clients = self.documents.get(doc).into_iter().flatten();
@@ -100,12 +107,36 @@ impl Presence {
         here.map(|(client, _)| *client)
     }
 
+    /// What was told of the clients of a document, those who left lately
+    /// included: client, clock, and whether it is there.
+    pub(super) fn told_lately(
+        &self,
+        now: Duration,
+        doc: &DocId,
+    ) -> impl Iterator<Item = (u64, u64, bool)> {
+        let clients = self.documents.get(doc).filter(|_| self.remembers);
+        let lately = move |known: &Known| known.is_here || known.gone + self.timeout > now;
+        let clients = clients.into_iter().flatten();
+        clients.filter_map(move |(client, known)| {
+            let (clock, _) = known.told.filter(|_| lately(known))?;
+            Some((*client, clock, known.is_here))
+        })
+    }
+
     /// All is said: those who had to go are gone, and after a tick those who
-    /// were silent for too long, too.
-    pub(super) fn settled(&mut self, now: Duration, is_tick: bool) -> Result<(), Violation> {
+    /// were silent for too long, too. Where nobody reads, nobody is told.
+    pub(super) fn settled(
+        &mut self,
+        now: Duration,
+        is_tick: bool,
+        somebody_reads: impl Fn(&DocId) -> bool,
+    ) -> Result<(), Violation> {
         for (doc, client) in std::mem::take(&mut self.gone) {
-            let is_here = self.known(&doc, client).is_here;
-            Invariant::Presence.holds(!is_here, || {
+            let known = self.known(&doc, client);
+            if known.is_here && !somebody_reads(&doc) {
+                known.goes_untold(now);
+            }
+            Invariant::Presence.holds(!known.is_here, || {
                 format!("{doc}: nobody is told that client {client} is gone")
             })?;
         }
@@ -116,15 +147,29 @@ impl Presence {
         }
         let since = now.saturating_sub(self.timeout);
         let is_silent = |known: &Known| known.told.is_some_and(|(_, at)| at < since);
-        let mut all = self.documents.values().flatten();
-        let silent = all.find(|(_, known)| known.is_here && is_silent(known));
-        Invariant::Presence.holds(silent.is_none(), || {
-            format!("{silent:?} is silent for longer than {:?}", self.timeout)
-        })
+        for (doc, clients) in &mut self.documents {
+            let mut all = clients.iter_mut();
+            while let Some((client, known)) =
+                all.find(|(_, known)| known.is_here && is_silent(known))
+            {
+                Invariant::Presence.holds(!somebody_reads(doc), || {
+                    format!("{client} is silent for longer than {:?}", self.timeout)
+                })?;
+                known.goes_untold(now);
+            }
+        }
+        Ok(())
     }
 
     fn known(&mut self, doc: &DocId, client: u64) -> &mut Known {
         let clients = self.documents.entry(doc.clone()).or_default();
         clients.entry(client).or_default()
+    }
+}
+
+impl Known {
+    /// It is gone, and as nobody reads, nobody is told.
+    const fn goes_untold(&mut self, now: Duration) {
+        (self.is_here, self.gone) = (false, now);
     }
 }

@@ -1,0 +1,141 @@
+//! What is on its way to a client, and what the client misses while that is
+//! too much.
+
+use std::{sync::Arc, time::Duration};
+
+use crate::{
+    config::Config,
+    planted::{self, Bug},
+    state_vector::StateVector,
+};
+
+/// Bytes on their way to a client. Past the budget the connection lags: what
+/// others are sent is left out for it, until its transport has written so much
+/// that it can be told all it missed at once.
+#[derive(Debug, Default)]
+pub(crate) struct Outbox {
+    sent: u64,
+    written: u64,
+    /// `sent` at the end of the last answer. What was sent up to there does not
+    /// count against the budget.
+    answered: u64,
+    lag: Option<Lag>,
+}
+
+/// What a connection misses.
+#[derive(Debug)]
+pub(crate) struct Lag {
+    /// What its client knows of the document once everything on its way has
+    /// come. `None` as long as it misses no update.
+    pub(crate) knows: Option<Arc<StateVector>>,
+    /// Whether it was not told who is there.
+    pub(crate) misses_awareness: bool,
+    /// When its transport last wrote something.
+    progress: Duration,
+}
+
+impl Outbox {
+    /// Notes that a frame is sent. True if the connection lags from now on.
+    pub(super) fn sent(&mut self, now: Duration, bytes: usize, config: &Config) -> bool {
+        self.sent += bytes as u64;
+        let begins = self.lag.is_none() && self.is_over_budget(config);
+        if begins {
+            self.lag = Some(Lag {
+                knows: None,
+                misses_awareness: false,
+                progress: now,
+            });
+        }
+        begins
+    }
+
+    /// Notes that an answer is sent: something that the client asked for, or
+    /// missed. There is one on its way at a time.
+    pub(super) const fn answered(&mut self, bytes: usize) {
+        self.sent += bytes as u64;
+        self.answered = self.sent;
+    }
+
+    /// Notes how much the transport has written in all.
+    pub(crate) fn written(&mut self, now: Duration, total_bytes: u64) {
+        debug_assert!(total_bytes <= self.sent, "only what was sent is written");
+        if total_bytes > self.written {
+            self.written = total_bytes;
+            if let Some(lag) = &mut self.lag {
+                lag.progress = now;
+            }
+        }
+    }
+
+    /// Whether the last answer is still on its way.
+    pub(crate) const fn answer_pending(&self) -> bool {
+        self.written < self.answered
+    }
+
+    /// Whether it is left out of what is sent to many.
+    pub(crate) const fn lags(&self) -> bool {
+        self.lag.is_some()
+    }
+
+    /// Whether it is left out of updates.
+    pub(crate) fn misses_updates(&self) -> bool {
+        matches!(&self.lag, Some(lag) if lag.knows.is_some())
+    }
+
+    /// Whether it is to be noted what it knows, as it will miss what comes now.
+    pub(crate) fn will_miss_updates(&self) -> bool {
+        matches!(&self.lag, Some(lag) if lag.knows.is_none())
+    }
+
+    /// Leaves it out of updates; it knows this much.
+    pub(crate) fn leave_out(&mut self, knows: Arc<StateVector>) {
+        if let Some(lag) = &mut self.lag {
+            lag.knows = Some(knows);
+        }
+    }
+
+    /// Leaves it out of an awareness message, if it lags.
+    pub(crate) fn leaves_out_awareness(&mut self) -> bool {
+        match &mut self.lag {
+            Some(lag) => {
+                lag.misses_awareness = true;
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// What it missed, once so much is written that it can be told.
+    pub(crate) fn caught_up(&mut self, config: &Config) -> Option<Lag> {
+        let is_low = self.backlog() <= Self::low(config);
+        self.lag
+            .take_if(|_| is_low && self.written >= self.answered)
+    }
+
+    /// When it has stalled for too long, unless its transport writes something.
+    pub(crate) fn stalled_at(&self, config: &Config) -> Option<Duration> {
+        let lag = self.lag.as_ref()?;
+        Some(lag.progress + config.stall_max)
+    }
+
+    /// Panics if something does not hold that always must.
+    pub(crate) fn check(&self, config: &Config) {
+        assert!(self.written <= self.sent && self.answered <= self.sent);
+        let is_low = self.backlog() <= Self::low(config) && !self.answer_pending();
+        assert!(!self.lags() || !is_low, "who has caught up is told");
+    }
+
+    fn is_over_budget(&self, config: &Config) -> bool {
+        self.backlog() > config.outbox_bytes_max as u64 && !planted::is(Bug::LagUnseen)
+    }
+
+    fn backlog(&self) -> u64 {
+        self.sent - self.written.max(self.answered)
+    }
+
+    /// Bytes on their way at which a connection that lagged goes on. Some, so
+    /// that its transport has something to write meanwhile.
+    const fn low(config: &Config) -> u64 {
+        config.outbox_bytes_max as u64 / 2
+    }
+}

@@ -1,0 +1,102 @@
+//! Connections that read more slowly than others write.
+//!
+//! Such a connection is not closed. It is left out, and it is noted what its
+//! client will know once everything on its way has come. When that is mostly
+//! written, the client gets what it would get if it came back: the difference,
+//! however long it lagged, and who is there. So a slow client costs no more
+//! than its budget, and nobody else waits for it.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{Context, Document};
+use crate::{
+    connection::Connection,
+    effect::{Effect, Effects, Fault},
+    event::Event,
+    id::ConnId,
+    marks::{self, Mark},
+    planted::{self, Bug},
+    protocol,
+    timer::Timer,
+};
+
+impl Document {
+    /// Before the document changes: notes what those know who will not hear of
+    /// it.
+    pub(super) fn leave_out_lagging(&mut self) {
+        if !planted::is(Bug::LagNotedLate) {
+            self.note_known();
+        }
+    }
+
+    /// Notes what those know who are left out and miss nothing yet.
+    pub(super) fn note_known(&mut self) {
+        let will_miss = |connection: &&mut Connection| {
+            connection.subscribed && connection.outbox.will_miss_updates()
+        };
+        let mut will_miss = self.connections.values_mut().filter(will_miss).peekable();
+        if will_miss.peek().is_none() {
+            return;
+        }
+        let known = Arc::new(self.state.state_vector());
+        for connection in will_miss {
+            connection.outbox.leave_out(Arc::clone(&known));
+        }
+    }
+
+    /// Tells that a connection lags, and minds that it does not do so for ever.
+    pub(super) fn lags(&mut self, cx: Context<'_>, conn: ConnId, out: &mut Effects) {
+        marks::hit(Mark::Lagged);
+        let doc = self.id.clone();
+        out.push(Effect::Event(Event::ConnectionLags { conn, doc }));
+        self.timers
+            .set_earlier(Timer::Stall, cx.now + cx.config.stall_max);
+    }
+
+    /// Tells a connection what it missed, if it can take it by now. If it has
+    /// asked meanwhile, the answer to that tells it.
+    pub(super) fn catch_up(&mut self, cx: Context<'_>, conn: ConnId, out: &mut Effects) {
+        let connection = self.connection(conn);
+        let Some(lag) = connection.outbox.caught_up(cx.config) else {
+            return;
+        };
+        let has_asked = connection.pending_step_1.is_some();
+        self.answer_pending_step_1(cx, conn, out);
+        if let Some(known) = lag.knows
+            && !has_asked
+            && !planted::is(Bug::FrameDropped)
+        {
+            marks::hit(Mark::CaughtUp);
+            let missed = self.state.diff(&known);
+            self.answer(cx, conn, protocol::update(&missed), out);
+        }
+        if lag.misses_awareness
+            && !planted::is(Bug::CaughtUpUnaware)
+            && let Some(states) = self.awareness.encode()
+        {
+            marks::hit(Mark::CaughtUpAwareness);
+            self.answer(cx, conn, protocol::awareness(&states), out);
+        }
+    }
+
+    /// Closes connections whose transport has written nothing for long, though
+    /// much waits. They hold memory, and get what they miss if they come back.
+    pub(super) fn close_stalled(&mut self, cx: Context<'_>, out: &mut Effects) {
+        let stalled_at = |(conn, connection): (&ConnId, &Connection)| {
+            Some((connection.outbox.stalled_at(cx.config)?, *conn))
+        };
+        let stalled = self.connections.iter().filter_map(stalled_at);
+        let stalled = stalled.filter(|(at, _)| *at <= cx.now);
+        let stalled: Vec<_> = stalled.map(|(_, conn)| conn).collect();
+        if !stalled.is_empty() && !planted::is(Bug::StalledKept) {
+            marks::hit(Mark::StallClose);
+            let left = self.close(cx, &stalled, &Fault::stalled(), out);
+            self.tell_left(cx, left, out);
+        }
+        let next = self.connections.iter().filter_map(stalled_at);
+        let next: Option<Duration> = next.map(|(at, _)| at).filter(|at| *at > cx.now).min();
+        if let Some(next) = next {
+            self.timers.set_earlier(Timer::Stall, next);
+        }
+    }
+}
