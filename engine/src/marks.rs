@@ -120,6 +120,10 @@ marks! {
     ResyncAsked = "resync_asked",
     /// A client was not asked yet for what had been refused, for want of room.
     ResyncPutOff = "resync_put_off",
+    /// An update was refused as its document was full.
+    RefusedFullDocument = "refused_full_document",
+    /// A document was written as it was full of what had been deleted.
+    SavedToMakeRoom = "saved_to_make_room",
     /// A client was asked for what was missing before what it sent.
     ResyncGap = "resync_gap",
     /// A connection was not read from any more.

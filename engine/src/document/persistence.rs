@@ -242,6 +242,16 @@ impl Document {
         }
     }
 
+    /// The document is full. Writing it drops what was deleted meanwhile, and
+    /// those who were refused are asked then: worth it if much has come.
+    pub(super) fn make_room(&mut self, cx: Context<'_>, out: &mut Effects) {
+        let much = cx.config.document_bytes_max / 8;
+        if self.persistence.unsaved_bytes() >= much && !self.is_retrying() {
+            marks::hit(Mark::SavedToMakeRoom);
+            self.save_now(out);
+        }
+    }
+
     /// The time to write, or to try again, has come.
     pub(super) fn store_due(&mut self, out: &mut Effects) {
         self.timers.stop(Timer::Store);

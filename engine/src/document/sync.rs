@@ -228,6 +228,10 @@ impl Document {
                     NOT_DURABLE => marks::hit(Mark::RefusedNotDurable),
                     NOT_SAVED => marks::hit(Mark::RefusedNotSaved),
                     TOO_MANY_GAPS => marks::hit(Mark::RefusedGaps),
+                    DOCUMENT_FULL => {
+                        marks::hit(Mark::RefusedFullDocument);
+                        self.make_room(cx, out);
+                    }
                     _ => {}
                 }
                 self.refuse_update(cx, conn, reason, out);

@@ -28,7 +28,9 @@ fn a_full_document_takes_what_deletes_and_nothing_else() {
     let full = |event: &&Event| matches!(event, Event::UpdateRefused { reason, .. } if reason.contains("full"));
     assert_eq!(world.events.iter().filter(full).count(), 1);
 
-    // Another one makes room.
+    // It was written in case that makes room; now another one does.
+    let save = world.take_save();
+    world.saved(save.op, Ok("0"));
     world.send_update(two, &deletion(1, 0, 1_400));
     assert_eq!(world.take(one), [protocol::update(&deletion(1, 0, 1_400))]);
     world.advance(secs(5));
@@ -45,6 +47,38 @@ fn a_full_document_takes_what_deletes_and_nothing_else() {
         protocol::sync_step_2(&text(1, 1_500, &"y".repeat(1_000))),
     );
     assert!(!world.take(two).is_empty(), "now there is room");
+}
+
+#[test]
+fn a_document_full_of_what_was_deleted_is_written_at_once() {
+    let config = Config {
+        document_bytes_max: 2_000,
+        ..Config::default()
+    };
+    let mut world = World::with(config);
+    let (one, two) = (world.joined("d"), world.joined("d"));
+    world.send_update(one, &text(1, 0, &"x".repeat(1_500)));
+    world.send_update(one, &deletion(1, 0, 1_500));
+    assert!(world.store_is_idle(), "there is time");
+    world.send_update(one, &text(1, 1_500, &"y".repeat(1_000)));
+    assert!(denied(&world.take(one)));
+    let save = world.take_save();
+    world.saved(save.op, Ok("1"));
+    world.tick();
+    let asked = |frame: &bytes::Bytes| frame.starts_with(&[0, 0]);
+    assert!(world.take(one).iter().any(asked), "it is asked at once");
+    world.take(two);
+    let again = protocol::sync_step_2(&text(1, 1_500, &"y".repeat(1_000)));
+    world.send(one, again);
+    assert_eq!(world.take(two).len(), 1, "now there is room");
+
+    // It is not written for every refusal.
+    world.advance(secs(5));
+    let save = world.take_save();
+    world.saved(save.op, Ok("2"));
+    world.send_update(one, &deletion(1, 1_500, 1));
+    world.send_update(one, &text(1, 2_500, &"z".repeat(1_500)));
+    assert!(world.store_is_idle());
 }
 
 #[test]
