@@ -5,7 +5,7 @@ use std::{io, net::SocketAddr, time::Duration};
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use tokio::{
-    net::{TcpListener, lookup_host},
+    net::{TcpListener, TcpSocket, lookup_host},
     runtime::{Builder, Runtime},
     task::LocalSet,
 };
@@ -53,7 +53,7 @@ async fn serve(settings: &ServeSettings) -> Result<(), Failure> {
     journal::check(&settings.journal, &settings.store)?;
     let store = store::open(&settings.store).await?;
     let journal = journal::open(&settings.journal, &settings.store)?;
-    let listener = listen(settings, &addresses).await?;
+    let listener = listen(settings, &addresses)?;
     let address = listener.local_addr().map_err(Failure::outside)?;
     let signals = Signals::listen().map_err(Failure::outside)?;
     let previous = settings.access.shared_secret_previous.len();
@@ -160,11 +160,23 @@ fn refuse_open_house(settings: &ServeSettings, addresses: &[SocketAddr]) -> Resu
     )))
 }
 
-async fn listen(
-    settings: &ServeSettings,
-    addresses: &[SocketAddr],
-) -> Result<TcpListener, Failure> {
-    TcpListener::bind(addresses).await.map_err(|error| {
+/// What the kernel keeps for a client that does not read, at most, in bytes
+/// (Linux takes twice of it). Left alone it would be several MiB for each.
+const SEND_BUFFER_BYTES: u32 = 256 << 10;
+
+/// Connections that the kernel takes in while the server is busy.
+const BACKLOG: u32 = 1_024;
+
+/// Listens on the first of the addresses that can be had.
+fn listen(settings: &ServeSettings, addresses: &[SocketAddr]) -> Result<TcpListener, Failure> {
+    let mut listening = Err(io::ErrorKind::AddrNotAvailable.into());
+    for address in addresses {
+        listening = listen_on(*address);
+        if listening.is_ok() {
+            break;
+        }
+    }
+    listening.map_err(|error: io::Error| {
         let (host, port) = (&settings.host, settings.port);
         let hint = match error.kind() {
             io::ErrorKind::AddrInUse => "; stop what listens there, or set PORT",
@@ -175,6 +187,18 @@ async fn listen(
             "cannot listen on {host}:{port}: {error}{hint}"
         ))
     })
+}
+
+fn listen_on(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4(),
+        SocketAddr::V6(_) => TcpSocket::new_v6(),
+    }?;
+    socket.set_reuseaddr(true)?;
+    // Connections inherit it.
+    socket.set_send_buffer_size(SEND_BUFFER_BYTES)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 fn config(settings: &ServeSettings, secret: &Secret) -> Result<Config, Failure> {
