@@ -222,6 +222,9 @@ fn config(settings: &ServeSettings, secret: &Secret) -> Result<Config, Failure> 
     config.inbound_bytes_burst = rates.inbound_bytes_burst as u64;
     config.inbound_messages_per_second = rates.inbound_messages_per_second.0;
     config.inbound_messages_burst = rates.inbound_messages_burst;
+    config.unfinished_bytes_max = rates.unfinished_bytes_max;
+    config.unfinished_bytes_per_user_max = rates.unfinished_bytes_per_user_max;
+    config.message_timeout = rates.message_timeout;
     let limits = &settings.limits;
     config.engine.frame_bytes_max = limits.frame_bytes_max;
     config.engine.document_bytes_max = limits.document_bytes_max;

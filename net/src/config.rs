@@ -67,6 +67,14 @@ pub struct Config {
     /// Whoever has much to bring is done by then; what goes on is a loop or an
     /// attack.
     pub slowed_max: Duration,
+    /// Bytes of messages that have come in part, of all connections together.
+    /// Past it what is larger than 64 KiB waits, but for the one that began
+    /// first.
+    pub unfinished_bytes_max: usize,
+    /// The same of one user.
+    pub unfinished_bytes_per_user_max: usize,
+    /// How long one message may take to come. Past it the connection is closed.
+    pub message_timeout: Duration,
     /// Time between two pings to a client.
     pub ping_interval: Duration,
     /// A connection from which not one byte came for this long is cut.
@@ -102,6 +110,9 @@ impl Config {
             inbound_messages_per_second: Some(5_000),
             inbound_messages_burst: 20_000,
             slowed_max: Duration::from_secs(60),
+            unfinished_bytes_max: 512 << 20,
+            unfinished_bytes_per_user_max: 64 << 20,
+            message_timeout: Duration::from_secs(300),
             ping_interval: Duration::from_secs(30),
             silence_max: Duration::from_secs(60),
             close_timeout: Duration::from_secs(5),

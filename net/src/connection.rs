@@ -6,6 +6,7 @@ use std::{
     pin::Pin,
     rc::Rc,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use tokio::{
@@ -23,11 +24,20 @@ use ysyncd_engine::{
     planted::{self, Bug},
 };
 
-use crate::{Config, http::Upgraded, link::Link, rate::Excess, websocket::WebSocket};
+use crate::{
+    Config,
+    http::Upgraded,
+    link::Link,
+    rate::{Excess, TooFast},
+    websocket::{Wait, WebSocket},
+};
 
 /// Messages that one connection may hand to the engine before the others get
 /// their turn.
 const MESSAGES_PER_TURN: usize = 64;
+
+/// How often it is looked whether there is room for more of a message.
+const ROOM_PAUSE: Duration = Duration::from_millis(100);
 
 /// While a client leaves this much of our pongs unread, it is not read from.
 const CONTROL_BYTES_MAX: usize = 1_024;
@@ -118,7 +128,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             address = %link.address(),
             "connection open"
         );
-        let socket = WebSocket::new(stream, ahead, &config);
+        let message = link.shard().unfinished().share(link.user().clone());
+        let socket = WebSocket::new(stream, ahead, &config, message);
         let now = Instant::now();
         let next_ping = now + config.ping_interval;
         let first_alarm = next_ping.min(now + config.silence_max);
@@ -178,7 +189,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 Phase::Open | Phase::Closing => {
                     match self.socket.poll_message(cx, &self.link) {
                         Poll::Pending => {
-                            self.mind_pace(cx);
+                            self.mind_wait(cx);
                             return false;
                         }
                         Poll::Ready(Ok(message)) => self.take(cx, message),
@@ -199,12 +210,26 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         false
     }
 
-    /// Has the task woken when a client that sends too fast may be read from
-    /// again, and closes one that goes on for too long.
-    fn mind_pace(&mut self, cx: &mut Context<'_>) {
-        let Some(wait) = self.socket.wait().filter(|_| self.phase == Phase::Open) else {
-            return;
-        };
+    /// Has the task woken when a client that was not read from may be again.
+    fn mind_wait(&mut self, cx: &mut Context<'_>) {
+        match self.socket.wait().filter(|_| self.phase == Phase::Open) {
+            Some(Wait::Pace(wait)) => self.mind_pace(cx, wait),
+            Some(Wait::Room) => self.read_again_at(Instant::now() + ROOM_PAUSE),
+            None => self.mind_message(),
+        }
+    }
+
+    /// Has the task woken when the message that comes has taken too long.
+    fn mind_message(&mut self) {
+        if self.socket.message_begun().is_some() && self.timer.deadline() > self.next_alarm() {
+            let next = self.next_alarm();
+            self.timer.as_mut().reset(next);
+        }
+    }
+
+    /// Waits for a client that sends too fast, and closes one that goes on for
+    /// too long.
+    fn mind_pace(&mut self, cx: &mut Context<'_>, wait: TooFast) {
         let limits = &self.link.shard().metrics().limits;
         if wait.lasting >= self.config.slowed_max {
             limits.cut(wait.excess);
@@ -218,10 +243,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             let (conn, excess) = (self.link.conn().0, wait.excess.name());
             debug!(conn, excess, "client sends too fast, it is slowed down");
         }
+        let cut_at = Instant::now() + (self.config.slowed_max - wait.lasting);
+        self.read_again_at(wait.until.min(cut_at));
+    }
+
+    fn read_again_at(&mut self, at: Instant) {
         // What was not read cannot be missed.
         self.socket.excuse_silence();
-        let cut_at = Instant::now() + (self.config.slowed_max - wait.lasting);
-        self.read_at = Some(wait.until.min(cut_at));
+        self.read_at = Some(at);
         let next = self.next_alarm();
         self.timer.as_mut().reset(next);
     }
@@ -406,6 +435,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         } else if now >= silent_at {
             self.end(code::ABNORMAL, "silent for too long", false);
             self.phase = Phase::Over;
+        } else if self.message_late_at().is_some_and(|late_at| now >= late_at) {
+            self.fault(cx, code::POLICY, "a message took too long to come");
+            self.phase = Phase::Discarding { shut: false };
+            cx.waker().wake_by_ref();
         } else {
             if now >= self.next_ping {
                 self.next_ping = now + self.config.ping_interval;
@@ -420,7 +453,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     fn next_alarm(&self) -> Instant {
         let silent_at = self.socket.heard() + self.config.silence_max;
         let next = self.next_ping.min(silent_at);
-        self.read_at.map_or(next, |read_at| next.min(read_at))
+        let others = [self.read_at, self.message_late_at()];
+        others.into_iter().flatten().fold(next, Instant::min)
+    }
+
+    /// When the message that comes has taken too long.
+    fn message_late_at(&self) -> Option<Instant> {
+        Some(self.socket.message_begun()? + self.config.message_timeout)
     }
 
     /// Queues a ping, unless the last one has not even left.

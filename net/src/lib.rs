@@ -47,6 +47,7 @@ mod serve;
 mod shard;
 mod store;
 mod strangers;
+mod unfinished;
 mod websocket;
 
 pub use address::{TrustedProxies, TrustedProxiesError};

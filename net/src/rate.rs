@@ -81,9 +81,9 @@ pub(crate) struct Throttle {
     slowed_since: Option<Instant>,
 }
 
-/// A connection is not to be read from before `until`.
+/// A client sends too fast, and is not to be read from before `until`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Wait {
+pub(crate) struct TooFast {
     pub(crate) until: Instant,
     pub(crate) excess: Excess,
     /// How long the client has been slowed down. Zero: it begins now.
@@ -119,7 +119,7 @@ impl Throttle {
     }
 
     /// Whether the connection has to wait, and for what.
-    pub(crate) fn wait(&mut self, now: Instant) -> Option<Wait> {
+    pub(crate) fn wait(&mut self, now: Instant) -> Option<TooFast> {
         let buckets = || self.bytes.iter().chain(&self.messages);
         if buckets().all(|bucket| bucket.is_half_full(now)) {
             self.slowed_since = None;
@@ -132,7 +132,7 @@ impl Throttle {
             return None;
         }
         let since = *self.slowed_since.get_or_insert(now);
-        Some(Wait {
+        Some(TooFast {
             until,
             excess: match bytes < messages {
                 true => Excess::Messages,
@@ -145,9 +145,16 @@ impl Throttle {
 
 /// Counts the frames in what a client sends, control frames and fragments
 /// among them: to handle one costs the same however small it is, and
-/// tungstenite tells only of whole messages.
+/// tungstenite tells only of whole messages. Knows, too, how much of a message
+/// is here that is not whole.
 #[derive(Debug, Default)]
 pub(crate) struct FrameCounter {
+    /// Payload of the message that has begun to come.
+    unfinished: usize,
+    /// Whether it has had its end since this was asked last.
+    has_ended: bool,
+    /// The first byte of the head of the frame whose payload comes.
+    kind: u8,
     /// The head of a frame, as far as it is there.
     head: [u8; HEAD_BYTES_MAX],
     head_len: usize,
@@ -169,6 +176,9 @@ impl FrameCounter {
                 .min(usize::try_from(self.payload_left).unwrap_or(usize::MAX));
             self.payload_left -= skipped as u64;
             bytes = &bytes[skipped..];
+            if skipped > 0 {
+                self.pass_payload(skipped);
+            }
             let Some((first, rest)) = bytes.split_first() else {
                 break;
             };
@@ -179,9 +189,36 @@ impl FrameCounter {
                 frames += 1;
                 self.payload_left = self.payload_size();
                 self.head_len = 0;
+                self.kind = self.head[0];
+                self.pass_payload(0);
             }
         }
         frames
+    }
+
+    /// Payload, as far as it is here, of the message that is not whole yet.
+    pub(crate) fn unfinished(&self) -> usize {
+        self.unfinished
+    }
+
+    /// Whether a message has come whole since this was asked last.
+    pub(crate) fn take_ended(&mut self) -> bool {
+        std::mem::take(&mut self.has_ended)
+    }
+
+    /// So much payload of a frame has come. The last frame of a message ends
+    /// it; control frames, which may stand between, belong to none.
+    fn pass_payload(&mut self, bytes: usize) {
+        const FINAL: u8 = 0x80;
+        const CONTROL: u8 = 0x08;
+        if self.kind & CONTROL != 0 {
+            return;
+        }
+        self.unfinished += bytes;
+        if self.kind & FINAL != 0 && self.payload_left == 0 {
+            self.unfinished = 0;
+            self.has_ended = true;
+        }
     }
 
     fn head_size(&self) -> usize {
@@ -230,7 +267,7 @@ mod tests {
         throttle.took(1_000, 50, start);
         assert_eq!(throttle.wait(start), None);
         throttle.took(300, 1, start);
-        let wait = |since: u32, now: u32| Wait {
+        let wait = |since: u32, now: u32| TooFast {
             until: start + 3 * SECOND,
             excess: Excess::Bytes,
             lasting: (now - since) * SECOND,
@@ -312,6 +349,21 @@ mod tests {
             let counted: u64 = wire.chunks(step).map(|part| counter.count(part)).sum();
             assert_eq!(counted, frames, "{step}");
         }
+        // Fragments and what stands between them.
+        let mut counter = FrameCounter::default();
+        let mut step = |bytes: &[u8]| {
+            counter.count(bytes);
+            (counter.unfinished(), counter.take_ended())
+        };
+        assert_eq!(step(&[0x02, 3, 1]), (1, false));
+        assert_eq!(step(&[1, 1, 0x89, 2, 0, 0]), (3, false));
+        assert_eq!(step(&[0x00, 2, 1, 1]), (5, false));
+        assert_eq!(step(&[0x80, 1]), (5, false));
+        assert_eq!(step(&[1, 0x82, 2, 1]), (1, true));
+        assert_eq!(step(&[1, 0x8a, 0]), (0, true));
+        assert_eq!(step(&[0x82, 0, 0x89]), (0, true));
+        assert_eq!(step(&[0, 0x02, 0]), (0, false));
+        assert_eq!(step(&[0x80, 0]), (0, true));
         // One that promises more than there can be is one frame, for ever.
         let mut counter = FrameCounter::default();
         assert_eq!(

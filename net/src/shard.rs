@@ -29,6 +29,7 @@ use crate::{
     metrics::Metrics,
     quota::Quotas,
     store,
+    unfinished::Unfinished,
 };
 
 /// Room for what is read and written in one go, shared by the connections of
@@ -56,6 +57,7 @@ pub(crate) struct Shard {
     scratch: RefCell<Box<[u8]>>,
     metrics: Metrics,
     quotas: Rc<Quotas>,
+    unfinished: Rc<Unfinished>,
     events: EventLog,
 }
 
@@ -78,6 +80,7 @@ impl Shard {
             scratch: RefCell::new(vec![0; SCRATCH_BYTES].into_boxed_slice()),
             metrics: Metrics::new(),
             quotas: Rc::default(),
+            unfinished: Rc::default(),
             events: EventLog::default(),
         }
     }
@@ -192,9 +195,14 @@ impl Shard {
         &self.quotas
     }
 
+    pub(crate) fn unfinished(&self) -> &Rc<Unfinished> {
+        &self.unfinished
+    }
+
     /// All metrics in the OpenMetrics text format.
     pub(crate) fn open_metrics(&self) -> String {
         let journal = self.stores.journal.as_deref();
+        self.metrics.limits.set_unfinished(self.unfinished.bytes());
         self.metrics.open_metrics(&self.status(), journal)
     }
 

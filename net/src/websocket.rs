@@ -9,6 +9,7 @@
 use std::{
     io::{self, Read, Write},
     pin::Pin,
+    rc::Rc,
     task::{Context, Poll, ready},
 };
 
@@ -29,7 +30,8 @@ use ysyncd_engine::{
 use crate::{
     Config,
     link::Link,
-    rate::{FrameCounter, Throttle, Wait},
+    rate::{FrameCounter, Throttle, TooFast},
+    unfinished::Share,
 };
 
 /// Allocated for every connection, so it is small. Reads from the socket are
@@ -47,34 +49,53 @@ pub(crate) struct WebSocket<S> {
     ahead: Bytes,
     heard: Instant,
     pace: Pace,
+    config: Rc<Config>,
     /// Keeps the last large message until the context has read on. Without
     /// it the context would find itself the only owner of the allocation,
     /// reclaim it as its buffer, and hold it as long as the connection lives.
     large: Option<Bytes>,
 }
 
-/// How fast the peer sends.
+/// What a read has to wait for, other than the peer.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Wait {
+    /// The peer sends too fast.
+    Pace(TooFast),
+    /// Too many messages have come in part.
+    Room,
+}
+
+/// How fast the peer sends, and how much of a message is here.
 struct Pace {
     throttle: Throttle,
     frames: FrameCounter,
+    message: Share,
     /// Set where a read would have come too early.
     wait: Option<Wait>,
 }
 
 impl Pace {
     fn count(&mut self, bytes: &[u8]) {
-        let frames = self.frames.count(bytes);
-        self.throttle.took(bytes.len(), frames, Instant::now());
+        let (frames, now) = (self.frames.count(bytes), Instant::now());
+        self.throttle.took(bytes.len(), frames, now);
+        let has_ended = self.frames.take_ended();
+        self.message.is(self.frames.unfinished(), has_ended, now);
+    }
+
+    fn wait(&mut self, config: &Config) -> Option<Wait> {
+        let too_fast = self.throttle.wait(Instant::now()).map(Wait::Pace);
+        too_fast.or_else(|| (!self.message.may_grow(config)).then_some(Wait::Room))
     }
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// Takes a stream behind its handshake, with what was read of it already.
-    pub(crate) fn new(stream: S, ahead: Bytes, limits: &Config) -> Self {
+    pub(crate) fn new(stream: S, ahead: Bytes, limits: &Rc<Config>, message: Share) -> Self {
         let message_bytes_max = limits.engine.frame_bytes_max;
         let mut pace = Pace {
             throttle: Throttle::new(limits, Instant::now()),
             frames: FrameCounter::default(),
+            message,
             wait: None,
         };
         pace.count(&ahead);
@@ -89,6 +110,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
             ahead,
             heard: Instant::now(),
             pace,
+            config: Rc::clone(limits),
             large: None,
         }
     }
@@ -182,9 +204,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 
-    /// Lets the peer's silence begin now: until now it was not listened to.
+    /// Lets the peer's silence begin now, and the message that is not whole yet:
+    /// until now it was not listened to.
     pub(crate) fn excuse_silence(&mut self) {
         self.heard = Instant::now();
+        self.pace.message.excuse(self.heard);
+    }
+
+    /// Since when a message comes, if one has begun to.
+    pub(crate) fn message_begun(&self) -> Option<Instant> {
+        self.pace.message.begun()
     }
 
     /// When something last came from the peer.
@@ -202,6 +231,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
             ahead: &mut self.ahead,
             heard: &mut self.heard,
             pace: &mut self.pace,
+            config: &self.config,
             cx,
             link,
         };
@@ -215,6 +245,7 @@ struct Io<'a, 'cx, S> {
     ahead: &'a mut Bytes,
     heard: &'a mut Instant,
     pace: &'a mut Pace,
+    config: &'a Config,
     cx: &'a mut Context<'cx>,
     link: &'a Link,
 }
@@ -224,7 +255,7 @@ impl<S: AsyncRead + Unpin> Read for Io<'_, '_, S> {
     /// is: tungstenite alone would read in steps of its own small buffer.
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         if self.ahead.is_empty() {
-            self.pace.wait = self.pace.throttle.wait(Instant::now());
+            self.pace.wait = self.pace.wait(self.config);
             if self.pace.wait.is_some() {
                 return Err(io::ErrorKind::WouldBlock.into());
             }

@@ -1,9 +1,11 @@
 //! How fast a client may send.
 
+use std::time::Duration;
+
 use clap::Args;
 
 use super::{Parsed, Setting, or};
-use crate::bytes;
+use crate::{bytes, duration};
 
 /// Limits of what comes from one connection.
 #[derive(Debug, Args)]
@@ -29,6 +31,20 @@ pub(crate) struct RateSettings {
     #[arg(long, env = "INBOUND_MESSAGES_BURST", value_parser = messages_burst)]
     #[arg(default_value = defaults::MESSAGES_BURST, value_name = "COUNT")]
     pub(crate) inbound_messages_burst: u64,
+    /// Messages that have come in part, of all connections together; past it
+    /// large ones wait until others are whole
+    #[arg(long, env = "UNFINISHED_BYTES_MAX", value_parser = unfinished_bytes)]
+    #[arg(default_value = defaults::UNFINISHED_BYTES, value_name = "SIZE")]
+    pub(crate) unfinished_bytes_max: usize,
+    /// The same of one user
+    #[arg(long, env = "UNFINISHED_BYTES_PER_USER_MAX", value_parser = unfinished_bytes_per_user)]
+    #[arg(default_value = defaults::UNFINISHED_BYTES_PER_USER, value_name = "SIZE")]
+    pub(crate) unfinished_bytes_per_user_max: usize,
+    /// How long one message may take to come, the server reading all the time;
+    /// past it the connection is closed (1008)
+    #[arg(long, env = "MESSAGE_TIMEOUT", value_parser = message_timeout)]
+    #[arg(default_value = defaults::MESSAGE_TIMEOUT, value_name = "TIME")]
+    pub(crate) message_timeout: Duration,
 }
 
 mod defaults {
@@ -36,6 +52,9 @@ mod defaults {
     pub(super) const BYTES_BURST: &str = "64MiB";
     pub(super) const MESSAGES_PER_SECOND: &str = "5000";
     pub(super) const MESSAGES_BURST: &str = "20000";
+    pub(super) const UNFINISHED_BYTES: &str = "512MiB";
+    pub(super) const UNFINISHED_BYTES_PER_USER: &str = "64MiB";
+    pub(super) const MESSAGE_TIMEOUT: &str = "5m";
 }
 
 fn bytes_per_second(text: &str) -> Parsed<Setting<u64>> {
@@ -66,6 +85,18 @@ fn messages_burst(text: &str) -> Parsed<u64> {
     count.map_err(|_| "expected a number")
 }
 
+fn unfinished_bytes(text: &str) -> Parsed<usize> {
+    bytes::parse(or(text, defaults::UNFINISHED_BYTES))
+}
+
+fn unfinished_bytes_per_user(text: &str) -> Parsed<usize> {
+    bytes::parse(or(text, defaults::UNFINISHED_BYTES_PER_USER))
+}
+
+fn message_timeout(text: &str) -> Parsed<Duration> {
+    duration::parse(or(text, defaults::MESSAGE_TIMEOUT))
+}
+
 #[cfg(test)]
 mod tests {
     use ysyncd_engine::auth::{TokenKey, TokenVerifier};
@@ -83,5 +114,11 @@ mod tests {
         let messages = messages_per_second("").map(|setting| setting.0);
         assert_eq!(messages, Ok(config.inbound_messages_per_second));
         assert_eq!(messages_burst(""), Ok(config.inbound_messages_burst));
+        assert_eq!(unfinished_bytes(""), Ok(config.unfinished_bytes_max));
+        assert_eq!(
+            unfinished_bytes_per_user(""),
+            Ok(config.unfinished_bytes_per_user_max)
+        );
+        assert_eq!(message_timeout(""), Ok(config.message_timeout));
     }
 }

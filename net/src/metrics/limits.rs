@@ -2,8 +2,8 @@
 
 use prometheus_client::{
     encoding::EncodeLabelSet,
-    metrics::{counter::Counter, family::Family},
-    registry::Registry,
+    metrics::{counter::Counter, family::Family, gauge::Gauge},
+    registry::{Registry, Unit},
 };
 
 use crate::{quota::LimitReached, rate::Excess};
@@ -16,6 +16,8 @@ pub(crate) struct LimitMetrics {
     slowed: Family<TooFast, Counter>,
     cut: Family<TooFast, Counter>,
     pub(crate) lagged: Counter,
+    /// Set anew whenever somebody looks.
+    unfinished_bytes: Gauge,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -50,6 +52,7 @@ impl Default for LimitMetrics {
             slowed,
             cut,
             lagged: Counter::default(),
+            unfinished_bytes: Gauge::default(),
         }
     }
 }
@@ -60,6 +63,12 @@ impl LimitMetrics {
     pub(crate) fn refused(&self, reached: LimitReached) {
         let limit = reached.name();
         self.refused.get_or_create(&Refused { limit }).inc();
+    }
+
+    /// Notes how much of messages is half received.
+    pub(crate) fn set_unfinished(&self, bytes: usize) {
+        let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
+        self.unfinished_bytes.set(bytes);
     }
 
     /// Counts a client that begins to be slowed down.
@@ -99,6 +108,12 @@ impl LimitMetrics {
             "connections_lagged",
             "Times that a client read too slowly and was left out of what others wrote, to be told later",
             self.lagged.clone(),
+        );
+        registry.register_with_unit(
+            "unfinished",
+            "Messages that have begun to come and are not whole yet",
+            Unit::Bytes,
+            self.unfinished_bytes.clone(),
         );
     }
 }

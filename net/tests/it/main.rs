@@ -12,3 +12,4 @@ mod rates;
 mod requests;
 mod shutdown;
 mod support;
+mod unfinished;

@@ -183,6 +183,15 @@ impl Client {
         }
     }
 
+    /// The next binary message.
+    pub(crate) async fn message(&mut self) -> Bytes {
+        loop {
+            if let Message::Binary(frame) = self.socket.next().await.unwrap().unwrap() {
+                return frame;
+            }
+        }
+    }
+
     /// Asks for the document and waits for it.
     pub(crate) async fn sync(&mut self) -> Bytes {
         self.send(SYNC_STEP_1).await;
