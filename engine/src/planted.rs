@@ -145,6 +145,9 @@ bugs! {
     /// A document that is about to leave and is opened again is loaded a second
     /// time.
     DoubleInstance = "double_instance",
+    /// The code of a document panics now and then, in the middle of handling
+    /// something.
+    DocumentPanics = "document_panics",
     /// An answer of the store goes to the document that has waited longest.
     AnswersInOrder = "answers_in_order",
     /// A save that fails never gives back its turn at the store.
