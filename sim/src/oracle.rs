@@ -67,8 +67,8 @@ pub enum Invariant {
     JournalWords = 19,
     /// Records are forgotten only once a snapshot that holds them has landed.
     TrimCovered = 20,
-    /// An honest client is closed only if it lags, its token has expired, or
-    /// the server goes down.
+    /// An honest client is closed only if it lags, its token has expired, its
+    /// document has failed, or the server goes down.
     ClosedForCause = 21,
     /// The store is asked only so many things at once.
     Turns = 22,
@@ -137,6 +137,9 @@ pub enum Invariant {
     ReadOnly = 52,
     /// A connection is closed when its token expires, and not before.
     Expiry = 53,
+    /// A document that fails takes along its own connections, all of them, and
+    /// nothing else.
+    Contained = 54,
 }
 
 /// An invariant that did not hold.

@@ -49,6 +49,7 @@ impl Excuses {
         match code {
             // A life that has not begun then was not told either.
             1001 => scene.nodes[self.node].told.get() >= Some(self.life),
+            1011 => scene.swarm.panics,
             4401 => self.has_expired(scene),
             1013 => reason.contains("slow") && self.may_lag(scene),
             _ => false,

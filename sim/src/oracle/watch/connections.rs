@@ -31,6 +31,8 @@ pub(super) struct Connections {
     /// Who was asked with the input under way for what was refused, for the
     /// first time.
     asked: Vec<ConnId>,
+    /// Documents that failed with the input under way.
+    failed: Vec<DocId>,
     /// The server goes down.
     is_ending: bool,
 }
@@ -95,6 +97,7 @@ impl Connections {
             keepalive: config.keepalive,
             joined: Vec::new(),
             asked: Vec::new(),
+            failed: Vec::new(),
             is_ending: false,
         }
     }
@@ -102,6 +105,28 @@ impl Connections {
     /// Everybody is sent away from now on.
     pub(super) const fn end(&mut self) {
         self.is_ending = true;
+    }
+
+    /// A document has failed: whoever has it open or waits for it has to go.
+    pub(super) fn failed(&mut self, doc: &DocId) {
+        self.failed.push(doc.clone());
+    }
+
+    /// Everybody has gone whose document failed with the input under way.
+    fn are_sent_off(&mut self) -> Result<(), Violation> {
+        let failed = std::mem::take(&mut self.failed);
+        let stays = |connection: &Connection| {
+            matches!(connection.stage, Stage::Asked | Stage::Accepted)
+                && failed.contains(&connection.doc)
+        };
+        let mut open = self.open.iter().filter(|_| !failed.is_empty());
+        let stays = open.find(|(_, connection)| stays(connection));
+        Invariant::Contained.holds(stays.is_none(), || {
+            format!(
+                "{:?} stays though its document has failed",
+                stays.map(|(conn, _)| conn)
+            )
+        })
     }
 
     pub(super) fn opened(&mut self, conn: ConnId, doc: DocId, grant: &Grant) {
@@ -159,6 +184,7 @@ impl Connections {
     /// a tick nobody has heard nothing for longer than may be.
     pub(super) fn settled(&mut self, now: Duration, is_tick: bool) -> Result<(), Violation> {
         self.presence.settled(now, is_tick)?;
+        self.are_sent_off()?;
         if !is_tick {
             return Ok(());
         }
@@ -476,6 +502,13 @@ impl Connections {
                 let is_over = connection.until.is_some_and(|until| until <= now);
                 Invariant::Expiry.holds(is_over, || {
                     format!("{conn:?} is closed before {:?}", connection.until)
+                })?;
+                true
+            }
+            CloseCode::InternalError => {
+                let has_failed = self.failed.contains(&connection.doc);
+                Invariant::Contained.holds(has_failed, || {
+                    format!("{conn:?} is closed, and {} is well", connection.doc)
                 })?;
                 true
             }
