@@ -406,7 +406,7 @@ impl Engine {
         let is_leaving = self.shutdown.is_some() || is_pushed;
         let handled = quarantine::contain(|| {
             handle(document, cx, out);
-            quarantine::panic_if_planted(now);
+            planted::panic_at(now);
             // Not to stay for a while in case somebody comes.
             if is_leaving {
                 document.drain_if_idle(cx, out);

@@ -6,7 +6,7 @@
 //! time and the product holds nothing of them. With it, nothing is wrong
 //! either before `set` is called.
 
-use std::{fmt, str::FromStr};
+use std::{fmt, str::FromStr, time::Duration};
 
 pub use self::planting::*;
 
@@ -322,6 +322,18 @@ impl fmt::Display for Bug {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
     }
+}
+
+/// Panics as the code of a document might, if that is planted: in one of 64
+/// milliseconds, which are scattered (Fibonacci hashing).
+pub(crate) fn panic_at(now: Duration) {
+    let millis = now.as_secs() * 1_000 + u64::from(now.subsec_millis());
+    let is_time = || millis.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 58 == 0;
+    assert!(
+        !(is(Bug::DocumentPanics) && is_time()),
+        "planted: {}",
+        Bug::DocumentPanics
+    );
 }
 
 /// A name that no mistake has.

@@ -27,7 +27,6 @@ use crate::{
     id::{ConnId, DocId, OpId},
     journal_health::JournalHealth,
     output::{CloseCode, Output, Refusal},
-    planted::{self, Bug},
     random::Jitter,
 };
 
@@ -50,18 +49,6 @@ fn message(payload: &(dyn Any + Send)) -> String {
     let text = payload.downcast_ref::<String>().map(String::as_str);
     let text = text.or_else(|| payload.downcast_ref::<&str>().copied());
     text.unwrap_or("a panic without a text").to_owned()
-}
-
-/// Panics as the code of a document might, if that is planted: in one of 64
-/// milliseconds, which are scattered (Fibonacci hashing).
-pub(super) fn panic_if_planted(now: Duration) {
-    let millis = now.as_secs() * 1_000 + u64::from(now.subsec_millis());
-    let is_time = || millis.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 58 == 0;
-    assert!(
-        !(planted::is(Bug::DocumentPanics) && is_time()),
-        "planted: {}",
-        Bug::DocumentPanics
-    );
 }
 
 impl Engine {
