@@ -139,6 +139,11 @@ impl Document {
         }
     }
 
+    /// Whether it is still being read.
+    pub(crate) const fn is_loading(&self) -> bool {
+        matches!(self.phase, Phase::Loading { .. })
+    }
+
     /// Whether it holds changes that the store does not hold.
     pub(crate) const fn is_unsaved(&self) -> bool {
         self.persistence.is_dirty()

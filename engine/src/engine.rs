@@ -1,8 +1,10 @@
 //! Routes inputs to documents, and what documents want done to the outside.
 
 mod backlog;
+mod quarantine;
 mod room;
 mod shutdown;
+mod slot;
 mod turns;
 
 use std::{
@@ -11,8 +13,10 @@ use std::{
 };
 
 use self::{
-    backlog::{Backlog, Entry},
+    backlog::Backlog,
+    quarantine::Failures,
     shutdown::Shutdown,
+    slot::{Slot, Standing, Totals},
     turns::Turns,
 };
 use crate::{
@@ -42,8 +46,8 @@ pub struct Engine {
     jitter: Jitter,
     documents: BTreeMap<DocKey, Slot>,
     names: BTreeMap<DocId, DocKey>,
-    connections: BTreeMap<ConnId, DocKey>,
-    operations: BTreeMap<OpId, DocKey>,
+    connections: BTreeMap<ConnId, Link>,
+    operations: BTreeMap<OpId, Operation>,
     /// Every document's next timeout.
     due: BTreeSet<(Duration, DocKey)>,
     /// Documents that nobody has open, the longest unused first.
@@ -54,6 +58,7 @@ pub struct Engine {
     turn: Option<Lane>,
     journaling: Journaling,
     backlog: Backlog,
+    failures: Failures,
     /// Documents in memory only to be brought into the store.
     pushing: usize,
     outputs: VecDeque<Output>,
@@ -69,27 +74,20 @@ pub struct Engine {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct DocKey(u64);
 
-#[derive(Debug)]
-struct Slot {
-    name: DocId,
-    document: Document,
-    /// As it stands in `due`.
-    timeout: Option<Duration>,
-    /// As it stands in `idle`.
-    idle_since: Option<Duration>,
-    /// What it adds to the totals.
-    share: Totals,
-    /// What the backlog knew of it, if the journal may hold something of it.
-    entry: Option<Entry>,
-    /// Whether it is here only to be brought into the store.
-    pushed: bool,
+/// A connection as the outside knows it.
+#[derive(Debug, Clone, Copy)]
+struct Link {
+    document: DocKey,
+    /// Whether it was told to be: until then it can only be refused.
+    is_accepted: bool,
 }
 
-/// Sums over documents, in bytes.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct Totals {
-    documents: usize,
-    unsaved: usize,
+/// What the store or the journal is doing for a document.
+#[derive(Debug, Clone, Copy)]
+struct Operation {
+    document: DocKey,
+    /// Whether an update is being made durable.
+    is_append: bool,
 }
 
 impl Engine {
@@ -110,6 +108,7 @@ impl Engine {
             turns: Turns::default(),
             turn: None,
             backlog: Backlog::default(),
+            failures: Failures::default(),
             pushing: 0,
             outputs: VecDeque::new(),
             effects: Effects::new(),
@@ -138,8 +137,10 @@ impl Engine {
                 });
             }
             Input::Closed { conn } => {
-                if let Some(key) = self.connections.remove(&conn) {
-                    self.with(now, key, |document, cx, out| document.closed(cx, conn, out));
+                if let Some(link) = self.connections.remove(&conn) {
+                    self.with(now, link.document, |document, cx, out| {
+                        document.closed(cx, conn, out);
+                    });
                 }
             }
             Input::Tick => self.tick(now),
@@ -149,11 +150,11 @@ impl Engine {
                     self.turns.end(op);
                 }
                 let waiting = match planted::is(Bug::AnswersInOrder) {
-                    true => self.operations.pop_first().map(|(_, key)| key),
+                    true => self.operations.pop_first().map(|(_, waiting)| waiting),
                     false => self.operations.remove(&op),
                 };
-                if let Some(key) = waiting {
-                    self.with(now, key, |document, cx, out| {
+                if let Some(Operation { document, .. }) = waiting {
+                    self.with(now, document, |document, cx, out| {
                         document.stored(cx, result, out);
                     });
                 }
@@ -221,6 +222,7 @@ impl Engine {
             let is_due = |due: Duration| self.due.contains(&(due, *key));
             assert!(slot.timeout.is_none_or(is_due));
             assert_eq!(slot.idle_since.is_some(), slot.document.is_idle());
+            assert_eq!(slot.is_loading, slot.document.is_loading());
             totals.documents += slot.document.bytes();
             totals.unsaved += slot.document.unsaved_bytes();
         }
@@ -229,7 +231,7 @@ impl Engine {
         let timeouts = slots().filter(|slot| slot.timeout.is_some());
         assert_eq!(self.due.len(), timeouts.count());
         assert_eq!(self.pushing, slots().filter(|slot| slot.pushed).count());
-        let is_here = |key| self.documents.contains_key(key);
+        let is_here = |link: &Link| self.documents.contains_key(&link.document);
         assert!(self.connections.values().all(is_here));
         assert!(self.backlog.docs().all(|doc| !self.names.contains_key(doc)));
     }
@@ -247,6 +249,7 @@ impl Engine {
                 Ok(self.load(now, name, false))
             }
             Some(key) => Ok(key),
+            None if self.failures.holds_back(now, name) => Err(Refusal::InternalError),
             None if self.make_room(now) => Ok(self.load(now, name, false)),
             None => {
                 marks::hit(Mark::RefusedFull);
@@ -255,7 +258,11 @@ impl Engine {
         };
         match key {
             Ok(key) => {
-                self.connections.insert(conn, key);
+                let link = Link {
+                    document: key,
+                    is_accepted: false,
+                };
+                self.connections.insert(conn, link);
                 self.stay(key);
                 self.with(now, key, |document, cx, out| {
                     document.open(cx, conn, rights, out);
@@ -271,20 +278,23 @@ impl Engine {
         self.next_key.0 += 1;
         let entry = self.backlog.take(name);
         let jitter = self.jitter.fork();
+        // Nothing in it can fail: it starts empty.
         let document = Document::load(name.clone(), jitter, entry.is_some(), &mut self.effects);
+        let standing = Standing::of(&document);
         let slot = Slot {
             name: name.clone(),
             document,
             timeout: None,
             idle_since: None,
             share: Totals::default(),
+            is_loading: standing.is_loading,
             entry,
             pushed,
         };
         self.pushing += usize::from(pushed);
         self.documents.insert(key, slot);
         self.names.insert(name.clone(), key);
-        self.settle(now, key);
+        self.settle(now, key, &standing);
         key
     }
 
@@ -328,8 +338,9 @@ impl Engine {
                 self.event(Event::JournalFailed { error });
             }
         }
-        if let Some(key) = self.operations.remove(&op) {
-            self.with(now, key, |document, cx, out| {
+        self.failures.answered(op);
+        if let Some(Operation { document, .. }) = self.operations.remove(&op) {
+            self.with(now, document, |document, cx, out| {
                 document.journaled(cx, result, out);
             });
         }
@@ -368,12 +379,13 @@ impl Engine {
         conn: ConnId,
         handle: impl FnOnce(&mut Document, Context<'_>, &mut Effects),
     ) {
-        if let Some(&key) = self.connections.get(&conn) {
-            self.with(now, key, handle);
+        if let Some(link) = self.connections.get(&conn) {
+            self.with(now, link.document, handle);
         }
     }
 
-    /// Lets a document handle something, then does what it wants done.
+    /// Lets a document handle something, then does what it wants done. If it
+    /// panics, nothing of that is done, and it is dropped.
     fn with(
         &mut self,
         now: Duration,
@@ -390,53 +402,66 @@ impl Engine {
             journal: self.journaling.health(),
             unsaved_bytes,
         };
-        handle(&mut slot.document, cx, &mut self.effects);
-        // Not to stay for a while in case somebody comes.
-        if self.shutdown.is_some() || slot.pushed {
-            slot.document.drain_if_idle(cx, &mut self.effects);
+        let (document, out, is_pushed) = (&mut slot.document, &mut self.effects, slot.pushed);
+        let is_leaving = self.shutdown.is_some() || is_pushed;
+        let handled = quarantine::contain(|| {
+            handle(document, cx, out);
+            planted::panic_at(now);
+            // Not to stay for a while in case somebody comes.
+            if is_leaving {
+                document.drain_if_idle(cx, out);
+            }
+            // What the store does not take makes way for others.
+            if is_pushed {
+                document.abandon(cx, out);
+            }
+            Standing::of(document)
+        });
+        match handled {
+            Ok(standing) => self.settle(now, key, &standing),
+            Err(panic) => self.quarantine(now, key, panic),
         }
-        // What the store does not take makes way for others.
-        if slot.pushed {
-            slot.document.abandon(cx, &mut self.effects);
-        }
-        self.settle(now, key);
     }
 
     /// Carries out a document's effects, minds its timeout and its size, and
     /// drops it if it has left.
-    fn settle(&mut self, now: Duration, key: DocKey) {
+    fn settle(&mut self, now: Duration, key: DocKey, standing: &Standing) {
         let mut effects = std::mem::take(&mut self.effects);
         for effect in effects.drain(..) {
             self.carry_out(key, effect);
         }
         self.effects = effects;
-        let enough = self.config.unsaved_bytes_total_max / 2;
-        let was_full = self.unsaved_bytes() > enough;
+        let was_full = self.is_half_full();
         let slot = self.documents.get_mut(&key);
         let slot = slot.expect("it has just handled something");
-        let timeout = slot.document.next_timeout();
-        replace(&mut self.due, key, &mut slot.timeout, timeout);
-        let idle = slot.document.is_idle();
-        let idle_since = idle.then(|| slot.idle_since.unwrap_or(now));
+        replace(&mut self.due, key, &mut slot.timeout, standing.timeout);
+        let idle_since = standing.is_idle.then(|| slot.idle_since.unwrap_or(now));
         replace(&mut self.idle, key, &mut slot.idle_since, idle_since);
-        let share = Totals {
-            documents: slot.document.bytes(),
-            unsaved: slot.document.unsaved_bytes(),
-        };
-        self.totals.add(share);
+        slot.is_loading = standing.is_loading;
+        self.totals.add(standing.share);
         self.totals
-            .subtract(std::mem::replace(&mut slot.share, share));
-        if let Some(left) = slot.document.left() {
+            .subtract(std::mem::replace(&mut slot.share, standing.share));
+        if let Some(left) = standing.left {
             self.drop_document(now, key, left);
         }
-        if was_full && self.unsaved_bytes() <= enough {
+        if was_full && !self.is_half_full() {
             self.tell_room(now);
         }
     }
 
+    /// Whether so much is unsaved that asking for more is not worth it.
+    const fn is_half_full(&self) -> bool {
+        self.unsaved_bytes() > self.config.unsaved_bytes_total_max / 2
+    }
+
     fn carry_out(&mut self, key: DocKey, effect: Effect) {
         let output = match effect {
-            Effect::Accept(conn) => Output::Accept { conn },
+            Effect::Accept(conn) => {
+                if let Some(link) = self.connections.get_mut(&conn) {
+                    link.is_accepted = true;
+                }
+                Output::Accept { conn }
+            }
             Effect::Refuse(conn, reason) => {
                 self.connections.remove(&conn);
                 Output::Refuse { conn, reason }
@@ -457,12 +482,20 @@ impl Engine {
                 let op = self.next_op();
                 let lane = self.turn.expect("documents wait for their turn");
                 self.turns.begin(op, lane);
-                self.operations.insert(op, key);
+                let operation = Operation {
+                    document: key,
+                    is_append: false,
+                };
+                self.operations.insert(op, operation);
                 Output::Store { op, command }
             }
             Effect::Journal(command) => {
                 let op = self.next_op();
-                self.operations.insert(op, key);
+                let operation = Operation {
+                    document: key,
+                    is_append: matches!(command, JournalCommand::Append { .. }),
+                };
+                self.operations.insert(op, operation);
                 Output::Journal { op, command }
             }
             Effect::Event(event) => Output::Event(event),
@@ -480,14 +513,20 @@ impl Engine {
         self.outputs.push_back(Output::Event(event));
     }
 
-    fn drop_document(&mut self, now: Duration, key: DocKey, left: Left) {
-        let slot = self.documents.remove(&key).expect("it has just left");
+    /// Takes a document out of memory, and all that is noted of it with it.
+    fn take_out(&mut self, key: DocKey) -> Slot {
+        let slot = self.documents.remove(&key).expect("it was just there");
         self.names.remove(&slot.name);
         self.due.remove(&(slot.timeout.unwrap_or_default(), key));
         self.idle
             .remove(&(slot.idle_since.unwrap_or_default(), key));
         self.totals.subtract(slot.share);
         self.pushing -= usize::from(slot.pushed);
+        slot
+    }
+
+    fn drop_document(&mut self, now: Duration, key: DocKey, left: Left) {
+        let slot = self.take_out(key);
         let entry = match left {
             Left::Clean => None,
             Left::Journaled if planted::is(Bug::LeftWithoutEntry) => {
@@ -505,18 +544,6 @@ impl Engine {
             self.backlog
                 .put(now, slot.name, entry, left, config, jitter);
         }
-    }
-}
-
-impl Totals {
-    fn add(&mut self, share: Self) {
-        self.documents += share.documents;
-        self.unsaved += share.unsaved;
-    }
-
-    fn subtract(&mut self, share: Self) {
-        self.documents -= share.documents;
-        self.unsaved -= share.unsaved;
     }
 }
 

@@ -45,6 +45,16 @@ pub enum Event {
         /// What is wrong with them.
         error: JournalError,
     },
+    /// The code of a document panicked. The document was dropped from memory
+    /// and its connections were closed; the next open loads it again, from the
+    /// store and the journal. What neither held comes back with the clients
+    /// that have it: without a journal, what was not saved.
+    DocumentFailed {
+        /// Which.
+        doc: DocId,
+        /// What the panic said.
+        message: String,
+    },
     /// The journal failed. New updates are refused until it works again.
     JournalFailed {
         /// What it said.

@@ -107,6 +107,9 @@ pub enum Refusal {
     /// Too many connections wait for this document to load.
     #[error("too many clients wait for this document, try again later")]
     Busy,
+    /// The code of the document panicked a moment ago.
+    #[error("the document met an error in the server, try again later")]
+    InternalError,
     /// The server is going down.
     #[error("the server is shutting down, try again later")]
     ShuttingDown,
@@ -126,6 +129,8 @@ pub enum CloseCode {
     PolicyViolation = 1008,
     /// A message is too big.
     MessageTooBig = 1009,
+    /// The code of the document panicked; the client should connect again.
+    InternalError = 1011,
     /// The client cannot be served now; it should connect again.
     TryAgainLater = 1013,
     /// The token has expired; the client needs a new one. y-websocket does not

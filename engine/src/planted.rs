@@ -6,7 +6,7 @@
 //! time and the product holds nothing of them. With it, nothing is wrong
 //! either before `set` is called.
 
-use std::{fmt, str::FromStr};
+use std::{fmt, str::FromStr, time::Duration};
 
 pub use self::planting::*;
 
@@ -145,6 +145,9 @@ bugs! {
     /// A document that is about to leave and is opened again is loaded a second
     /// time.
     DoubleInstance = "double_instance",
+    /// The code of a document panics now and then, in the middle of handling
+    /// something.
+    DocumentPanics = "document_panics",
     /// An answer of the store goes to the document that has waited longest.
     AnswersInOrder = "answers_in_order",
     /// A save that fails never gives back its turn at the store.
@@ -329,6 +332,18 @@ impl fmt::Display for Bug {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
     }
+}
+
+/// Panics as the code of a document might, if that is planted: in one of 64
+/// milliseconds, which are scattered (Fibonacci hashing).
+pub(crate) fn panic_at(now: Duration) {
+    let millis = now.as_secs() * 1_000 + u64::from(now.subsec_millis());
+    let is_time = || millis.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 58 == 0;
+    assert!(
+        !(is(Bug::DocumentPanics) && is_time()),
+        "planted: {}",
+        Bug::DocumentPanics
+    );
 }
 
 /// A name that no mistake has.

@@ -11,7 +11,7 @@ use arbitrary::Arbitrary;
 use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
 use ysyncd_engine::{
-    Config, ConnId, DocId, Engine, Etag, Input, JournalCommand, JournalError, JournalRecord,
+    Config, ConnId, DocId, Engine, Etag, Event, Input, JournalCommand, JournalError, JournalRecord,
     JournalResult, Now, OpId, Output, Position, Snapshot, StoreCommand, StoreError, StoreResult,
     auth::{Access, Grant, UserId},
     protocol,
@@ -265,6 +265,9 @@ impl Driver {
                 }
                 Output::Store { op, command } => self.operations.push((op, command)),
                 Output::Journal { op, command } => self.journal.push_back((op, command)),
+                Output::Event(Event::DocumentFailed { doc, message }) => {
+                    panic!("{doc} failed: {message}");
+                }
                 _ => {}
             }
         }

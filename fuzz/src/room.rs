@@ -4,8 +4,8 @@ use std::{collections::BTreeMap, time::Duration};
 
 use bytes::Bytes;
 use ysyncd_engine::{
-    CloseCode, Config, ConnId, DocId, Engine, Etag, Input, Now, OpId, Output, Refusal, Snapshot,
-    StoreCommand, StoreResult,
+    CloseCode, Config, ConnId, DocId, Engine, Etag, Event, Input, Now, OpId, Output, Refusal,
+    Snapshot, StoreCommand, StoreResult,
     auth::{Grant, UserId},
 };
 
@@ -103,6 +103,9 @@ impl Room {
             Output::Close { conn, code, .. } => self.closed.push((conn, code)),
             Output::Refuse { conn, reason } => self.refused.push((conn, reason)),
             Output::Store { op, command } => inputs.push(self.store(op, command)),
+            Output::Event(Event::DocumentFailed { doc, message }) => {
+                panic!("{doc} failed: {message}");
+            }
             _ => {}
         }
     }

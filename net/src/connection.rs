@@ -330,7 +330,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             && self.phase == Phase::Open
         {
             let code = order.code.number();
-            let by_fault = order.code != CloseCode::GoingAway;
+            let is_ours = matches!(order.code, CloseCode::GoingAway | CloseCode::InternalError);
+            let by_fault = !is_ours;
             self.send_close(cx, code, &order.reason);
             self.end(code, order.reason, by_fault);
         }

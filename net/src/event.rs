@@ -83,6 +83,14 @@ fn log(event: &Event) {
                 %error, "document cannot be served; snapshot and journal left untouched"
             );
         }
+        Event::DocumentFailed { doc, message } => {
+            error!(
+                doc = doc.as_str(),
+                panic = message.as_str(),
+                "an error in the server: the document was dropped from memory, its connections \
+                 were closed, and it is loaded again when it is opened; please report this"
+            );
+        }
         Event::JournalFailed { error } => {
             error!(%error, "new updates are refused until the journal works again");
         }

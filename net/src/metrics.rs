@@ -34,6 +34,7 @@ pub(crate) struct Metrics {
     load_failures: Counter,
     undecodable: Counter,
     journal_damaged: Counter,
+    documents_failed: Counter,
     updates_applied: Counter,
     updates_refused: Counter,
     updates_forbidden: Counter,
@@ -117,6 +118,9 @@ impl Metrics {
             }
             Event::DocumentJournalDamaged { .. } => {
                 self.journal_damaged.inc();
+            }
+            Event::DocumentFailed { .. } => {
+                self.documents_failed.inc();
             }
             Event::UpdateApplied { .. } => {
                 self.updates_applied.inc();
@@ -239,6 +243,11 @@ fn register_documents(registry: &mut Registry, metrics: &Metrics) {
             &metrics.journal_damaged,
         ),
         (
+            "documents_failed",
+            "Documents dropped from memory, and their connections closed, by an error in the server",
+            &metrics.documents_failed,
+        ),
+        (
             "updates_applied",
             "Updates with new content",
             &metrics.updates_applied,
@@ -277,7 +286,12 @@ mod tests {
             replayed: 11,
         });
         let error = JournalError::Damaged("a bad checksum".to_owned());
-        metrics.record(&Event::DocumentJournalDamaged { doc, error });
+        metrics.record(&Event::DocumentJournalDamaged {
+            doc: doc.clone(),
+            error,
+        });
+        let message = "index out of bounds".to_owned();
+        metrics.record(&Event::DocumentFailed { doc, message });
         let status = Status {
             documents_loading: 1,
             documents_live: 2,
@@ -307,6 +321,7 @@ mod tests {
             "journal_at_risk_bytes 0",
             "journal_replayed_records_total 11",
             "documents_journal_damaged_total 1",
+            "documents_failed_total 1",
             "snapshots_failed_total{error=\"conflict\"} 0",
         ] {
             assert!(

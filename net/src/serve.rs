@@ -72,7 +72,8 @@ pub enum ServeError {
 ///
 /// # Panics
 /// If the engine panics, which nothing should make it do, so that no more is
-/// written by an engine that is not in order.
+/// written by an engine that is not in order. The code of one document may:
+/// that is contained.
 pub async fn serve<L: Listener>(
     listener: L,
     stores: Stores,

@@ -11,6 +11,12 @@ pub trait Configuration: Shrink + Debug + Serialize + DeserializeOwned + Sync {
     /// Draws the configuration of a seed.
     fn draw(seed: u64, shape: Shape) -> Self;
 
+    /// Whether the code of documents panics now and then, and that is borne.
+    fn panics(&self) -> bool;
+
+    /// The same with that.
+    fn with_panics(self) -> Self;
+
     /// Runs the world under a seed.
     fn run(&self, seed: u64, recording: Recording) -> Outcome;
 }
@@ -18,6 +24,17 @@ pub trait Configuration: Shrink + Debug + Serialize + DeserializeOwned + Sync {
 impl Configuration for Swarm {
     fn draw(seed: u64, shape: Shape) -> Self {
         Self::draw(seed, shape)
+    }
+
+    fn panics(&self) -> bool {
+        self.panics
+    }
+
+    fn with_panics(self) -> Self {
+        Self {
+            panics: true,
+            ..self
+        }
     }
 
     fn run(&self, seed: u64, recording: Recording) -> Outcome {
@@ -28,6 +45,17 @@ impl Configuration for Swarm {
 impl Configuration for full::Swarm {
     fn draw(seed: u64, shape: Shape) -> Self {
         Self::draw(seed, shape)
+    }
+
+    fn panics(&self) -> bool {
+        self.panics
+    }
+
+    /// What is lost without a journal then nobody could tell here.
+    fn with_panics(mut self) -> Self {
+        self.panics = true;
+        self.engine.journal = true;
+        self
     }
 
     fn run(&self, seed: u64, recording: Recording) -> Outcome {

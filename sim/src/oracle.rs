@@ -67,8 +67,8 @@ pub enum Invariant {
     JournalWords = 19,
     /// Records are forgotten only once a snapshot that holds them has landed.
     TrimCovered = 20,
-    /// An honest client is closed only if it reads nothing, its token has expired, or
-    /// the server goes down.
+    /// An honest client is closed only if it reads nothing, its token has
+    /// expired, its document has failed, or the server goes down.
     ClosedForCause = 21,
     /// The store is asked only so many things at once.
     Turns = 22,
@@ -140,6 +140,9 @@ pub enum Invariant {
     /// Who reads too slowly is told what it missed as soon as it has read the
     /// rest, and closed if it reads nothing for too long.
     CaughtUp = 54,
+    /// A document that fails takes along its own connections, all of them, and
+    /// nothing else.
+    Contained = 55,
 }
 
 /// An invariant that did not hold.

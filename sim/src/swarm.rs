@@ -75,6 +75,10 @@ pub struct Swarm {
     pub other_writer: Option<Duration>,
     /// What befalls the world, and when.
     pub incidents: Vec<Incident>,
+    /// The code of documents panics now and then, until everything heals, which
+    /// must cost nothing but their connections. Needs planted bugs.
+    #[serde(default)]
+    pub panics: bool,
     /// The engines' own configuration.
     pub engine: Config,
 }
@@ -204,6 +208,7 @@ impl Swarm {
             journal: JournalFaults::draw(rng),
             other_writer,
             incidents: Vec::new(),
+            panics: false,
             engine,
         };
         swarm.incidents = incident::draw(rng, &swarm);

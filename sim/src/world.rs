@@ -14,7 +14,7 @@ use std::{collections::BTreeMap, panic, time::Duration};
 
 use bytes::Bytes;
 use rand::rngs::ChaCha8Rng;
-use ysyncd_engine::{ConnId, DocId, OpId, StoreResult};
+use ysyncd_engine::{ConnId, DocId, OpId, StoreResult, planted::Bug};
 
 use self::{
     intruders::Intruder,
@@ -27,6 +27,7 @@ use crate::{
     client::{Client, ClientError},
     journal::Answers,
     oracle::{HOME, Invariant, Ledgers, Violation, name_of},
+    planting::plant,
     store::{Operation, Store},
     story::Storyteller,
     swarm::{Purpose, Swarm, millis, stream},
@@ -60,12 +61,20 @@ pub struct Outcome {
 /// Runs a world under a seed.
 #[must_use]
 pub fn run(seed: u64, swarm: &Swarm, recording: Recording) -> Outcome {
+    // An engine that panics now and then is no function of its inputs alone.
+    let recording = match (swarm.panics, recording) {
+        (true, Recording::Tapes) => Recording::Last,
+        (_, recording) => recording,
+    };
     let mut world = World::new(seed, swarm.clone(), recording);
     let lived = panic::catch_unwind(panic::AssertUnwindSafe(|| world.live()));
     let violation = match lived {
         Ok(lived) => lived.err(),
         Err(payload) => Some(crate::panicked(&*payload)),
     };
+    if swarm.panics {
+        plant(None);
+    }
     let end = world.now;
     let hash = world.trace.hash();
     // It would take longer than much of the run.
@@ -201,7 +210,7 @@ impl World {
             queue: BTreeMap::new(),
             scheduled: 0,
             nodes: (0..swarm.nodes)
-                .map(|at| Node::new(seed, at, &swarm.engine))
+                .map(|at| Node::new(seed, at, &swarm))
                 .collect(),
             driven: 0,
             ledgers: Ledgers::default(),
@@ -236,6 +245,9 @@ impl World {
 
     /// The life of the world: storm, healing, judgement, and a restart.
     fn live(&mut self) -> Result<(), Violation> {
+        if self.swarm.panics {
+            plant(Some(Bug::DocumentPanics));
+        }
         self.wake();
         let leaving = self.swarm.clients.iter().enumerate();
         let leaving = leaving.filter_map(|(at, visitor)| Some((visitor.leaves?, at)));
@@ -254,6 +266,9 @@ impl World {
         self.run_until(self.swarm.storm)?;
         self.note(Place::Elsewhere, "everything heals");
         self.healed = true;
+        if self.swarm.panics {
+            plant(None);
+        }
         self.end_incidents();
         self.heal_and_judge()?;
         self.end_and_judge()

@@ -167,6 +167,7 @@ impl Document {
     pub(super) fn changed(&mut self, cx: Context<'_>, bytes: usize) {
         self.bytes += bytes;
         self.persistence.version += 1;
+        planted::panic_at(cx.now);
         self.persistence.unsaved_bytes += bytes;
         let since = *self.persistence.unsaved_since.get_or_insert(cx.now);
         // While the store is busy, the end of that sets the timer.

@@ -57,9 +57,10 @@ impl Engine {
         let Some(Shutdown { deadline, .. }) = self.shutdown else {
             return;
         };
+        let appending = self.failures.appending();
         let is_over = match planted::is(Bug::DrainedEarly) {
             true => self.connections.is_empty(),
-            false => self.documents.is_empty(),
+            false => self.documents.is_empty() && appending.is_empty(),
         };
         if self.drained || !is_over && now < deadline {
             return;
@@ -69,14 +70,19 @@ impl Engine {
         let health = self.journaling.health();
         let (mut unsaved, mut journaled) = (Vec::new(), Vec::new());
         for slot in self.documents.values() {
-            if slot.document.is_undurable(health) {
+            if slot.document.is_undurable(health) || appending.contains(&slot.name) {
                 unsaved.push(slot.name.clone());
             } else if slot.document.is_unsaved() || slot.entry.is_some() {
                 journaled.push(slot.name.clone());
             }
         }
         if !planted::is(Bug::BacklogNotListed) {
-            journaled.extend(self.backlog.docs().cloned());
+            for doc in self.backlog.docs() {
+                match appending.contains(doc) {
+                    true => unsaved.push(doc.clone()),
+                    false => journaled.push(doc.clone()),
+                }
+            }
         }
         marks::hit_if(Mark::DrainedUnsaved, || !unsaved.is_empty());
         marks::hit_if(Mark::DrainedJournaled, || !journaled.is_empty());

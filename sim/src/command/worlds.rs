@@ -62,6 +62,10 @@ pub(crate) struct World {
     /// Plant this bug; `mutants --list` names them.
     #[arg(long, value_name = "BUG")]
     plant: Option<Bug>,
+    /// Have the code of documents panic now and then, which must cost nothing
+    /// but their connections.
+    #[arg(long)]
+    panics: bool,
 }
 
 impl World {
@@ -78,11 +82,13 @@ impl World {
     /// Where the configuration of seeds comes from.
     pub(crate) fn origin<C: Configuration>(&self) -> Result<Origin<C>, CommandError> {
         let Some(path) = &self.swarm else {
-            return Ok(Origin::Drawn(self.shape));
+            expect_panics(self.panics)?;
+            return Ok(Origin::Drawn(self.shape, self.panics));
         };
         let written = serde_json::from_str(&read(path)?);
         let path = path.clone();
-        let written = written.map_err(|error| CommandError::Swarm { path, error })?;
+        let written: Box<C> = written.map_err(|error| CommandError::Swarm { path, error })?;
+        expect_panics(written.panics())?;
         Ok(Origin::Written(written))
     }
 
@@ -102,19 +108,34 @@ impl World {
 
     /// The command that runs a seed again.
     pub(crate) fn replay(&self, layer: Layer, seed: u64) -> String {
-        let features = self.plant.map_or("", |_| " --features mutants");
+        let is_planted = self.plant.is_some() || self.panics;
+        let features = if is_planted {
+            " --features mutants"
+        } else {
+            ""
+        };
         let layer = layer.name();
         let plant = self.plant.map(|bug| format!(" --plant {bug}"));
         let plant = plant.unwrap_or_default();
+        let panics = if self.panics { " --panics" } else { "" };
         let swarm = match (&self.swarm, self.shape) {
             (Some(path), _) => format!(" --swarm {}", path.display()),
             (None, Shape::Small) => " --shape small".to_owned(),
             (None, Shape::Swarm) => String::new(),
         };
         format!(
-            "cargo run --release -p ysyncd-sim{features} -- {layer}{swarm}{plant} --seeds {seed} --trace"
+            "cargo run --release -p ysyncd-sim{features} -- {layer}{swarm}{plant}{panics} --seeds {seed} --trace"
         )
     }
+}
+
+/// Where documents panic as they are made to, that is no news.
+fn expect_panics(are_expected: bool) -> Result<(), CommandError> {
+    if are_expected {
+        can_plant()?;
+        std::panic::set_hook(Box::new(|_| {}));
+    }
+    Ok(())
 }
 
 /// Where the configuration of seeds comes from, and what is wrong with what
@@ -131,8 +152,8 @@ enum Worlds {
 
 /// Where configurations come from.
 pub(crate) enum Origin<C> {
-    /// Each seed draws its own.
-    Drawn(Shape),
+    /// Each seed draws its own, and documents panic in it or not.
+    Drawn(Shape, bool),
     /// All seeds have this one.
     Written(Box<C>),
 }
@@ -141,7 +162,13 @@ impl<C: Configuration> Origin<C> {
     /// The configuration of a seed.
     pub(crate) fn configuration(&self, seed: u64) -> C {
         match self {
-            Self::Drawn(shape) => C::draw(seed, *shape),
+            Self::Drawn(shape, panics) => {
+                let drawn = C::draw(seed, *shape);
+                match panics {
+                    true => drawn.with_panics(),
+                    false => drawn,
+                }
+            }
             Self::Written(written) => C::clone(written),
         }
     }
@@ -151,8 +178,8 @@ impl Source {
     /// Worlds of all sizes.
     pub(crate) const fn drawn(layer: Layer, bug: Option<Bug>) -> Self {
         let worlds = match layer {
-            Layer::Engine => Worlds::Engine(Origin::Drawn(Shape::Swarm)),
-            Layer::Full => Worlds::Full(Origin::Drawn(Shape::Swarm)),
+            Layer::Engine => Worlds::Engine(Origin::Drawn(Shape::Swarm, false)),
+            Layer::Full => Worlds::Full(Origin::Drawn(Shape::Swarm, false)),
         };
         Self { worlds, bug }
     }

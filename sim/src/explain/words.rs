@@ -146,6 +146,7 @@ pub fn event(event: &Event) -> Explained {
         Event::DocumentLoadFailed { doc, error } => format!("{doc} not loaded: {error}").into(),
         Event::DocumentUndecodable { doc, reason } => format!("{doc} undecodable: {reason}").into(),
         Event::DocumentJournalDamaged { doc, error } => format!("{doc}: {error}").into(),
+        Event::DocumentFailed { doc, message } => format!("{doc} failed: {message}").into(),
         Event::JournalFailed { error } => error.to_string().into(),
         Event::JournalRecovered => "the journal works again".into(),
         Event::DocumentUnloaded { doc } => format!("{doc} left memory").into(),

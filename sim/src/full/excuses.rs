@@ -32,6 +32,7 @@ impl Excuses {
         match code {
             // A life that has not begun then was not told either.
             1001 => scene.nodes[self.node].told.get() >= Some(self.life),
+            1011 => scene.swarm.panics,
             4401 => self.has_expired(scene),
             // Where nothing goes wrong, a client reads.
             1013 => reason.contains("nothing was read") && !self.is_peaceful,

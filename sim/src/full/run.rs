@@ -14,7 +14,10 @@ use std::{
 use rand::RngExt;
 use tokio::task::JoinSet;
 use turmoil::{Builder, Sim};
-use ysyncd_engine::{marks, planted};
+use ysyncd_engine::{
+    marks,
+    planted::{self, Bug},
+};
 
 pub(super) use self::losses::store_fails_until;
 use self::troubles::Troubles;
@@ -29,6 +32,7 @@ use super::{
 };
 use crate::{
     oracle::{Invariant, Violation},
+    planting::plant,
     trace::Recording,
     world::Outcome,
 };
@@ -132,11 +136,19 @@ impl World {
 
     /// Storm, healing, judgement.
     fn live(&mut self) -> Result<(), Violation> {
+        if self.scene.swarm.panics {
+            plant(Some(Bug::DocumentPanics));
+        }
         while self.sim.elapsed() < self.scene.swarm.storm {
             self.step()?;
         }
         self.heal()?;
         self.judge()
+    }
+
+    /// Whether it is the code of a document that panicked as it was made to.
+    fn is_borne(&self, panic: &str) -> bool {
+        self.scene.swarm.panics && panic.contains(Bug::DocumentPanics.name())
     }
 
     /// Time goes on a little.
@@ -146,7 +158,8 @@ impl World {
         self.troubles.strike(now, &self.scene, &mut self.sim);
         let stepped = self.sim.step();
         stepped.map_err(|error| Invariant::Panic.violated(error))?;
-        if let Some(panic) = panics::take() {
+        let panic = panics::take().filter(|panic| !self.is_borne(panic));
+        if let Some(panic) = panic {
             return Err(Invariant::Panic.violated(panic));
         }
         if let Some(violation) = self.scene.calls.violation() {

@@ -67,6 +67,10 @@ pub struct Swarm {
     pub troubles: Vec<(Duration, Trouble)>,
     /// What only some worlds have.
     pub twists: Twists,
+    /// The code of documents panics now and then, until everything heals, which
+    /// must cost nothing but their connections. Needs planted bugs.
+    #[serde(default)]
+    pub panics: bool,
     /// What the servers' network side bears.
     pub net: NetLimits,
     /// How the engines are configured.
@@ -387,6 +391,7 @@ impl Swarm {
             segment_bytes: one_of(rng, &[4 << 10, 4 << 20]),
             troubles: draw_troubles(rng, nodes, storm, is_interval, engine.journal),
             twists: Twists::default(),
+            panics: false,
             net: NetLimits::draw(rng),
             engine,
         };

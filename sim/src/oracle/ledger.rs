@@ -72,6 +72,14 @@ impl Ledgers {
         }
     }
 
+    /// A document of a node has failed. Without a journal, what the node took
+    /// comes back with clients, or not.
+    pub(crate) fn failed(&mut self, node: usize, doc: &DocId) {
+        if let Some(ledger) = self.documents.get_mut(doc) {
+            ledger.taken.retain(|taken| taken.node != node);
+        }
+    }
+
     /// What must not be lost, and the stored object does not hold.
     pub(crate) fn unstored(&self, doc: &DocId) -> Option<Ids> {
         let ledger = self.documents.get(doc)?;

@@ -31,6 +31,8 @@ use super::{Ids, Invariant, Violation, is_judged};
 #[derive(Debug)]
 pub(crate) struct Watch {
     has_journal: bool,
+    /// Whether documents may fail.
+    bears_failures: bool,
     connections: Connections,
     documents: Documents,
     store: StoreWatch,
@@ -79,6 +81,7 @@ impl Watch {
     pub(crate) fn new(config: &Config) -> Self {
         Self {
             has_journal: config.journal,
+            bears_failures: false,
             connections: Connections::new(config),
             documents: Documents::default(),
             store: StoreWatch::new(config),
@@ -100,6 +103,15 @@ impl Watch {
             deadline: None,
             taking: None,
             taken: Vec::new(),
+        }
+    }
+
+    /// Documents may fail under its eyes: then it sees to it that nothing else
+    /// does.
+    pub(crate) fn bearing_failures(self, bears_failures: bool) -> Self {
+        Self {
+            bears_failures,
+            ..self
         }
     }
 
@@ -184,6 +196,9 @@ impl Watch {
                 self.journal.unloaded(doc, &self.documents)?;
                 self.documents.unloaded(doc)
             }
+            Output::Event(EngineEvent::DocumentFailed { doc, message }) => {
+                self.failed(doc, message)
+            }
             Output::Event(EngineEvent::UpdateRefused { doc, conn, reason }) => {
                 self.gaps.forget(*conn);
                 self.refused(doc, reason)
@@ -197,6 +212,20 @@ impl Watch {
             }
             _ => Ok(()),
         }
+    }
+
+    /// A document has failed, and has left memory with all that it was to do.
+    fn failed(&mut self, doc: &DocId, message: &str) -> Result<(), Violation> {
+        Invariant::Panic.holds(self.bears_failures, || format!("{doc} failed: {message}"))?;
+        self.taking.take_if(|taking| taking.doc == *doc);
+        self.connections.failed(doc);
+        self.documents.failed(doc);
+        self.store.failed(doc);
+        self.relays.forget(doc);
+        if self.has_journal {
+            self.journal.failed(doc);
+        }
+        Ok(())
     }
 
     /// Judges how the engine stands once all is said in answer to an input.
@@ -398,7 +427,10 @@ impl Watch {
             ) if is_judged(&doc) => {
                 let ids = Ids::of_valid(&update);
                 self.documents.appended(&doc, position, &ids);
-                if let Err(violation) = self.applied(now, &doc, from, &update) {
+                // A document that has failed meanwhile reads it later.
+                if self.documents.is_loaded(&doc)
+                    && let Err(violation) = self.applied(now, &doc, from, &update)
+                {
                     self.gaps.note(violation);
                 }
             }

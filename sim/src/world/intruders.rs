@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use rand::{RngExt, rngs::ChaCha8Rng};
 use ysyncd_engine::{
-    ConnId, DocId, Input,
+    CloseCode, ConnId, DocId, Input,
     auth::{Grant, UserId},
     lib0::write_var_uint,
     protocol,
@@ -149,7 +149,9 @@ impl World {
             return Ok(());
         }
         let code = self.nodes[node].watch.close_code(conn);
-        Invariant::BadInput.holds(code == Some(bad.code), || {
+        // What panics closes it, too.
+        let has_failed = self.swarm.panics && code == Some(CloseCode::InternalError);
+        Invariant::BadInput.holds(code == Some(bad.code) || has_failed, || {
             format!("{}: {code:?} and not {:?}", bad.name, bad.code)
         })
     }

@@ -3,14 +3,14 @@
 
 use std::time::Duration;
 
-use ysyncd_engine::{Config, ConnId, DocId, Engine, Input, Now, Output};
+use ysyncd_engine::{ConnId, DocId, Engine, Event as EngineEvent, Input, Now, Output};
 
 use super::{Event, Place, World, network::Down};
 use crate::{
     client::Link,
     journal::Journal,
     oracle::{Invariant, Violation, Watch},
-    swarm::millis,
+    swarm::{Swarm, millis},
     tape::{Tape, hash_output},
     trace::{Hash, Recording},
 };
@@ -56,11 +56,11 @@ pub(super) struct Drained {
 }
 
 impl Node {
-    pub(super) fn new(seed: u64, at: usize, config: &Config) -> Self {
+    pub(super) fn new(seed: u64, at: usize, swarm: &Swarm) -> Self {
         Self {
-            engine: Engine::new(config.clone(), engine_seed(seed, at, 0)),
+            engine: Engine::new(swarm.engine.clone(), engine_seed(seed, at, 0)),
             life: 0,
-            watch: Watch::new(config),
+            watch: watch(swarm),
             journal: Journal::new(seed, at),
             journal_free: Duration::ZERO,
             frozen_until: Duration::ZERO,
@@ -194,6 +194,9 @@ impl World {
             Output::Pause { conn } => self.pause(conn),
             Output::Resume { conn } => self.resume(conn),
             Output::Event(event) => {
+                if let EngineEvent::DocumentFailed { doc, .. } = &event {
+                    self.ledgers.failed(at, doc);
+                }
                 if let Some(narration) = &mut self.narration {
                     narration.event(self.now, at, &event);
                 }
@@ -212,7 +215,7 @@ impl World {
         node.life += 1;
         let seed = engine_seed(self.seed, at, node.life);
         node.engine = Engine::new(self.swarm.engine.clone(), seed);
-        let watch = std::mem::replace(&mut node.watch, Watch::new(&self.swarm.engine));
+        let watch = std::mem::replace(&mut node.watch, watch(&self.swarm));
         self.tapes.extend(node.tape.take().map(finish));
         (node.drained, node.unchecked) = (None, 0);
         node.journal.crash();
@@ -274,6 +277,11 @@ impl World {
             );
         }
     }
+}
+
+/// Somebody who watches an engine from its start.
+fn watch(swarm: &Swarm) -> Watch {
+    Watch::new(&swarm.engine).bearing_failures(swarm.panics)
 }
 
 fn finish((mut tape, hash): (Tape, Hash)) -> Tape {

@@ -1,5 +1,7 @@
 //! The simulation itself: worlds hold, and repeat.
 
+#[cfg(feature = "mutants")]
+mod panics;
 mod regressions;
 
 use ysyncd_sim::{Outcome, Recording, Shape, Swarm, full};

@@ -17,6 +17,7 @@ use crate::{
         timeline::Lane,
     },
     oracle::{Invariant, Violation},
+    planting::plant,
     swarm::Content,
 };
 
@@ -44,6 +45,9 @@ impl World {
         let now = self.sim.elapsed();
         self.scene.time.set(now);
         self.scene.note(Lane::World, "everything heals");
+        if self.scene.swarm.panics {
+            plant(None);
+        }
         self.scene.mood.set(Mood::Away);
         self.scene.healed_at.set(Some(now));
         self.troubles.heal(now, &self.scene, &mut self.sim);

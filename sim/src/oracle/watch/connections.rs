@@ -38,6 +38,8 @@ pub(super) struct Connections {
     /// Who was asked with the input under way for what was refused, for the
     /// first time.
     asked: Vec<ConnId>,
+    /// Documents that failed with the input under way.
+    failed: Vec<DocId>,
     /// The server goes down.
     is_ending: bool,
 }
@@ -102,6 +104,7 @@ impl Connections {
             joined: Vec::new(),
             moved: Vec::new(),
             asked: Vec::new(),
+            failed: Vec::new(),
             is_ending: false,
         }
     }
@@ -109,6 +112,28 @@ impl Connections {
     /// Everybody is sent away from now on.
     pub(super) const fn end(&mut self) {
         self.is_ending = true;
+    }
+
+    /// A document has failed: whoever has it open or waits for it has to go.
+    pub(super) fn failed(&mut self, doc: &DocId) {
+        self.failed.push(doc.clone());
+    }
+
+    /// Everybody has gone whose document failed with the input under way.
+    fn are_sent_off(&mut self) -> Result<(), Violation> {
+        let failed = std::mem::take(&mut self.failed);
+        let stays = |connection: &Connection| {
+            matches!(connection.stage, Stage::Asked | Stage::Accepted)
+                && failed.contains(&connection.doc)
+        };
+        let mut open = self.open.iter().filter(|_| !failed.is_empty());
+        let stays = open.find(|(_, connection)| stays(connection));
+        Invariant::Contained.holds(stays.is_none(), || {
+            format!(
+                "{:?} stays though its document has failed",
+                stays.map(|(conn, _)| conn)
+            )
+        })
     }
 
     pub(super) fn opened(&mut self, conn: ConnId, doc: DocId, grant: &Grant) {
@@ -175,6 +200,7 @@ impl Connections {
             open.any(|connection| connection.reads() && connection.doc == *doc)
         };
         self.presence.settled(now, is_tick, somebody_reads)?;
+        self.are_sent_off()?;
         if !is_tick {
             return Ok(());
         }
@@ -545,6 +571,13 @@ impl Connections {
                 let is_over = connection.until.is_some_and(|until| until <= now);
                 Invariant::Expiry.holds(is_over, || {
                     format!("{conn:?} is closed before {:?}", connection.until)
+                })?;
+                true
+            }
+            CloseCode::InternalError => {
+                let has_failed = self.failed.contains(&connection.doc);
+                Invariant::Contained.holds(has_failed, || {
+                    format!("{conn:?} is closed, and {} is well", connection.doc)
                 })?;
                 true
             }

@@ -182,6 +182,17 @@ impl Documents {
         Ok(())
     }
 
+    /// A document has failed and is in memory no more. Only what the store and
+    /// the journal have of it can be relied on.
+    pub(super) fn failed(&mut self, doc: &DocId) {
+        self.news.remove(doc);
+        let known = self.known(doc);
+        known.is_loaded = false;
+        (known.here, known.implied) = (Ids::default(), Ids::default());
+        known.saving = Ids::default();
+        known.unsaved_since = None;
+    }
+
     /// Something of a client became part of a document.
     pub(super) fn is_changed(&mut self, now: Duration, doc: &DocId) {
         let is_news = self.news.get(doc).is_some_and(|news| !news.is_empty());

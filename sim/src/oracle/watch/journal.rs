@@ -24,6 +24,11 @@ pub(super) struct JournalWatch {
     /// failed.
     doubtful: BTreeSet<DocId>,
     damaged: BTreeSet<DocId>,
+    /// Reads for documents that have failed since.
+    orphans: BTreeSet<OpId>,
+    /// Bytes of documents that have failed, are not back yet, and had so much in
+    /// it and on their way to it. What became of that the engine does not hear.
+    left: BTreeMap<DocId, usize>,
     has_failed: bool,
     is_reopening: bool,
     /// Bytes of updates that wait for their answers.
@@ -46,6 +51,8 @@ impl JournalWatch {
             held: BTreeSet::new(),
             doubtful: BTreeSet::new(),
             damaged: BTreeSet::new(),
+            orphans: BTreeSet::new(),
+            left: BTreeMap::new(),
             has_failed: false,
             is_reopening: false,
             staged: BTreeMap::new(),
@@ -58,6 +65,26 @@ impl JournalWatch {
     /// It holds records of these from an earlier life.
     pub(super) fn holds(&mut self, docs: &[DocId]) {
         self.held.extend(docs.iter().cloned());
+    }
+
+    /// A document has failed: what it has of it must be read before it comes
+    /// back, once all is done that is under way.
+    pub(super) fn failed(&mut self, doc: &DocId) {
+        self.last.remove(doc);
+        self.read.remove(doc);
+        self.held.insert(doc.clone());
+        self.doubtful.insert(doc.clone());
+        let records = self.records.get(doc).into_iter();
+        let records = records.flat_map(BTreeMap::values).sum::<usize>();
+        let staged = self.staged.get(doc).copied().unwrap_or(0);
+        let left = self.left.entry(doc.clone()).or_default();
+        *left = (records + staged).max(*left);
+        if self.reading.remove(doc) {
+            let is_read = |command: &JournalCommand| matches!(command, JournalCommand::Read { doc: of } if of == doc);
+            let reads = self.unanswered.iter();
+            let reads = reads.filter(|(_, command, _)| is_read(command));
+            self.orphans.extend(reads.map(|(op, ..)| *op));
+        }
     }
 
     /// What it held at the start, of which nobody has heard since.
@@ -201,8 +228,12 @@ impl JournalWatch {
         }
         self.count_records(&command, result);
         match (&command, result) {
+            (JournalCommand::Read { .. }, JournalResult::Read(Ok(_)))
+                if self.orphans.remove(&op) => {}
             (JournalCommand::Read { doc }, JournalResult::Read(read)) => {
-                self.reading.remove(doc);
+                if !self.orphans.remove(&op) {
+                    self.reading.remove(doc);
+                }
                 match read {
                     Ok(records) => {
                         self.held.remove(doc);
@@ -263,11 +294,12 @@ impl JournalWatch {
     }
 
     /// Bytes of the records that it holds for certain of documents that are
-    /// not in memory.
+    /// not in memory, and of those that failed at most.
     pub(super) fn bytes_left(&self, is_loaded: impl Fn(&DocId) -> bool) -> usize {
         let records = self.records.iter();
         let left = records.filter(|(doc, _)| !is_loaded(doc));
-        left.flat_map(|(_, records)| records.values()).sum()
+        let left: usize = left.flat_map(|(_, records)| records.values()).sum();
+        left + self.left.values().sum::<usize>()
     }
 
     /// The updates that were handed out since none last waited.
@@ -281,6 +313,7 @@ impl JournalWatch {
     }
 
     pub(super) fn loaded(&mut self, doc: &DocId, replayed: usize) -> Result<(), Violation> {
+        self.left.remove(doc);
         let read = self.read.remove(doc);
         let was_held = self.held.contains(doc);
         let is_complete = match read {

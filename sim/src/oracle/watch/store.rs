@@ -32,6 +32,8 @@ pub(super) struct StoreWatch {
 #[derive(Debug)]
 struct UnderWay {
     doc: DocId,
+    /// The document has failed since: nobody waits for the answer.
+    is_orphan: bool,
     lane: Lane,
     is_save: bool,
 }
@@ -41,6 +43,13 @@ struct UnderWay {
 enum Lane {
     Load,
     Save,
+}
+
+impl UnderWay {
+    /// Whether a document waits for it.
+    fn is_of(&self, doc: &DocId) -> bool {
+        self.doc == *doc && !self.is_orphan
+    }
 }
 
 impl StoreWatch {
@@ -67,6 +76,15 @@ impl StoreWatch {
         self.failures.remove(doc);
     }
 
+    /// A document has failed: it is read anew, whatever is still under way.
+    pub(super) fn failed(&mut self, doc: &DocId) {
+        self.unloaded(doc);
+        self.conflict.take_if(|conflict| conflict == doc);
+        let under_way = self.under_way.values_mut();
+        let of_doc = under_way.filter(|other| other.doc == *doc);
+        of_doc.for_each(|other| other.is_orphan = true);
+    }
+
     /// Whether it was asked for such an answer.
     pub(super) fn expects(&self, op: OpId, result: &StoreResult) -> bool {
         let is_save = matches!(result, StoreResult::Saved(_));
@@ -82,7 +100,8 @@ impl StoreWatch {
         is_in_use: bool,
     ) -> Result<(), Violation> {
         let (StoreCommand::Load { doc } | StoreCommand::Save { doc, .. }) = command;
-        if let Some(other) = self.under_way.iter().find(|(_, other)| other.doc == *doc) {
+        let mut under_way = self.under_way.iter();
+        if let Some(other) = under_way.find(|(_, other)| other.is_of(doc)) {
             let detail = format!("{op:?} begins before {other:?} has ended");
             return Err(Invariant::OneOperation.violated(detail));
         }
@@ -96,6 +115,7 @@ impl StoreWatch {
             op,
             UnderWay {
                 doc: doc_of,
+                is_orphan: false,
                 lane,
                 is_save,
             },
@@ -117,7 +137,7 @@ impl StoreWatch {
     /// Whether nothing keeps a document from being written: no operation of it
     /// is under way, its last one has not failed, and nobody else has written.
     pub(super) fn is_free(&self, doc: &DocId) -> bool {
-        let is_busy = self.under_way.values().any(|other| other.doc == *doc);
+        let is_busy = self.under_way.values().any(|other| other.is_of(doc));
         !is_busy && self.has_turns() && !self.in_trouble.contains(doc)
     }
 
@@ -168,7 +188,8 @@ impl StoreWatch {
         op: OpId,
         result: &StoreResult,
     ) -> Option<DocId> {
-        let UnderWay { doc, .. } = self.under_way.remove(&op)?;
+        let under_way = self.under_way.remove(&op)?;
+        let UnderWay { doc, .. } = Some(under_way).filter(|asked| !asked.is_orphan)?;
         match result {
             StoreResult::Loaded(Ok(Some(snapshot))) => {
                 self.known.insert(doc.clone(), snapshot.etag.clone());
