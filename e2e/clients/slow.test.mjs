@@ -79,6 +79,43 @@ test('many that come at once share the memory of what they get', { timeout: 60_0
   assert.ok(grown < CLIENTS * 4 * 2 ** 20 / 4, `${grown} bytes`)
 })
 
+test('messages that never end take what one user may, on however many connections', { timeout: 60_000 }, async t => {
+  const [CONNECTIONS, LENGTH] = [100, 8 * 2 ** 20]
+  const server = await startServer(t, { env: { UNFINISHED_BYTES_PER_USER_MAX: '16MiB', MESSAGE_TIMEOUT: '4s' } })
+  const pair = [await connected(t, server, 'good'), await connected(t, server, 'good', { user: 'other' })]
+  const before = await server.residentBytes()
+  const part = Buffer.alloc(LENGTH - 1, 3)
+  const attackers = []
+  for (let i = 0; i < CONNECTIONS; i++) {
+    const socket = await rawSocket(t, server, `bad ${i}`)
+    socket._socket.write(Buffer.concat([frameHead(LENGTH), part]))
+    attackers.push(socket)
+  }
+  // One after the other comes to an end of its time. The others wait, and not
+  // for long enough that they are pinged and answer within their message.
+  let peak = 0
+  const first = Promise.race(attackers.map(({ closed }) => closed))
+  await Promise.all([first, eventually('time is over', async () => {
+    peak = Math.max(peak, await server.residentBytes())
+    return attackers.filter(({ readyState }) => readyState === 3).length > 2
+  }, 20_000, 100)])
+  const { code, reason } = await first
+  assert.deepEqual({ code, reason }, { code: 1008, reason: 'a message took too long to come' })
+  t.diagnostic(`${CONNECTIONS} messages of ${mib(LENGTH)} MiB but for a byte: memory ${mib(before)} MiB before, ${mib(peak)} MiB at most`)
+  assert.ok(peak - before < 40 * 2 ** 20, `memory grew by ${peak - before} bytes`)
+  pair[0].doc.getText('t').insert(0, 'still here')
+  await converged(pair)
+  assert.deepEqual(pair.flatMap(({ closes }) => closes), [])
+})
+
+/** The head of a binary frame, masked with zeroes. */
+const frameHead = length => {
+  const head = Buffer.alloc(14)
+  head.set([0x82, 0xff])
+  head.writeBigUInt64BE(BigInt(length), 2)
+  return head
+}
+
 /**
  * A client that shows what it is told and closes for nothing: y-websocket gives
  * up by itself when it hears nothing for 30 s.
