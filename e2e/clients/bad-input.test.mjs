@@ -181,6 +181,26 @@ test('hostile updates harm neither the server nor other documents', async t => {
   }
 })
 
+test('types that stand in each other too deep for Yjs are not shared', async t => {
+  const server = await startServer(t)
+  const [writer, reader] = [await connected(t, server, 'doc'), await connected(t, server, 'doc')]
+  let innermost = writer.doc.getMap('m')
+  const nest = times => writer.doc.transact(() => {
+    for (let i = 0; i < times; i++) innermost = innermost.set('k', new Y.Map())
+  })
+  nest(400)
+  await converged([writer, reader])
+  nest(5_000)
+  await eventually('it is refused', async () => (await server.metrics()).updates_refused === 1)
+  const late = await connected(t, server, 'doc')
+  await converged([reader, late])
+  // What overflows the stack of whoever has it all.
+  assert.throws(() => writer.doc.getMap('m').delete('k'), RangeError)
+  late.doc.getMap('m').delete('k')
+  await converged([reader, late])
+  assert.deepEqual([writer, reader, late].flatMap(({ closes }) => closes), [])
+})
+
 test('floods harm neither the server nor other documents', async t => {
   const server = await startServer(t)
   const undisturbed = await goodPair(t, server, 'doc')

@@ -38,6 +38,9 @@ pub struct Config {
     /// Clients that may have written to one document: Yjs is a new one each time
     /// that a page is opened.
     pub document_clients_max: usize,
+    /// How deep types may stand in each other. Yjs overflows its stack at some
+    /// thousands.
+    pub type_depth_max: usize,
     /// Clients that a state vector may tell of. Not less than
     /// `document_clients_max`.
     pub state_vector_entries_max: usize,
@@ -162,6 +165,7 @@ impl Default for Config {
             documents_bytes_max: 1 << 30,
             document_bytes_max: 15 << 20,
             document_clients_max: 100_000,
+            type_depth_max: 500,
             state_vector_entries_max: 200_000,
             pushes_max: 16,
             store_operations_max: 64,

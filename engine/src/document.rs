@@ -17,6 +17,7 @@ mod fanout;
 mod join;
 mod lag;
 mod lineage;
+mod nesting;
 mod persistence;
 mod staging;
 mod state;
@@ -33,7 +34,7 @@ use bytes::Bytes;
 pub use ahead::Ahead;
 pub use state::{Applied, DocumentState, NewPart, Pending};
 
-use self::{persistence::Persistence, staging::Staging};
+use self::{nesting::Nesting, persistence::Persistence, staging::Staging};
 use crate::{
     awareness::Awareness,
     config::Config,
@@ -63,6 +64,7 @@ pub(crate) struct Document {
     staging: Staging,
     persistence: Persistence,
     timers: TimerTable,
+    nesting: Nesting,
     /// All there is, as an answer to one who knows nothing.
     whole: Option<Bytes>,
     /// Room that it takes, about.
@@ -119,6 +121,7 @@ impl Document {
             connections: BTreeMap::new(),
             persistence: Persistence::new(jitter),
             timers: TimerTable::default(),
+            nesting: Nesting::default(),
             whole: None,
             bytes: 0,
         };

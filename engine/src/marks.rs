@@ -120,6 +120,10 @@ marks! {
     ResyncAsked = "resync_asked",
     /// A client was not asked yet for what had been refused, for want of room.
     ResyncPutOff = "resync_put_off",
+    /// A document was looked at to see how deep its types stand in each other.
+    NestingLookedAt = "nesting_looked_at",
+    /// An update was refused as types stood too deep in each other.
+    RefusedNesting = "refused_nesting",
     /// An update was refused as its document was full.
     RefusedFullDocument = "refused_full_document",
     /// A document was written as it was full of what had been deleted.

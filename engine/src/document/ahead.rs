@@ -13,12 +13,14 @@ use crate::update::{ClientId, Clock};
 pub struct Ahead {
     clocks: BTreeMap<ClientId, Clock>,
     pending: Pending,
+    types: usize,
 }
 
 impl Ahead {
-    /// Adds an update that opens so many gaps, and after which some clients'
-    /// clocks are these.
-    pub(super) fn add(&mut self, clocks: BTreeMap<ClientId, Clock>, opens: Pending) {
+    /// Adds an update that opens so many gaps and brings so many types, and
+    /// after which some clients' clocks are these.
+    pub(super) fn add(&mut self, clocks: BTreeMap<ClientId, Clock>, opens: Pending, types: usize) {
+        self.types += types;
         for (client, clock) in clocks {
             let known = self.clocks.entry(client).or_default();
             *known = clock.max(*known);
@@ -30,6 +32,11 @@ impl Ahead {
     /// The next clock of a client; 0 if nothing of it is on its way.
     pub(super) fn clock(&self, client: ClientId) -> Clock {
         self.clocks.get(&client).copied().unwrap_or(0)
+    }
+
+    /// How many types are on their way.
+    pub(super) const fn types(&self) -> usize {
+        self.types
     }
 
     /// What is on its way without being of use yet.

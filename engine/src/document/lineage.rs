@@ -19,12 +19,16 @@ pub(super) struct Descent {
     /// garbage of it.
     pub(super) dead: bool,
     pub(super) placement: Placement,
+    /// How many types it stands in, one in the other. `None` if that depends
+    /// on what is not here.
+    pub(super) depth: Option<u32>,
 }
 
 /// What is to be assumed where nothing can be found out.
 const UNKNOWN: Descent = Descent {
     dead: false,
     placement: Placement::Unknown,
+    depth: None,
 };
 
 /// Finds the descent of structs, following each only once.
@@ -125,6 +129,7 @@ impl<'a> Lineage<'a> {
                     type_item.dead || self.deletes.contains(parent.client, parent.clock)
                 }),
                 placement,
+                depth: from.and_then(|type_item| Some(type_item.depth? + 1)),
             },
         }
     }
@@ -145,6 +150,7 @@ fn inherit(item: &Struct<'_>) -> Result<Descent, (Inherit, Id)> {
     const GARBAGE: Descent = Descent {
         dead: true,
         placement: Placement::List,
+        depth: Some(0),
     };
     let Body::Item(body) = item.body else {
         return Ok(GARBAGE);
@@ -161,6 +167,7 @@ fn inherit(item: &Struct<'_>) -> Result<Descent, (Inherit, Id)> {
                 None => Ok(Descent {
                     dead: false,
                     placement,
+                    depth: Some(0),
                 }),
                 Some(parent) => Err((Inherit::Child { parent, placement }, parent)),
             }

@@ -535,6 +535,7 @@ impl Document {
             .apply(&ours)
             .expect("our own state is a valid update");
         self.state = stored;
+        self.nesting.forget();
         self.bytes = self.bytes.max(snapshot.body.len()) + self.persistence.unsaved_bytes();
         if foreign.new_part != NewPart::Nothing {
             let doc = self.id.clone();

@@ -10,6 +10,7 @@ use super::{
     causality::Stretch,
     compaction,
     delete_set::DeleteSet,
+    lineage::Lineage,
     structs::{ClientStructs, Placement, StructStore},
 };
 use crate::{
@@ -161,6 +162,34 @@ impl DocumentState {
         new
     }
 
+    /// How many types an update tells of that are not here.
+    #[must_use]
+    pub fn new_types(&self, update: &Update<'_>) -> usize {
+        if update.types() == 0 {
+            return 0;
+        }
+        let is_new = |item: &Struct<'_>| item.is_type() && !self.structs.knows(item.id);
+        update.structs().filter(is_new).count()
+    }
+
+    /// How deep types stand in each other. Those of which that cannot be found
+    /// out are taken to stand in each other, in the deepest one. Takes time in
+    /// proportion to the document.
+    #[must_use]
+    pub fn nesting(&self) -> usize {
+        let mut lineage = Lineage::new(&self.structs, &self.deletes);
+        let (mut deepest, mut loose) = (0, 0);
+        for theirs in self.structs.clients.values() {
+            for item in theirs.structs().filter(Struct::is_type) {
+                match lineage.descent(item.id).depth {
+                    Some(depth) => deepest = deepest.max(depth as usize + 1),
+                    None => loose += 1,
+                }
+            }
+        }
+        deepest + loose
+    }
+
     /// What is kept without being of use yet.
     #[must_use]
     pub fn pending(&self) -> Pending {
@@ -172,7 +201,8 @@ impl DocumentState {
 
     /// Notes that an update, which opens so many gaps, is on its way.
     pub fn expect(&self, update: &Update<'_>, opens: Pending, ahead: &mut Ahead) {
-        ahead.add(self.clocks_after(update, ahead), opens);
+        let types = self.new_types(update);
+        ahead.add(self.clocks_after(update, ahead), opens, types);
     }
 
     /// What is known, gaps left out.

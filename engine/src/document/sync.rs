@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use super::{
     Applied, Context, Document, NewPart, Pending,
+    nesting::TOO_DEEP,
     staging::{NOT_DURABLE, Received},
 };
 use crate::{
@@ -212,7 +213,8 @@ impl Document {
         let room = self.room(cx, bytes.len());
         let admitted = room
             .and_then(|()| self.growth_allowed(cx, &update, bytes.len()))
-            .and_then(|()| self.gaps_allowed(cx, opens));
+            .and_then(|()| self.gaps_allowed(cx, opens))
+            .and_then(|()| self.nesting_allowed(cx, &update, bytes.len()));
         let received = Received {
             from: conn,
             update: bytes.clone(),
@@ -228,6 +230,7 @@ impl Document {
                     NOT_DURABLE => marks::hit(Mark::RefusedNotDurable),
                     NOT_SAVED => marks::hit(Mark::RefusedNotSaved),
                     TOO_MANY_GAPS => marks::hit(Mark::RefusedGaps),
+                    TOO_DEEP => marks::hit(Mark::RefusedNesting),
                     DOCUMENT_FULL => {
                         marks::hit(Mark::RefusedFullDocument);
                         self.make_room(cx, out);

@@ -124,6 +124,11 @@ impl<'a> Content<'a> {
         }
     }
 
+    /// Whether it is a type, in which other structs may stand.
+    pub(crate) const fn is_type(&self) -> bool {
+        matches!(self, Self::Unit { kind: TYPE, .. })
+    }
+
     pub(crate) const fn is_deleted(&self) -> bool {
         matches!(self, Self::Deleted(_))
     }

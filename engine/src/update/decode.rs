@@ -62,6 +62,7 @@ pub struct Update<'a> {
     bytes: &'a [u8],
     deletes: &'a [u8],
     canonical: bool,
+    types: usize,
 }
 
 impl<'a> Update<'a> {
@@ -72,9 +73,10 @@ impl<'a> Update<'a> {
     /// The first rule that is broken. Time is linear in the bytes.
     pub fn decode(bytes: &'a [u8]) -> Result<Self, DecodeError> {
         let mut structs = Structs::new(bytes, Trust::Input)?;
-        let mut skips = false;
+        let (mut skips, mut types) = (false, 0);
         while let Some(item) = structs.read_next()? {
             skips |= matches!(item.body, Body::Skip);
+            types += usize::from(item.is_type());
         }
         let deletes = structs.reader.rest();
         let mut ranges = Deletes::new(deletes)?;
@@ -86,7 +88,13 @@ impl<'a> Update<'a> {
             bytes,
             deletes,
             canonical: structs.canonical && !skips && ranges.canonical,
+            types,
         })
+    }
+
+    /// How many structs hold a type.
+    pub(crate) const fn types(&self) -> usize {
+        self.types
     }
 
     /// Whether it stands as Yjs would write it: one section per client in

@@ -77,6 +77,11 @@ pub(crate) enum ParentRef<'a> {
 }
 
 impl<'a> Struct<'a> {
+    /// Whether it holds a type, in which others may stand.
+    pub(crate) fn is_type(&self) -> bool {
+        matches!(self.body, Body::Item(item) if item.content.is_type())
+    }
+
     /// Reads the struct that stands at `id`.
     #[inline]
     pub(crate) fn read(reader: &mut Reader<'a>, id: Id, trust: Trust) -> Result<Self, DecodeError> {

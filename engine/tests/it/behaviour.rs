@@ -9,6 +9,7 @@ mod crafted;
 mod document_life;
 mod journal;
 mod limits;
+mod nesting;
 mod rights;
 mod room;
 mod saving;
