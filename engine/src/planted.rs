@@ -189,6 +189,12 @@ bugs! {
     CaughtUpUnaware = "caught_up_unaware",
     /// A connection that reads nothing keeps its place.
     StalledKept = "stalled_kept",
+    /// A full document refuses what only deletes, too.
+    DeletesRefusedWhenFull = "deletes_refused_when_full",
+    /// A document takes an update if it is not full yet, however large that is.
+    FullSeenLate = "full_seen_late",
+    /// Clients are counted only where they have written alone.
+    ClientsUncounted = "clients_uncounted",
     /// A connection that does not read is sent ever more.
     LagUnseen = "lag_unseen",
     /// A connection that the engine closed stays among those that are sent to.

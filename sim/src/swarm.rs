@@ -79,6 +79,11 @@ pub struct Swarm {
     /// must cost nothing but their connections. Needs planted bugs.
     #[serde(default)]
     pub panics: bool,
+    /// When everything heals, somebody raises the limits of documents, and the
+    /// nodes start again with them: what was refused stays with its clients
+    /// until then.
+    #[serde(default)]
+    pub raises_limits: bool,
     /// The engines' own configuration.
     pub engine: Config,
 }
@@ -208,6 +213,7 @@ impl Swarm {
             journal: JournalFaults::draw(rng),
             other_writer,
             incidents: Vec::new(),
+            raises_limits: false,
             panics: false,
             engine,
         };

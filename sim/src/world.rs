@@ -270,6 +270,9 @@ impl World {
             plant(None);
         }
         self.end_incidents();
+        if self.swarm.raises_limits {
+            self.raise_limits()?;
+        }
         self.heal_and_judge()?;
         self.end_and_judge()
     }

@@ -282,13 +282,21 @@ impl Document {
         bytes: usize,
     ) -> Result<(), &'static str> {
         let config = cx.config;
-        let tells_structs = || update.structs().next().is_some();
+        let tells_structs =
+            || update.structs().next().is_some() || planted::is(Bug::DeletesRefusedWhenFull);
+        let bytes = match planted::is(Bug::FullSeenLate) {
+            true => 0,
+            false => bytes,
+        };
         match () {
             () if self.size() + bytes > config.document_bytes_max && tells_structs() => {
                 Err(DOCUMENT_FULL)
             }
             () => {
-                let new = self.state.new_clients(update);
+                let new = match planted::is(Bug::ClientsUncounted) {
+                    true => 0,
+                    false => self.state.new_clients(update),
+                };
                 let is_within = self.state.clients() + new <= config.document_clients_max;
                 (new == 0 || is_within)
                     .then_some(())

@@ -4,6 +4,7 @@ mod connections;
 mod documents;
 mod entries;
 mod gaps;
+mod growth;
 mod journal;
 mod outbox;
 mod presence;
@@ -22,8 +23,8 @@ use ysyncd_engine::{
 
 pub(crate) use self::connections::INTRUDER;
 use self::{
-    connections::Connections, documents::Documents, gaps::Gaps, journal::JournalWatch,
-    refusals::Refusals, relays::Relays, store::StoreWatch,
+    connections::Connections, documents::Documents, gaps::Gaps, growth::Growth,
+    journal::JournalWatch, refusals::Refusals, relays::Relays, store::StoreWatch,
 };
 use super::{Ids, Invariant, Violation, is_judged};
 
@@ -39,6 +40,7 @@ pub(crate) struct Watch {
     journal: JournalWatch,
     relays: Relays,
     gaps: Gaps,
+    growth: Growth,
     refusals: Refusals,
     limits: Limits,
     /// Whose message is the input under way.
@@ -88,6 +90,7 @@ impl Watch {
             journal: JournalWatch::new(config.staged_bytes_max),
             relays: Relays::default(),
             gaps: Gaps::new(config),
+            growth: Growth::new(config),
             refusals: Refusals::new(config),
             limits: Limits {
                 unsaved_bytes_max: config.unsaved_bytes_max,
@@ -179,6 +182,12 @@ impl Watch {
                 Err(Invariant::JournalWords.violated("there is no journal"))
             }
             Output::Journal { op, command } => {
+                if let JournalCommand::Append { doc, update, .. } = command
+                    && is_judged(doc)
+                {
+                    let here = self.documents.all_here(doc);
+                    self.growth.takes(doc, update, here)?;
+                }
                 let connections = |doc: &DocId| self.connections.count(doc);
                 let from = self.receiving;
                 self.journal
@@ -192,6 +201,7 @@ impl Watch {
             }
             Output::Event(EngineEvent::DocumentUnloaded { doc }) => {
                 self.store.unloaded(doc);
+                self.growth.forget(doc);
                 self.relays.forget(doc);
                 self.journal.unloaded(doc, &self.documents)?;
                 self.documents.unloaded(doc)
@@ -370,6 +380,7 @@ impl Watch {
                 Message::SyncStep2(_) | Message::Update(_) if is_reader => {}
                 Message::SyncStep2(update) | Message::Update(update) => {
                     let ids = Ids::of_valid(update);
+                    self.growth.comes(&doc, update);
                     self.connections.knows(conn, &ids);
                     updates.push((update.to_vec(), ids));
                 }
@@ -389,6 +400,11 @@ impl Watch {
         match result {
             StoreResult::Loaded(Ok(Some(snapshot))) => match Ids::of(&snapshot.body) {
                 Ok(ids) => {
+                    self.growth.comes(doc, &snapshot.body);
+                    match self.documents.is_loaded(doc) {
+                        true => self.growth.merged(doc),
+                        false => self.growth.loaded(doc, snapshot.body.len()),
+                    }
                     self.relays.read(doc, &snapshot.body, &ids);
                     self.documents.read(doc, Some(ids));
                     self.gaps.is_unlimited(doc);
@@ -426,6 +442,9 @@ impl Watch {
                 JournalResult::Appended(Ok(())),
             ) if is_judged(&doc) => {
                 let ids = Ids::of_valid(&update);
+                if !self.documents.all_here(&doc).cover(&ids) {
+                    self.growth.applied(&doc, update.len());
+                }
                 self.documents.appended(&doc, position, &ids);
                 // A document that has failed meanwhile reads it later.
                 if self.documents.is_loaded(&doc)
@@ -438,6 +457,7 @@ impl Watch {
                 let ids = |record: &JournalRecord| (record.position, Ids::of_valid(&record.update));
                 self.documents.replays(&doc, records.iter().map(ids));
                 for record in records {
+                    self.growth.comes(&doc, &record.update);
                     self.relays.read(&doc, &record.update, &Ids::default());
                 }
                 self.gaps.is_unlimited(&doc);
@@ -468,6 +488,7 @@ impl Watch {
                     let detail = format!("a snapshot is no update: {error}");
                     Invariant::SnapshotComplete.violated(detail)
                 })?;
+                self.growth.written(doc, body.len());
                 entries::stand_alone(body)?;
                 self.documents.saves(doc, ids)
             }

@@ -27,6 +27,11 @@ pub(crate) const LIMITS: &[(&str, Reset)] = &[
         to.store_operations_max = from.store_operations_max;
         to.pushes_max = from.pushes_max;
     }),
+    ("documents as large as usual", |to, from| {
+        to.document_bytes_max = from.document_bytes_max;
+        to.document_clients_max = from.document_clients_max;
+        to.type_depth_max = from.type_depth_max;
+    }),
     ("as many gaps as usual", |to, from| {
         to.gap_runs_max = from.gap_runs_max;
         to.pending_delete_ranges_max = from.pending_delete_ranges_max;

@@ -11,11 +11,12 @@ type Twist = fn(&mut ChaCha8Rng, &mut Swarm);
 
 /// Adds to a world what it draws of these.
 pub(super) fn add(rng: &mut ChaCha8Rng, swarm: &mut Swarm) {
-    let twists: [(f64, Twist); 4] = [
+    let twists: [(f64, Twist); 5] = [
         (0.1, hurry_shutdowns),
         (0.12, clean_up),
         (0.08, leave_unsaved),
         (0.06, forget_updates),
+        (0.16, fill_documents),
     ];
     for (chance, twist) in twists {
         // Each draws from a stream of its own.
@@ -81,6 +82,23 @@ fn forget_updates(rng: &mut ChaCha8Rng, swarm: &mut Swarm) {
     for visitor in &mut swarm.clients {
         visitor.leaves = None;
         visitor.habit = Habit::Forgetful;
+    }
+}
+
+/// Documents may not grow much: in bytes, in clients, or in types that stand in
+/// each other.
+fn fill_documents(rng: &mut ChaCha8Rng, swarm: &mut Swarm) {
+    swarm.raises_limits = true;
+    swarm.engine.journal = true;
+    swarm.journal.damage = false;
+    let engine = &mut swarm.engine;
+    match rng.random_range(0..4) {
+        0 | 1 => engine.document_bytes_max = *[150, 400, 1_500].choose(rng).expect("not empty"),
+        2 => engine.document_clients_max = rng.random_range(1..=2),
+        _ => engine.type_depth_max = rng.random_range(1..=3),
+    }
+    for visitor in &mut swarm.clients {
+        visitor.leaves = None;
     }
 }
 

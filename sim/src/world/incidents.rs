@@ -7,7 +7,7 @@ use ysyncd_engine::{ConnId, Input};
 use super::{Event, Place, World, node::Node};
 use crate::{
     oracle::Violation,
-    swarm::{Happening, millis},
+    swarm::{ENOUGH, Happening, millis},
 };
 
 impl World {
@@ -57,6 +57,15 @@ impl World {
         for node in &mut self.nodes {
             node.cut_off_until = self.now;
         }
+    }
+
+    /// Somebody lets documents be larger, which takes a restart.
+    pub(super) fn raise_limits(&mut self) -> Result<(), Violation> {
+        let engine = &mut self.swarm.engine;
+        engine.document_bytes_max = ENOUGH;
+        engine.document_clients_max = ENOUGH;
+        engine.type_depth_max = ENOUGH;
+        (0..self.nodes.len()).try_for_each(|node| self.restart(node))
     }
 
     /// Somebody puts right what was damaged.

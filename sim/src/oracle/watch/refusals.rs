@@ -25,6 +25,9 @@ enum Reason {
     NotDurable,
     NotSaved,
     Gaps,
+    Full,
+    Clients,
+    Depth,
 }
 
 impl Reason {
@@ -33,6 +36,9 @@ impl Reason {
             _ if text.contains("cannot make changes durable") => Some(Self::NotDurable),
             _ if text.contains("wait to be saved") => Some(Self::NotSaved),
             _ if text.contains("waits for content") => Some(Self::Gaps),
+            _ if text.contains("document is full") => Some(Self::Full),
+            _ if text.contains("too many clients") => Some(Self::Clients),
+            _ if text.contains("too deep") => Some(Self::Depth),
             _ => None,
         }
     }
@@ -73,6 +79,22 @@ impl Watch {
                 })
             }
             Some(Reason::Gaps) => Ok(()),
+            // What intruders write is not looked into.
+            Some(Reason::Full | Reason::Clients | Reason::Depth) if !is_judged(doc) => Ok(()),
+            Some(Reason::Full) => Invariant::RefusedForCause
+                .holds(self.growth.is_full(doc, &self.message), || {
+                    detail("it is not full")
+                }),
+            Some(Reason::Clients) => {
+                let here = self.documents.all_here(doc);
+                let is_for_cause = self.growth.has_too_many_clients(&self.message, here);
+                Invariant::RefusedForCause
+                    .holds(is_for_cause, || detail("its clients are not too many"))
+            }
+            Some(Reason::Depth) => Invariant::RefusedForCause
+                .holds(self.growth.may_be_too_deep(doc, &self.message), || {
+                    detail("there are not so many types")
+                }),
             None => Err(Invariant::RefusedForCause.violated(detail("nobody knows this reason"))),
         }
     }
