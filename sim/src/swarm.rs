@@ -18,7 +18,7 @@ use ysyncd_engine::Config;
 
 pub use self::incident::{Happening, Incident};
 pub(crate) use self::{
-    limits::{ENOUGH, draw_engine},
+    limits::{ENOUGH, draw_engine, draw_readers},
     random::{Purpose, between, chance, millis, stream},
 };
 
@@ -171,6 +171,7 @@ impl Swarm {
             Shape::Swarm => twist::add(&mut stream(seed, Purpose::Twists), &mut swarm),
         }
         swarm.draw_rights(&mut stream(seed, Purpose::Rights));
+        draw_readers(&mut stream(seed, Purpose::Readers), &mut swarm.engine);
         swarm.bear_gaps();
         swarm
     }

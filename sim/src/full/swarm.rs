@@ -13,7 +13,7 @@ use ysyncd_engine::Config;
 use ysyncd_storage::journal::disk::SyncMode;
 
 pub(super) use self::random::{Purpose, fork, stream};
-use crate::swarm::{Content, ENOUGH, Shape, draw_engine, millis};
+use crate::swarm::{Content, ENOUGH, Shape, draw_engine, draw_readers, millis};
 
 /// The configuration of one run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -315,6 +315,7 @@ impl Swarm {
                 let mut swarm = Self::draw_any(seed);
                 twist::add(&mut stream(seed, Purpose::Twists), &mut swarm);
                 swarm.draw_rights(&mut stream(seed, Purpose::Rights));
+                draw_readers(&mut stream(seed, Purpose::Readers), &mut swarm.engine);
                 swarm
             }
             Shape::Small => Self::draw_small(seed),

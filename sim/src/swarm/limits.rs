@@ -22,11 +22,9 @@ pub(crate) fn draw_engine(rng: &mut ChaCha8Rng, documents: usize) -> Config {
         retry_delay_max: millis(one_of(&[1_000, 20_000])),
         reopen_delay_max: millis(one_of(&[500, 10_000])),
         resync_delay: millis(one_of(&[50, 5_000])),
-        join_kept_bytes_min: if one_of(&[0, 1]) == 0 { 0 } else { ENOUGH },
         document_bytes_max: ENOUGH,
         document_clients_max: ENOUGH,
         type_depth_max: ENOUGH,
-        stall_max: millis(one_of(&[300, 3_000, 60_000])),
         resync_delay_max: millis(one_of(&[5_000, 60_000])),
         idle_grace: millis(one_of(&[0, 100, 30_000])),
         ..Config::default()
@@ -50,4 +48,11 @@ pub(crate) fn draw_engine(rng: &mut ChaCha8Rng, documents: usize) -> Config {
         awareness_gone_max: limit(0.2, &[0, 1]),
         ..config
     }
+}
+
+/// Draws how engines deal with those who read slowly, or come.
+pub(crate) fn draw_readers(rng: &mut ChaCha8Rng, engine: &mut Config) {
+    engine.join_kept_bytes_min = *[0, ENOUGH].choose(rng).expect("not empty");
+    let stall_max = [300, 3_000, 60_000].choose(rng).expect("not empty");
+    engine.stall_max = millis(*stall_max);
 }

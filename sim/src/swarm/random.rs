@@ -18,6 +18,8 @@ pub(crate) enum Purpose {
     Twists,
     /// Who may do what, and how long.
     Rights,
+    /// How engines deal with those who read slowly, or come.
+    Readers,
     /// What one node's journal does.
     Journal(usize),
     /// What one intruder does.
@@ -37,6 +39,7 @@ pub(crate) fn stream(seed: u64, purpose: Purpose) -> ChaCha8Rng {
         Purpose::Rights => 6,
         Purpose::Content => 5,
         Purpose::Twists => 4,
+        Purpose::Readers => 7,
         Purpose::Journal(node) => 10 + node as u64,
         Purpose::Intruder(intruder) => 50 + intruder as u64,
         Purpose::Client(client) => 100 + client as u64,

@@ -22,6 +22,8 @@ pub(in crate::full) enum Purpose {
     Twists,
     /// Who may do what, and how long.
     Rights,
+    /// How engines deal with those who read slowly, or come.
+    Readers,
     Monitor,
     Looker(u64),
     /// The sizes of what a node reads and writes, per life.
@@ -46,6 +48,7 @@ pub(in crate::full) fn stream(seed: u64, purpose: Purpose) -> ChaCha8Rng {
         Purpose::Monitor => numbered(1, 7, 0),
         Purpose::Content => numbered(1, 8, 0),
         Purpose::Rights => numbered(1, 9, 0),
+        Purpose::Readers => numbered(1, 10, 0),
         Purpose::Client(at) => numbered(2, at, 0),
         Purpose::Habits(at) => numbered(7, at, 0),
         Purpose::Looker(number) => numbered(6, 0, number),
