@@ -536,7 +536,13 @@ impl Document {
             .expect("our own state is a valid update");
         self.state = stored;
         self.nesting.forget();
-        self.bytes = self.bytes.max(snapshot.body.len()) + self.persistence.unsaved_bytes();
+        // What both hold does not count twice.
+        self.bytes = ours.len()
+            + match &foreign.new_part {
+                NewPart::Nothing => 0,
+                NewPart::All => snapshot.body.len(),
+                NewPart::Some(part) => part.len(),
+            };
         if foreign.new_part != NewPart::Nothing {
             let doc = self.id.clone();
             out.push(Effect::Event(Event::SnapshotMerged { doc }));

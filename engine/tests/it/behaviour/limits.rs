@@ -1,6 +1,6 @@
 //! How large one document may become.
 
-use ysyncd_engine::{CloseCode, Config, ConfigError, Event, protocol};
+use ysyncd_engine::{CloseCode, Config, ConfigError, Event, StoreError, protocol};
 
 use super::{
     wire::{self, deletion, sync_step_1, text},
@@ -47,6 +47,29 @@ fn a_full_document_takes_what_deletes_and_nothing_else() {
         protocol::sync_step_2(&text(1, 1_500, &"y".repeat(1_000))),
     );
     assert!(!world.take(two).is_empty(), "now there is room");
+}
+
+#[test]
+fn what_is_read_again_after_a_write_does_not_count_twice() {
+    let config = Config {
+        document_bytes_max: 2_000,
+        ..Config::default()
+    };
+    let mut world = World::with(config);
+    let one = world.joined("d");
+    world.send_update(one, &text(1, 0, &"x".repeat(1_200)));
+    world.advance(secs(5));
+    let save = world.take_save();
+    let body = save.body.clone();
+    world.saved(save.op, Err(StoreError::Unknown("timeout".into())));
+    world.advance(secs(1));
+    let load = world.take_load();
+    world.loaded(load, Ok(Some(snapshot(body, "1"))));
+    world.take(one);
+    world.send_update(one, &text(1, 1_200, &"y".repeat(500)));
+    assert!(!denied(&world.take(one)), "there is room");
+    world.send_update(one, &text(1, 1_700, &"z".repeat(500)));
+    assert!(denied(&world.take(one)), "now it is full");
 }
 
 #[test]
