@@ -234,6 +234,16 @@ marks! {
     CloseBehindQueue = "close_behind_queue",
     /// A connection's task ended without a word.
     LinkDropped = "link_dropped",
+    /// A client was slowed down, as it sent too fast.
+    SlowedDown = "slowed_down",
+    /// A client was closed that went on sending too fast.
+    CutForRate = "cut_for_rate",
+    /// A message was not read on, as too many had come in part.
+    HeldForRoom = "held_for_room",
+    /// A client was closed whose message took too long to come.
+    MessageLate = "message_late",
+    /// A request was refused as there were too many connections.
+    ConnectionLimit = "connection_limit",
     /// An alarm was moved up.
     AlarmMovedUp = "alarm_moved_up",
     /// Several writes went to the journal in one commit.

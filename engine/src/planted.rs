@@ -308,6 +308,23 @@ bugs! {
     /// Of the writes that fail in one commit only the first is told.
     OnlyFirstAnswerFails = "only_first_answer_fails",
 
+    /// Who was slowed down once stays so, however long it rests.
+    ThrottleNeverRefills = "throttle_never_refills",
+    /// That a client is slowed down counts anew each time it is looked at.
+    SlowedAnew = "slowed_anew",
+    /// Control frames may be sent as fast as anybody likes.
+    ControlFramesUncounted = "control_frames_uncounted",
+    /// Who is not read from as it sends too fast is taken to be silent.
+    SlowedTakenForSilent = "slowed_taken_for_silent",
+    /// What had come of a message still counts when its connection is gone.
+    UnfinishedLeaks = "unfinished_leaks",
+    /// How long a message takes is counted from the first one on.
+    MessageTimedFromFirst = "message_timed_from_first",
+    /// A message may take for ever to come.
+    MessageUntimed = "message_untimed",
+    /// A connection's place stays taken when it is gone.
+    PlaceKept = "place_kept",
+
     // Stores and the disk.
     /// Snapshots are put into the bucket without a condition.
     UnconditionalPut = "unconditional_put",

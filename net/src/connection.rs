@@ -214,7 +214,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     fn mind_wait(&mut self, cx: &mut Context<'_>) {
         match self.socket.wait().filter(|_| self.phase == Phase::Open) {
             Some(Wait::Pace(wait)) => self.mind_pace(cx, wait),
-            Some(Wait::Room) => self.read_again_at(Instant::now() + ROOM_PAUSE),
+            Some(Wait::Room) => {
+                marks::hit(Mark::HeldForRoom);
+                self.read_again_at(Instant::now() + ROOM_PAUSE);
+            }
             None => self.mind_message(),
         }
     }
@@ -232,6 +235,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     fn mind_pace(&mut self, cx: &mut Context<'_>, wait: TooFast) {
         let limits = &self.link.shard().metrics().limits;
         if wait.lasting >= self.config.slowed_max {
+            marks::hit(Mark::CutForRate);
             limits.cut(wait.excess);
             let reason = self.too_fast(wait.excess);
             self.fault(cx, code::POLICY, reason);
@@ -239,6 +243,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             return;
         }
         if wait.lasting.is_zero() {
+            marks::hit(Mark::SlowedDown);
             limits.slowed(wait.excess);
             let (conn, excess) = (self.link.conn().0, wait.excess.name());
             debug!(conn, excess, "client sends too fast, it is slowed down");
@@ -249,7 +254,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     fn read_again_at(&mut self, at: Instant) {
         // What was not read cannot be missed.
-        self.socket.excuse_silence();
+        if !planted::is(Bug::SlowedTakenForSilent) {
+            self.socket.excuse_silence();
+        }
         self.read_at = Some(at);
         let next = self.next_alarm();
         self.timer.as_mut().reset(next);
@@ -437,6 +444,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             self.end(code::ABNORMAL, "silent for too long", false);
             self.phase = Phase::Over;
         } else if self.message_late_at().is_some_and(|late_at| now >= late_at) {
+            marks::hit(Mark::MessageLate);
             self.fault(cx, code::POLICY, "a message took too long to come");
             self.phase = Phase::Discarding { shut: false };
             cx.waker().wake_by_ref();
@@ -460,6 +468,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     /// When the message that comes has taken too long.
     fn message_late_at(&self) -> Option<Instant> {
+        if planted::is(Bug::MessageUntimed) {
+            return None;
+        }
         Some(self.socket.message_begun()? + self.config.message_timeout)
     }
 

@@ -3,7 +3,12 @@
 
 use std::{cell::RefCell, collections::HashMap, hash::Hash, net::IpAddr, rc::Rc};
 
-use ysyncd_engine::{DocId, auth::UserId};
+use ysyncd_engine::{
+    DocId,
+    auth::UserId,
+    marks::{self, Mark},
+    planted::{self, Bug},
+};
 
 use crate::Config;
 
@@ -116,6 +121,7 @@ impl Counts {
             (self.total, config.connections_max, LimitReached::Total),
         ] {
             if count >= max {
+                marks::hit(Mark::ConnectionLimit);
                 return Err(reached);
             }
         }
@@ -158,6 +164,9 @@ fn take<K: Eq + Hash>(counts: &mut HashMap<K, usize>, key: &K) {
 
 impl Drop for Place {
     fn drop(&mut self) {
+        if planted::is(Bug::PlaceKept) {
+            return;
+        }
         self.quotas.counts.borrow_mut().remove(&self.claim);
     }
 }

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use ysyncd_engine::planted::{self, Bug};
+
 use crate::Config;
 
 /// A token bucket, kept as the one moment at which it will be full again (the
@@ -121,7 +123,9 @@ impl Throttle {
     /// Whether the connection has to wait, and for what.
     pub(crate) fn wait(&mut self, now: Instant) -> Option<TooFast> {
         let buckets = || self.bytes.iter().chain(&self.messages);
-        if buckets().all(|bucket| bucket.is_half_full(now)) {
+        if buckets().all(|bucket| bucket.is_half_full(now))
+            && !(planted::is(Bug::ThrottleNeverRefills) && self.slowed_since.is_some())
+        {
             self.slowed_since = None;
             return None;
         }
@@ -130,6 +134,9 @@ impl Throttle {
         let until = bytes.max(messages);
         if until <= now {
             return None;
+        }
+        if planted::is(Bug::SlowedAnew) {
+            self.slowed_since = None;
         }
         let since = *self.slowed_since.get_or_insert(now);
         Some(TooFast {
@@ -186,7 +193,8 @@ impl FrameCounter {
             self.head_len += 1;
             bytes = rest;
             if self.head_len >= 2 && self.head_len == self.head_size() {
-                frames += 1;
+                let is_free = self.head[0] & 0x08 != 0 && planted::is(Bug::ControlFramesUncounted);
+                frames += u64::from(!is_free);
                 self.payload_left = self.payload_size();
                 self.head_len = 0;
                 self.kind = self.head[0];

@@ -46,5 +46,5 @@ mod wire;
 
 pub use self::{
     run::run,
-    swarm::{BucketFaults, NetLimits, Place, Swarm, Token, Trouble, Twists, Visitor},
+    swarm::{BucketFaults, Caps, NetLimits, Place, Swarm, Token, Trouble, Twists, Visitor},
 };

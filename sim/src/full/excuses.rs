@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
-use super::scene::Scene;
+use super::{hostile, scene::Scene};
 
 /// What a client knows of its connection that may excuse a close.
 #[derive(Debug)]
 pub(super) struct Excuses {
     node: usize,
+    /// Where the client lives.
+    home: usize,
     /// The node's life when it was asked for the connection.
     life: u64,
     /// Since then nothing goes wrong any more.
@@ -18,9 +20,10 @@ pub(super) struct Excuses {
 
 impl Excuses {
     /// Before anything is said to a node.
-    pub(super) fn new(scene: &Scene, node: usize) -> Self {
+    pub(super) fn new(scene: &Scene, node: usize, home: usize) -> Self {
         Self {
             node,
+            home,
             life: scene.nodes[node].life.get(),
             is_peaceful: scene.is_healed(),
             until: None,
@@ -35,6 +38,14 @@ impl Excuses {
             1011 => scene.swarm.panics,
             4401 => self.has_expired(scene),
             // Where nothing goes wrong, a client reads.
+            // What is on its way does not get on.
+            1008 if reason.contains("took too long to come") => {
+                let caps = scene.swarm.net.caps.as_ref();
+                caps.is_some_and(|caps| {
+                    let since = scene.now().saturating_sub(caps.message_timeout * 2);
+                    !hostile::is_connected(scene, self.node, self.home, since)
+                })
+            }
             1013 => reason.contains("nothing was read") && !self.is_peaceful,
             _ => false,
         }

@@ -78,7 +78,10 @@ async fn attack(scene: &Rc<Scene>, rng: &mut ChaCha8Rng) -> Result<(), Violation
         true => scene.docs[rng.random_range(0..scene.docs.len())].as_str(),
         false => DOCUMENT,
     };
-    let deed = Deed::draw(rng, is_shared, scene.swarm.engine.frame_bytes_max);
+    let deed = match scene.swarm.net.caps.is_some() && rng.random_bool(0.5) {
+        true => Deed::draw_excess(rng, scene.swarm.piece_bytes_max.is_none()),
+        false => Deed::draw(rng, is_shared, scene.swarm.engine.frame_bytes_max),
+    };
     scene.note(
         Lane::Hostile,
         format_args!("to {doc} on node{node}: {deed:?}"),
@@ -97,37 +100,94 @@ async fn attack(scene: &Rc<Scene>, rng: &mut ChaCha8Rng) -> Result<(), Violation
         token_in_query: rng.random_bool(0.5),
         fragment_bytes_max: usize::MAX,
     };
-    let (life, since) = (scene.nodes[node].life.get(), scene.now());
-    let excuses = Excuses::new(scene, node);
-    scene.arrivals.set(scene.arrivals.get() + 1);
-    let mut socket = match Socket::connect(scene, Lane::Hostile, &target, fork(rng)).await {
-        Ok(socket) => socket,
-        Err(Refused::Wrong(violation)) => return Err(violation),
-        Err(Refused::Status(status)) => return judge_status(&deed, status),
-        Err(_) => return Ok(()),
+    let attacker = Attacker::new(scene, target);
+    let Some(mut socket) = attacker.connect(&deed, rng).await? else {
+        return Ok(());
     };
     deed.send(&mut socket);
-    let end = timeout(CLOSING, read_to_end(&mut socket, &deed)).await;
-    let end = end.unwrap_or(Ok(End::Open))?;
-    scene.note(Lane::Hostile, format_args!("{end:?}"));
-    let is_sure = life == scene.nodes[node].life.get() && scene.nodes[node].serves.get();
-    match (deed.expected(), end) {
-        (Expected::Status(status), _) => {
-            let detail = format_args!("let in, and not refused with {status}");
-            Err(Invariant::BadInput.violated(detail))
+    // What somebody leaves unfinished keeps nobody else waiting for ever.
+    let rival = match deed {
+        Deed::Hog => attacker.connect(&Deed::Large, rng).await?,
+        _ => None,
+    };
+    let rival = async {
+        let Some(mut socket) = rival else {
+            return Ok(());
+        };
+        Deed::Large.send(&mut socket);
+        attacker.see(&Deed::Large, socket).await
+    };
+    let (one, other) = tokio::join!(attacker.see(&deed, socket), rival);
+    one.and(other)
+}
+
+/// Where somebody attacks, and how that stood when it began.
+struct Attacker<'a> {
+    scene: &'a Rc<Scene>,
+    target: Target<'a>,
+    life: u64,
+    since: Duration,
+    excuses: Excuses,
+}
+
+impl<'a> Attacker<'a> {
+    fn new(scene: &'a Rc<Scene>, target: Target<'a>) -> Self {
+        let node = target.node;
+        Self {
+            scene,
+            life: scene.nodes[node].life.get(),
+            since: scene.now(),
+            excuses: Excuses::new(scene, node, HOME),
+            target,
         }
-        (Expected::Code(expected), End::Closed(code, _)) if code == expected => Ok(()),
-        (_, End::Closed(code, reason)) if excuses.cover(scene, code, &reason) => Ok(()),
-        (expected, End::Closed(code, reason)) => {
-            let detail =
-                format_args!("{deed:?} is closed with {code}: {reason}, and not {expected:?}");
-            Err(Invariant::BadInput.violated(detail))
+    }
+
+    async fn connect(
+        &self,
+        deed: &Deed,
+        rng: &mut ChaCha8Rng,
+    ) -> Result<Option<Socket>, Violation> {
+        let scene = self.scene;
+        scene.arrivals.set(scene.arrivals.get() + 1);
+        match Socket::connect(scene, Lane::Hostile, &self.target, fork(rng)).await {
+            Ok(socket) => Ok(Some(socket)),
+            Err(Refused::Wrong(violation)) => Err(violation),
+            Err(Refused::Status(429)) if scene.swarm.net.caps.is_some() => Ok(None),
+            Err(Refused::Status(status)) => judge_status(deed, status).map(|()| None),
+            Err(_) => Ok(None),
         }
-        (Expected::Code(expected), end) if is_sure && is_word_sure(scene, node, since) => {
-            let detail = format_args!("{deed:?} ends {end:?} and not with {expected}");
-            Err(Invariant::BadInput.violated(detail))
+    }
+
+    /// Sees how a deed ends.
+    async fn see(&self, deed: &Deed, mut socket: Socket) -> Result<(), Violation> {
+        let (scene, node) = (self.scene, self.target.node);
+        // What a server bears for a while it bears no longer than that.
+        let caps = scene.swarm.net.caps.as_ref();
+        let borne = caps.map_or(Duration::ZERO, |caps| {
+            caps.slowed_max + caps.message_timeout
+        });
+        let end = timeout(borne + CLOSING, read_to_end(&mut socket, deed)).await;
+        let end = end.unwrap_or(Ok(End::Open))?;
+        scene.note(Lane::Hostile, format_args!("{end:?}"));
+        let is_sure = self.life == scene.nodes[node].life.get() && scene.nodes[node].serves.get();
+        match (deed.expected(), end) {
+            (Expected::Status(status), _) => {
+                let detail = format_args!("let in, and not refused with {status}");
+                Err(Invariant::BadInput.violated(detail))
+            }
+            (Expected::Code(expected), End::Closed(code, _)) if code == expected => Ok(()),
+            (_, End::Closed(code, reason)) if self.excuses.cover(scene, code, &reason) => Ok(()),
+            (expected, End::Closed(code, reason)) => {
+                let detail =
+                    format_args!("{deed:?} is closed with {code}: {reason}, and not {expected:?}");
+                Err(Invariant::BadInput.violated(detail))
+            }
+            (Expected::Code(expected), end) if is_sure && is_word_sure(scene, node, self.since) => {
+                let detail = format_args!("{deed:?} ends {end:?} and not with {expected}");
+                Err(Invariant::BadInput.violated(detail))
+            }
+            _ => Ok(()),
         }
-        _ => Ok(()),
     }
 }
 

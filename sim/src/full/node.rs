@@ -27,7 +27,7 @@ use super::{
     narration::{self, Narrated},
     scatter::Scattered,
     scene::Scene,
-    swarm::Purpose,
+    swarm::{Caps, Purpose},
     timeline::Lane,
     wire::NodeListener,
 };
@@ -83,7 +83,7 @@ async fn serve_once(
     };
     let listener = NodeListener::bind(scene, at, life).await?;
     let net = &scene.swarm.net;
-    let config = Config {
+    let mut config = Config {
         engine: scene.swarm.engine.clone(),
         handshakes_max: net.handshakes_max,
         header_timeout: net.header_timeout,
@@ -94,6 +94,9 @@ async fn serve_once(
         clock: || turmoil::since_epoch().unwrap_or_default(),
         ..Config::new(TokenVerifier::new(scene.key.clone()), rng.random())
     };
+    if let Some(caps) = &net.caps {
+        caps.apply_to(&mut config);
+    }
     let stores = Stores { snapshots, journal };
     let has_journal = stores.journal.is_some();
     node.serves.set(true);
@@ -110,6 +113,20 @@ async fn serve_once(
         let _ = timeout(Duration::from_secs(5), ended.notified()).await;
     }
     Ok(left)
+}
+
+impl Caps {
+    fn apply_to(&self, config: &mut Config) {
+        config.inbound_messages_per_second = Some(self.messages_per_second);
+        config.inbound_messages_burst = self.messages_burst;
+        config.slowed_max = self.slowed_max;
+        config.message_timeout = self.message_timeout;
+        match self.is_per_user {
+            true => config.unfinished_bytes_per_user_max = self.unfinished_bytes_max,
+            false => config.unfinished_bytes_max = self.unfinished_bytes_max,
+        }
+        config.connections_per_document_max = self.connections_per_document_max;
+    }
 }
 
 /// Opens the bucket as the binary does.

@@ -111,6 +111,28 @@ pub struct NetLimits {
     pub silence_max: Duration,
     /// How long a close may take.
     pub close_timeout: Duration,
+    /// What one client may take of a server, if that is little.
+    #[serde(default)]
+    pub caps: Option<Caps>,
+}
+
+/// Limits that people do not reach for long, and whoever is hostile does.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Caps {
+    /// Messages of a connection in a second …
+    pub messages_per_second: u64,
+    /// … and at once.
+    pub messages_burst: u64,
+    /// How long a client may go on at that rate.
+    pub slowed_max: Duration,
+    /// How long a message may take to come.
+    pub message_timeout: Duration,
+    /// Bytes of messages that have come in part.
+    pub unfinished_bytes_max: usize,
+    /// Whether that is of each user, and not of all together.
+    pub is_per_user: bool,
+    /// Connections to one document.
+    pub connections_per_document_max: usize,
 }
 
 /// Somebody who edits a document.
@@ -462,6 +484,7 @@ impl NetLimits {
             ping_interval,
             silence_max: ping_interval * one_of(rng, &[2, 3]),
             close_timeout: millis(one_of(rng, &[100, 5_000])),
+            caps: None,
         }
     }
 }

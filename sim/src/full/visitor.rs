@@ -158,7 +158,7 @@ impl Visitor {
         self.scene.note(self.lane(), text);
         let rng = swarm::fork(&mut self.rng);
         self.scene.clients[self.at].borrow_mut().link = Link::Connecting(ConnId(conn));
-        let mut excuses = Excuses::new(&self.scene, self.node);
+        let mut excuses = Excuses::new(&self.scene, self.node, visitor.host);
         excuses.until = until;
         let connect = Socket::connect(&self.scene, self.lane(), &target, rng);
         let patience = self.scene.swarm.twists.patience;

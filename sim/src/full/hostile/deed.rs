@@ -31,7 +31,22 @@ pub(super) enum Deed {
     TooBig(u64),
     /// The beginning of a frame, and then nothing.
     Unfinished,
+    /// The same, and it stays until it is closed.
+    Late,
+    /// The beginning of a large message, and then nothing.
+    Hog,
+    /// A large message that is none.
+    Large,
+    /// Far more messages than may come.
+    Flood,
 }
+
+/// More than every message may take whatever others do, with what a server
+/// reads at once, and less than one may have.
+const LARGE: usize = 150 << 10;
+
+/// Messages in a flood.
+const FLOOD: usize = 4_000;
 
 /// What is to come of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,6 +72,15 @@ impl Deed {
         }
     }
 
+    /// Draws something that a server bears for a while, where it bears little.
+    pub(super) fn draw_excess(rng: &mut ChaCha8Rng, may_be_large: bool) -> Self {
+        match rng.random_range(0..3) {
+            0 => Self::Flood,
+            1 if may_be_large => Self::Hog,
+            _ => Self::Late,
+        }
+    }
+
     fn draw_update(rng: &mut ChaCha8Rng, is_shared: bool) -> Self {
         for _ in 0..20 {
             let update = match rng.random_bool(0.5) {
@@ -75,8 +99,8 @@ impl Deed {
         match self {
             Self::BadToken => Expected::Status(401),
             Self::Text => Expected::Code(1003),
-            Self::Garbage(_) => Expected::Code(1007),
-            Self::Auth => Expected::Code(1008),
+            Self::Garbage(_) | Self::Large => Expected::Code(1007),
+            Self::Auth | Self::Late | Self::Hog | Self::Flood => Expected::Code(1008),
             Self::Update { is_refused, .. } => match is_refused {
                 true => Expected::Code(1007),
                 false => Expected::Nothing,
@@ -102,7 +126,14 @@ impl Deed {
                 socket.push_raw(&len.to_be_bytes());
                 socket.push_raw(&[0; 100]);
             }
-            Self::Unfinished => socket.push_raw(&[0x82, 0x80 | 20, 1, 2, 3, 4, 5]),
+            Self::Hog => {
+                socket.push_raw(&[0x82, 0x80 | 127]);
+                socket.push_raw(&(LARGE as u64 + 1).to_be_bytes());
+                socket.push_raw(&[0; 4 + LARGE]);
+            }
+            Self::Large => socket.send(&[7; LARGE]),
+            Self::Flood => (0..FLOOD).for_each(|_| socket.pong(&[])),
+            Self::Unfinished | Self::Late => socket.push_raw(&[0x82, 0x80 | 20, 1, 2, 3, 4, 5]),
         }
     }
 }

@@ -48,6 +48,7 @@ fn take_from_world(steps: &mut Steps<'_, Swarm>, swarm: &Swarm) {
             swarm.troubles.remove(at);
         });
     }
+    steps.add("the usual caps", |swarm| swarm.net.caps = None);
     steps.add("nobody hostile", |swarm| swarm.hostile = None);
     steps.add("the last document less", |swarm| {
         if swarm.documents > 1 {

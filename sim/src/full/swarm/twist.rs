@@ -7,14 +7,14 @@ use std::time::Duration;
 use rand::{RngExt, rngs::ChaCha8Rng};
 use ysyncd_storage::journal::disk::SyncMode;
 
-use super::{HOMES, Swarm, Token, Trouble, Visitor, fork, one_of};
+use super::{Caps, HOMES, Swarm, Token, Trouble, Visitor, fork, one_of};
 use crate::swarm::{ENOUGH, millis};
 
 type Twist = fn(&mut ChaCha8Rng, &mut Swarm);
 
 /// Adds to a world what it draws of these.
 pub(super) fn add(rng: &mut ChaCha8Rng, swarm: &mut Swarm) {
-    let twists: [(f64, Twist); 9] = [
+    let twists: [(f64, Twist); 10] = [
         (0.2, ping),
         (0.2, lose_patience),
         (0.2, scrape),
@@ -24,6 +24,7 @@ pub(super) fn add(rng: &mut ChaCha8Rng, swarm: &mut Swarm) {
         (0.03, fill_segments),
         (0.08, remove_objects),
         (0.04, forget_pages),
+        (0.15, bear_little),
     ];
     for (chance, twist) in twists {
         // Each draws from a stream of its own.
@@ -160,6 +161,28 @@ fn forget_pages(rng: &mut ChaCha8Rng, swarm: &mut Swarm) {
         };
         swarm.troubles.push((at, fails));
     }
+}
+
+/// Servers bear little of one client, and somebody wants more. People get on:
+/// what they say at once is soon taken, and then they pause.
+fn bear_little(rng: &mut ChaCha8Rng, swarm: &mut Swarm) {
+    swarm.twists.burst = 0;
+    swarm.twists.pings = 0.0;
+    let visitors = swarm.visitors.iter_mut();
+    visitors.for_each(|visitor| visitor.fragment_bytes_max = visitor.fragment_bytes_max.max(1_000));
+    let of_doc = |doc: usize| swarm.visitors.iter().filter(|v| v.doc == doc).count();
+    let most = (0..swarm.documents).map(of_doc).max().unwrap_or(0);
+    swarm.hostile = Some(millis(50)..millis(1_000));
+    swarm.net.caps = Some(Caps {
+        messages_per_second: 200,
+        messages_burst: one_of(rng, &[3, 20]),
+        slowed_max: millis(4_000),
+        message_timeout: millis(1_500),
+        unfinished_bytes_max: 80 << 10,
+        is_per_user: rng.random_bool(0.5),
+        // One more than comes to it, or enough.
+        connections_per_document_max: most + one_of(rng, &[1, 100]),
+    });
 }
 
 /// All that is taken is kept by a journal, which takes it.
