@@ -37,7 +37,6 @@ impl Excuses {
             1001 => scene.nodes[self.node].told.get() >= Some(self.life),
             1011 => scene.swarm.panics,
             4401 => self.has_expired(scene),
-            // Where nothing goes wrong, a client reads.
             // What is on its way does not get on.
             1008 if reason.contains("took too long to come") => {
                 let caps = scene.swarm.net.caps.as_ref();
@@ -46,6 +45,7 @@ impl Excuses {
                     !hostile::is_connected(scene, self.node, self.home, since)
                 })
             }
+            // Where nothing goes wrong, a client reads.
             1013 => reason.contains("nothing was read") && !self.is_peaceful,
             _ => false,
         }

@@ -24,7 +24,7 @@ pub(super) fn add(rng: &mut ChaCha8Rng, swarm: &mut Swarm) {
         (0.03, fill_segments),
         (0.08, remove_objects),
         (0.04, forget_pages),
-        (0.15, bear_little),
+        (0.25, bear_little),
     ];
     for (chance, twist) in twists {
         // Each draws from a stream of its own.
