@@ -15,6 +15,17 @@ pub(crate) fn parse(text: &str) -> Result<Duration, &'static str> {
     up_to(MAX, text).ok_or("expected a time up to 24h, such as 5s, 500ms, 2m, or plain seconds")
 }
 
+/// The same from a second on, for how long something is waited for.
+///
+/// # Errors
+/// As [`parse`].
+pub(crate) fn parse_wait(text: &str) -> Result<Duration, &'static str> {
+    parse(text)
+        .ok()
+        .filter(|duration| *duration >= Duration::from_secs(1))
+        .ok_or("expected a time from 1s to 24h, such as 90s, 2m, or plain seconds")
+}
+
 /// The same up to ten years, for what a clock on the wall tells.
 ///
 /// # Errors
@@ -45,6 +56,10 @@ mod tests {
             ("24h", 86_400_000),
         ] {
             assert_eq!(parse(text), Ok(Duration::from_millis(millis)), "{text}");
+        }
+        assert_eq!(parse_wait("1s"), Ok(Duration::from_secs(1)));
+        for too_short in ["0", "999ms"] {
+            assert!(parse_wait(too_short).is_err(), "{too_short}");
         }
         for bad in [
             "",

@@ -89,7 +89,7 @@ fn outbox_bytes_max(text: &str) -> Parsed<usize> {
 }
 
 fn stall_max(text: &str) -> Parsed<Duration> {
-    duration::parse(or(text, defaults::STALL_MAX))
+    duration::parse_wait(or(text, defaults::STALL_MAX))
 }
 
 fn idle_grace(text: &str) -> Parsed<Duration> {

@@ -94,7 +94,7 @@ fn unfinished_bytes_per_user(text: &str) -> Parsed<usize> {
 }
 
 fn message_timeout(text: &str) -> Parsed<Duration> {
-    duration::parse(or(text, defaults::MESSAGE_TIMEOUT))
+    duration::parse_wait(or(text, defaults::MESSAGE_TIMEOUT))
 }
 
 #[cfg(test)]
