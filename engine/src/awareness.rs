@@ -146,11 +146,19 @@ impl Awareness {
     /// learns from it that it has to raise its clock to be seen. `None` if
     /// nothing is known.
     pub(crate) fn encode(&self) -> Option<Vec<u8>> {
-        let all: Vec<_> = self
-            .entries
-            .iter()
-            .map(|(id, entry)| entry.said(*id))
-            .collect();
+        self.encode_with(&BTreeMap::new())
+    }
+
+    /// The same, and that these are gone, unless more is known of them.
+    pub(crate) fn encode_with(&self, gone: &BTreeMap<ClientId, u64>) -> Option<Vec<u8>> {
+        let known = self.entries.iter().map(|(id, entry)| entry.said(*id));
+        let forgotten = gone.iter().filter(|(id, _)| !self.entries.contains_key(id));
+        let forgotten = forgotten.map(|(id, clock)| Said {
+            client: *id,
+            clock: *clock,
+            state: None,
+        });
+        let all: Vec<_> = known.chain(forgotten).collect();
         (!all.is_empty()).then(|| encode(&all))
     }
 
@@ -319,6 +327,30 @@ fn read<'a>(message: &'a [u8], config: &Config) -> Result<Vec<Said<'a>>, Awarene
     } else {
         Err(AwarenessError::TrailingBytes)
     }
+}
+
+/// Who is gone by a message of our own, with their clocks.
+pub(crate) fn gone(message: &[u8]) -> Vec<(ClientId, u64)> {
+    let said = said(message).unwrap_or_default().into_iter();
+    let gone = said.filter(|said| said.state.is_none());
+    gone.map(|said| (said.client, said.clock)).collect()
+}
+
+/// Reads what was checked before.
+fn said(message: &[u8]) -> Result<Vec<Said<'_>>, ReadError> {
+    let mut reader = Reader::new(message);
+    let mut said = Vec::new();
+    for _ in 0..reader.var_uint()? {
+        let (client, clock) = (ClientId(reader.var_uint()?), reader.var_uint()?);
+        let state = reader.var_str()?.as_bytes();
+        let state = (state != NULL).then_some(state);
+        said.push(Said {
+            client,
+            clock,
+            state,
+        });
+    }
+    Ok(said)
 }
 
 fn encode(said: &[Said<'_>]) -> Vec<u8> {

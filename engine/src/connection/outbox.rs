@@ -1,13 +1,18 @@
 //! What is on its way to a client, and what the client misses while that is
 //! too much.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use crate::{
     config::Config,
     planted::{self, Bug},
     state_vector::StateVector,
+    update::ClientId,
 };
+
+/// Of how many that left meanwhile it is remembered that a lagging connection
+/// was not told.
+const GONE_MAX: usize = 1_000;
 
 /// Bytes on their way to a client. Past the budget the connection lags: what
 /// others are sent is left out for it, until its transport has written so much
@@ -30,6 +35,9 @@ pub(crate) struct Lag {
     pub(crate) knows: Option<Arc<StateVector>>,
     /// Whether it was not told who is there.
     pub(crate) misses_awareness: bool,
+    /// Who left meanwhile, with their clocks: they may be forgotten when it
+    /// catches up.
+    pub(crate) gone: BTreeMap<ClientId, u64>,
     /// When its transport last wrote something.
     progress: Duration,
 }
@@ -43,6 +51,7 @@ impl Outbox {
             self.lag = Some(Lag {
                 knows: None,
                 misses_awareness: false,
+                gone: BTreeMap::new(),
                 progress: now,
             });
         }
@@ -94,15 +103,19 @@ impl Outbox {
         }
     }
 
-    /// Leaves it out of an awareness message, if it lags.
-    pub(crate) fn leaves_out_awareness(&mut self) -> bool {
-        match &mut self.lag {
-            Some(lag) => {
-                lag.misses_awareness = true;
-                true
+    /// Leaves it out of an awareness message, if it lags, which says that these
+    /// are gone.
+    pub(crate) fn leaves_out_awareness(&mut self, gone: &[(ClientId, u64)]) -> bool {
+        let Some(lag) = &mut self.lag else {
+            return false;
+        };
+        lag.misses_awareness = true;
+        for (client, clock) in gone {
+            if lag.gone.len() < GONE_MAX || lag.gone.contains_key(client) {
+                lag.gone.insert(*client, *clock);
             }
-            None => false,
         }
+        true
     }
 
     /// What it missed, once so much is written that it can be told.

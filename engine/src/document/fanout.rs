@@ -4,6 +4,7 @@ use bytes::Bytes;
 
 use super::{Context, Document};
 use crate::{
+    awareness,
     connection::{Connection, Rights},
     effect::{Effect, Effects, Fault},
     id::ConnId,
@@ -34,7 +35,7 @@ impl Document {
             self.send(cx, conn, step_1, out);
         }
         if let Some(states) = self.awareness.encode()
-            && !self.connection(conn).outbox.leaves_out_awareness()
+            && !self.connection(conn).outbox.leaves_out_awareness(&[])
             && !planted::is(Bug::AwarenessJoinerUntold)
         {
             self.send(cx, conn, protocol::awareness(&states), out);
@@ -115,8 +116,13 @@ impl Document {
     /// closes a connection on which it hears nothing for 30 s, alone or not.
     pub(super) fn tell_awareness(&mut self, cx: Context<'_>, states: &[u8], out: &mut Effects) {
         let frame = protocol::awareness(states);
+        let mut connections = self.connections.values();
+        let gone = match connections.any(|connection| connection.outbox.lags()) {
+            true => awareness::gone(states),
+            false => Vec::new(),
+        };
         self.send_to_all(cx, frame, out, |_, connection| {
-            !connection.outbox.leaves_out_awareness()
+            !connection.outbox.leaves_out_awareness(&gone)
         });
     }
 

@@ -72,7 +72,7 @@ impl Document {
         }
         if lag.misses_awareness
             && !planted::is(Bug::CaughtUpUnaware)
-            && let Some(states) = self.awareness.encode()
+            && let Some(states) = self.awareness.encode_with(&lag.gone)
         {
             marks::hit(Mark::CaughtUpAwareness);
             self.answer(cx, conn, protocol::awareness(&states), out);

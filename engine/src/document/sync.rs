@@ -163,7 +163,7 @@ impl Document {
 
     /// Tells all awareness states to one who asked; later, if it lags.
     fn answer_query_awareness(&mut self, cx: Context<'_>, conn: ConnId, out: &mut Effects) {
-        if self.connection(conn).outbox.leaves_out_awareness() {
+        if self.connection(conn).outbox.leaves_out_awareness(&[]) {
             return;
         }
         let states = self.awareness.encode();

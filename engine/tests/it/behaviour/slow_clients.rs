@@ -216,6 +216,32 @@ fn who_does_not_read_awareness_is_told_later_who_is_there() {
 }
 
 #[test]
+fn who_left_and_was_forgotten_meanwhile_is_told_to_be_gone() {
+    let mut world = World::with(small_outbox());
+    let (slow, other, gone) = (world.joined("d"), world.joined("d"), world.joined("d"));
+    world.send(gone, awareness(&[(7, 3, "{}")]));
+    world.take(slow);
+    world.stall(slow);
+    let mut clock = 1;
+    while lags(&world) == 0 {
+        clock += 1;
+        world.send(slow, awareness(&[(1, clock, "{}")]));
+    }
+    let bytes = bytes_of(&world.take(slow));
+    world.leave(gone);
+    for _ in 0..4 {
+        world.advance(secs(14));
+        clock += 1;
+        world.send(slow, awareness(&[(1, clock, "{}")]));
+        world.take(other);
+    }
+    world.written(slow, bytes);
+    let told = world.take(slow);
+    let expected = [(1, clock, "{}".to_owned()), (7, 3, "null".to_owned())];
+    assert_eq!(wire::read_awareness(&told[0]), expected);
+}
+
+#[test]
 fn who_asks_for_awareness_without_reading_costs_its_budget() {
     let mut world = World::with(small_outbox());
     let slow = world.joined("d");
