@@ -26,6 +26,17 @@ fn bytes_of(frames: &[Bytes]) -> usize {
     frames.iter().map(Bytes::len).sum()
 }
 
+/// Client 1 shows itself over one connection, again and again, until somebody
+/// lags. Returns its clock then.
+fn chatter_until_it_lags(world: &mut World, conn: ConnId) -> u64 {
+    let mut clock = 1;
+    while lags(world) == 0 {
+        clock += 1;
+        world.send(conn, awareness(&[(1, clock, "{}")]));
+    }
+    clock
+}
+
 /// How often connections were told to lag.
 fn lags(world: &World) -> usize {
     let lags = |event: &&Event| matches!(event, Event::ConnectionLags { .. });
@@ -191,11 +202,7 @@ fn who_does_not_read_awareness_is_told_later_who_is_there() {
     world.send(gone, awareness(&[(7, 1, "{}")]));
     world.take(slow);
     world.stall(slow);
-    let mut clock = 1;
-    while lags(&world) == 0 {
-        clock += 1;
-        world.send(slow, awareness(&[(1, clock, "{}")]));
-    }
+    let clock = chatter_until_it_lags(&mut world, slow);
     let bytes = bytes_of(&world.take(slow));
     world.send(other, awareness(&[(2, 1, "{}")]));
     world.leave(gone);
@@ -222,11 +229,7 @@ fn who_left_and_was_forgotten_meanwhile_is_told_to_be_gone() {
     world.send(gone, awareness(&[(7, 3, "{}")]));
     world.take(slow);
     world.stall(slow);
-    let mut clock = 1;
-    while lags(&world) == 0 {
-        clock += 1;
-        world.send(slow, awareness(&[(1, clock, "{}")]));
-    }
+    let mut clock = chatter_until_it_lags(&mut world, slow);
     let bytes = bytes_of(&world.take(slow));
     world.leave(gone);
     for _ in 0..4 {
