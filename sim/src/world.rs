@@ -284,9 +284,14 @@ impl World {
             let ticks = ticks.filter_map(|(at, node)| Some((node.next_tick(self.now)?, at)));
             match (event, ticks.min()) {
                 (Some(at), tick) if at <= end && tick.is_none_or(|(tick, _)| at <= tick) => {
-                    let (_, event) = self.queue.pop_first().expect("it was just seen");
+                    let ((_, scheduled), event) = self.queue.pop_first().expect("it was just seen");
                     self.now = at;
-                    self.happen(event)?;
+                    match self.put_off(&event) {
+                        // What was scheduled first still comes first: a
+                        // connection's frames do not overtake one another.
+                        Some(until) => drop(self.queue.insert((until, scheduled), event)),
+                        None => self.happen(event)?,
+                    }
                 }
                 (_, Some((tick, node))) if tick <= end => {
                     self.now = tick;
@@ -323,13 +328,6 @@ impl World {
     }
 
     fn happen(&mut self, event: Event) -> Result<(), Violation> {
-        if let Some(until) = self.put_off(&event) {
-            self.after(
-                until.saturating_sub(self.now) + Duration::from_nanos(1),
-                event,
-            );
-            return Ok(());
-        }
         match event {
             Event::Act(client) => self.act(client),
             Event::Renew(client) => self.renew(client),
