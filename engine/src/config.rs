@@ -95,11 +95,17 @@ pub struct Config {
     /// Bytes handed out to a connection and not yet written by its transport.
     /// Past it the connection is left out of what others are sent; when half of
     /// it is written, it is told at once what it missed. The update that reaches
-    /// past it, and one answer, may exceed it.
+    /// past it, and an answer, come on top of it.
     pub outbox_bytes_max: usize,
     /// How long a connection that is left out may write nothing at all before
     /// it is closed.
     pub stall_max: Duration,
+    /// Bytes of answers on their way that are larger than `outbox_bytes_max`,
+    /// to all connections together. Past it those who ask wait for theirs. An
+    /// answer is at most a whole document; one may reach past this.
+    pub answers_bytes_max: usize,
+    /// The same for the connections of one user.
+    pub answers_bytes_per_user_max: usize,
     /// How long the answer to a client that knows nothing is kept for others
     /// that come after it, if nothing changes meanwhile …
     pub join_kept: Duration,
@@ -189,6 +195,8 @@ impl Default for Config {
             closing_max: Duration::from_secs(5),
             outbox_bytes_max: 1 << 20,
             stall_max: Duration::from_secs(60),
+            answers_bytes_max: 512 << 20,
+            answers_bytes_per_user_max: 64 << 20,
             join_kept: Duration::from_secs(1),
             join_kept_bytes_min: 16 << 10,
         }

@@ -4,7 +4,7 @@ mod outbox;
 
 use std::time::Duration;
 
-pub(crate) use self::outbox::Outbox;
+pub(crate) use self::outbox::{Lag, Outbox};
 use crate::{
     auth::{Access, Grant},
     config::Config,
@@ -29,6 +29,8 @@ pub(crate) struct Connection {
     /// A `SyncStep1` that came before the answer to the last one was written,
     /// or while the connection lags.
     pub(crate) pending_step_1: Option<StateVector>,
+    /// Whether it waits for its turn to be told something large.
+    pub(crate) waits: bool,
     /// When something was last sent to it.
     pub(crate) last_sent: Duration,
     pub(crate) outbox: Outbox,
@@ -76,6 +78,7 @@ impl Connection {
             refusals: 0,
             told_refused: false,
             pending_step_1: None,
+            waits: false,
             last_sent: now,
             outbox: Outbox::default(),
         }
@@ -115,9 +118,18 @@ impl Connection {
         self.outbox.sent(now, bytes, config)
     }
 
+    /// Whether there is something to tell it that it asked for or missed, and
+    /// it can take it now.
+    pub(crate) fn can_be_told(&self, config: &Config) -> bool {
+        match self.outbox.lags() {
+            true => self.outbox.has_caught_up(config),
+            false => self.pending_step_1.is_some() && !self.outbox.answer_pending(),
+        }
+    }
+
     /// Notes that an answer is sent, whatever the budget.
-    pub(crate) const fn answered(&mut self, now: Duration, bytes: usize) {
+    pub(crate) fn answered(&mut self, now: Duration, bytes: usize) {
         self.last_sent = now;
-        self.outbox.answered(bytes);
+        self.outbox.answered(now, bytes);
     }
 }

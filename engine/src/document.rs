@@ -174,6 +174,12 @@ impl Document {
         self.bytes + self.staging.bytes()
     }
 
+    /// How many connections wait for their turn to be told something large.
+    pub(crate) fn waiting_for_answers(&self) -> usize {
+        let waits = |connection: &&Connection| connection.waits;
+        self.connections.values().filter(waits).count()
+    }
+
     /// Whether nobody has it open and it could leave.
     pub(crate) fn is_idle(&self) -> bool {
         let is_here = matches!(self.phase, Phase::Live | Phase::Draining);
@@ -264,9 +270,12 @@ impl Document {
         out: &mut Effects,
     ) {
         if let Some(connection) = self.connections.get_mut(&conn) {
+            let was_pending = connection.outbox.answer_pending();
             connection.outbox.written(cx.now, total_bytes);
-            self.catch_up(cx, conn, out);
-            self.answer_pending_step_1(cx, conn, out);
+            if was_pending && !connection.outbox.answer_pending() {
+                out.push(Effect::AnswerWritten(conn));
+            }
+            self.tell(cx, conn, out);
         }
     }
 
@@ -367,9 +376,10 @@ impl Document {
             Phase::Gone(_) => assert!(self.staging.is_empty()),
         }
         for connection in self.connections.values() {
-            connection.outbox.check(config);
+            connection.outbox.check(config, connection.waits);
             let is_minded = self.timers.is_set(Timer::Stall);
-            assert!(!connection.outbox.lags() || is_minded, "it lags on");
+            let must_read = connection.outbox.stalled_at(config).is_some();
+            assert!(!must_read || is_minded, "it may stall for ever");
         }
         assert!(
             !self.is_unsaved() || self.persistence.is_busy() || self.timers.is_set(Timer::Store),

@@ -19,6 +19,12 @@ pub(crate) enum Effect {
     Accept(ConnId),
     Refuse(ConnId, Refusal),
     Send(Receivers, Bytes),
+    /// The connection is to be told something large, and waits for its turn.
+    AwaitAnswer(ConnId),
+    /// So many bytes of something large are on their way to the connection.
+    AnswerSent(ConnId, usize),
+    /// All that it was told so is written.
+    AnswerWritten(ConnId),
     Close(ConnId, Fault),
     Store(StoreCommand),
     /// It has something to do with the store, and waits for its turn.

@@ -1,5 +1,6 @@
 //! Routes inputs to documents, and what documents want done to the outside.
 
+mod answers;
 mod backlog;
 mod quarantine;
 mod room;
@@ -13,6 +14,7 @@ use std::{
 };
 
 use self::{
+    answers::Answers,
     backlog::Backlog,
     quarantine::Failures,
     shutdown::Shutdown,
@@ -20,6 +22,7 @@ use self::{
     turns::Turns,
 };
 use crate::{
+    auth::{Grant, UserId},
     config::Config,
     connection::Rights,
     document::{Context, Document, Left},
@@ -56,6 +59,7 @@ pub struct Engine {
     turns: Turns,
     /// Whose turn at the store it is right now.
     turn: Option<Lane>,
+    answers: Answers,
     journaling: Journaling,
     backlog: Backlog,
     failures: Failures,
@@ -75,9 +79,10 @@ pub struct Engine {
 struct DocKey(u64);
 
 /// A connection as the outside knows it.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct Link {
     document: DocKey,
+    user: UserId,
     /// Whether it was told to be: until then it can only be refused.
     is_accepted: bool,
 }
@@ -107,6 +112,7 @@ impl Engine {
             totals: Totals::default(),
             turns: Turns::default(),
             turn: None,
+            answers: Answers::default(),
             backlog: Backlog::default(),
             failures: Failures::default(),
             pushing: 0,
@@ -125,7 +131,7 @@ impl Engine {
     pub fn handle(&mut self, now: Now, input: Input) {
         let now = now.mono;
         match input {
-            Input::Open { conn, doc, grant } => self.open(now, conn, &doc, (&grant).into()),
+            Input::Open { conn, doc, grant } => self.open(now, conn, &doc, grant),
             Input::Received { conn, bytes } => {
                 self.with_connection(now, conn, |document, cx, out| {
                     document.received(cx, conn, &bytes, out);
@@ -137,7 +143,7 @@ impl Engine {
                 });
             }
             Input::Closed { conn } => {
-                if let Some(link) = self.connections.remove(&conn) {
+                if let Some(link) = self.forget(conn) {
                     self.with(now, link.document, |document, cx, out| {
                         document.closed(cx, conn, out);
                     });
@@ -170,6 +176,7 @@ impl Engine {
         }
         self.push(now);
         self.give_turns(now);
+        self.give_answers(now);
         self.report_drained(now);
     }
 
@@ -201,6 +208,7 @@ impl Engine {
         let health = self.journaling.health();
         let mut status = Status {
             documents_to_push: self.backlog.len() + self.pushing,
+            answers_bytes: self.answers.bytes(),
             journal_failed: health == JournalHealth::Failed,
             ..Status::default()
         };
@@ -231,16 +239,19 @@ impl Engine {
         let timeouts = slots().filter(|slot| slot.timeout.is_some());
         assert_eq!(self.due.len(), timeouts.count());
         assert_eq!(self.pushing, slots().filter(|slot| slot.pushed).count());
+        let waiting = slots().map(|slot| slot.document.waiting_for_answers());
+        self.answers.check(waiting.sum());
         let is_here = |link: &Link| self.documents.contains_key(&link.document);
         assert!(self.connections.values().all(is_here));
         assert!(self.backlog.docs().all(|doc| !self.names.contains_key(doc)));
     }
 
-    fn open(&mut self, now: Duration, conn: ConnId, name: &DocId, rights: Rights) {
+    fn open(&mut self, now: Duration, conn: ConnId, name: &DocId, grant: Grant) {
         debug_assert!(
             !self.connections.contains_key(&conn),
             "numbers are used once"
         );
+        let rights = Rights::from(&grant);
         let key = match self.names.get(name).copied() {
             _ if self.shutdown.is_some() => Err(Refusal::ShuttingDown),
             Some(key)
@@ -261,6 +272,7 @@ impl Engine {
                 let link = Link {
                     document: key,
                     is_accepted: false,
+                    user: grant.user,
                 };
                 self.connections.insert(conn, link);
                 self.stay(key);
@@ -373,6 +385,25 @@ impl Engine {
         }
     }
 
+    /// Has those told something large whose turn it is.
+    fn give_answers(&mut self, now: Duration) {
+        while let Some(conn) = self.answers.next(&self.config) {
+            self.with_connection(now, conn, |document, cx, out| {
+                document.answer_turn(cx, conn, out);
+            });
+        }
+        for (user, conn) in self.answers.take_came() {
+            self.event(Event::AnswerWaits { conn, user });
+        }
+    }
+
+    /// A connection is gone, with what was kept of it.
+    fn forget(&mut self, conn: ConnId) -> Option<Link> {
+        let link = self.connections.remove(&conn)?;
+        self.answers.closed(&link.user, conn);
+        Some(link)
+    }
+
     fn with_connection(
         &mut self,
         now: Duration,
@@ -463,12 +494,28 @@ impl Engine {
                 Output::Accept { conn }
             }
             Effect::Refuse(conn, reason) => {
-                self.connections.remove(&conn);
+                self.forget(conn);
                 Output::Refuse { conn, reason }
             }
             Effect::Send(conns, frame) => Output::Send { conns, frame },
+            Effect::AwaitAnswer(conn) => {
+                if let Some(link) = self.connections.get(&conn) {
+                    self.answers.wait(&link.user, conn);
+                }
+                return;
+            }
+            Effect::AnswerSent(conn, bytes) => {
+                if let Some(link) = self.connections.get(&conn) {
+                    self.answers.sent(&link.user, conn, bytes);
+                }
+                return;
+            }
+            Effect::AnswerWritten(conn) => {
+                self.answers.written(conn);
+                return;
+            }
             Effect::Close(conn, fault) => {
-                self.connections.remove(&conn);
+                self.forget(conn);
                 let (code, reason) = (fault.code, fault.reason);
                 Output::Close { conn, code, reason }
             }

@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 
 use crate::{
+    auth::UserId,
     id::{ConnId, DocId},
     journal::JournalError,
     output::CloseCode,
@@ -114,6 +115,14 @@ pub enum Event {
         conn: ConnId,
         /// Which document it has open.
         doc: DocId,
+    },
+    /// A connection is to be told something large, and waits for its turn,
+    /// because too much is on its way to its user, or to all.
+    AnswerWaits {
+        /// Which.
+        conn: ConnId,
+        /// Whose connection it is.
+        user: UserId,
     },
     /// The engine closes a connection.
     ConnectionClosed {

@@ -152,6 +152,13 @@ marks! {
     CaughtUpAwareness = "caught_up_awareness",
     /// A connection was closed as it did not read at all.
     StallClose = "stall_close",
+    /// Somebody waited for a large answer because of what was on its way to all.
+    AnswersFull = "answers_full",
+    /// Somebody waited for a large answer because of what was on its way to the
+    /// same user.
+    AnswersOfUserFull = "answers_of_user_full",
+    /// Who waited for a large answer had come to lag when its turn came.
+    AnswerTurnMissed = "answer_turn_missed",
     /// A quiet connection was sent a sign of life.
     KeepaliveSent = "keepalive_sent",
     /// An update was relayed as it came.

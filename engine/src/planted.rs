@@ -189,6 +189,12 @@ bugs! {
     CaughtUpUnaware = "caught_up_unaware",
     /// A connection that reads nothing keeps its place.
     StalledKept = "stalled_kept",
+    /// Answers are sent however many are on their way.
+    AnswersUnbounded = "answers_unbounded",
+    /// Answers to connections that are gone count for ever.
+    AnswersLeak = "answers_leak",
+    /// Who never reads an answer is not closed.
+    AnswerStallIgnored = "answer_stall_ignored",
     /// A full document refuses what only deletes, too.
     DeletesRefusedWhenFull = "deletes_refused_when_full",
     /// A document takes an update if it is not full yet, however large that is.

@@ -17,6 +17,8 @@ pub struct Status {
     pub staged_bytes: usize,
     /// Bytes of updates that no landed snapshot covers.
     pub unsaved_bytes: usize,
+    /// Bytes of large answers on their way to clients.
+    pub answers_bytes: usize,
     /// Age of the oldest update that would be lost if the process died now
     /// and its sender did not come back.
     pub oldest_undurable: Option<Duration>,

@@ -129,6 +129,13 @@ fn log(event: &Event) {
                 "a client reads too slowly"
             );
         }
+        Event::AnswerWaits { conn, user } => {
+            debug!(
+                conn = conn.0,
+                user = user.as_str(),
+                "a client waits for a large answer, as too much is on its way already"
+            );
+        }
         // Told by the connection itself, with its user.
         Event::ConnectionClosed { .. } => {}
     }

@@ -141,6 +141,9 @@ impl Metrics {
             Event::ConnectionLags { .. } => {
                 self.limits.lagged.inc();
             }
+            Event::AnswerWaits { .. } => {
+                self.limits.answers_waited.inc();
+            }
             Event::SnapshotFailed { error, .. } => self.snapshots.failed(error),
             // Told by the engine's status, or counted where it happens: at the
             // journal, and where a connection ends.

@@ -25,10 +25,13 @@ pub(crate) struct Outbox {
     /// count against the budget.
     answered: u64,
     lag: Option<Lag>,
+    /// When its transport last wrote something, or came to have something to
+    /// write that must not wait for ever.
+    progress: Duration,
 }
 
 /// What a connection misses.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Lag {
     /// What its client knows of the document once everything on its way has
     /// come. `None` as long as it misses no update.
@@ -38,8 +41,6 @@ pub(crate) struct Lag {
     /// Who left meanwhile, with their clocks: they may be forgotten when it
     /// catches up.
     pub(crate) gone: BTreeMap<ClientId, u64>,
-    /// When its transport last wrote something.
-    progress: Duration,
 }
 
 impl Outbox {
@@ -48,19 +49,16 @@ impl Outbox {
         self.sent += bytes as u64;
         let begins = self.lag.is_none() && self.is_over_budget(config);
         if begins {
-            self.lag = Some(Lag {
-                knows: None,
-                misses_awareness: false,
-                gone: BTreeMap::new(),
-                progress: now,
-            });
+            self.must_progress(now);
+            self.lag = Some(Lag::default());
         }
         begins
     }
 
     /// Notes that an answer is sent: something that the client asked for, or
     /// missed. There is one on its way at a time.
-    pub(super) const fn answered(&mut self, bytes: usize) {
+    pub(super) fn answered(&mut self, now: Duration, bytes: usize) {
+        self.must_progress(now);
         self.sent += bytes as u64;
         self.answered = self.sent;
     }
@@ -70,9 +68,7 @@ impl Outbox {
         debug_assert!(total_bytes <= self.sent, "only what was sent is written");
         if total_bytes > self.written {
             self.written = total_bytes;
-            if let Some(lag) = &mut self.lag {
-                lag.progress = now;
-            }
+            self.progress = now;
         }
     }
 
@@ -118,24 +114,46 @@ impl Outbox {
         true
     }
 
-    /// What it missed, once so much is written that it can be told.
-    pub(crate) fn caught_up(&mut self, config: &Config) -> Option<Lag> {
+    /// Whether it lags, and so much is written that it can be told what it
+    /// missed.
+    pub(crate) fn has_caught_up(&self, config: &Config) -> bool {
         let is_low = self.backlog() <= Self::low(config);
-        self.lag
-            .take_if(|_| is_low && self.written >= self.answered)
+        self.lags() && is_low && !self.answer_pending()
+    }
+
+    /// Whether it lags, but has missed nothing.
+    pub(crate) fn misses_nothing(&self) -> bool {
+        let misses = |lag: &Lag| lag.knows.is_some() || lag.misses_awareness;
+        self.lag.as_ref().is_some_and(|lag| !misses(lag))
+    }
+
+    /// What it missed: it is told now, and lags no more.
+    pub(crate) fn take_lag(&mut self) -> Option<Lag> {
+        self.lag.take()
     }
 
     /// When it has stalled for too long, unless its transport writes something.
     pub(crate) fn stalled_at(&self, config: &Config) -> Option<Duration> {
-        let lag = self.lag.as_ref()?;
-        Some(lag.progress + config.stall_max)
+        let is_answered = !self.answer_pending() || planted::is(Bug::AnswerStallIgnored);
+        let is_idle = !self.lags() && is_answered;
+        // Who waits for what it missed has read the rest.
+        let is_idle = is_idle || self.has_caught_up(config);
+        (!is_idle).then(|| self.progress + config.stall_max)
     }
 
     /// Panics if something does not hold that always must.
-    pub(crate) fn check(&self, config: &Config) {
+    pub(crate) fn check(&self, config: &Config, waits: bool) {
         assert!(self.written <= self.sent && self.answered <= self.sent);
-        let is_low = self.backlog() <= Self::low(config) && !self.answer_pending();
-        assert!(!self.lags() || !is_low, "who has caught up is told");
+        let is_told = !self.has_caught_up(config) || waits;
+        assert!(is_told, "who has caught up is told");
+    }
+
+    /// There is something to write from now on that must not wait for ever,
+    /// unless there was already.
+    fn must_progress(&mut self, now: Duration) {
+        if !self.lags() && !self.answer_pending() {
+            self.progress = now;
+        }
     }
 
     fn is_over_budget(&self, config: &Config) -> bool {

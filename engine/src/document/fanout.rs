@@ -83,6 +83,42 @@ impl Document {
         }
     }
 
+    /// Tells a connection what it asked for or missed, if it can take it now.
+    /// That may be the whole document; if that is large, it waits for its turn.
+    pub(super) fn tell(&mut self, cx: Context<'_>, conn: ConnId, out: &mut Effects) {
+        let is_large = self.size() > cx.config.outbox_bytes_max;
+        let connection = self.connection(conn);
+        if connection.waits || !connection.can_be_told(cx.config) {
+            return;
+        }
+        let asks = connection.pending_step_1.is_some();
+        if is_large && (asks || !connection.outbox.misses_nothing()) {
+            connection.waits = true;
+            out.push(Effect::AwaitAnswer(conn));
+        } else {
+            self.tell_now(cx, conn, out);
+        }
+    }
+
+    /// It is a connection's turn to be told something large.
+    pub(crate) fn answer_turn(&mut self, cx: Context<'_>, conn: ConnId, out: &mut Effects) {
+        let connection = self.connection(conn);
+        connection.waits = false;
+        if connection.can_be_told(cx.config) {
+            self.tell_now(cx, conn, out);
+        } else {
+            // It came to lag while it waited.
+            marks::hit(Mark::AnswerTurnMissed);
+        }
+    }
+
+    fn tell_now(&mut self, cx: Context<'_>, conn: ConnId, out: &mut Effects) {
+        match self.connection(conn).outbox.take_lag() {
+            Some(lag) => self.catch_up(cx, conn, lag, out),
+            None => self.answer_step_1(cx, conn, out),
+        }
+    }
+
     /// Sends one connection what it asked for or missed, whatever the budget:
     /// one answer is on its way at a time.
     pub(super) fn answer(
@@ -96,6 +132,10 @@ impl Document {
             return self.send(cx, conn, frame, out);
         }
         self.connection(conn).answered(cx.now, frame.len());
+        self.mind_stalls(cx);
+        if frame.len() > cx.config.outbox_bytes_max {
+            out.push(Effect::AnswerSent(conn, frame.len()));
+        }
         out.push(Effect::Send(Receivers::from_elem(conn, 1), frame));
     }
 

@@ -13,9 +13,8 @@ use crate::{
 };
 
 impl Document {
-    /// The document is about to change.
-    pub(super) fn will_change(&mut self) {
-        self.leave_out_lagging();
+    /// What was kept for those who join is not all there is any more.
+    pub(super) fn forget_join(&mut self) {
         if !planted::is(Bug::StaleJoin) {
             self.whole = None;
         }

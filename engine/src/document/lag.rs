@@ -10,7 +10,7 @@ use std::{sync::Arc, time::Duration};
 
 use super::{Context, Document};
 use crate::{
-    connection::Connection,
+    connection::{Connection, Lag},
     effect::{Effect, Effects, Fault},
     event::Event,
     id::ConnId,
@@ -49,19 +49,20 @@ impl Document {
         marks::hit(Mark::Lagged);
         let doc = self.id.clone();
         out.push(Effect::Event(Event::ConnectionLags { conn, doc }));
-        self.timers
-            .set_earlier(Timer::Stall, cx.now + cx.config.stall_max);
+        self.mind_stalls(cx);
     }
 
-    /// Tells a connection what it missed, if it can take it by now. If it has
-    /// asked meanwhile, the answer to that tells it.
-    pub(super) fn catch_up(&mut self, cx: Context<'_>, conn: ConnId, out: &mut Effects) {
-        let connection = self.connection(conn);
-        let Some(lag) = connection.outbox.caught_up(cx.config) else {
-            return;
-        };
-        let has_asked = connection.pending_step_1.is_some();
-        self.answer_pending_step_1(cx, conn, out);
+    /// Has it noticed if somebody stalls who has something to read from now on.
+    pub(super) fn mind_stalls(&mut self, cx: Context<'_>) {
+        let due = cx.now + cx.config.stall_max;
+        self.timers.set_earlier(Timer::Stall, due);
+    }
+
+    /// Tells a connection what it missed. If it has asked meanwhile, the answer
+    /// to that tells it.
+    pub(super) fn catch_up(&mut self, cx: Context<'_>, conn: ConnId, lag: Lag, out: &mut Effects) {
+        let has_asked = self.connection(conn).pending_step_1.is_some();
+        self.answer_step_1(cx, conn, out);
         if let Some(known) = lag.knows
             && !has_asked
             && !planted::is(Bug::FrameDropped)
@@ -70,17 +71,16 @@ impl Document {
             let missed = self.state.diff(&known);
             self.answer(cx, conn, protocol::update(&missed), out);
         }
-        if lag.misses_awareness
-            && !planted::is(Bug::CaughtUpUnaware)
-            && let Some(states) = self.awareness.encode_with(&lag.gone)
-        {
+        if lag.misses_awareness && !planted::is(Bug::CaughtUpUnaware) {
             marks::hit(Mark::CaughtUpAwareness);
-            self.answer(cx, conn, protocol::awareness(&states), out);
+            let states = self.awareness.encode_with(&lag.gone);
+            let told = states.map_or_else(protocol::keepalive, |all| protocol::awareness(&all));
+            self.answer(cx, conn, told, out);
         }
     }
 
     /// Closes connections whose transport has written nothing for long, though
-    /// much waits. They hold memory, and get what they miss if they come back.
+    /// much waits, or an answer does. They hold memory, and get what they miss if they come back.
     pub(super) fn close_stalled(&mut self, cx: Context<'_>, out: &mut Effects) {
         let stalled_at = |(conn, connection): (&ConnId, &Connection)| {
             Some((connection.outbox.stalled_at(cx.config)?, *conn))

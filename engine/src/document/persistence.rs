@@ -527,7 +527,8 @@ impl Document {
         let covers = stored.covers(&self.state) || planted::is(Bug::AdoptedUnchecked);
         let contained = covers && !planted::is(Bug::OwnWriteTakenAsForeign);
         let ours = self.state.encode();
-        self.will_change();
+        self.leave_out_lagging();
+        self.forget_join();
         let foreign = self.state.apply(&snapshot.body)?;
         // Where both hold the same id, what is stored stays: others have read
         // it there.

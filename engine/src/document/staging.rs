@@ -236,7 +236,7 @@ impl Document {
         received: Received,
         out: &mut Effects,
     ) {
-        self.will_change();
+        self.leave_out_lagging();
         let applied = self.state.apply_decoded(update);
         let bytes = received.update.len();
         if applied.new_part == NewPart::Nothing {
@@ -247,6 +247,7 @@ impl Document {
             }
             return;
         }
+        self.forget_join();
         if let Some(connection) = self.connections.get_mut(&received.from) {
             connection.refusals = 0;
             if received.opens_gap {

@@ -59,26 +59,17 @@ impl Document {
                 Message::QueryAwareness => asks_awareness = true,
             }
         }
-        self.answer_pending_step_1(cx, conn, out);
+        self.tell(cx, conn, out);
         if asks_awareness {
             self.answer_query_awareness(cx, conn, out);
         }
         Ok(())
     }
 
-    /// Answers the last `SyncStep1` of a connection, unless the answer to the
-    /// one before is still on its way, or too much else. From the first answer on it gets
-    /// updates, so that it misses none and gets none twice.
-    pub(super) fn answer_pending_step_1(
-        &mut self,
-        cx: Context<'_>,
-        conn: ConnId,
-        out: &mut Effects,
-    ) {
+    /// Answers the last `SyncStep1` of a connection. From the first answer on it
+    /// gets updates, so that it misses none and gets none twice.
+    pub(super) fn answer_step_1(&mut self, cx: Context<'_>, conn: ConnId, out: &mut Effects) {
         let connection = self.connection(conn);
-        if connection.outbox.answer_pending() || connection.outbox.lags() {
-            return;
-        }
         if let Some(known) = connection.pending_step_1.take() {
             if connection.subscribed && planted::is(Bug::SecondStep1Ignored) {
                 return;

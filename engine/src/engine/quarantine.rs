@@ -98,6 +98,7 @@ impl Engine {
             .extract_if(.., |_, link| link.document == key);
         let of_document: Vec<_> = of_document.collect();
         for (conn, link) in of_document {
+            self.answers.closed(&link.user, conn);
             match link.is_accepted {
                 true => self.close_failed(conn, doc),
                 false => self.outputs.push_back(Output::Refuse {

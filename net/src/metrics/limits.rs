@@ -16,6 +16,7 @@ pub(crate) struct LimitMetrics {
     slowed: Family<TooFast, Counter>,
     cut: Family<TooFast, Counter>,
     pub(crate) lagged: Counter,
+    pub(crate) answers_waited: Counter,
     /// Set anew whenever somebody looks.
     unfinished_bytes: Gauge,
 }
@@ -52,6 +53,7 @@ impl Default for LimitMetrics {
             slowed,
             cut,
             lagged: Counter::default(),
+            answers_waited: Counter::default(),
             unfinished_bytes: Gauge::default(),
         }
     }
@@ -108,6 +110,12 @@ impl LimitMetrics {
             "connections_lagged",
             "Times that a client read too slowly and was left out of what others wrote, to be told later",
             self.lagged.clone(),
+        );
+        registry.register(
+            "answers_waited",
+            "Times that a client waited for a large answer, such as a whole document, because too \
+             much was on its way already",
+            self.answers_waited.clone(),
         );
         registry.register_with_unit(
             "unfinished",

@@ -17,6 +17,7 @@ pub(super) struct StatusGauges {
     documents_to_push: Gauge,
     staged_bytes: Gauge,
     unsaved_bytes: Gauge,
+    answers_bytes: Gauge,
     oldest_undurable: Gauge<f64, AtomicU64>,
     oldest_unsaved: Gauge<f64, AtomicU64>,
     journal_failed: Gauge,
@@ -41,6 +42,7 @@ impl StatusGauges {
         self.documents_to_push.set(number(status.documents_to_push));
         self.staged_bytes.set(number(status.staged_bytes));
         self.unsaved_bytes.set(number(status.unsaved_bytes));
+        self.answers_bytes.set(number(status.answers_bytes));
         self.oldest_undurable.set(seconds(status.oldest_undurable));
         self.oldest_unsaved.set(seconds(status.oldest_unsaved));
         self.journal_failed.set(i64::from(status.journal_failed));
@@ -83,6 +85,11 @@ impl StatusGauges {
                 "unsaved",
                 "Updates that no written snapshot covers yet",
                 &self.unsaved_bytes,
+            ),
+            (
+                "answers",
+                "Large answers, such as whole documents, on their way to clients",
+                &self.answers_bytes,
             ),
         ] {
             registry.register_with_unit(name, help, Unit::Bytes, gauge.clone());

@@ -163,6 +163,14 @@ pub fn event(event: &Event) -> Explained {
         Event::ConnectionLags { doc, conn } => {
             format!("{doc}: leaves {} out, which reads too slowly", conn.0).into()
         }
+        Event::AnswerWaits { conn, user } => {
+            let user = user.as_str();
+            format!(
+                "has {} wait for a large answer, as {user} and others have many",
+                conn.0
+            )
+            .into()
+        }
         Event::ConnectionClosed {
             doc,
             conn,

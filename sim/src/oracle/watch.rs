@@ -1,5 +1,6 @@
 //! One engine, judged by what goes into it and what comes out.
 
+mod answers;
 mod connections;
 mod documents;
 mod entries;

@@ -55,4 +55,8 @@ pub(crate) fn draw_readers(rng: &mut ChaCha8Rng, engine: &mut Config) {
     engine.join_kept_bytes_min = *[0, ENOUGH].choose(rng).expect("not empty");
     let stall_max = [300, 3_000, 60_000].choose(rng).expect("not empty");
     engine.stall_max = millis(*stall_max);
+    let answers = [0, 1_000, ENOUGH, ENOUGH].choose(rng).expect("not empty");
+    let per_user = [0, 1_000, ENOUGH, ENOUGH].choose(rng).expect("not empty");
+    engine.answers_bytes_max = *answers;
+    engine.answers_bytes_per_user_max = *per_user;
 }

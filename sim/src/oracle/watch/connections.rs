@@ -1,17 +1,22 @@
 //! What connections are told.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use ysyncd_engine::{
     CloseCode, Config, ConnId, DocId, Event as EngineEvent, Output,
-    auth::{Access, Grant},
+    auth::{Access, Grant, UserId},
     lib0::{ReadError, Reader},
     protocol::{Message, Messages},
     state_vector::StateVector,
 };
 
 use super::{
-    Ids, Invariant, Violation, is_judged,
+    Ids, Invariant, Violation,
+    answers::{AnswerLimits, ToOthers},
+    is_judged,
     outbox::{Outbox, OutboxLimits},
     presence::Presence,
 };
@@ -24,6 +29,7 @@ pub(crate) const INTRUDER: &str = "intruder";
 #[derive(Debug)]
 pub(super) struct Connections {
     limits: OutboxLimits,
+    answer_limits: AnswerLimits,
     awareness_timeout: Duration,
     /// Whether those who left are remembered as long as they should be.
     remembers: bool,
@@ -35,6 +41,8 @@ pub(super) struct Connections {
     /// Who was sent something with the input under way, or has read something,
     /// so that it may have fallen behind or caught up.
     moved: Vec<ConnId>,
+    /// Who waits for its turn to be told something large.
+    waiting: BTreeSet<ConnId>,
     /// Who was asked with the input under way for what was refused, for the
     /// first time.
     asked: Vec<ConnId>,
@@ -48,6 +56,7 @@ pub(super) struct Connections {
 struct Connection {
     stage: Stage,
     doc: DocId,
+    user: UserId,
     is_intruder: bool,
     is_reader: bool,
     /// When its token expires.
@@ -96,6 +105,7 @@ impl Connections {
     pub(super) fn new(config: &Config) -> Self {
         Self {
             limits: OutboxLimits::new(config),
+            answer_limits: AnswerLimits::new(config),
             awareness_timeout: config.awareness_timeout,
             remembers: config.awareness_gone_max >= crate::swarm::ENOUGH,
             open: BTreeMap::new(),
@@ -103,6 +113,7 @@ impl Connections {
             keepalive: config.keepalive,
             joined: Vec::new(),
             moved: Vec::new(),
+            waiting: BTreeSet::new(),
             asked: Vec::new(),
             failed: Vec::new(),
             is_ending: false,
@@ -140,6 +151,7 @@ impl Connections {
         let connection = Connection {
             stage: Stage::Asked,
             doc,
+            user: grant.user.clone(),
             is_intruder: grant.user.as_str() == INTRUDER,
             is_reader: grant.access == Access::Read,
             until: grant.until,
@@ -413,9 +425,11 @@ impl Connections {
         now: Duration,
         misses: impl Fn(&DocId, &Ids) -> Option<Ids>,
     ) -> Result<(), Violation> {
+        self.none_waits_in_vain()?;
         for conn in std::mem::take(&mut self.moved) {
+            let may_wait = self.waiting.contains(&conn) && self.has_to_wait(conn);
             let connection = self.open.get_mut(&conn).expect("it was sent something");
-            if !connection.outbox.take_caught_up() || connection.stage != Stage::Accepted {
+            if !connection.outbox.take_caught_up(may_wait) || connection.stage != Stage::Accepted {
                 continue;
             }
             let doc = &connection.doc;
@@ -436,6 +450,38 @@ impl Connections {
             }
         }
         Ok(())
+    }
+
+    /// Who waits for its turn to be told something large does so because too much
+    /// is on its way.
+    fn none_waits_in_vain(&mut self) -> Result<(), Violation> {
+        let open = &self.open;
+        self.waiting.retain(|conn| {
+            let connection = &open[conn];
+            connection.stage == Stage::Accepted && connection.outbox.is_waiting()
+        });
+        let mut waiting = self.waiting.iter();
+        let in_vain = waiting.find(|conn| {
+            let can_be_told = self.open[conn].outbox.can_be_told(self.limits);
+            can_be_told && !self.has_to_wait(**conn)
+        });
+        Invariant::Answered.holds(in_vain.is_none(), || {
+            format!("{in_vain:?} waits, though there is room for what it is to be told")
+        })
+    }
+
+    /// Whether so much is on its way to others that it has to wait for
+    /// something large.
+    fn has_to_wait(&self, conn: ConnId) -> bool {
+        let user = &self.open[&conn].user;
+        let mut others = ToOthers { all: 0, of_user: 0 };
+        for (_, other) in self.open.iter().filter(|(other, _)| **other != conn) {
+            if other.stage == Stage::Accepted {
+                others.all += other.outbox.large();
+                others.of_user += u64::from(other.user == *user) * other.outbox.large();
+            }
+        }
+        self.answer_limits.are_reached(others)
     }
 
     /// Who reads nothing, though much waits for it, is closed in time.
@@ -533,6 +579,12 @@ impl Connections {
                 let before = self.get(*conn).paused.take();
                 Invariant::Paused.holds(before.is_some(), || format!("{conn:?} was read from"))
             }
+            Output::Event(EngineEvent::AnswerWaits { conn, .. }) => {
+                self.get(*conn).outbox.has_to_wait();
+                self.waiting.insert(*conn);
+                self.moved.push(*conn);
+                Ok(())
+            }
             Output::Event(EngineEvent::UpdateRefused { conn, .. }) => {
                 self.get(*conn).owes = Some(false);
                 Ok(())
@@ -547,10 +599,15 @@ impl Connections {
         let limits = self.limits;
         let connection = self.get(conn);
         connection.told_at = now;
+        let large = connection.outbox.large();
         let is_allowed = connection.outbox.sent(now, frame, limits);
-        if connection.outbox.is_behind() {
+        let is_large = connection.outbox.large() > large && limits.is_surely_large(frame);
+        if !connection.outbox.is_in_step() {
             self.moved.push(conn);
         }
+        Invariant::Bounded.holds(!is_large || !self.has_to_wait(conn), || {
+            format!("{conn:?} is answered at once, though too much is on its way to others")
+        })?;
         Invariant::Bounded.holds(is_allowed, || {
             format!("{conn:?} is sent more, though too much waits for it")
         })

@@ -24,7 +24,11 @@ pub(super) struct Outbox {
     /// missed.
     answered: u64,
     stage: Stage,
-    /// When it last read something, or came to be behind.
+    /// Bytes of what it was told last, as far as that is large.
+    large: u64,
+    /// Whether it waits for its turn to be told something large.
+    has_to_wait: bool,
+    /// When it last read something, or came to be behind, or was answered.
     progress: Duration,
 }
 
@@ -39,6 +43,8 @@ enum Stage {
     /// With the input under way it has read so much that it has to be told all
     /// that it missed.
     CatchesUp,
+    /// It is to be told what it missed as soon as it is its turn.
+    Waits,
 }
 
 impl OutboxLimits {
@@ -48,6 +54,15 @@ impl OutboxLimits {
             stall_max: config.stall_max,
         }
     }
+
+    /// Whether what a frame tells is so large that it had to wait for its turn:
+    /// what a document comes to in memory is known about only. Awareness is
+    /// never so.
+    pub(super) fn is_surely_large(&self, frame: &[u8]) -> bool {
+        let first = Messages::new(frame).read_next();
+        let is_awareness = matches!(first, Ok(Some(Message::Awareness(_))));
+        !is_awareness && frame.len() as u64 > 2 * self.bytes_max + 64
+    }
 }
 
 impl Outbox {
@@ -55,9 +70,41 @@ impl Outbox {
         self.sent
     }
 
+    /// Whether it is told what all are told, as always.
+    pub(super) fn is_in_step(&self) -> bool {
+        self.stage == Stage::InStep
+    }
+
     /// Whether it may be left out of what others are told.
     pub(super) const fn is_behind(&self) -> bool {
-        matches!(self.stage, Stage::FallsBehind | Stage::Behind)
+        matches!(
+            self.stage,
+            Stage::FallsBehind | Stage::Behind | Stage::Waits
+        )
+    }
+
+    /// Bytes on their way of large answers.
+    pub(super) const fn large(&self) -> u64 {
+        self.large
+    }
+
+    /// It waits for its turn to be told something large.
+    pub(super) const fn has_to_wait(&mut self) {
+        self.has_to_wait = true;
+    }
+
+    /// Whether it waits for its turn.
+    pub(super) const fn is_waiting(&self) -> bool {
+        self.has_to_wait
+    }
+
+    /// Whether it could be told at once if it were its turn.
+    pub(super) fn can_be_told(&self, limits: OutboxLimits) -> bool {
+        match self.stage {
+            Stage::InStep => self.written >= self.answered,
+            Stage::Waits => self.is_low(limits),
+            _ => false,
+        }
     }
 
     /// Notes a frame for it. False if that may not be sent now.
@@ -65,20 +112,29 @@ impl Outbox {
         let first = Messages::new(frame).read_next();
         let is_update = matches!(first, Ok(Some(Message::Update(_))));
         let is_for_all = is_update || matches!(first, Ok(Some(Message::Awareness(_))));
+        let is_answer = matches!(first, Ok(Some(Message::SyncStep2(_))));
+        if self.stage == Stage::Waits && (is_for_all || is_answer) {
+            self.stage = Stage::CatchesUp;
+        }
         let is_allowed = match self.stage {
             Stage::InStep | Stage::CatchesUp => true,
             Stage::FallsBehind if is_update => {
                 self.stage = Stage::Behind;
                 true
             }
-            Stage::FallsBehind | Stage::Behind => !is_for_all,
+            Stage::FallsBehind | Stage::Behind | Stage::Waits => !is_for_all,
         };
-        self.sent += frame.len() as u64;
-        let is_answer = matches!(first, Ok(Some(Message::SyncStep2(_))));
+        let bytes = frame.len() as u64;
+        let must_read = self.is_behind() || self.written < self.answered;
+        self.sent += bytes;
         if is_answer || self.stage == Stage::CatchesUp {
+            self.has_to_wait = false;
             self.answered = self.sent;
+            self.large += if bytes > limits.bytes_max { bytes } else { 0 };
+            self.progress = if must_read { self.progress } else { now };
         } else if self.stage == Stage::InStep && self.backlog() > limits.bytes_max {
-            (self.stage, self.progress) = (Stage::FallsBehind, now);
+            self.stage = Stage::FallsBehind;
+            self.progress = if must_read { self.progress } else { now };
         }
         is_allowed
     }
@@ -89,27 +145,41 @@ impl Outbox {
         if is_more {
             (self.written, self.progress) = (total, now);
         }
-        let is_low = self.backlog() <= limits.bytes_max / 2 && self.written >= self.answered;
-        if self.is_behind() && is_low {
+        if self.written >= self.answered {
+            self.large = 0;
+        }
+        let is_left_out = self.is_behind() && self.stage != Stage::Waits;
+        if is_left_out && self.is_low(limits) {
             self.stage = Stage::CatchesUp;
         }
         is_more
     }
 
     /// All is said in answer to an input. Whether it had to be told with it
-    /// what it had missed.
-    pub(super) fn take_caught_up(&mut self) -> bool {
-        let has_caught_up = self.stage == Stage::CatchesUp;
+    /// what it had missed, if it did not have to wait.
+    pub(super) fn take_caught_up(&mut self, may_wait: bool) -> bool {
+        let waits = self.has_to_wait && may_wait;
+        let has_caught_up = self.stage == Stage::CatchesUp && !waits;
         self.stage = match self.stage {
+            Stage::CatchesUp if waits => Stage::Waits,
             Stage::InStep | Stage::CatchesUp => Stage::InStep,
             Stage::FallsBehind | Stage::Behind => Stage::Behind,
+            Stage::Waits => Stage::Waits,
         };
         has_caught_up
     }
 
-    /// Whether it is behind and has read nothing for too long.
+    /// Whether it is behind, or has something to read that it asked for, and has
+    /// read nothing for too long.
     pub(super) fn stalls(&self, now: Duration, limits: OutboxLimits) -> bool {
-        self.is_behind() && self.progress + limits.stall_max <= now
+        let must_read = self.is_behind() || self.written < self.answered;
+        let waits = self.stage == Stage::Waits && self.is_low(limits);
+        must_read && !waits && self.progress + limits.stall_max <= now
+    }
+
+    /// Whether it can be told what it missed.
+    fn is_low(&self, limits: OutboxLimits) -> bool {
+        self.backlog() <= limits.bytes_max / 2 && self.written >= self.answered
     }
 
     /// Bytes that count against the budget.
