@@ -13,6 +13,7 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use smallvec::SmallVec;
 use thiserror::Error;
 
@@ -23,6 +24,7 @@ use crate::{
     lib0::{ReadError, Reader, write_var_bytes, write_var_uint},
     marks::{self, Mark},
     planted::{self, Bug},
+    protocol,
     update::ClientId,
 };
 
@@ -35,6 +37,10 @@ pub(crate) struct Awareness {
     /// Those of the entries that are of clients which left, the oldest first.
     gone: BTreeSet<(Duration, ClientId)>,
     owned: BTreeMap<ConnId, BTreeSet<ClientId>>,
+    /// Bytes of the states.
+    state_bytes: usize,
+    /// All that is known, as a frame for those who join.
+    all: Option<Bytes>,
 }
 
 /// What is known of one client.
@@ -67,6 +73,10 @@ pub(crate) enum AwarenessError {
     /// The connection speaks for more clients than allowed.
     #[error("too many awareness clients on one connection")]
     TooManyIds,
+    /// The states that the connection speaks for are bigger than allowed
+    /// together.
+    #[error("too much awareness on one connection")]
+    TooMuch,
 }
 
 /// What a client says of one id.
@@ -92,15 +102,7 @@ impl Awareness {
         config: &Config,
     ) -> Result<Option<Vec<u8>>, AwarenessError> {
         let said = read(message, config)?;
-        let mut ids: BTreeSet<_> = self.owned.get(&conn).cloned().unwrap_or_default();
-        ids.extend(
-            said.iter()
-                .filter(|said| said.state.is_some() && self.counts(said, conn))
-                .map(|said| said.client),
-        );
-        if ids.len() > config.awareness_ids_max {
-            return Err(AwarenessError::TooManyIds);
-        }
+        self.is_within(conn, &said, config)?;
         let mut news: SmallVec<[Said<'_>; 4]> = SmallVec::new();
         for said in said {
             self.mark(&said, conn);
@@ -142,14 +144,24 @@ impl Awareness {
         Some(updated.min()? + config.awareness_timeout)
     }
 
-    /// All that is known, those who left included: a client that comes back
-    /// learns from it that it has to raise its clock to be seen. `None` if
-    /// nothing is known.
-    pub(crate) fn encode(&self) -> Option<Vec<u8>> {
-        self.encode_with(&BTreeMap::new())
+    /// Bytes that it takes, about.
+    pub(crate) fn bytes(&self) -> usize {
+        self.state_bytes + self.all.as_ref().map_or(0, Bytes::len)
     }
 
-    /// The same, and that these are gone, unless more is known of them.
+    /// All that is known, those who left included, as a frame: a client that
+    /// comes back learns from it that it has to raise its clock to be seen.
+    /// `None` if nothing is known. Made once for all that ask until something
+    /// changes.
+    pub(crate) fn frame(&mut self) -> Option<Bytes> {
+        if self.all.is_none() {
+            let all = self.encode_with(&BTreeMap::new());
+            self.all = all.map(|all| protocol::awareness(&all));
+        }
+        self.all.clone()
+    }
+
+    /// All that is known, and that these are gone, unless more is known of them.
     pub(crate) fn encode_with(&self, gone: &BTreeMap<ClientId, u64>) -> Option<Vec<u8>> {
         let known = self.entries.iter().map(|(id, entry)| entry.said(*id));
         let forgotten = gone.iter().filter(|(id, _)| !self.entries.contains_key(id));
@@ -164,6 +176,8 @@ impl Awareness {
 
     /// Whether an id is owned by exactly the connection that its entry names.
     pub(crate) fn check(&self, connections: &BTreeSet<ConnId>) {
+        let states = self.entries.values().map(Entry::state_len);
+        assert_eq!(self.state_bytes, states.sum::<usize>());
         for (client, entry) in &self.entries {
             let gone = self.gone.contains(&(entry.updated, *client));
             assert_eq!(gone, entry.state.is_none(), "who has no state left");
@@ -179,6 +193,33 @@ impl Awareness {
             for id in ids {
                 assert_eq!(self.entries[id].owner, Some(*conn));
             }
+        }
+    }
+
+    /// Whether what a connection says leaves it within the limits.
+    fn is_within(
+        &self,
+        conn: ConnId,
+        said: &[Said<'_>],
+        config: &Config,
+    ) -> Result<(), AwarenessError> {
+        let owned = self.owned.get(&conn).into_iter().flatten();
+        let mut sizes: BTreeMap<_, _> = owned
+            .map(|id| (*id, self.entries[id].state_len()))
+            .collect();
+        for said in said.iter().filter(|said| self.counts(said, conn)) {
+            match said.state {
+                Some(state) => sizes.insert(said.client, state.len()),
+                None => sizes.remove(&said.client),
+            };
+        }
+        if sizes.len() > config.awareness_ids_max {
+            return Err(AwarenessError::TooManyIds);
+        }
+        let bytes: usize = sizes.values().sum();
+        match bytes > config.awareness_bytes_max && !planted::is(Bug::AwarenessUnbounded) {
+            true => Err(AwarenessError::TooMuch),
+            false => Ok(()),
         }
     }
 
@@ -230,7 +271,10 @@ impl Awareness {
             owner,
             updated,
         };
+        self.forget_frame();
+        self.state_bytes += entry.state_len();
         let before = self.entries.insert(said.client, entry);
+        self.state_bytes -= before.as_ref().map_or(0, Entry::state_len);
         if let Some(entry) = &before
             && entry.state.is_none()
         {
@@ -263,6 +307,7 @@ impl Awareness {
 
     fn forget_oldest(&mut self) {
         if let Some((_, client)) = self.gone.pop_first() {
+            self.forget_frame();
             self.entries.remove(&client);
         }
     }
@@ -276,10 +321,21 @@ impl Awareness {
         }
     }
 
+    /// What was made for those who join is out of date.
+    fn forget_frame(&mut self) {
+        if !planted::is(Bug::StaleAwareness) {
+            self.all = None;
+        }
+    }
+
     fn remove(&mut self, now: Duration, ids: &BTreeSet<ClientId>) -> Option<Vec<u8>> {
+        if !ids.is_empty() {
+            self.forget_frame();
+        }
         for &client in ids {
             let entry = self.entries.get_mut(&client);
             let entry = entry.expect("ids that are owned or listed exist");
+            self.state_bytes -= entry.state_len();
             entry.state = None;
             entry.updated = now;
             self.gone.insert((now, client));
@@ -293,6 +349,10 @@ impl Awareness {
 }
 
 impl Entry {
+    fn state_len(&self) -> usize {
+        self.state.as_ref().map_or(0, |state| state.len())
+    }
+
     fn said(&self, client: ClientId) -> Said<'_> {
         Said {
             client,

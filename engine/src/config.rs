@@ -77,6 +77,8 @@ pub struct Config {
     pub awareness_gone_max: usize,
     /// Size of one client's awareness state in bytes of JSON.
     pub awareness_state_bytes_max: usize,
+    /// Size of all awareness states that one connection speaks for, together.
+    pub awareness_bytes_max: usize,
     /// Connections that may wait for one document to load.
     pub waiting_opens_max: usize,
     /// Runs of structs per document that follow a gap, their predecessors
@@ -187,6 +189,7 @@ impl Default for Config {
             awareness_ids_max: 64,
             awareness_gone_max: 10_000,
             awareness_state_bytes_max: 64 << 10,
+            awareness_bytes_max: 128 << 10,
             waiting_opens_max: 1_000,
             gap_runs_max: 1_000,
             pending_delete_ranges_max: 10_000,

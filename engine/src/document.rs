@@ -166,7 +166,7 @@ impl Document {
 
     /// Room that it takes, about, in bytes.
     pub(crate) fn bytes(&self) -> usize {
-        self.size() + self.whole.as_ref().map_or(0, Bytes::len)
+        self.size() + self.whole.as_ref().map_or(0, Bytes::len) + self.awareness.bytes()
     }
 
     /// What it comes to, about, in bytes.

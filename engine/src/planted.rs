@@ -189,6 +189,10 @@ bugs! {
     CaughtUpUnaware = "caught_up_unaware",
     /// A connection that reads nothing keeps its place.
     StalledKept = "stalled_kept",
+    /// One connection may speak of any number of bytes of awareness.
+    AwarenessUnbounded = "awareness_unbounded",
+    /// Who joins is told who was there some time ago.
+    StaleAwareness = "stale_awareness",
     /// Answers are sent however many are on their way.
     AnswersUnbounded = "answers_unbounded",
     /// Answers to connections that are gone count for ever.

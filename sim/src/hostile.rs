@@ -63,7 +63,7 @@ pub(crate) fn bad_frame(rng: &mut ChaCha8Rng, state_bytes_max: usize) -> BadFram
         frame: frame.into(),
         code,
     };
-    match rng.random_range(0..12) {
+    match rng.random_range(0..13) {
         0 => bad("unknown message", vec![9, 0], CloseCode::InvalidPayload),
         1 => bad(
             "unknown sync message",
@@ -94,6 +94,15 @@ pub(crate) fn bad_frame(rng: &mut ChaCha8Rng, state_bytes_max: usize) -> BadFram
             let state = format!("\"{}\"", "x".repeat(state_bytes_max));
             let frame = awareness(&[(1, &state)]);
             bad("awareness state too big", frame, CloseCode::PolicyViolation)
+        }
+        12 => {
+            let state = format!("\"{}\"", "x".repeat(state_bytes_max - 2));
+            let frame = awareness(&[(1, &state), (2, &state), (3, &state)]);
+            bad(
+                "awareness of three large states",
+                frame,
+                CloseCode::PolicyViolation,
+            )
         }
         7 => {
             let many: Vec<_> = (0..200).map(|id| (id, "1")).collect();

@@ -34,11 +34,11 @@ impl Document {
             let step_1 = protocol::sync_step_1(&self.state.state_vector());
             self.send(cx, conn, step_1, out);
         }
-        if let Some(states) = self.awareness.encode()
+        if let Some(states) = self.awareness.frame()
             && !self.connection(conn).outbox.leaves_out_awareness(&[])
             && !planted::is(Bug::AwarenessJoinerUntold)
         {
-            self.send(cx, conn, protocol::awareness(&states), out);
+            self.send(cx, conn, states, out);
         }
         let due = cx.now + cx.config.keepalive;
         match planted::is(Bug::KeepalivePutOff) {

@@ -157,8 +157,8 @@ impl Document {
         if self.connection(conn).outbox.leaves_out_awareness(&[]) {
             return;
         }
-        let states = self.awareness.encode();
-        let frame = states.map_or_else(protocol::keepalive, |states| protocol::awareness(&states));
+        let states = self.awareness.frame();
+        let frame = states.unwrap_or_else(protocol::keepalive);
         self.send(cx, conn, frame, out);
     }
 
@@ -421,7 +421,9 @@ impl From<DecodeError> for Fault {
 impl From<AwarenessError> for Fault {
     fn from(error: AwarenessError) -> Self {
         let code = match error {
-            AwarenessError::StateTooBig | AwarenessError::TooManyIds => CloseCode::PolicyViolation,
+            AwarenessError::StateTooBig | AwarenessError::TooManyIds | AwarenessError::TooMuch => {
+                CloseCode::PolicyViolation
+            }
             _ => CloseCode::InvalidPayload,
         };
         Self::new(code, error.to_string())

@@ -184,6 +184,7 @@ fn who_is_just_being_let_in_is_refused() {
     let link = super::super::Link {
         document,
         is_accepted,
+        user: UserId::new("tester").expect("a good name"),
     };
     world.engine.connections.insert(conn, link);
     let outputs = world.panics("bad", inside);

@@ -237,6 +237,51 @@ fn who_comes_and_goes_all_the_time_is_not_remembered_without_end() {
 }
 
 #[test]
+fn a_connection_may_not_speak_of_too_much_in_all() {
+    let config = Config {
+        awareness_bytes_max: 20,
+        ..Config::default()
+    };
+    let mut world = World::with(config);
+    let (one, two) = (world.greeted("d"), world.greeted("d"));
+    let ten = r#""12345678""#;
+    world.send(one, awareness(&[(1, 1, ten), (2, 1, ten)]));
+    world.send(one, awareness(&[(1, 2, "1"), (3, 1, r#""1234567""#)]));
+    world.send(one, awareness(&[(1, 3, "null"), (4, 1, "1")]));
+    assert_eq!(world.stage(one), Stage::Open, "what is gone does not count");
+    // Nor does what is of others.
+    world.send(
+        two,
+        awareness(&[(2, 1, ten), (3, 1, ten), (5, 1, "2"), (6, 1, "3")]),
+    );
+    assert_eq!(world.stage(two), Stage::Open);
+    world.send(one, awareness(&[(4, 2, "22")]));
+    assert_eq!(world.closed(one).0, CloseCode::PolicyViolation);
+}
+
+#[test]
+fn who_joins_shares_what_is_told_of_awareness_which_counts() {
+    let mut world = World::new();
+    let conn = world.greeted("d");
+    let before = world.status().documents_bytes;
+    let state = format!("\"{}\"", "x".repeat(1_000));
+    world.send(conn, awareness(&[(1, 1, &state)]));
+    assert_eq!(world.status().documents_bytes, before + state.len());
+    let join = |world: &mut World| {
+        let conn = world.open("d");
+        world.take(conn).pop().expect("it is told who is there")
+    };
+    let (first, second) = (join(&mut world), join(&mut world));
+    assert_eq!(first.as_ptr(), second.as_ptr());
+    let both = state.len() + first.len();
+    assert_eq!(world.status().documents_bytes, before + both);
+    world.send(conn, awareness(&[(1, 2, "{}")]));
+    assert_eq!(join(&mut world), awareness(&[(1, 2, "{}")]));
+    world.leave(conn);
+    assert_eq!(join(&mut world), awareness(&[(1, 2, "null")]));
+}
+
+#[test]
 fn a_state_that_is_too_big_or_no_json_closes_its_connection() {
     let config = Config {
         awareness_state_bytes_max: 10,

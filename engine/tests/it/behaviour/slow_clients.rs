@@ -281,6 +281,117 @@ fn who_reads_nothing_at_all_is_closed_in_the_end() {
 }
 
 #[test]
+fn who_never_reads_an_answer_is_closed_in_the_end() {
+    let mut world = World::new();
+    let writer = world.joined("d");
+    world.send_update(writer, &text(1, 0, "abc"));
+    let (still, quick) = (world.greeted("d"), world.joined("d"));
+    world.stall(still);
+    world.send(still, wire::sync_step_1(&[]));
+    world.advance(secs(59));
+    assert_eq!(world.stage(still), Stage::Open);
+    world.advance(secs(1));
+    assert_eq!(world.closed(still).0, CloseCode::TryAgainLater);
+    assert_eq!(world.stage(quick), Stage::Open, "it has read its own");
+}
+
+/// Answers of a document of 200 bytes are large, and one may be on its way to
+/// each user, and two in all.
+fn few_answers() -> World {
+    let mut world = World::with(Config {
+        answers_bytes_per_user_max: 200,
+        answers_bytes_max: 400,
+        ..small_outbox()
+    });
+    let writer = world.joined("d");
+    world.send_update(writer, &text(1, 0, &"a".repeat(200)));
+    world
+}
+
+fn asks_without_reading(world: &mut World, user: &str) -> ConnId {
+    let conn = world.open_by(user, "d");
+    world.take(conn);
+    world.stall(conn);
+    world.send(conn, wire::sync_step_1(&[]));
+    conn
+}
+
+fn waits(world: &World) -> usize {
+    let waits = |event: &&Event| matches!(event, Event::AnswerWaits { .. });
+    world.events.iter().filter(waits).count()
+}
+
+#[test]
+fn one_user_cannot_have_many_large_answers_on_their_way() {
+    let mut world = few_answers();
+    let one = asks_without_reading(&mut world, "mallory");
+    let two = asks_without_reading(&mut world, "mallory");
+    let three = asks_without_reading(&mut world, "mallory");
+    let answer = bytes_of(&world.take(one));
+    assert!(answer > 200);
+    assert!(world.take(two).is_empty() && world.take(three).is_empty());
+    assert_eq!(waits(&world), 2);
+    assert_eq!(world.status().answers_bytes, answer);
+    let other = asks_without_reading(&mut world, "alice");
+    assert_eq!(world.take(other).len(), 1, "others need not wait");
+    // In order, and only when the one before is read whole, or is gone.
+    world.written(one, answer - 1);
+    assert!(world.take(two).is_empty());
+    world.written(one, 1);
+    assert_eq!(world.take(two).len(), 1);
+    assert!(world.take(three).is_empty());
+    world.leave(two);
+    assert_eq!(world.take(three).len(), 1);
+    world.leave(three);
+    world.leave(other);
+    assert_eq!(world.status().answers_bytes, 0);
+}
+
+#[test]
+fn users_take_turns_when_many_large_answers_are_on_their_way() {
+    let mut world = few_answers();
+    let bob = asks_without_reading(&mut world, "bob");
+    let carol = asks_without_reading(&mut world, "carol");
+    let answer = bytes_of(&world.take(bob));
+    let of_mallory: Vec<_> = (0..3)
+        .map(|_| asks_without_reading(&mut world, "mallory"))
+        .collect();
+    let alice = asks_without_reading(&mut world, "alice");
+    assert_eq!(waits(&world), 4);
+    world.written(bob, answer);
+    assert_eq!(world.take(of_mallory[0]).len(), 1);
+    world.written(carol, answer);
+    assert_eq!(world.take(alice).len(), 1, "before mallory's next");
+    // Who does not read goes, and others go on.
+    world.advance(secs(60));
+    world.closed(of_mallory[0]);
+    let told = world.take(of_mallory[1]);
+    assert_eq!(told.last().map(Bytes::len), Some(answer));
+}
+
+#[test]
+fn what_lagged_waits_for_its_turn_too() {
+    let mut world = few_answers();
+    let lagging = world.open_by("mallory", "d");
+    world.send(lagging, wire::sync_step_1(&[]));
+    world.stall(lagging);
+    let writer = world.joined("d");
+    world.take(lagging);
+    write_letters(&mut world, writer, 200..240);
+    let behind = bytes_of(&world.take(lagging));
+    let asking = asks_without_reading(&mut world, "mallory");
+    let answer = bytes_of(&world.take(asking));
+    world.written(lagging, behind);
+    assert!(world.take(lagging).is_empty());
+    assert_eq!(waits(&world), 1);
+    write_letters(&mut world, writer, 240..241);
+    world.written(asking, answer);
+    let told = world.take(lagging);
+    assert_eq!(told.len(), 1);
+    assert!(bytes_of(&told) > 40, "all that it missed");
+}
+
+#[test]
 fn nothing_is_sent_to_keep_a_connection_alive_that_does_not_read() {
     let mut world = World::with(small_outbox());
     let (writer, slow) = (world.joined("d"), world.joined("d"));
@@ -321,6 +432,9 @@ fn those_who_come_together_share_one_answer() {
     };
     let (first, second) = (join(&mut world), join(&mut world));
     assert_eq!(first.as_ptr(), second.as_ptr());
+    // What brings nothing new changes nothing.
+    world.send_update(writer, &text(1, 0, "aaa"));
+    assert_eq!(join(&mut world).as_ptr(), first.as_ptr());
     // Not when something has changed, nor for ever.
     world.send_update(writer, &text(1, 20_000, "b"));
     let third = join(&mut world);

@@ -119,6 +119,22 @@ impl World {
         access: Access,
         until: Option<Duration>,
     ) -> ConnId {
+        let user = UserId::new("tester").expect("a good name");
+        let grant = Grant {
+            user,
+            access,
+            until,
+        };
+        self.open_with(name, grant)
+    }
+
+    /// As [`World::open`], as this user.
+    pub(super) fn open_by(&mut self, user: &str, name: &str) -> ConnId {
+        let user = UserId::new(user).expect("a good name");
+        self.open_with(name, Grant::unlimited(user))
+    }
+
+    fn open_with(&mut self, name: &str, grant: Grant) -> ConnId {
         let conn = ConnId(self.peers.len() as u64);
         let peer = Peer {
             stage: Stage::Waiting,
@@ -128,13 +144,7 @@ impl World {
             stalled: false,
         };
         self.peers.insert(conn, peer);
-        let user = UserId::new("tester").expect("a good name");
         let doc = doc(name);
-        let grant = Grant {
-            user,
-            access,
-            until,
-        };
         self.handle(Input::Open { conn, doc, grant });
         conn
     }
