@@ -18,8 +18,10 @@ use crate::{
 /// Once a document has grown by this part of its size, it may be looked at.
 const GROWTH: usize = 16;
 
-/// Or after this time.
-const PAUSE: Duration = Duration::from_secs(5);
+/// Or after a while: a document is looked at for so many bytes a second at
+/// most, which keeps a core busy for a few hundredths of the time. One of 100
+/// KiB may be looked at 30 times a second.
+const BYTES_PER_SECOND: u32 = 3 << 20;
 
 /// How deep types stand in each other at most.
 #[derive(Debug, Default)]
@@ -60,17 +62,19 @@ impl Nesting {
         let Some(seen) = &mut self.seen else {
             return types == 0;
         };
-        seen.grown += bytes;
         let is_within = seen.depth + seen.types + types <= config.type_depth_max;
-        if is_within {
-            seen.types += types;
+        if types > 0 && !is_within {
+            return false;
         }
-        types == 0 || is_within
+        seen.types += types;
+        seen.grown += bytes;
+        true
     }
 
     /// Whether it is time to look again.
     fn is_due(&self, now: Duration, size: usize) -> bool {
-        let is_old = |seen: Seen| seen.grown >= size / GROWTH || now >= seen.at + PAUSE;
+        let pause = Duration::from_secs(size as u64) / BYTES_PER_SECOND;
+        let is_old = |seen: Seen| seen.grown >= size / GROWTH || now >= seen.at + pause;
         self.seen.is_none_or(is_old)
     }
 }

@@ -1,9 +1,11 @@
 //! How deep types may stand in each other.
 
+use std::time::Duration;
+
 use ysyncd_engine::{Config, ConnId, Event};
 
 use super::{
-    wire::{self, text_after},
+    wire::{self, text, text_after},
     world::{World, secs, snapshot},
 };
 
@@ -123,6 +125,29 @@ fn as_many_side_by_side_as_one_likes() {
     let many = (3_000..5_000).map(|_| outermost()).collect();
     world.send_update(conn, &wire::update(&[(2, 0, many)], &[]));
     assert_eq!(refusals(&world), 0);
+}
+
+#[test]
+fn much_may_be_pasted_again_and_again() {
+    let mut world = world();
+    let conn = world.joined("d");
+    let long = text(1, 0, &"a".repeat(200_000));
+    world.send_update(conn, &long);
+    for paste in 0..5 {
+        let start = paste * 2 * MAX;
+        let many = (0..2 * MAX).map(|_| outermost()).collect();
+        world.send_update(conn, &wire::update(&[(2, start, many)], &[]));
+        world.advance(Duration::from_millis(100));
+    }
+    assert_eq!(refusals(&world), 0);
+    // But not without end: each time the whole document is looked at.
+    for paste in 5..10 {
+        let start = paste * 2 * MAX;
+        let many = (0..2 * MAX).map(|_| outermost()).collect();
+        world.send_update(conn, &wire::update(&[(2, start, many)], &[]));
+        world.advance(Duration::from_millis(10));
+    }
+    assert_eq!(refusals(&world), 1, "then it is asked to sync again");
 }
 
 #[test]
