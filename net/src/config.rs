@@ -69,11 +69,15 @@ pub struct Config {
     pub slowed_max: Duration,
     /// Bytes of messages that have come in part, of all connections together.
     /// Past it what is larger than 64 KiB waits, but for the one that began
-    /// first.
+    /// first. What is smaller never waits, so that in all there may be as much
+    /// as this and 64 KiB for each connection.
     pub unfinished_bytes_max: usize,
-    /// The same of one user.
+    /// The same of one user, and 64 KiB for each connection of that user.
     pub unfinished_bytes_per_user_max: usize,
     /// How long one message may take to come. Past it the connection is closed.
+    /// Time in which the server read nothing for its own sake, or for that of
+    /// other users, does not count; time in which the client was slowed down by
+    /// its own rate, or waited for messages of its own user, does.
     pub message_timeout: Duration,
     /// Time between two pings to a client.
     pub ping_interval: Duration,

@@ -32,7 +32,8 @@ pub(crate) struct RateSettings {
     #[arg(default_value = defaults::MESSAGES_BURST, value_name = "COUNT")]
     pub(crate) inbound_messages_burst: u64,
     /// Messages that have come in part, of all connections together; past it
-    /// large ones wait until others are whole
+    /// those of more than 64KiB wait until others are whole. Smaller ones never
+    /// wait, and come on top of this
     #[arg(long, env = "UNFINISHED_BYTES_MAX", value_parser = unfinished_bytes)]
     #[arg(default_value = defaults::UNFINISHED_BYTES, value_name = "SIZE")]
     pub(crate) unfinished_bytes_max: usize,
@@ -40,8 +41,8 @@ pub(crate) struct RateSettings {
     #[arg(long, env = "UNFINISHED_BYTES_PER_USER_MAX", value_parser = unfinished_bytes_per_user)]
     #[arg(default_value = defaults::UNFINISHED_BYTES_PER_USER, value_name = "SIZE")]
     pub(crate) unfinished_bytes_per_user_max: usize,
-    /// How long one message may take to come, the server reading all the time;
-    /// past it the connection is closed (1008)
+    /// How long one message may take to come; past it the connection is closed
+    /// (1008). Waiting for other users, or for the journal, does not count
     #[arg(long, env = "MESSAGE_TIMEOUT", value_parser = message_timeout)]
     #[arg(default_value = defaults::MESSAGE_TIMEOUT, value_name = "TIME")]
     pub(crate) message_timeout: Duration,

@@ -6,7 +6,7 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
-use crate::{quota::LimitReached, rate::Excess};
+use crate::{quota::LimitReached, rate::Excess, unfinished::Budget};
 
 /// The limits' part of the metrics.
 #[derive(Debug)]
@@ -16,6 +16,9 @@ pub(crate) struct LimitMetrics {
     slowed: Family<TooFast, Counter>,
     cut: Family<TooFast, Counter>,
     pub(crate) lagged: Counter,
+    pub(crate) stalled: Counter,
+    held: Family<Held, Counter>,
+    pub(crate) messages_late: Counter,
     /// Set anew whenever somebody looks.
     unfinished_bytes: Gauge,
 }
@@ -28,6 +31,11 @@ struct Refused {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct TooFast {
     excess: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Held {
+    budget: &'static str,
 }
 
 impl Default for LimitMetrics {
@@ -46,12 +54,19 @@ impl Default for LimitMetrics {
                 ));
             }
         }
+        let held = Family::<Held, Counter>::default();
+        for budget in Budget::ALL.map(Budget::name) {
+            drop(held.get_or_create(&Held { budget }));
+        }
         Self {
             refused,
             handshakes_dropped: Counter::default(),
             slowed,
             cut,
             lagged: Counter::default(),
+            stalled: Counter::default(),
+            held,
+            messages_late: Counter::default(),
             unfinished_bytes: Gauge::default(),
         }
     }
@@ -83,6 +98,12 @@ impl LimitMetrics {
         self.cut.get_or_create(&TooFast { excess }).inc();
     }
 
+    /// Counts a message that begins to wait until others are whole.
+    pub(crate) fn held(&self, budget: Budget) {
+        let budget = budget.name();
+        self.held.get_or_create(&Held { budget }).inc();
+    }
+
     pub(super) fn register(&self, registry: &mut Registry) {
         registry.register(
             "connections_refused",
@@ -108,6 +129,21 @@ impl LimitMetrics {
             "connections_lagged",
             "Times that a client read too slowly and was left out of what others wrote, to be told later",
             self.lagged.clone(),
+        );
+        registry.register(
+            "connections_closed_for_stall",
+            "Clients closed because they read nothing for too long while much waited for them",
+            self.stalled.clone(),
+        );
+        registry.register(
+            "messages_held",
+            "Times that a large message waited for others to be whole, by whose: those of its user, or all",
+            self.held.clone(),
+        );
+        registry.register(
+            "messages_timed_out",
+            "Clients closed because one message took too long to come",
+            self.messages_late.clone(),
         );
         registry.register_with_unit(
             "unfinished",
