@@ -10,10 +10,7 @@ use tokio::{
     task::LocalSet,
 };
 use tracing::{error, info, warn};
-use ysyncd_engine::{
-    Config as EngineConfig,
-    auth::{TokenKey, TokenVerifier, UserId},
-};
+use ysyncd_engine::auth::{TokenKey, TokenVerifier, UserId};
 use ysyncd_net::{Config, Drained, Stores};
 
 use crate::{
@@ -50,6 +47,7 @@ async fn serve(settings: &ServeSettings) -> Result<(), Failure> {
     let addresses = resolve(settings).await?;
     refuse_open_house(settings, &addresses)?;
     let secret = Secret::find_or_make(&settings.secret, &settings.store.folder.data_dir)?;
+    let mut config = config(settings, &secret)?;
     journal::check(&settings.journal, &settings.store)?;
     let store = store::open(&settings.store).await?;
     let journal = journal::open(&settings.journal, &settings.store)?;
@@ -78,7 +76,6 @@ async fn serve(settings: &ServeSettings) -> Result<(), Failure> {
     if secret.file.is_some() {
         greet(address, &secret);
     }
-    let mut config = config(settings, &secret)?;
     descriptors::fit(&mut config, descriptors::raise_limit());
     let stores = Stores {
         snapshots: store,
@@ -116,17 +113,6 @@ fn check(settings: &ServeSettings) -> Result<(), Failure> {
         return Err(Failure::configuration(format_args!(
             "SAVE_DEBOUNCE is {:?}: expected no more than SAVE_MAX_WAIT, which is {:?}",
             settings.save_debounce, settings.save_max_wait
-        )));
-    }
-    let limits = &settings.limits;
-    let needed = limits
-        .document_bytes_max
-        .saturating_add(EngineConfig::FRAME_OVERHEAD);
-    if limits.frame_bytes_max < needed {
-        return Err(Failure::configuration(format_args!(
-            "FRAME_BYTES_MAX is {}: expected at least {needed}, which is DOCUMENT_BYTES_MAX and \
-             64KiB: a client that holds a whole document could not bring it otherwise",
-            limits.frame_bytes_max
         )));
     }
     store::check(&settings.store)
@@ -236,7 +222,7 @@ fn config(settings: &ServeSettings, secret: &Secret) -> Result<Config, Failure> 
     config.engine.stall_max = limits.stall_max;
     config.engine.save_debounce = settings.save_debounce;
     config.engine.save_wait_max = settings.save_max_wait;
-    config.engine.check().map_err(Failure::configuration)?;
+    config.check().map_err(Failure::configuration)?;
     Ok(config)
 }
 
