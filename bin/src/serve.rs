@@ -195,33 +195,13 @@ fn config(settings: &ServeSettings, secret: &Secret) -> Result<Config, Failure> 
         .clone_from(&settings.access.allowed_origins.0);
     config.shutdown_timeout = settings.shutdown_timeout;
     config.engine.gc = settings.gc;
-    let connections = &settings.connections;
-    config.connections_max = connections.connections_max;
-    config.connections_per_document_max = connections.connections_per_document_max;
-    config.connections_per_user_max = connections.connections_per_user_max;
-    config.connections_per_address_max = connections.connections_per_address_max;
-    config
-        .trusted_proxies
-        .clone_from(&connections.trusted_proxies);
-    let rates = &settings.rates;
-    config.inbound_bytes_per_second = rates.inbound_bytes_per_second.0;
-    config.inbound_bytes_burst = rates.inbound_bytes_burst as u64;
-    config.inbound_messages_per_second = rates.inbound_messages_per_second.0;
-    config.inbound_messages_burst = rates.inbound_messages_burst;
-    config.unfinished_bytes_max = rates.unfinished_bytes_max;
-    config.unfinished_bytes_per_user_max = rates.unfinished_bytes_per_user_max;
-    config.message_timeout = rates.message_timeout;
-    let limits = &settings.limits;
-    config.engine.frame_bytes_max = limits.frame_bytes_max;
-    config.engine.document_bytes_max = limits.document_bytes_max;
-    config.engine.unsaved_bytes_max = limits.unsaved_bytes_max;
-    config.engine.unsaved_bytes_total_max = limits.unsaved_bytes_total_max;
-    config.engine.documents_bytes_max = limits.documents_bytes_max;
-    config.engine.idle_grace = limits.idle_grace;
-    config.engine.outbox_bytes_max = limits.outbox_bytes_max;
-    config.engine.stall_max = limits.stall_max;
     config.engine.save_debounce = settings.save_debounce;
     config.engine.save_wait_max = settings.save_max_wait;
+    settings.limits.apply_to(&mut config.engine);
+    settings.presence.apply_to(&mut config.engine);
+    settings.handshakes.apply_to(&mut config);
+    settings.connections.apply_to(&mut config);
+    settings.rates.apply_to(&mut config);
     config.check().map_err(Failure::configuration)?;
     Ok(config)
 }
