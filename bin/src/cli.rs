@@ -378,6 +378,9 @@ fn variable(arg: &str) -> String {
 mod tests {
     use std::collections::BTreeSet;
 
+    use ysyncd_engine::auth::{TokenKey, TokenVerifier};
+    use ysyncd_net::Config;
+
     use super::*;
 
     const README: &str = include_str!("../../README.md");
@@ -405,6 +408,38 @@ mod tests {
             seen.insert(variable);
         }
         assert!(seen.len() > 50, "{seen:?}");
+    }
+
+    /// What the limits on a command line come to.
+    fn configured(args: &[&str]) -> String {
+        let words = ["ysyncd"].iter().chain(args);
+        let settings = Cli::try_parse_from(words).unwrap().serve;
+        let mut config = Config::new(TokenVerifier::new(TokenKey::new(b"secret")), 1);
+        settings.limits.apply_to(&mut config.engine);
+        settings.presence.apply_to(&mut config.engine);
+        settings.handshakes.apply_to(&mut config);
+        settings.connections.apply_to(&mut config);
+        settings.rates.apply_to(&mut config);
+        format!("{config:?}")
+    }
+
+    #[test]
+    fn every_limit_reaches_the_configuration() {
+        let before = configured(&[]);
+        let mut seen = 0;
+        for arg in Cli::command().get_arguments() {
+            let kind = arg.get_value_names().and_then(|names| names.first());
+            let value = match kind.map(clap::builder::Str::as_str) {
+                Some("COUNT") => "77",
+                Some("SIZE") => "100KiB",
+                Some("TIME") => "77s",
+                _ => continue,
+            };
+            let option = format!("--{}={value}", arg.get_long().unwrap());
+            assert_ne!(configured(&[&option]), before, "{option}");
+            seen += 1;
+        }
+        assert!(seen > 30, "{seen}");
     }
 
     #[test]
