@@ -4,8 +4,10 @@
 mod access;
 mod connections;
 mod doc;
+mod handshakes;
 mod journal;
 mod limits;
+mod presence;
 mod rates;
 
 use std::{ffi::OsString, path::PathBuf, time::Duration};
@@ -23,8 +25,10 @@ pub(crate) use self::{
         DeleteSettings, DocCommand, ExportSettings, ImportSettings, ListSettings,
         MaterialiseSettings, RestoreSettings, ShowSettings, VerifySettings, VersionsSettings,
     },
+    handshakes::HandshakeSettings,
     journal::{JournalSettings, JournalSync, Switch},
     limits::LimitSettings,
+    presence::PresenceSettings,
     rates::RateSettings,
 };
 use crate::{duration, failure::Failure};
@@ -181,6 +185,10 @@ pub(crate) struct ServeSettings {
     #[command(flatten)]
     pub(crate) limits: LimitSettings,
     #[command(flatten)]
+    pub(crate) presence: PresenceSettings,
+    #[command(flatten)]
+    pub(crate) handshakes: HandshakeSettings,
+    #[command(flatten)]
     pub(crate) connections: ConnectionSettings,
     #[command(flatten)]
     pub(crate) rates: RateSettings,
@@ -253,6 +261,12 @@ fn or<'a>(text: &'a str, default: &'a str) -> &'a str {
 
 // Each parser answers with what it expected instead.
 type Parsed<T> = Result<T, &'static str>;
+
+/// A number of which none would let nothing through.
+fn number(text: &str) -> Parsed<usize> {
+    let number = text.parse().ok().filter(|number| *number > 0);
+    number.ok_or("expected a number from 1")
+}
 
 fn data_dir(text: &str) -> Parsed<PathBuf> {
     Ok(or(text, defaults::DATA_DIR).into())
@@ -358,4 +372,81 @@ fn variable(arg: &str) -> String {
     found
         .and_then(|known| known.get_env())
         .map_or_else(|| arg.to_owned(), |env| env.to_string_lossy().into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use ysyncd_engine::auth::{TokenKey, TokenVerifier};
+    use ysyncd_net::Config;
+
+    use super::*;
+
+    const README: &str = include_str!("../../README.md");
+
+    #[test]
+    fn every_variable_has_a_row_in_the_readme_with_its_default() {
+        let cli = Cli::command();
+        let rows: Vec<_> = README
+            .lines()
+            .filter_map(|line| line.strip_prefix("| `"))
+            .collect();
+        let mut seen = BTreeSet::new();
+        for arg in cli.get_arguments().filter(|arg| !arg.is_hide_set()) {
+            let Some(variable) = arg.get_env().and_then(|env| env.to_str()) else {
+                continue;
+            };
+            let default = arg.get_default_values().first();
+            let default = default.and_then(|default| default.to_str()).unwrap_or("");
+            let row = format!("{variable}` | `{default}` |");
+            let is_row = |line: &&&str| match default {
+                "" => line.starts_with(&format!("{variable}` |")),
+                _ => line.starts_with(&row),
+            };
+            assert_eq!(rows.iter().filter(is_row).count(), 1, "{row}");
+            seen.insert(variable);
+        }
+        assert!(seen.len() > 50, "{seen:?}");
+    }
+
+    /// What the limits on a command line come to.
+    fn configured(args: &[&str]) -> String {
+        let words = ["ysyncd"].iter().chain(args);
+        let settings = Cli::try_parse_from(words).unwrap().serve;
+        let mut config = Config::new(TokenVerifier::new(TokenKey::new(b"secret")), 1);
+        settings.limits.apply_to(&mut config.engine);
+        settings.presence.apply_to(&mut config.engine);
+        settings.handshakes.apply_to(&mut config);
+        settings.connections.apply_to(&mut config);
+        settings.rates.apply_to(&mut config);
+        format!("{config:?}")
+    }
+
+    #[test]
+    fn every_limit_reaches_the_configuration() {
+        let before = configured(&[]);
+        let mut seen = 0;
+        for arg in Cli::command().get_arguments() {
+            let kind = arg.get_value_names().and_then(|names| names.first());
+            let value = match kind.map(clap::builder::Str::as_str) {
+                Some("COUNT") => "77",
+                Some("SIZE") => "100KiB",
+                Some("TIME") => "77s",
+                _ => continue,
+            };
+            let option = format!("--{}={value}", arg.get_long().unwrap());
+            assert_ne!(configured(&[&option]), before, "{option}");
+            seen += 1;
+        }
+        assert!(seen > 30, "{seen}");
+    }
+
+    #[test]
+    fn what_must_not_be_zero_is_a_number_from_one() {
+        assert_eq!(number("1"), Ok(1));
+        for bad in ["0", "-1", "", "off", "1.5", "99999999999999999999999"] {
+            assert!(number(bad).is_err(), "{bad}");
+        }
+    }
 }

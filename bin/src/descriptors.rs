@@ -37,9 +37,11 @@ pub(crate) fn fit(config: &mut Config, limit: Option<usize>) {
     let Some(limit) = limit else { return };
     let shares = Shares::of(limit, config);
     config.engine.store_operations_max = shares.store_operations;
-    config.handshakes_max = shares.handshakes;
-    let per_address = config.handshakes_per_address_max;
-    config.handshakes_per_address_max = per_address.min(shares.handshakes.div_ceil(4));
+    if shares.handshakes < config.handshakes_max {
+        config.handshakes_max = shares.handshakes;
+        let per_address = config.handshakes_per_address_max;
+        config.handshakes_per_address_max = per_address.min(shares.handshakes.div_ceil(4));
+    }
     if config.connections_max == usize::MAX {
         info!(
             connections = shares.connections,
@@ -117,10 +119,18 @@ mod tests {
         assert_eq!(high.handshakes_max, config().handshakes_max);
         let stores = config().engine.store_operations_max;
         assert_eq!(high.engine.store_operations_max, stores);
+        let mut chosen = config();
+        chosen.handshakes_per_address_max = chosen.handshakes_max;
+        fit(&mut chosen, Some(20_000));
+        assert_eq!(chosen.handshakes_per_address_max, chosen.handshakes_max);
         let mut low = config();
         low.connections_max = usize::MAX;
         fit(&mut low, Some(1_024));
         assert_eq!(low.connections_max, 496);
+        assert_eq!(
+            (low.handshakes_max, low.handshakes_per_address_max),
+            (248, 62)
+        );
         let mut none = config();
         fit(&mut none, None);
         assert_eq!(none.connections_max, config().connections_max);

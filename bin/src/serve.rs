@@ -10,10 +10,7 @@ use tokio::{
     task::LocalSet,
 };
 use tracing::{error, info, warn};
-use ysyncd_engine::{
-    Config as EngineConfig,
-    auth::{TokenKey, TokenVerifier, UserId},
-};
+use ysyncd_engine::auth::{TokenKey, TokenVerifier, UserId};
 use ysyncd_net::{Config, Drained, Stores};
 
 use crate::{
@@ -50,6 +47,7 @@ async fn serve(settings: &ServeSettings) -> Result<(), Failure> {
     let addresses = resolve(settings).await?;
     refuse_open_house(settings, &addresses)?;
     let secret = Secret::find_or_make(&settings.secret, &settings.store.folder.data_dir)?;
+    let mut config = config(settings, &secret)?;
     journal::check(&settings.journal, &settings.store)?;
     let store = store::open(&settings.store).await?;
     let journal = journal::open(&settings.journal, &settings.store)?;
@@ -78,7 +76,6 @@ async fn serve(settings: &ServeSettings) -> Result<(), Failure> {
     if secret.file.is_some() {
         greet(address, &secret);
     }
-    let mut config = config(settings, &secret)?;
     descriptors::fit(&mut config, descriptors::raise_limit());
     let stores = Stores {
         snapshots: store,
@@ -116,17 +113,6 @@ fn check(settings: &ServeSettings) -> Result<(), Failure> {
         return Err(Failure::configuration(format_args!(
             "SAVE_DEBOUNCE is {:?}: expected no more than SAVE_MAX_WAIT, which is {:?}",
             settings.save_debounce, settings.save_max_wait
-        )));
-    }
-    let limits = &settings.limits;
-    let needed = limits
-        .document_bytes_max
-        .saturating_add(EngineConfig::FRAME_OVERHEAD);
-    if limits.frame_bytes_max < needed {
-        return Err(Failure::configuration(format_args!(
-            "FRAME_BYTES_MAX is {}: expected at least {needed}, which is DOCUMENT_BYTES_MAX and \
-             64KiB: a client that holds a whole document could not bring it otherwise",
-            limits.frame_bytes_max
         )));
     }
     store::check(&settings.store)
@@ -209,34 +195,14 @@ fn config(settings: &ServeSettings, secret: &Secret) -> Result<Config, Failure> 
         .clone_from(&settings.access.allowed_origins.0);
     config.shutdown_timeout = settings.shutdown_timeout;
     config.engine.gc = settings.gc;
-    let connections = &settings.connections;
-    config.connections_max = connections.connections_max;
-    config.connections_per_document_max = connections.connections_per_document_max;
-    config.connections_per_user_max = connections.connections_per_user_max;
-    config.connections_per_address_max = connections.connections_per_address_max;
-    config
-        .trusted_proxies
-        .clone_from(&connections.trusted_proxies);
-    let rates = &settings.rates;
-    config.inbound_bytes_per_second = rates.inbound_bytes_per_second.0;
-    config.inbound_bytes_burst = rates.inbound_bytes_burst as u64;
-    config.inbound_messages_per_second = rates.inbound_messages_per_second.0;
-    config.inbound_messages_burst = rates.inbound_messages_burst;
-    config.unfinished_bytes_max = rates.unfinished_bytes_max;
-    config.unfinished_bytes_per_user_max = rates.unfinished_bytes_per_user_max;
-    config.message_timeout = rates.message_timeout;
-    let limits = &settings.limits;
-    config.engine.frame_bytes_max = limits.frame_bytes_max;
-    config.engine.document_bytes_max = limits.document_bytes_max;
-    config.engine.unsaved_bytes_max = limits.unsaved_bytes_max;
-    config.engine.unsaved_bytes_total_max = limits.unsaved_bytes_total_max;
-    config.engine.documents_bytes_max = limits.documents_bytes_max;
-    config.engine.idle_grace = limits.idle_grace;
-    config.engine.outbox_bytes_max = limits.outbox_bytes_max;
-    config.engine.stall_max = limits.stall_max;
     config.engine.save_debounce = settings.save_debounce;
     config.engine.save_wait_max = settings.save_max_wait;
-    config.engine.check().map_err(Failure::configuration)?;
+    settings.limits.apply_to(&mut config.engine);
+    settings.presence.apply_to(&mut config.engine);
+    settings.handshakes.apply_to(&mut config);
+    settings.connections.apply_to(&mut config);
+    settings.rates.apply_to(&mut config);
+    config.check().map_err(Failure::configuration)?;
     Ok(config)
 }
 

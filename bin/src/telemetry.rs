@@ -15,6 +15,8 @@ use tracing_subscriber::{
     util::SubscriberInitExt,
 };
 
+use ysyncd_net::brief;
+
 use crate::cli::{LogFormat, ServeSettings};
 
 /// Sends log lines to standard error from here on, and panics as such: what
@@ -51,7 +53,7 @@ fn log_panic(panic: &PanicHookInfo<'_>) {
     let is_captured = backtrace.status() == BacktraceStatus::Captured;
     error!(
         location = location.as_deref(),
-        panic = panic.payload_as_str(),
+        panic = panic.payload_as_str().map(brief),
         backtrace = is_captured.then(|| backtrace.to_string()),
         "a panic"
     );
@@ -65,19 +67,7 @@ mod tests {
 
     #[test]
     fn a_panic_is_a_log_line_that_says_where_it_came_from() {
-        let log = Arc::new(Mutex::new(Vec::new()));
-        let writer = Arc::clone(&log);
-        let lines = fmt::layer().json().flatten_event(true);
-        let lines = lines.with_writer(move || Lines(Arc::clone(&writer)));
-        let subscriber = tracing_subscriber::registry().with(lines);
-        let before = panic::take_hook();
-        panic::set_hook(Box::new(log_panic));
-        let caught = tracing::subscriber::with_default(subscriber, || {
-            panic::catch_unwind(|| panic!("index {} is out of bounds", 7))
-        });
-        panic::set_hook(before);
-        assert!(caught.is_err());
-        let log = String::from_utf8(log.lock().unwrap().clone()).unwrap();
+        let log = panics(|| panic!("index {} is out of bounds", 7));
         assert_eq!(log.lines().count(), 1, "{log}");
         for part in [
             r#""level":"ERROR""#,
@@ -86,6 +76,24 @@ mod tests {
         ] {
             assert!(log.contains(part), "{part} {log}");
         }
+        let log = panics(|| panic!("{}", "x".repeat(1 << 20)));
+        assert!(log.contains(&"x".repeat(1_000)), "it is told");
+        assert!(!log.contains(&"x".repeat(1_001)), "{} bytes", log.len());
+    }
+
+    /// What is logged of a panic.
+    fn panics(panic: fn()) -> String {
+        let log = Arc::new(Mutex::new(Vec::new()));
+        let writer = Arc::clone(&log);
+        let lines = fmt::layer().json().flatten_event(true);
+        let lines = lines.with_writer(move || Lines(Arc::clone(&writer)));
+        let subscriber = tracing_subscriber::registry().with(lines);
+        let before = panic::take_hook();
+        panic::set_hook(Box::new(log_panic));
+        let caught = tracing::subscriber::with_default(subscriber, || panic::catch_unwind(panic));
+        panic::set_hook(before);
+        assert!(caught.is_err());
+        String::from_utf8(log.lock().unwrap().clone()).unwrap()
     }
 
     struct Lines(Arc<Mutex<Vec<u8>>>);

@@ -3,6 +3,11 @@
 use std::time::Duration;
 
 /// How an engine behaves. [`Config::default`] is what production uses.
+///
+/// The binary has a variable for each limit. What it leaves as it is are delays
+/// that follow from what clients do (`keepalive`, `awareness_timeout`, the
+/// `resync_delay`s), those between two tries (`retry_delay_min` and the like),
+/// `closing_max`, and how joins are shared.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[cfg_attr(
     feature = "serde",
@@ -115,13 +120,14 @@ pub struct Config {
     pub join_kept_bytes_min: usize,
 }
 
-/// Why limits do not fit together.
+/// Why limits do not fit together. The messages name fields in capitals, as the
+/// variables of the binary are named.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
     /// `frame_bytes_max` is too small for a whole document.
     #[error(
-        "a message must be able to hold a whole document: the largest message may have {frame} \
-         bytes, and needs {needed}"
+        "FRAME_BYTES_MAX is {frame}: expected at least {needed}, which is DOCUMENT_BYTES_MAX and \
+         64KiB: a client that holds a whole document could not bring it otherwise"
     )]
     FrameTooSmall {
         /// What it is.
@@ -130,8 +136,29 @@ pub enum ConfigError {
         needed: usize,
     },
     /// `state_vector_entries_max` is less than `document_clients_max`.
-    #[error("a state vector must be able to tell of all clients of a document")]
+    #[error(
+        "STATE_VECTOR_ENTRIES_MAX is less than DOCUMENT_CLIENTS_MAX: raise the one or lower the \
+         other, as a state vector must be able to tell of all clients of a document"
+    )]
     StateVectorTooSmall,
+    /// `documents_bytes_max` is less than `document_bytes_max`.
+    #[error(
+        "DOCUMENTS_BYTES_MAX is less than DOCUMENT_BYTES_MAX: raise the one or lower the other, as \
+         a document that is full could not be opened"
+    )]
+    DocumentsTooSmall,
+    /// `unsaved_bytes_max` is more than `unsaved_bytes_total_max`.
+    #[error(
+        "UNSAVED_BYTES_MAX is more than UNSAVED_BYTES_TOTAL_MAX: lower the one or raise the other, \
+         as what holds for all documents holds for each"
+    )]
+    UnsavedTotalTooSmall,
+    /// Nothing would be let through, or a timer would go off all the time.
+    #[error("{setting} is 0: expected more, as nobody could be served")]
+    Zero {
+        /// Which, in capitals.
+        setting: &'static str,
+    },
     /// A timer would go off all the time.
     #[error("the keepalive must not be zero")]
     NoKeepalive,
@@ -141,10 +168,10 @@ impl Config {
     /// What a message that holds a document has around it, at most.
     pub const FRAME_OVERHEAD: usize = 64 << 10;
 
-    /// Checks that the limits fit together.
+    /// Checks that the limits fit together. Small ones are no fault.
     ///
     /// # Errors
-    /// The first pair that does not.
+    /// The first that does not fit the others, or lets nothing through.
     pub const fn check(&self) -> Result<(), ConfigError> {
         let needed = self.document_bytes_max.saturating_add(Self::FRAME_OVERHEAD);
         if self.frame_bytes_max < needed {
@@ -154,10 +181,41 @@ impl Config {
         if self.state_vector_entries_max < self.document_clients_max {
             return Err(ConfigError::StateVectorTooSmall);
         }
+        if self.documents_bytes_max < self.document_bytes_max {
+            return Err(ConfigError::DocumentsTooSmall);
+        }
+        if self.unsaved_bytes_max > self.unsaved_bytes_total_max {
+            return Err(ConfigError::UnsavedTotalTooSmall);
+        }
         if self.keepalive.is_zero() {
             return Err(ConfigError::NoKeepalive);
         }
-        Ok(())
+        match self.zero() {
+            Some(setting) => Err(ConfigError::Zero { setting }),
+            None => Ok(()),
+        }
+    }
+
+    /// A limit that is zero and must not be.
+    const fn zero(&self) -> Option<&'static str> {
+        let zeroes = [
+            (self.document_clients_max == 0, "DOCUMENT_CLIENTS_MAX"),
+            (self.type_depth_max == 0, "TYPE_DEPTH_MAX"),
+            (self.unsaved_bytes_max == 0, "UNSAVED_BYTES_MAX"),
+            (self.store_operations_max == 0, "STORE_OPERATIONS_MAX"),
+            (self.pushes_max == 0, "PUSHES_MAX"),
+            (self.waiting_opens_max == 0, "WAITING_OPENS_MAX"),
+            (self.outbox_bytes_max == 0, "OUTBOX_BYTES_MAX"),
+            (self.stall_max.is_zero(), "STALL_MAX"),
+        ];
+        let mut at = 0;
+        while at < zeroes.len() {
+            if zeroes[at].0 {
+                return Some(zeroes[at].1);
+            }
+            at += 1;
+        }
+        None
     }
 }
 
@@ -203,5 +261,88 @@ impl Default for Config {
             join_kept: Duration::from_secs(1),
             join_kept_bytes_min: 16 << 10,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_that_do_not_fit_together_are_told() {
+        type Change = fn(&mut Config);
+        let zero = |setting| ConfigError::Zero { setting };
+        let bad: [(Change, ConfigError); 12] = [
+            (
+                |config| config.document_bytes_max = config.frame_bytes_max - (64 << 10) + 1,
+                ConfigError::FrameTooSmall {
+                    frame: 16 << 20,
+                    needed: (16 << 20) + 1,
+                },
+            ),
+            (
+                |config| config.state_vector_entries_max = config.document_clients_max - 1,
+                ConfigError::StateVectorTooSmall,
+            ),
+            (
+                |config| config.documents_bytes_max = config.document_bytes_max - 1,
+                ConfigError::DocumentsTooSmall,
+            ),
+            (
+                |config| config.unsaved_bytes_max = config.unsaved_bytes_total_max + 1,
+                ConfigError::UnsavedTotalTooSmall,
+            ),
+            (
+                |config| config.document_clients_max = 0,
+                zero("DOCUMENT_CLIENTS_MAX"),
+            ),
+            (|config| config.type_depth_max = 0, zero("TYPE_DEPTH_MAX")),
+            (
+                |config| config.unsaved_bytes_max = 0,
+                zero("UNSAVED_BYTES_MAX"),
+            ),
+            (
+                |config| config.store_operations_max = 0,
+                zero("STORE_OPERATIONS_MAX"),
+            ),
+            (|config| config.pushes_max = 0, zero("PUSHES_MAX")),
+            (
+                |config| config.waiting_opens_max = 0,
+                zero("WAITING_OPENS_MAX"),
+            ),
+            (
+                |config| config.outbox_bytes_max = 0,
+                zero("OUTBOX_BYTES_MAX"),
+            ),
+            (
+                |config| config.stall_max = Duration::ZERO,
+                zero("STALL_MAX"),
+            ),
+        ];
+        for (change, error) in bad {
+            let mut config = Config::default();
+            change(&mut config);
+            assert_eq!(config.check(), Err(error));
+        }
+    }
+
+    #[test]
+    fn what_is_merely_small_is_no_fault() {
+        let config = Config {
+            frame_bytes_max: Config::FRAME_OVERHEAD + 1,
+            document_bytes_max: 1,
+            documents_bytes_max: 1,
+            unsaved_bytes_max: 1,
+            unsaved_bytes_total_max: 1,
+            staged_bytes_max: 0,
+            document_clients_max: 1,
+            state_vector_entries_max: 1,
+            type_depth_max: 1,
+            gap_runs_max: 0,
+            pending_delete_ranges_max: 0,
+            outbox_bytes_max: 1,
+            ..Config::default()
+        };
+        assert_eq!(config.check(), Ok(()));
     }
 }

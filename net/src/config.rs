@@ -10,7 +10,7 @@ use crate::{Origin, TrustedProxies};
 pub type Clock = fn() -> Duration;
 
 /// How [`serve`](crate::serve()) behaves. [`Config::new`] gives what production
-/// uses.
+/// uses. The binary has a variable for each limit, and for each delay.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// How the engine behaves. Its `frame_bytes_max` also bounds what is read
@@ -28,7 +28,8 @@ pub struct Config {
     /// How long a client may take to send the head of a request; also how
     /// long a connection may idle between two requests.
     pub header_timeout: Duration,
-    /// Size of a request's head in bytes, not below 8,192.
+    /// Size of a request's head in bytes, not below
+    /// [`Config::HEADER_BYTES_LEAST`].
     pub header_bytes_max: usize,
     /// Connections that have not yet sent a request for a document. While
     /// there are as many, new ones wait in the kernel's backlog.
@@ -55,7 +56,8 @@ pub struct Config {
     /// with it.
     pub inbound_bytes_per_second: Option<u64>,
     /// Bytes that are read as fast as they come before the rate counts, and
-    /// again after a rest. Never less than the largest message.
+    /// again after a rest. Not less than the largest message: one that is less
+    /// counts as that.
     pub inbound_bytes_burst: u64,
     /// The same for messages. Fragments, pings and pongs count, too. Each
     /// y-websocket client echoes the cursor of each other one, so that in a
@@ -69,15 +71,20 @@ pub struct Config {
     pub slowed_max: Duration,
     /// Bytes of messages that have come in part, of all connections together.
     /// Past it what is larger than 64 KiB waits, but for the one that began
-    /// first.
+    /// first. What is smaller never waits, so that in all there may be as much
+    /// as this and 64 KiB for each connection.
     pub unfinished_bytes_max: usize,
-    /// The same of one user.
+    /// The same of one user, and 64 KiB for each connection of that user.
     pub unfinished_bytes_per_user_max: usize,
     /// How long one message may take to come. Past it the connection is closed.
+    /// Time in which the server read nothing for its own sake, or for that of
+    /// other users, does not count; time in which the client was slowed down by
+    /// its own rate, or waited for messages of its own user, does.
     pub message_timeout: Duration,
     /// Time between two pings to a client.
     pub ping_interval: Duration,
-    /// A connection from which not one byte came for this long is cut.
+    /// A connection from which not one byte came for this long is cut. More than
+    /// `ping_interval`.
     pub silence_max: Duration,
     /// How long a close may take, from handing out the close frame to the
     /// peer's answer. After it the socket is dropped.
@@ -121,9 +128,221 @@ impl Config {
     }
 }
 
+/// Why a configuration is none to serve with. The messages name fields in
+/// capitals, as the variables of the binary are named.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// The engine's limits do not fit together.
+    #[error(transparent)]
+    Engine(#[from] ysyncd_engine::ConfigError),
+    /// `inbound_bytes_burst` is less than the largest message.
+    #[error(
+        "INBOUND_BYTES_BURST is {burst}: expected at least {frame}, which is FRAME_BYTES_MAX, as \
+         the largest message is no fault; with INBOUND_BYTES_PER_SECOND=off it does not matter"
+    )]
+    BurstTooSmall {
+        /// What it is.
+        burst: u64,
+        /// What it would have to be.
+        frame: u64,
+    },
+    /// `unfinished_bytes_per_user_max` is more than `unfinished_bytes_max`.
+    #[error(
+        "UNFINISHED_BYTES_PER_USER_MAX is more than UNFINISHED_BYTES_MAX: lower the one or raise \
+         the other, as one user could have all others wait"
+    )]
+    UserBudgetTooLarge,
+    /// `header_bytes_max` is less than the HTTP parser can do with.
+    #[error(
+        "HEADER_BYTES_MAX is {bytes}: expected at least {}",
+        Config::HEADER_BYTES_LEAST
+    )]
+    HeaderTooSmall {
+        /// What it is.
+        bytes: usize,
+    },
+    /// `silence_max` is not more than `ping_interval`.
+    #[error(
+        "SILENCE_MAX is not more than PING_INTERVAL: raise the one or lower the other, as a client \
+         that says nothing but answers to pings would be cut"
+    )]
+    SilenceTooShort,
+    /// Nobody would be let in, or a time would be over at once.
+    #[error("{setting} is 0: expected more, as nobody could be served")]
+    Zero {
+        /// Which, in capitals.
+        setting: &'static str,
+    },
+}
+
+impl Config {
+    /// What [`Config::header_bytes_max`] may not be less than.
+    pub const HEADER_BYTES_LEAST: usize = 8_192;
+
+    /// Checks that all of it fits together, the engine's part, too. Small limits
+    /// are no fault.
+    ///
+    /// # Errors
+    /// The first that does not fit the others, or lets nobody in.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        self.engine.check()?;
+        let (burst, frame) = (self.inbound_bytes_burst, self.engine.frame_bytes_max as u64);
+        if self.inbound_bytes_per_second.is_some() && burst < frame {
+            return Err(ConfigError::BurstTooSmall { burst, frame });
+        }
+        // It may be less than the largest message: the first large one of a user
+        // always goes on.
+        if self.unfinished_bytes_per_user_max > self.unfinished_bytes_max {
+            return Err(ConfigError::UserBudgetTooLarge);
+        }
+        if self.header_bytes_max < Self::HEADER_BYTES_LEAST {
+            let bytes = self.header_bytes_max;
+            return Err(ConfigError::HeaderTooSmall { bytes });
+        }
+        if self.silence_max <= self.ping_interval {
+            return Err(ConfigError::SilenceTooShort);
+        }
+        match self.zero() {
+            Some(setting) => Err(ConfigError::Zero { setting }),
+            None => Ok(()),
+        }
+    }
+
+    /// A limit that is zero and must not be.
+    fn zero(&self) -> Option<&'static str> {
+        let counts = [
+            (self.handshakes_max, "HANDSHAKES_MAX"),
+            (
+                self.handshakes_per_address_max,
+                "HANDSHAKES_PER_ADDRESS_MAX",
+            ),
+            (self.connections_max, "CONNECTIONS_MAX"),
+            (
+                self.connections_per_document_max,
+                "CONNECTIONS_PER_DOCUMENT_MAX",
+            ),
+            (self.connections_per_user_max, "CONNECTIONS_PER_USER_MAX"),
+            (
+                self.connections_per_address_max,
+                "CONNECTIONS_PER_ADDRESS_MAX",
+            ),
+        ];
+        let times = [
+            (self.header_timeout, "HEADER_TIMEOUT"),
+            (self.message_timeout, "MESSAGE_TIMEOUT"),
+            (self.ping_interval, "PING_INTERVAL"),
+            (self.close_timeout, "CLOSE_TIMEOUT"),
+        ];
+        let counts = counts.into_iter().map(|(count, name)| (count == 0, name));
+        let times = times.into_iter().map(|(time, name)| (time.is_zero(), name));
+        let mut zeroes = counts.chain(times).filter(|(is_zero, _)| *is_zero);
+        zeroes.next().map(|(_, name)| name)
+    }
+}
+
 fn since_1970() -> Duration {
     // A clock that stands before 1970 is no clock; all tokens have expired for
     // it that ever will.
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     now.unwrap_or(Duration::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use ysyncd_engine::auth::TokenKey;
+
+    use super::*;
+
+    fn changed(change: fn(&mut Config)) -> Result<(), ConfigError> {
+        let mut config = Config::new(TokenVerifier::new(TokenKey::new(b"secret")), 1);
+        change(&mut config);
+        config.check()
+    }
+
+    #[test]
+    fn limits_that_do_not_fit_together_are_told() {
+        type Change = fn(&mut Config);
+        let zero = |setting| ConfigError::Zero { setting };
+        let engine = ysyncd_engine::ConfigError::StateVectorTooSmall;
+        let bad: [(Change, ConfigError); 15] = [
+            (
+                |config| config.engine.state_vector_entries_max = 1,
+                engine.into(),
+            ),
+            (
+                |config| config.inbound_bytes_burst = (16 << 20) - 1,
+                ConfigError::BurstTooSmall {
+                    burst: (16 << 20) - 1,
+                    frame: 16 << 20,
+                },
+            ),
+            (
+                |config| config.unfinished_bytes_per_user_max = config.unfinished_bytes_max + 1,
+                ConfigError::UserBudgetTooLarge,
+            ),
+            (
+                |config| config.header_bytes_max = 8_191,
+                ConfigError::HeaderTooSmall { bytes: 8_191 },
+            ),
+            (
+                |config| config.silence_max = config.ping_interval,
+                ConfigError::SilenceTooShort,
+            ),
+            (|config| config.handshakes_max = 0, zero("HANDSHAKES_MAX")),
+            (
+                |config| config.handshakes_per_address_max = 0,
+                zero("HANDSHAKES_PER_ADDRESS_MAX"),
+            ),
+            (|config| config.connections_max = 0, zero("CONNECTIONS_MAX")),
+            (
+                |config| config.connections_per_document_max = 0,
+                zero("CONNECTIONS_PER_DOCUMENT_MAX"),
+            ),
+            (
+                |config| config.connections_per_user_max = 0,
+                zero("CONNECTIONS_PER_USER_MAX"),
+            ),
+            (
+                |config| config.connections_per_address_max = 0,
+                zero("CONNECTIONS_PER_ADDRESS_MAX"),
+            ),
+            (
+                |config| config.header_timeout = Duration::ZERO,
+                zero("HEADER_TIMEOUT"),
+            ),
+            (
+                |config| config.message_timeout = Duration::ZERO,
+                zero("MESSAGE_TIMEOUT"),
+            ),
+            (
+                |config| config.ping_interval = Duration::ZERO,
+                zero("PING_INTERVAL"),
+            ),
+            (
+                |config| config.close_timeout = Duration::ZERO,
+                zero("CLOSE_TIMEOUT"),
+            ),
+        ];
+        for (change, error) in bad {
+            assert_eq!(changed(change), Err(error));
+        }
+    }
+
+    #[test]
+    fn what_is_merely_small_is_no_fault() {
+        assert_eq!(changed(|_| {}), Ok(()));
+        assert_eq!(
+            changed(|config| {
+                config.inbound_bytes_per_second = None;
+                config.inbound_bytes_burst = 0;
+                config.inbound_messages_burst = 0;
+                config.unfinished_bytes_max = 0;
+                config.unfinished_bytes_per_user_max = 0;
+                config.slowed_max = Duration::ZERO;
+                config.shutdown_timeout = Duration::ZERO;
+                config.handshakes_max = 1;
+            }),
+            Ok(())
+        );
+    }
 }

@@ -29,6 +29,7 @@ use crate::{
     http::Upgraded,
     link::Link,
     rate::{Excess, TooFast},
+    unfinished::Budget,
     websocket::{Wait, WebSocket},
 };
 
@@ -76,8 +77,11 @@ struct Connection<S> {
     /// Set when there is something to write and a turn has been left to the
     /// others to add to it.
     flush_due: bool,
-    /// Whether the engine wanted nothing to be read at the last turn.
-    paused: bool,
+    /// Set while nothing is read for reasons that are not the client's: since
+    /// when.
+    held_since: Option<Instant>,
+    /// What the message that comes has waited for at the last turn.
+    waits_for: Option<Budget>,
     reported: Reported,
     ending: Option<Ending>,
 }
@@ -142,7 +146,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             next_ping,
             read_at: None,
             flush_due: false,
-            paused: false,
+            held_since: None,
+            waits_for: None,
             reported: Reported::default(),
             ending: None,
         }
@@ -150,7 +155,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.link.mailbox().register(cx);
-        self.mind_pause();
+        self.mind_hold();
         let choked = self.poll_incoming(cx);
         self.obey(cx);
         self.poll_outgoing(cx);
@@ -164,15 +169,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
     }
 
-    /// Excuses the silence of a peer that is not read from. That it has gone
-    /// shows when pings cannot be written: reading to find out would take in
-    /// what is to wait in the kernel.
-    fn mind_pause(&mut self) {
-        let paused = self.is_paused();
-        if paused || self.paused {
+    /// Excuses a peer that is not read from, though it keeps within its limits:
+    /// its silence, and the time that its message takes meanwhile. That it has
+    /// gone shows when pings cannot be written: reading to find out would take
+    /// in what is to wait in the kernel.
+    fn mind_hold(&mut self) {
+        let now = Instant::now();
+        if let Some(since) = self.held_since.take() {
             self.socket.excuse_silence();
+            self.socket.put_off_message(now - since);
         }
-        self.paused = paused;
+        if self.is_paused() {
+            self.socket.excuse_silence();
+            self.held_since = Some(now);
+        }
     }
 
     /// Takes what has come, within one turn. True if it was not read because
@@ -212,14 +222,29 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     /// Has the task woken when a client that was not read from may be again.
     fn mind_wait(&mut self, cx: &mut Context<'_>) {
-        match self.socket.wait().filter(|_| self.phase == Phase::Open) {
+        let wait = self.socket.wait().filter(|_| self.phase == Phase::Open);
+        let waited_for = self.waits_for.take();
+        match wait {
             Some(Wait::Pace(wait)) => self.mind_pace(cx, wait),
-            Some(Wait::Room) => {
-                marks::hit(Mark::HeldForRoom);
-                self.read_again_at(Instant::now() + ROOM_PAUSE);
-            }
+            Some(Wait::Room(budget)) => self.mind_room(budget, waited_for),
             None => self.mind_message(),
         }
+    }
+
+    /// Looks again soon whether there is room for more of the message. A user
+    /// who is in its own way gets no more time for that: it could hold what it
+    /// has for ever.
+    fn mind_room(&mut self, budget: Budget, waited_for: Option<Budget>) {
+        marks::hit(Mark::HeldForRoom);
+        if waited_for != Some(budget) {
+            self.link.shard().metrics().limits.held(budget);
+        }
+        self.waits_for = Some(budget);
+        let now = Instant::now();
+        if budget == Budget::All {
+            self.held_since = Some(now);
+        }
+        self.read_again_at(now + ROOM_PAUSE);
     }
 
     /// Has the task woken when the message that comes has taken too long.
@@ -445,6 +470,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             self.phase = Phase::Over;
         } else if self.message_late_at().is_some_and(|late_at| now >= late_at) {
             marks::hit(Mark::MessageLate);
+            self.link.shard().metrics().limits.messages_late.inc();
             self.fault(cx, code::POLICY, "a message took too long to come");
             self.phase = Phase::Discarding { shut: false };
             cx.waker().wake_by_ref();

@@ -39,6 +39,16 @@ impl EventLog {
     }
 }
 
+/// Bytes of what a panic says that are logged.
+const PANIC_BYTES_MAX: usize = 1_000;
+
+/// What a panic says, as far as a log line should hold it: there may be as much
+/// in it as a client has sent.
+#[must_use]
+pub fn brief(panic: &str) -> &str {
+    &panic[..panic.floor_char_boundary(PANIC_BYTES_MAX)]
+}
+
 /// Writes an event to the log, at a level that says who must care: an error
 /// needs somebody's hand, a warning is being dealt with, the rest is told for
 /// those who look. What a client can cause by itself is never above info.
@@ -86,7 +96,7 @@ fn log(event: &Event) {
         Event::DocumentFailed { doc, message } => {
             error!(
                 doc = doc.as_str(),
-                panic = message.as_str(),
+                panic = brief(message),
                 "an error in the server: the document was dropped from memory, its connections \
                  were closed, and it is loaded again when it is opened; please report this"
             );
@@ -138,5 +148,18 @@ fn log(event: &Event) {
         }
         // Told by the connection itself, with its user.
         Event::ConnectionClosed { .. } => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_panic_says_is_cut_between_characters() {
+        assert_eq!(brief("short"), "short");
+        assert_eq!(brief(&"a".repeat(5_000)), "a".repeat(1_000));
+        // Three bytes each.
+        assert_eq!(brief(&"…".repeat(5_000)), "…".repeat(333));
     }
 }

@@ -51,7 +51,8 @@ mod unfinished;
 mod websocket;
 
 pub use address::{TrustedProxies, TrustedProxiesError};
-pub use config::{Clock, Config};
+pub use config::{Clock, Config, ConfigError};
+pub use event::brief;
 pub use listener::Listener;
 pub use origin::{Origin, OriginError};
 pub use serve::{Drained, ServeError, Stores, serve};

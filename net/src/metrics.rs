@@ -144,6 +144,13 @@ impl Metrics {
             Event::AnswerWaits { .. } => {
                 self.limits.answers_waited.inc();
             }
+            // The engine has no other reason for this code.
+            Event::ConnectionClosed {
+                code: CloseCode::TryAgainLater,
+                ..
+            } => {
+                self.limits.stalled.inc();
+            }
             Event::SnapshotFailed { error, .. } => self.snapshots.failed(error),
             // Told by the engine's status, or counted where it happens: at the
             // journal, and where a connection ends.
@@ -274,7 +281,7 @@ fn register_documents(registry: &mut Registry, metrics: &Metrics) {
 mod tests {
     use std::time::Duration;
 
-    use ysyncd_engine::{DocId, JournalError};
+    use ysyncd_engine::{ConnId, DocId, JournalError};
     use ysyncd_storage::journal::memory::MemoryJournal;
 
     use super::*;
@@ -294,7 +301,18 @@ mod tests {
             error,
         });
         let message = "index out of bounds".to_owned();
-        metrics.record(&Event::DocumentFailed { doc, message });
+        metrics.record(&Event::DocumentFailed {
+            doc: doc.clone(),
+            message,
+        });
+        for code in [CloseCode::TryAgainLater, CloseCode::InvalidPayload] {
+            metrics.record(&Event::ConnectionClosed {
+                conn: ConnId(1),
+                doc: doc.clone(),
+                code,
+                reason: "for a test".into(),
+            });
+        }
         let status = Status {
             documents_loading: 1,
             documents_live: 2,
@@ -326,6 +344,9 @@ mod tests {
             "documents_journal_damaged_total 1",
             "documents_failed_total 1",
             "snapshots_failed_total{error=\"conflict\"} 0",
+            "connections_closed_for_stall_total 1",
+            "messages_held_total{budget=\"user\"} 0",
+            "messages_timed_out_total 0",
         ] {
             assert!(
                 text.contains(&format!("\nysyncd_{line}\n")),

@@ -13,7 +13,9 @@ use ysyncd_engine::{DocId, JournalError};
 use ysyncd_storage::{SnapshotStore, journal::Journal};
 
 use crate::{
-    Config, Listener, connection, http,
+    Config, Listener, connection,
+    event::brief,
+    http,
     shard::Shard,
     strangers::{StrangerPlace, Strangers},
 };
@@ -254,7 +256,8 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 async fn reap(tasks: &mut JoinSet<()>, shard: &Shard) {
     match tasks.join_next().await {
         Some(Err(failure)) if failure.is_panic() => {
-            error!(%failure, "a connection's task panicked");
+            let told = failure.to_string();
+            error!(failure = brief(&told), "a connection's task panicked");
             if shard.is_broken() {
                 std::panic::resume_unwind(failure.into_panic());
             }

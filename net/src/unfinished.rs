@@ -8,6 +8,7 @@ use std::{
     cell::RefCell,
     collections::{BTreeMap, BTreeSet, HashMap},
     rc::Rc,
+    time::Duration,
 };
 
 use tokio::time::Instant;
@@ -54,6 +55,27 @@ pub(crate) struct Share {
     begun: Option<Instant>,
 }
 
+/// What a message waits for that may not grow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Budget {
+    /// Its own user has too much under way.
+    User,
+    /// All users together have.
+    All,
+}
+
+impl Budget {
+    pub(crate) const ALL: [Self; 2] = [Self::User, Self::All];
+
+    /// In a word.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::User => "user",
+            Self::All => "all",
+        }
+    }
+}
+
 impl Unfinished {
     /// Bytes of them.
     pub(crate) fn bytes(&self) -> usize {
@@ -79,7 +101,8 @@ impl Share {
         if bytes == self.bytes && !anew {
             return;
         }
-        if anew || bytes == 0 {
+        // A message never shrinks: what is less is another one.
+        if anew || bytes < self.bytes {
             self.leave();
             if !planted::is(Bug::MessageTimedFromFirst) {
                 self.begun = None;
@@ -109,11 +132,10 @@ impl Share {
         }
     }
 
-    /// Whether more of it may be read now.
-    pub(crate) fn may_grow(&self, config: &Config) -> bool {
-        let Some(place) = self.place else {
-            return true;
-        };
+    /// What has to be waited for before more of it is read. Its own user's
+    /// budget comes first: whoever is in its own way is not held by others.
+    pub(crate) fn waits_for(&self, config: &Config) -> Option<Budget> {
+        let place = self.place?;
         let counts = self.all.counts.borrow();
         let of_user = counts.users.get(&self.user);
         let of_user = of_user.expect("its bytes are counted");
@@ -121,7 +143,11 @@ impl Share {
             || of_user.large.first() == Some(&place);
         let all_may = counts.bytes < config.unfinished_bytes_max
             || counts.large.first_key_value().map(|(first, _)| *first) == Some(place);
-        user_may && all_may
+        match (user_may, all_may) {
+            (false, _) => Some(Budget::User),
+            (true, false) => Some(Budget::All),
+            (true, true) => None,
+        }
     }
 
     /// When the message began to come.
@@ -129,9 +155,10 @@ impl Share {
         self.begun
     }
 
-    /// Lets it begin now: until now it was not read.
-    pub(crate) fn excuse(&mut self, now: Instant) {
-        self.begun = self.begun.map(|_| now);
+    /// Lets it begin so much later: for so long the server did not read it, and
+    /// the client could do nothing about that.
+    pub(crate) fn put_off(&mut self, by: Duration) {
+        self.begun = self.begun.map(|begun| begun + by);
     }
 
     /// Gives everything back.
@@ -193,16 +220,16 @@ mod tests {
         let (mut one, mut two, mut small) = (share(&all, "a"), share(&all, "a"), share(&all, "a"));
         let mut other = share(&all, "b");
         one.is(LARGE, false, now);
-        assert!(one.may_grow(&config));
+        assert_eq!(one.waits_for(&config), None);
         two.is(LARGE, false, now);
         small.is(FREE_BYTES, false, now);
         other.is(LARGE, false, now);
-        assert!(one.may_grow(&config), "it was first");
-        assert!(!two.may_grow(&config));
-        assert!(small.may_grow(&config), "what is small is free");
-        assert!(other.may_grow(&config), "others are not asked to wait");
+        assert_eq!(one.waits_for(&config), None, "it was first");
+        assert_eq!(two.waits_for(&config), Some(Budget::User));
+        assert_eq!(small.waits_for(&config), None, "what is small is free");
+        assert_eq!(other.waits_for(&config), None, "it is another's");
         one.is(0, false, now);
-        assert!(two.may_grow(&config));
+        assert_eq!(two.waits_for(&config), None);
         drop(two);
         drop(other);
         assert_eq!(all.bytes(), FREE_BYTES);
@@ -218,24 +245,54 @@ mod tests {
         let (mut one, mut two) = (share(&all, "a"), share(&all, "b"));
         one.is(LARGE, false, now);
         two.is(LARGE, false, now);
-        assert!(one.may_grow(&config) && !two.may_grow(&config));
+        assert_eq!(one.waits_for(&config), None);
+        assert_eq!(two.waits_for(&config), Some(Budget::All));
         // Another message of the same connection has to wait its turn.
         one.is(LARGE, true, now);
-        assert!(!one.may_grow(&config) && two.may_grow(&config));
+        assert_eq!(one.waits_for(&config), Some(Budget::All));
+        assert_eq!(two.waits_for(&config), None);
+    }
+
+    #[test]
+    fn who_is_in_its_own_way_does_not_wait_for_others() {
+        let (config, now) = (config(LARGE, LARGE), Instant::now());
+        let all = Rc::<Unfinished>::default();
+        let (mut one, mut two) = (share(&all, "a"), share(&all, "a"));
+        one.is(LARGE, false, now);
+        two.is(LARGE, false, now);
+        assert_eq!(two.waits_for(&config), Some(Budget::User));
+    }
+
+    #[test]
+    fn what_is_less_than_before_is_another_message() {
+        let (config, now) = (config(LARGE, LARGE), Instant::now());
+        let all = Rc::<Unfinished>::default();
+        let (mut one, mut two) = (share(&all, "a"), share(&all, "a"));
+        one.is(2 * LARGE, false, now);
+        two.is(LARGE, false, now);
+        one.is(LARGE, false, now);
+        assert_eq!(all.bytes(), 2 * LARGE);
+        assert_eq!(two.waits_for(&config), None);
+        assert_eq!(one.waits_for(&config), Some(Budget::User));
     }
 
     #[test]
     fn a_message_knows_when_it_began() {
         let (start, all) = (Instant::now(), Rc::<Unfinished>::default());
-        let later = start + std::time::Duration::from_secs(1);
+        let second = Duration::from_secs(1);
+        let later = start + second;
         let mut one = share(&all, "a");
         assert_eq!(one.begun(), None);
         one.is(1, false, start);
         one.is(2, false, later);
         assert_eq!(one.begun(), Some(start));
+        one.put_off(second / 2);
+        one.is(3, false, later);
+        assert_eq!(one.begun(), Some(start + second / 2));
         one.is(2, true, later);
         assert_eq!(one.begun(), Some(later));
         one.is(0, false, later);
+        one.put_off(second);
         assert_eq!(one.begun(), None);
     }
 }

@@ -11,6 +11,7 @@ use std::{
     pin::Pin,
     rc::Rc,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use bytes::{Buf, Bytes};
@@ -31,7 +32,7 @@ use crate::{
     Config,
     link::Link,
     rate::{FrameCounter, Throttle, TooFast},
-    unfinished::Share,
+    unfinished::{Budget, Share},
 };
 
 /// Allocated for every connection, so it is small. Reads from the socket are
@@ -62,7 +63,7 @@ pub(crate) enum Wait {
     /// The peer sends too fast.
     Pace(TooFast),
     /// Too many messages have come in part.
-    Room,
+    Room(Budget),
 }
 
 /// How fast the peer sends, and how much of a message is here.
@@ -84,7 +85,7 @@ impl Pace {
 
     fn wait(&mut self, config: &Config) -> Option<Wait> {
         let too_fast = self.throttle.wait(Instant::now()).map(Wait::Pace);
-        too_fast.or_else(|| (!self.message.may_grow(config)).then_some(Wait::Room))
+        too_fast.or_else(|| self.message.waits_for(config).map(Wait::Room))
     }
 }
 
@@ -204,11 +205,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 
-    /// Lets the peer's silence begin now, and the message that is not whole yet:
-    /// until now it was not listened to.
+    /// Lets the peer's silence begin now: until now it was not listened to.
     pub(crate) fn excuse_silence(&mut self) {
         self.heard = Instant::now();
-        self.pace.message.excuse(self.heard);
+    }
+
+    /// Gives the message that is not whole yet so much more time.
+    pub(crate) fn put_off_message(&mut self, by: Duration) {
+        self.pace.message.put_off(by);
     }
 
     /// Since when a message comes, if one has begun to.

@@ -3,20 +3,23 @@
 use std::time::Duration;
 
 use clap::Args;
+use ysyncd_net::Config;
 
 use super::{Parsed, Setting, or};
 use crate::{bytes, duration};
 
 /// Limits of what comes from one connection.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "What one connection may send")]
 pub(crate) struct RateSettings {
     /// What one connection may send in a second, on average; 4MiB, 1 MB, or
     /// plain bytes. Past it the server reads more slowly, and closes with 1008
-    /// after a minute of that; off, or 0, means no limit
+    /// after SLOWED_MAX of that; off, or 0, means no limit
     #[arg(long, env = "INBOUND_BYTES_PER_SECOND", value_parser = bytes_per_second)]
     #[arg(default_value = defaults::BYTES_PER_SECOND, value_name = "SIZE")]
     pub(crate) inbound_bytes_per_second: Setting<u64>,
-    /// What it may send faster, before that counts and again after a rest
+    /// What it may send faster, before that counts and again after a rest; at
+    /// least FRAME_BYTES_MAX
     #[arg(long, env = "INBOUND_BYTES_BURST", value_parser = bytes_burst)]
     #[arg(default_value = defaults::BYTES_BURST, value_name = "SIZE")]
     pub(crate) inbound_bytes_burst: usize,
@@ -31,20 +34,40 @@ pub(crate) struct RateSettings {
     #[arg(long, env = "INBOUND_MESSAGES_BURST", value_parser = messages_burst)]
     #[arg(default_value = defaults::MESSAGES_BURST, value_name = "COUNT")]
     pub(crate) inbound_messages_burst: u64,
+    /// How long a client may go on sending too fast, and being read from more
+    /// slowly, before it is closed (1008)
+    #[arg(long, env = "SLOWED_MAX", value_parser = slowed_max)]
+    #[arg(default_value = defaults::SLOWED_MAX, value_name = "TIME")]
+    pub(crate) slowed_max: Duration,
     /// Messages that have come in part, of all connections together; past it
-    /// large ones wait until others are whole
+    /// those of more than 64KiB wait until others are whole. Smaller ones never
+    /// wait, and come on top of this
     #[arg(long, env = "UNFINISHED_BYTES_MAX", value_parser = unfinished_bytes)]
     #[arg(default_value = defaults::UNFINISHED_BYTES, value_name = "SIZE")]
     pub(crate) unfinished_bytes_max: usize,
-    /// The same of one user
+    /// The same of one user; at most UNFINISHED_BYTES_MAX
     #[arg(long, env = "UNFINISHED_BYTES_PER_USER_MAX", value_parser = unfinished_bytes_per_user)]
     #[arg(default_value = defaults::UNFINISHED_BYTES_PER_USER, value_name = "SIZE")]
     pub(crate) unfinished_bytes_per_user_max: usize,
-    /// How long one message may take to come, the server reading all the time;
-    /// past it the connection is closed (1008)
+    /// How long one message may take to come; past it the connection is closed
+    /// (1008). Waiting for other users, or for the journal, does not count
     #[arg(long, env = "MESSAGE_TIMEOUT", value_parser = message_timeout)]
     #[arg(default_value = defaults::MESSAGE_TIMEOUT, value_name = "TIME")]
     pub(crate) message_timeout: Duration,
+}
+
+impl RateSettings {
+    /// Brings them into a configuration.
+    pub(crate) fn apply_to(&self, config: &mut Config) {
+        config.inbound_bytes_per_second = self.inbound_bytes_per_second.0;
+        config.inbound_bytes_burst = self.inbound_bytes_burst as u64;
+        config.inbound_messages_per_second = self.inbound_messages_per_second.0;
+        config.inbound_messages_burst = self.inbound_messages_burst;
+        config.slowed_max = self.slowed_max;
+        config.unfinished_bytes_max = self.unfinished_bytes_max;
+        config.unfinished_bytes_per_user_max = self.unfinished_bytes_per_user_max;
+        config.message_timeout = self.message_timeout;
+    }
 }
 
 mod defaults {
@@ -52,6 +75,7 @@ mod defaults {
     pub(super) const BYTES_BURST: &str = "64MiB";
     pub(super) const MESSAGES_PER_SECOND: &str = "5000";
     pub(super) const MESSAGES_BURST: &str = "20000";
+    pub(super) const SLOWED_MAX: &str = "60s";
     pub(super) const UNFINISHED_BYTES: &str = "512MiB";
     pub(super) const UNFINISHED_BYTES_PER_USER: &str = "64MiB";
     pub(super) const MESSAGE_TIMEOUT: &str = "5m";
@@ -85,6 +109,10 @@ fn messages_burst(text: &str) -> Parsed<u64> {
     count.map_err(|_| "expected a number")
 }
 
+fn slowed_max(text: &str) -> Parsed<Duration> {
+    duration::parse_wait(or(text, defaults::SLOWED_MAX))
+}
+
 fn unfinished_bytes(text: &str) -> Parsed<usize> {
     bytes::parse(or(text, defaults::UNFINISHED_BYTES))
 }
@@ -100,7 +128,6 @@ fn message_timeout(text: &str) -> Parsed<Duration> {
 #[cfg(test)]
 mod tests {
     use ysyncd_engine::auth::{TokenKey, TokenVerifier};
-    use ysyncd_net::Config;
 
     use super::*;
 
@@ -114,6 +141,7 @@ mod tests {
         let messages = messages_per_second("").map(|setting| setting.0);
         assert_eq!(messages, Ok(config.inbound_messages_per_second));
         assert_eq!(messages_burst(""), Ok(config.inbound_messages_burst));
+        assert_eq!(slowed_max(""), Ok(config.slowed_max));
         assert_eq!(unfinished_bytes(""), Ok(config.unfinished_bytes_max));
         assert_eq!(
             unfinished_bytes_per_user(""),

@@ -103,6 +103,31 @@ fn a_bad_value_is_told_in_one_line_that_names_the_variable() {
             "off",
             "INBOUND_MESSAGES_BURST is \"off\": expected a number",
         ),
+        (
+            "TYPE_DEPTH_MAX",
+            "0",
+            "TYPE_DEPTH_MAX is \"0\": expected a number from 1",
+        ),
+        (
+            "AWARENESS_IDS_MAX",
+            "off",
+            "AWARENESS_IDS_MAX is \"off\": expected a number from 1",
+        ),
+        (
+            "STALL_MAX",
+            "0",
+            "STALL_MAX is \"0\": expected a time from 1s",
+        ),
+        (
+            "PING_INTERVAL",
+            "10ms",
+            "PING_INTERVAL is \"10ms\": expected a time from 1s",
+        ),
+        (
+            "HEADER_BYTES_MAX",
+            "4KiB",
+            "HEADER_BYTES_MAX is \"4KiB\": expected a size from 8KiB",
+        ),
         ("JOURNAL", "yes", "JOURNAL is \"yes\": expected on or off"),
         (
             "JOURNAL_SYNC",
@@ -133,6 +158,55 @@ fn a_bad_value_is_told_in_one_line_that_names_the_variable() {
         assert_eq!(told.lines().count(), 1, "{told}");
         assert!(told.starts_with(&format!("ysyncd: {says}")), "{told}");
     }
+}
+
+#[test]
+fn limits_that_do_not_fit_together_are_told_in_one_line_that_names_both() {
+    let folder = tempfile::tempdir().unwrap();
+    for (variable, value, says) in [
+        (
+            "FRAME_BYTES_MAX",
+            "15MiB",
+            "FRAME_BYTES_MAX is 15728640: expected at least 15794176, which is DOCUMENT_BYTES_MAX",
+        ),
+        (
+            "STATE_VECTOR_ENTRIES_MAX",
+            "99999",
+            "STATE_VECTOR_ENTRIES_MAX is less than DOCUMENT_CLIENTS_MAX: raise",
+        ),
+        (
+            "DOCUMENTS_BYTES_MAX",
+            "14MiB",
+            "DOCUMENTS_BYTES_MAX is less than DOCUMENT_BYTES_MAX: raise",
+        ),
+        (
+            "UNSAVED_BYTES_MAX",
+            "1GiB",
+            "UNSAVED_BYTES_MAX is more than UNSAVED_BYTES_TOTAL_MAX: lower",
+        ),
+        (
+            "INBOUND_BYTES_BURST",
+            "1MiB",
+            "INBOUND_BYTES_BURST is 1048576: expected at least 16777216, which is FRAME_BYTES_MAX",
+        ),
+        (
+            "UNFINISHED_BYTES_MAX",
+            "63MiB",
+            "UNFINISHED_BYTES_PER_USER_MAX is more than UNFINISHED_BYTES_MAX: lower",
+        ),
+        (
+            "SILENCE_MAX",
+            "30s",
+            "SILENCE_MAX is not more than PING_INTERVAL: raise",
+        ),
+    ] {
+        let ended = output(folder.path(), &[], &[SECRET, (variable, value)]);
+        let told = String::from_utf8(ended.stderr).unwrap();
+        assert_eq!(ended.status.code(), Some(2), "{variable}={value}: {told}");
+        assert_eq!(told.lines().count(), 1, "{told}");
+        assert!(told.starts_with(&format!("ysyncd: {says}")), "{told}");
+    }
+    assert!(!folder.path().join("data").exists(), "something was begun");
 }
 
 #[test]
@@ -224,6 +298,32 @@ fn help_explains_every_variable_and_shows_no_secret() {
         "INBOUND_BYTES_BURST",
         "INBOUND_MESSAGES_PER_SECOND",
         "INBOUND_MESSAGES_BURST",
+        "OUTBOX_BYTES_MAX",
+        "STALL_MAX",
+        "DOCUMENT_BYTES_MAX",
+        "DOCUMENT_CLIENTS_MAX",
+        "STATE_VECTOR_ENTRIES_MAX",
+        "TYPE_DEPTH_MAX",
+        "GAP_RUNS_MAX",
+        "PENDING_DELETE_RANGES_MAX",
+        "STAGED_BYTES_MAX",
+        "WAITING_OPENS_MAX",
+        "STORE_OPERATIONS_MAX",
+        "PUSHES_MAX",
+        "AWARENESS_IDS_MAX",
+        "AWARENESS_STATE_BYTES_MAX",
+        "AWARENESS_GONE_MAX",
+        "HANDSHAKES_MAX",
+        "HANDSHAKES_PER_ADDRESS_MAX",
+        "HEADER_TIMEOUT",
+        "HEADER_BYTES_MAX",
+        "PING_INTERVAL",
+        "SILENCE_MAX",
+        "CLOSE_TIMEOUT",
+        "SLOWED_MAX",
+        "UNFINISHED_BYTES_MAX",
+        "UNFINISHED_BYTES_PER_USER_MAX",
+        "MESSAGE_TIMEOUT",
         "JOURNAL",
         "JOURNAL_SYNC",
     ] {

@@ -6,7 +6,7 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
-use crate::{quota::LimitReached, rate::Excess};
+use crate::{quota::LimitReached, rate::Excess, unfinished::Budget};
 
 /// The limits' part of the metrics.
 #[derive(Debug)]
@@ -17,6 +17,9 @@ pub(crate) struct LimitMetrics {
     cut: Family<TooFast, Counter>,
     pub(crate) lagged: Counter,
     pub(crate) answers_waited: Counter,
+    pub(crate) stalled: Counter,
+    held: Family<Held, Counter>,
+    pub(crate) messages_late: Counter,
     /// Set anew whenever somebody looks.
     unfinished_bytes: Gauge,
 }
@@ -29,6 +32,11 @@ struct Refused {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct TooFast {
     excess: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Held {
+    budget: &'static str,
 }
 
 impl Default for LimitMetrics {
@@ -47,6 +55,10 @@ impl Default for LimitMetrics {
                 ));
             }
         }
+        let held = Family::<Held, Counter>::default();
+        for budget in Budget::ALL.map(Budget::name) {
+            drop(held.get_or_create(&Held { budget }));
+        }
         Self {
             refused,
             handshakes_dropped: Counter::default(),
@@ -54,6 +66,9 @@ impl Default for LimitMetrics {
             cut,
             lagged: Counter::default(),
             answers_waited: Counter::default(),
+            stalled: Counter::default(),
+            held,
+            messages_late: Counter::default(),
             unfinished_bytes: Gauge::default(),
         }
     }
@@ -83,6 +98,12 @@ impl LimitMetrics {
     pub(crate) fn cut(&self, excess: Excess) {
         let excess = excess.name();
         self.cut.get_or_create(&TooFast { excess }).inc();
+    }
+
+    /// Counts a message that begins to wait until others are whole.
+    pub(crate) fn held(&self, budget: Budget) {
+        let budget = budget.name();
+        self.held.get_or_create(&Held { budget }).inc();
     }
 
     pub(super) fn register(&self, registry: &mut Registry) {
@@ -116,6 +137,21 @@ impl LimitMetrics {
             "Times that a client waited for a large answer, such as a whole document, because too \
              much was on its way already",
             self.answers_waited.clone(),
+        );
+        registry.register(
+            "connections_closed_for_stall",
+            "Clients closed because they read nothing for too long while much waited for them",
+            self.stalled.clone(),
+        );
+        registry.register(
+            "messages_held",
+            "Times that a large message waited for others to be whole, by whose: those of its user, or all",
+            self.held.clone(),
+        );
+        registry.register(
+            "messages_timed_out",
+            "Clients closed because one message took too long to come",
+            self.messages_late.clone(),
         );
         registry.register_with_unit(
             "unfinished",

@@ -6,6 +6,7 @@ use std::{future::Future, time::Duration};
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
 use tokio::{
+    io::AsyncWriteExt,
     net::{TcpListener, TcpStream},
     task::{LocalSet, spawn_local},
     time::{sleep, timeout},
@@ -200,6 +201,35 @@ fn a_paused_client_is_pinged_and_written_to_and_its_silence_is_excused() {
 
         house.shard.execute(Output::Resume { conn });
         sync(&mut paused).await;
+    });
+}
+
+#[test]
+fn a_pause_gives_a_message_the_time_that_it_took_and_no_more() {
+    run(async {
+        let timeout = Duration::from_millis(1_500);
+        let house = House::new(|config| config.message_timeout = timeout);
+        let (conn, mut client) = house.connect().await;
+        sync(&mut client).await;
+        let begun = Instant::now();
+        let unfinished = [0x02, 0x81, 0, 0, 0, 0, 3];
+        client.get_mut().write_all(&unfinished).await.unwrap();
+        sleep(timeout - Duration::from_millis(300)).await;
+        let paused = Instant::now();
+        house.shard.execute(Output::Pause { conn });
+        sleep(timeout).await;
+        house.shard.execute(Output::Resume { conn });
+        let pause = paused.elapsed();
+        let Message::Close(Some(frame)) = next(&mut client).await else {
+            panic!("no close frame");
+        };
+        assert_eq!(u16::from(frame.code), 1008);
+        let counted = begun.elapsed() - pause;
+        assert!(
+            counted >= timeout - Duration::from_millis(100),
+            "{counted:?}"
+        );
+        assert!(counted < timeout * 3 / 2, "{counted:?}");
     });
 }
 

@@ -37,12 +37,14 @@ async fn answered(client: &mut Client) {
 }
 
 async fn unfinished_bytes(server: &Server) -> usize {
+    metric(server, "unfinished_bytes").await
+}
+
+async fn metric(server: &Server, name: &str) -> usize {
     let metrics = server.get("/metrics", "").await;
-    let line = metrics
-        .lines()
-        .find(|line| line.starts_with("ysyncd_unfinished_bytes "));
-    let (_, bytes) = line.unwrap().split_once(' ').unwrap();
-    bytes.parse().unwrap()
+    let name = format!("ysyncd_{name} ");
+    let line = metrics.lines().find_map(|line| line.strip_prefix(&name));
+    line.expect("it is there").parse().unwrap()
 }
 
 /// A client whose greeting is over.
@@ -85,6 +87,10 @@ fn a_user_whose_messages_do_not_end_waits_and_others_do_not() {
         answered(&mut first).await;
         answered(&mut second).await;
         assert_eq!(unfinished_bytes(&server).await, 0);
+        let held = "messages_held_total";
+        let of_user = metric(&server, &format!("{held}{{budget=\"user\"}}")).await;
+        let of_all = metric(&server, &format!("{held}{{budget=\"all\"}}")).await;
+        assert_eq!((of_user, of_all), (1, 0), "once, however long it waits");
     });
 }
 
@@ -126,8 +132,89 @@ fn a_message_that_never_ends_is_not_waited_for() {
         let elapsed = start.elapsed();
         assert!(elapsed >= Duration::from_millis(400), "{elapsed:?}");
         assert!(elapsed < Duration::from_secs(2), "{elapsed:?}");
+        assert_eq!(metric(&server, "messages_timed_out_total").await, 1);
         // Who says nothing but pings is not closed.
         sleep(Duration::from_millis(300)).await;
         patient.sync().await;
+    });
+}
+
+#[test]
+fn who_is_slowed_by_its_own_rate_gets_no_more_time_for_a_message() {
+    run(async {
+        let server = Server::start(|config| {
+            config.inbound_messages_per_second = Some(20);
+            config.inbound_messages_burst = 1;
+            config.message_timeout = Duration::from_secs(1);
+        })
+        .await;
+        let mut client = greeted(&server, "alice").await;
+        let start = Instant::now();
+        send_part(&mut client, &[0x02, 0x81, 0, 0, 0, 0, 3]).await;
+        // Twice as many fragments as are read.
+        let trickle = async {
+            while start.elapsed() < Duration::from_secs(4) {
+                let fragment = [0x00, 0x81, 0, 0, 0, 0, 3];
+                let (stream, answer) = (client.socket.get_mut(), &mut [0; 2]);
+                let _ = stream.write_all(&fragment).await;
+                sleep(Duration::from_millis(25)).await;
+                if stream.try_read(answer).is_ok() {
+                    return answer[0];
+                }
+            }
+            panic!("it goes on for ever")
+        };
+        assert_eq!(trickle.await, 0x88, "a close frame");
+        let elapsed = start.elapsed();
+        assert!(elapsed >= Duration::from_secs(1), "{elapsed:?}");
+        assert!(elapsed < Duration::from_secs(3), "{elapsed:?}");
+        assert_eq!(metric(&server, "messages_timed_out_total").await, 1);
+    });
+}
+
+const TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How long a client is borne whose message never ends, and waits most of the
+/// time for an older one that does not end either.
+async fn borne_behind_another(server: &Server, [older, newer]: [&str; 2]) -> Duration {
+    let mut first = greeted(server, older).await;
+    let mut second = greeted(server, newer).await;
+    send_part(&mut first, &head(0x82)).await;
+    asks(&mut first, 150_000).await;
+    sleep(Duration::from_millis(200)).await;
+    let start = Instant::now();
+    send_part(&mut second, &head(0x82)).await;
+    asks(&mut second, LEN - 1).await;
+    let (code, _) = soon(second.closed()).await;
+    assert_eq!(code, 1008);
+    start.elapsed()
+}
+
+#[test]
+fn who_waits_for_its_own_user_gets_no_more_time_for_a_message() {
+    run(async {
+        let server = Server::start(|config| {
+            config.unfinished_bytes_per_user_max = 200_000;
+            config.message_timeout = TIMEOUT;
+        })
+        .await;
+        let borne = borne_behind_another(&server, ["alice", "alice"]).await;
+        assert!(borne < TIMEOUT + TIMEOUT / 2, "{borne:?}");
+    });
+}
+
+#[test]
+fn who_waits_for_others_gets_the_time_that_this_took() {
+    run(async {
+        let server = Server::start(|config| {
+            config.unfinished_bytes_max = 200_000;
+            config.message_timeout = TIMEOUT;
+        })
+        .await;
+        let borne = borne_behind_another(&server, ["alice", "bob"]).await;
+        assert!(borne > TIMEOUT + TIMEOUT / 2, "{borne:?}");
+        assert!(borne < TIMEOUT * 3, "{borne:?}");
+        let held = metric(&server, "messages_held_total{budget=\"all\"}").await;
+        assert_eq!(held, 1);
     });
 }

@@ -105,7 +105,8 @@ async fn attack(scene: &Rc<Scene>, rng: &mut ChaCha8Rng) -> Result<(), Violation
         return Ok(());
     };
     deed.send(&mut socket);
-    // What somebody leaves unfinished keeps nobody else waiting for ever.
+    // What somebody leaves unfinished keeps nobody else waiting for ever: who
+    // waits for its own user is closed in time, too, and others get their turn.
     let rival = match deed {
         Deed::Hog => attacker.connect(&Deed::Large, rng).await?,
         _ => None,
@@ -177,6 +178,14 @@ impl<'a> Attacker<'a> {
             }
             (Expected::Code(expected), End::Closed(code, _)) if code == expected => Ok(()),
             (_, End::Closed(code, reason)) if self.excuses.cover(scene, code, &reason) => Ok(()),
+            // It has waited for its own user for as long as a message may take.
+            (_, End::Closed(1008, reason))
+                if matches!(deed, Deed::Large)
+                    && caps.is_some_and(|caps| caps.is_per_user)
+                    && reason == "a message took too long to come" =>
+            {
+                Ok(())
+            }
             (expected, End::Closed(code, reason)) => {
                 let detail =
                     format_args!("{deed:?} is closed with {code}: {reason}, and not {expected:?}");

@@ -1,0 +1,68 @@
+//! How much presence there may be.
+
+use clap::Args;
+use ysyncd_engine::Config;
+
+use super::{Parsed, number, or};
+use crate::bytes;
+
+/// Limits of awareness, which shows who is there.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Presence")]
+pub(crate) struct PresenceSettings {
+    /// Clients that one connection may speak for; one page is one client. Past it
+    /// the connection is closed (1008)
+    #[arg(long, env = "AWARENESS_IDS_MAX", value_parser = ids_max)]
+    #[arg(default_value = defaults::IDS_MAX, value_name = "COUNT")]
+    pub(crate) awareness_ids_max: usize,
+    /// State of one client, as JSON: its name, cursor, and what else a page
+    /// shows. Past it the connection is closed (1008)
+    #[arg(long, env = "AWARENESS_STATE_BYTES_MAX", value_parser = state_bytes_max)]
+    #[arg(default_value = defaults::STATE_BYTES_MAX, value_name = "SIZE")]
+    pub(crate) awareness_state_bytes_max: usize,
+    /// Clients of one document that left and are remembered for a while, so that
+    /// late echoes of others do not bring them back
+    #[arg(long, env = "AWARENESS_GONE_MAX", value_parser = gone_max)]
+    #[arg(default_value = defaults::GONE_MAX, value_name = "COUNT")]
+    pub(crate) awareness_gone_max: usize,
+}
+
+impl PresenceSettings {
+    /// Brings them into a configuration.
+    pub(crate) fn apply_to(&self, config: &mut Config) {
+        config.awareness_ids_max = self.awareness_ids_max;
+        config.awareness_state_bytes_max = self.awareness_state_bytes_max;
+        config.awareness_gone_max = self.awareness_gone_max;
+    }
+}
+
+mod defaults {
+    pub(super) const IDS_MAX: &str = "64";
+    pub(super) const STATE_BYTES_MAX: &str = "64KiB";
+    pub(super) const GONE_MAX: &str = "10000";
+}
+
+fn ids_max(text: &str) -> Parsed<usize> {
+    number(or(text, defaults::IDS_MAX))
+}
+
+fn state_bytes_max(text: &str) -> Parsed<usize> {
+    bytes::parse(or(text, defaults::STATE_BYTES_MAX))
+}
+
+fn gone_max(text: &str) -> Parsed<usize> {
+    number(or(text, defaults::GONE_MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_those_of_the_library() {
+        let config = Config::default();
+        assert_eq!(ids_max(""), Ok(config.awareness_ids_max));
+        assert_eq!(state_bytes_max(""), Ok(config.awareness_state_bytes_max));
+        assert_eq!(gone_max(""), Ok(config.awareness_gone_max));
+    }
+}
