@@ -103,11 +103,14 @@ class Server {
     return Number(/VmRSS:\s+(\d+) kB/.exec(status)[1]) * 1024
   }
 
-  /** Its counters and gauges without labels, by name without prefix and suffix. */
+  /** Its counters and gauges, summed over labels, by name without prefix and suffix. */
   async metrics () {
     const text = await (await fetch(`${this.http}/metrics`)).text()
-    const lines = text.matchAll(/^ysyncd_(\w+?)(?:_total)? (\S+)$/gm)
-    return Object.fromEntries([...lines].map(([, name, value]) => [name, Number(value)]))
+    const sums = {}
+    for (const [, name, value] of text.matchAll(/^ysyncd_(\w+?)(?:_total)?(?:\{.*\})? (\S+)$/gm)) {
+      sums[name] = (sums[name] ?? 0) + Number(value)
+    }
+    return sums
   }
 
   /** The lines of the log so far, parsed. */

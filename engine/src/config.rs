@@ -153,6 +153,18 @@ pub enum ConfigError {
          as what holds for all documents holds for each"
     )]
     UnsavedTotalTooSmall,
+    /// `answers_bytes_per_user_max` is more than `answers_bytes_max`.
+    #[error(
+        "ANSWERS_BYTES_PER_USER_MAX is more than ANSWERS_BYTES_MAX: lower the one or raise the \
+         other, as one user could have all others wait"
+    )]
+    AnswersPerUserTooLarge,
+    /// `awareness_state_bytes_max` is more than `awareness_bytes_max`.
+    #[error(
+        "AWARENESS_STATE_BYTES_MAX is more than AWARENESS_BYTES_MAX: lower the one or raise the \
+         other, as a connection that speaks for one client must be able to show it"
+    )]
+    AwarenessTooSmall,
     /// Nothing would be let through, or a timer would go off all the time.
     #[error("{setting} is 0: expected more, as nobody could be served")]
     Zero {
@@ -186,6 +198,12 @@ impl Config {
         }
         if self.unsaved_bytes_max > self.unsaved_bytes_total_max {
             return Err(ConfigError::UnsavedTotalTooSmall);
+        }
+        if self.answers_bytes_per_user_max > self.answers_bytes_max {
+            return Err(ConfigError::AnswersPerUserTooLarge);
+        }
+        if self.awareness_state_bytes_max > self.awareness_bytes_max {
+            return Err(ConfigError::AwarenessTooSmall);
         }
         if self.keepalive.is_zero() {
             return Err(ConfigError::NoKeepalive);
@@ -272,7 +290,15 @@ mod tests {
     fn limits_that_do_not_fit_together_are_told() {
         type Change = fn(&mut Config);
         let zero = |setting| ConfigError::Zero { setting };
-        let bad: [(Change, ConfigError); 12] = [
+        let bad: [(Change, ConfigError); 14] = [
+            (
+                |config| config.answers_bytes_per_user_max = config.answers_bytes_max + 1,
+                ConfigError::AnswersPerUserTooLarge,
+            ),
+            (
+                |config| config.awareness_state_bytes_max = config.awareness_bytes_max + 1,
+                ConfigError::AwarenessTooSmall,
+            ),
             (
                 |config| config.document_bytes_max = config.frame_bytes_max - (64 << 10) + 1,
                 ConfigError::FrameTooSmall {

@@ -8,6 +8,7 @@ use crate::{
     id::{ConnId, DocId},
     journal::JournalError,
     output::CloseCode,
+    rejection::Rejection,
     store::StoreError,
     update::DecodeError,
 };
@@ -99,7 +100,7 @@ pub enum Event {
         /// From whom.
         conn: ConnId,
         /// Why.
-        reason: &'static str,
+        reason: Rejection,
     },
     /// An update came from a connection that may only read, and was ignored.
     UpdateForbidden {

@@ -36,7 +36,6 @@ pub(crate) struct Metrics {
     journal_damaged: Counter,
     documents_failed: Counter,
     updates_applied: Counter,
-    updates_refused: Counter,
     updates_forbidden: Counter,
     pub(crate) limits: LimitMetrics,
     pub(crate) snapshots: SnapshotMetrics,
@@ -132,8 +131,8 @@ impl Metrics {
             Event::SnapshotMerged { .. } => {
                 self.snapshots.merged.inc();
             }
-            Event::UpdateRefused { .. } => {
-                self.updates_refused.inc();
+            Event::UpdateRefused { reason, .. } => {
+                self.limits.rejected(*reason);
             }
             Event::UpdateForbidden { .. } => {
                 self.updates_forbidden.inc();
@@ -263,11 +262,6 @@ fn register_documents(registry: &mut Registry, metrics: &Metrics) {
             &metrics.updates_applied,
         ),
         (
-            "updates_refused",
-            "Updates refused for now; what their clients send until asked again is not counted",
-            &metrics.updates_refused,
-        ),
-        (
             "updates_forbidden",
             "Updates ignored because the token of their client allows reading only",
             &metrics.updates_forbidden,
@@ -281,7 +275,7 @@ fn register_documents(registry: &mut Registry, metrics: &Metrics) {
 mod tests {
     use std::time::Duration;
 
-    use ysyncd_engine::{ConnId, DocId, JournalError};
+    use ysyncd_engine::{ConnId, DocId, JournalError, Rejection};
     use ysyncd_storage::journal::memory::MemoryJournal;
 
     use super::*;
@@ -305,6 +299,11 @@ mod tests {
             doc: doc.clone(),
             message,
         });
+        metrics.record(&Event::UpdateRefused {
+            doc: doc.clone(),
+            conn: ConnId(1),
+            reason: Rejection::TooDeep,
+        });
         for code in [CloseCode::TryAgainLater, CloseCode::InvalidPayload] {
             metrics.record(&Event::ConnectionClosed {
                 conn: ConnId(1),
@@ -320,6 +319,7 @@ mod tests {
             documents_bytes: 4,
             staged_bytes: 5,
             unsaved_bytes: 6,
+            answers_bytes: 9,
             oldest_undurable: Some(Duration::from_millis(7_500)),
             oldest_unsaved: None,
             documents_to_push: 8,
@@ -334,6 +334,9 @@ mod tests {
             "documents_bytes 4",
             "staged_bytes 5",
             "unsaved_bytes 6",
+            "answers_bytes 9",
+            "updates_refused_total{reason=\"too_deep\"} 1",
+            "updates_refused_total{reason=\"not_saved\"} 0",
             "oldest_undurable_seconds 7.5",
             "oldest_unsaved_seconds 0.0",
             "documents_to_push 8",

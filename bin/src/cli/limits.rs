@@ -43,10 +43,21 @@ pub(crate) struct LimitSettings {
     #[arg(long, env = "OUTBOX_BYTES_MAX", value_parser = outbox_bytes_max)]
     #[arg(default_value = defaults::OUTBOX_BYTES_MAX, value_name = "SIZE")]
     pub(crate) outbox_bytes_max: usize,
-    /// How long such a client may read nothing at all before it is closed (1013)
+    /// How long such a client, or one that was answered, may read nothing at all
+    /// before it is closed (1013)
     #[arg(long, env = "STALL_MAX", value_parser = stall_max)]
     #[arg(default_value = defaults::STALL_MAX, value_name = "TIME")]
     pub(crate) stall_max: Duration,
+    /// Answers on their way to all clients that are larger than
+    /// OUTBOX_BYTES_MAX, such as whole documents; past it those who ask wait for
+    /// theirs
+    #[arg(long, env = "ANSWERS_BYTES_MAX", value_parser = answers_bytes_max)]
+    #[arg(default_value = defaults::ANSWERS_BYTES_MAX, value_name = "SIZE")]
+    pub(crate) answers_bytes_max: usize,
+    /// The same of one user
+    #[arg(long, env = "ANSWERS_BYTES_PER_USER_MAX", value_parser = answers_bytes_per_user_max)]
+    #[arg(default_value = defaults::ANSWERS_BYTES_PER_USER_MAX, value_name = "SIZE")]
+    pub(crate) answers_bytes_per_user_max: usize,
     /// How long a document that nobody has open stays in memory
     #[arg(long, env = "IDLE_GRACE", value_parser = idle_grace)]
     #[arg(default_value = defaults::IDLE_GRACE, value_name = "TIME")]
@@ -109,6 +120,8 @@ impl LimitSettings {
         config.documents_bytes_max = self.documents_bytes_max;
         config.outbox_bytes_max = self.outbox_bytes_max;
         config.stall_max = self.stall_max;
+        config.answers_bytes_max = self.answers_bytes_max;
+        config.answers_bytes_per_user_max = self.answers_bytes_per_user_max;
         config.idle_grace = self.idle_grace;
         config.document_clients_max = self.document_clients_max;
         config.state_vector_entries_max = self.state_vector_entries_max;
@@ -130,6 +143,8 @@ mod defaults {
     pub(super) const DOCUMENTS_BYTES_MAX: &str = "1GiB";
     pub(super) const OUTBOX_BYTES_MAX: &str = "1MiB";
     pub(super) const STALL_MAX: &str = "60s";
+    pub(super) const ANSWERS_BYTES_MAX: &str = "512MiB";
+    pub(super) const ANSWERS_BYTES_PER_USER_MAX: &str = "64MiB";
     pub(super) const IDLE_GRACE: &str = "30s";
     pub(super) const DOCUMENT_CLIENTS_MAX: &str = "100000";
     pub(super) const STATE_VECTOR_ENTRIES_MAX: &str = "200000";
@@ -171,6 +186,14 @@ fn outbox_bytes_max(text: &str) -> Parsed<usize> {
 
 fn stall_max(text: &str) -> Parsed<Duration> {
     duration::parse_wait(or(text, defaults::STALL_MAX))
+}
+
+fn answers_bytes_max(text: &str) -> Parsed<usize> {
+    bytes::parse(or(text, defaults::ANSWERS_BYTES_MAX))
+}
+
+fn answers_bytes_per_user_max(text: &str) -> Parsed<usize> {
+    bytes::parse(or(text, defaults::ANSWERS_BYTES_PER_USER_MAX))
 }
 
 fn idle_grace(text: &str) -> Parsed<Duration> {
@@ -230,6 +253,11 @@ mod tests {
         assert_eq!(documents_bytes_max(""), Ok(config.documents_bytes_max));
         assert_eq!(outbox_bytes_max(""), Ok(config.outbox_bytes_max));
         assert_eq!(stall_max(""), Ok(config.stall_max));
+        assert_eq!(answers_bytes_max(""), Ok(config.answers_bytes_max));
+        assert_eq!(
+            answers_bytes_per_user_max(""),
+            Ok(config.answers_bytes_per_user_max)
+        );
         assert_eq!(idle_grace(""), Ok(config.idle_grace));
         assert_eq!(document_clients_max(""), Ok(config.document_clients_max));
         assert_eq!(

@@ -20,6 +20,11 @@ pub(crate) struct PresenceSettings {
     #[arg(long, env = "AWARENESS_STATE_BYTES_MAX", value_parser = state_bytes_max)]
     #[arg(default_value = defaults::STATE_BYTES_MAX, value_name = "SIZE")]
     pub(crate) awareness_state_bytes_max: usize,
+    /// States of all clients that one connection speaks for, together. Past it
+    /// the connection is closed (1008)
+    #[arg(long, env = "AWARENESS_BYTES_MAX", value_parser = bytes_max)]
+    #[arg(default_value = defaults::BYTES_MAX, value_name = "SIZE")]
+    pub(crate) awareness_bytes_max: usize,
     /// Clients of one document that left and are remembered for a while, so that
     /// late echoes of others do not bring them back
     #[arg(long, env = "AWARENESS_GONE_MAX", value_parser = gone_max)]
@@ -32,6 +37,7 @@ impl PresenceSettings {
     pub(crate) fn apply_to(&self, config: &mut Config) {
         config.awareness_ids_max = self.awareness_ids_max;
         config.awareness_state_bytes_max = self.awareness_state_bytes_max;
+        config.awareness_bytes_max = self.awareness_bytes_max;
         config.awareness_gone_max = self.awareness_gone_max;
     }
 }
@@ -39,6 +45,7 @@ impl PresenceSettings {
 mod defaults {
     pub(super) const IDS_MAX: &str = "64";
     pub(super) const STATE_BYTES_MAX: &str = "64KiB";
+    pub(super) const BYTES_MAX: &str = "128KiB";
     pub(super) const GONE_MAX: &str = "10000";
 }
 
@@ -48,6 +55,10 @@ fn ids_max(text: &str) -> Parsed<usize> {
 
 fn state_bytes_max(text: &str) -> Parsed<usize> {
     bytes::parse(or(text, defaults::STATE_BYTES_MAX))
+}
+
+fn bytes_max(text: &str) -> Parsed<usize> {
+    bytes::parse(or(text, defaults::BYTES_MAX))
 }
 
 fn gone_max(text: &str) -> Parsed<usize> {
@@ -63,6 +74,7 @@ mod tests {
         let config = Config::default();
         assert_eq!(ids_max(""), Ok(config.awareness_ids_max));
         assert_eq!(state_bytes_max(""), Ok(config.awareness_state_bytes_max));
+        assert_eq!(bytes_max(""), Ok(config.awareness_bytes_max));
         assert_eq!(gone_max(""), Ok(config.awareness_gone_max));
     }
 }

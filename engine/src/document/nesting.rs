@@ -12,6 +12,7 @@ use super::{Context, Document};
 use crate::{
     config::Config,
     marks::{self, Mark},
+    rejection::Rejection,
     update::Update,
 };
 
@@ -87,13 +88,13 @@ impl Document {
         cx: Context<'_>,
         update: &Update<'_>,
         bytes: usize,
-    ) -> Result<(), &'static str> {
+    ) -> Result<(), Rejection> {
         let types = self.state.new_types(update);
         if self.nesting.takes(types, bytes, cx.config) {
             return Ok(());
         }
         if !self.nesting.is_due(cx.now, self.size()) {
-            return Err(TOO_DEEP);
+            return Err(Rejection::TooDeep);
         }
         marks::hit(Mark::NestingLookedAt);
         let mut with = self.state.clone();
@@ -105,10 +106,6 @@ impl Document {
         }
         let without = self.state.nesting() + self.staging.ahead().types();
         self.nesting.is(cx.now, without);
-        Err(TOO_DEEP)
+        Err(Rejection::TooDeep)
     }
 }
-
-/// Why an update is not taken whose types may stand too deep in each other.
-pub(super) const TOO_DEEP: &str =
-    "types may stand too deep in each other; what does not is taken soon";

@@ -23,6 +23,7 @@ use crate::{
     marks::{self, Mark},
     planted::{self, Bug},
     protocol,
+    rejection::Rejection,
     update::{DecodeError, Update},
 };
 
@@ -215,7 +216,7 @@ impl Document {
             }
             _ if is_here => {
                 marks::hit(Mark::RefusedNotDurable);
-                self.refuse_update(cx, staged.from, NOT_DURABLE, out);
+                self.refuse_update(cx, staged.from, Rejection::NotDurable, out);
             }
             // Who sent it is gone, and brings it along when coming back.
             _ => marks::hit(Mark::FailedAfterClose),
@@ -353,7 +354,3 @@ impl Document {
         out.extend(paused.into_iter().map(Effect::Resume));
     }
 }
-
-/// Why an update is not taken while the journal does not work.
-pub(super) const NOT_DURABLE: &str =
-    "the server cannot make changes durable now; they are taken when it can";

@@ -4,11 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::{
-    Applied, Context, Document, NewPart, Pending,
-    nesting::TOO_DEEP,
-    staging::{NOT_DURABLE, Received},
-};
+use super::{Applied, Context, Document, NewPart, Pending, staging::Received};
 use crate::{
     awareness::AwarenessError,
     connection::{Connection, Resync},
@@ -20,6 +16,7 @@ use crate::{
     output::CloseCode,
     planted::{self, Bug},
     protocol::{self, Message, MessageError, Messages},
+    rejection::Rejection,
     state_vector::StateVector,
     timer::Timer,
     update::{DecodeError, Update},
@@ -218,15 +215,15 @@ impl Document {
             _ if !self.state.lacks(&update) => marks::hit(Mark::NothingNew),
             (Err(reason), _) => {
                 match reason {
-                    NOT_DURABLE => marks::hit(Mark::RefusedNotDurable),
-                    NOT_SAVED => marks::hit(Mark::RefusedNotSaved),
-                    TOO_MANY_GAPS => marks::hit(Mark::RefusedGaps),
-                    TOO_DEEP => marks::hit(Mark::RefusedNesting),
-                    DOCUMENT_FULL => {
+                    Rejection::NotDurable => marks::hit(Mark::RefusedNotDurable),
+                    Rejection::NotSaved => marks::hit(Mark::RefusedNotSaved),
+                    Rejection::TooManyGaps => marks::hit(Mark::RefusedGaps),
+                    Rejection::TooDeep => marks::hit(Mark::RefusedNesting),
+                    Rejection::DocumentFull => {
                         marks::hit(Mark::RefusedFullDocument);
                         self.make_room(cx, out);
                     }
-                    _ => {}
+                    Rejection::TooManyClients => {}
                 }
                 self.refuse_update(cx, conn, reason, out);
             }
@@ -237,17 +234,19 @@ impl Document {
 
     /// Whether there is room for so many bytes of updates, or why not. One
     /// update always fits where nothing is unsaved.
-    pub(super) fn room(&self, cx: Context<'_>, bytes: usize) -> Result<(), &'static str> {
+    pub(super) fn room(&self, cx: Context<'_>, bytes: usize) -> Result<(), Rejection> {
         let config = cx.config;
         let unsaved = self.unsaved_bytes();
         match () {
-            () if cx.journal == JournalHealth::Failed => Err(NOT_DURABLE),
+            () if cx.journal == JournalHealth::Failed => Err(Rejection::NotDurable),
             () if planted::is(Bug::UnsavedUnbounded) => Ok(()),
-            () if unsaved > 0 && unsaved + bytes > config.unsaved_bytes_max => Err(NOT_SAVED),
+            () if unsaved > 0 && unsaved + bytes > config.unsaved_bytes_max => {
+                Err(Rejection::NotSaved)
+            }
             () if cx.unsaved_bytes > 0
                 && cx.unsaved_bytes + bytes > config.unsaved_bytes_total_max =>
             {
-                Err(NOT_SAVED)
+                Err(Rejection::NotSaved)
             }
             () => Ok(()),
         }
@@ -271,7 +270,7 @@ impl Document {
         cx: Context<'_>,
         update: &Update<'_>,
         bytes: usize,
-    ) -> Result<(), &'static str> {
+    ) -> Result<(), Rejection> {
         let config = cx.config;
         let tells_structs =
             || update.structs().next().is_some() || planted::is(Bug::DeletesRefusedWhenFull);
@@ -281,7 +280,7 @@ impl Document {
         };
         match () {
             () if self.size() + bytes > config.document_bytes_max && tells_structs() => {
-                Err(DOCUMENT_FULL)
+                Err(Rejection::DocumentFull)
             }
             () => {
                 let new = match planted::is(Bug::ClientsUncounted) {
@@ -291,13 +290,13 @@ impl Document {
                 let is_within = self.state.clients() + new <= config.document_clients_max;
                 (new == 0 || is_within)
                     .then_some(())
-                    .ok_or(TOO_MANY_CLIENTS)
+                    .ok_or(Rejection::TooManyClients)
             }
         }
     }
 
     /// Whether so much more may wait for what is unknown, or why not.
-    fn gaps_allowed(&self, cx: Context<'_>, opens: Pending) -> Result<(), &'static str> {
+    fn gaps_allowed(&self, cx: Context<'_>, opens: Pending) -> Result<(), Rejection> {
         if opens == Pending::default() || planted::is(Bug::GapsUnbounded) {
             return Ok(());
         }
@@ -307,7 +306,7 @@ impl Document {
         let too_many = opens.gap_runs > 0 && gap_runs > cx.config.gap_runs_max
             || opens.delete_ranges > 0 && delete_ranges > cx.config.pending_delete_ranges_max;
         match too_many {
-            true => Err(TOO_MANY_GAPS),
+            true => Err(Rejection::TooManyGaps),
             false => Ok(()),
         }
     }
@@ -318,7 +317,7 @@ impl Document {
         &mut self,
         cx: Context<'_>,
         conn: ConnId,
-        reason: &'static str,
+        reason: Rejection,
         out: &mut Effects,
     ) {
         let doc = self.id.clone();
@@ -336,7 +335,12 @@ impl Document {
             delay.min(cx.config.resync_delay_max),
         );
         if !std::mem::replace(&mut self.connection(conn).told_refused, true) {
-            self.send(cx, conn, protocol::permission_denied(reason), out);
+            self.send(
+                cx,
+                conn,
+                protocol::permission_denied(&reason.to_string()),
+                out,
+            );
         }
     }
 
@@ -388,18 +392,6 @@ impl Document {
 
 /// Why an update is not taken of one who may only read.
 const READ_ONLY: &str = "the token allows reading only; this change is not shared";
-
-/// Why an update is not taken that opens more gaps than a document may have.
-const TOO_MANY_GAPS: &str = "too much in this document waits for content that never came";
-
-/// Why an update is not taken that would make the document too big.
-const DOCUMENT_FULL: &str = "the document is full; deleting something makes room";
-
-/// Why an update is not taken of one client more than a document may have.
-const TOO_MANY_CLIENTS: &str = "too many clients have written to this document";
-
-/// Why an update is not taken while too much waits to be saved.
-const NOT_SAVED: &str = "too many changes wait to be saved; they are taken when there is room";
 
 impl From<MessageError> for Fault {
     fn from(error: MessageError) -> Self {

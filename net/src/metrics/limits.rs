@@ -6,6 +6,8 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
+use ysyncd_engine::Rejection;
+
 use crate::{quota::LimitReached, rate::Excess, unfinished::Budget};
 
 /// The limits' part of the metrics.
@@ -15,6 +17,7 @@ pub(crate) struct LimitMetrics {
     pub(crate) handshakes_dropped: Counter,
     slowed: Family<TooFast, Counter>,
     cut: Family<TooFast, Counter>,
+    rejected: Family<Rejected, Counter>,
     pub(crate) lagged: Counter,
     pub(crate) answers_waited: Counter,
     pub(crate) stalled: Counter,
@@ -27,6 +30,11 @@ pub(crate) struct LimitMetrics {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Refused {
     limit: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Rejected {
+    reason: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -46,6 +54,10 @@ impl Default for LimitMetrics {
         for limit in LimitReached::ALL.map(LimitReached::name) {
             drop(refused.get_or_create(&Refused { limit }));
         }
+        let rejected = Family::<Rejected, Counter>::default();
+        for reason in Rejection::ALL.map(Rejection::name) {
+            drop(rejected.get_or_create(&Rejected { reason }));
+        }
         let (slowed, cut) = (Family::default(), Family::default());
         for excess in Excess::ALL.map(Excess::name) {
             for family in [&slowed, &cut] {
@@ -64,6 +76,7 @@ impl Default for LimitMetrics {
             handshakes_dropped: Counter::default(),
             slowed,
             cut,
+            rejected,
             lagged: Counter::default(),
             answers_waited: Counter::default(),
             stalled: Counter::default(),
@@ -80,6 +93,12 @@ impl LimitMetrics {
     pub(crate) fn refused(&self, reached: LimitReached) {
         let limit = reached.name();
         self.refused.get_or_create(&Refused { limit }).inc();
+    }
+
+    /// Counts an update that is not taken.
+    pub(crate) fn rejected(&self, reason: Rejection) {
+        let reason = reason.name();
+        self.rejected.get_or_create(&Rejected { reason }).inc();
     }
 
     /// Notes how much of messages is half received.
@@ -126,6 +145,11 @@ impl LimitMetrics {
             "connections_closed_for_rate",
             "Clients closed because they went on sending too fast, by what they sent",
             self.cut.clone(),
+        );
+        registry.register(
+            "updates_refused",
+            "Updates refused for now, by the reason; what their clients send until asked again is not counted",
+            self.rejected.clone(),
         );
         registry.register(
             "connections_lagged",

@@ -212,7 +212,7 @@ impl Watch {
             }
             Output::Event(EngineEvent::UpdateRefused { doc, conn, reason }) => {
                 self.gaps.forget(*conn);
-                self.refused(doc, reason)
+                self.refused(doc, *reason)
             }
             Output::Drained { unsaved, journaled } => {
                 let is_time_up = self.deadline.is_some_and(|deadline| deadline <= now);

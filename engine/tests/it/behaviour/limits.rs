@@ -1,6 +1,6 @@
 //! How large one document may become.
 
-use ysyncd_engine::{CloseCode, Config, ConfigError, Event, StoreError, protocol};
+use ysyncd_engine::{CloseCode, Config, ConfigError, Event, Rejection, StoreError, protocol};
 
 use super::{
     wire::{self, deletion, sync_step_1, text},
@@ -25,7 +25,15 @@ fn a_full_document_takes_what_deletes_and_nothing_else() {
     assert!(denied(&world.take(one)), "it is told");
     assert!(world.take(two).is_empty(), "nobody else is");
     assert_eq!(world.stage(one), Stage::Open);
-    let full = |event: &&Event| matches!(event, Event::UpdateRefused { reason, .. } if reason.contains("full"));
+    let full = |event: &&Event| {
+        matches!(
+            event,
+            Event::UpdateRefused {
+                reason: Rejection::DocumentFull,
+                ..
+            }
+        )
+    };
     assert_eq!(world.events.iter().filter(full).count(), 1);
 
     // It was written in case that makes room; now another one does.

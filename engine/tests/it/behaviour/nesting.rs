@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ysyncd_engine::{Config, ConnId, Event};
+use ysyncd_engine::{Config, ConnId, Event, Rejection};
 
 use super::{
     wire::{self, text, text_after},
@@ -54,7 +54,15 @@ fn chain(clocks: std::ops::Range<u64>) -> Vec<u8> {
 }
 
 fn refusals(world: &World) -> usize {
-    let refused = |event: &&Event| matches!(event, Event::UpdateRefused { reason, .. } if reason.contains("too deep"));
+    let refused = |event: &&Event| {
+        matches!(
+            event,
+            Event::UpdateRefused {
+                reason: Rejection::TooDeep,
+                ..
+            }
+        )
+    };
     world.events.iter().filter(refused).count()
 }
 

@@ -1,7 +1,7 @@
 //! Updates that are refused: only for want of what they are refused for.
 
 use ysyncd_engine::{
-    Config, DocId, Status,
+    Config, DocId, Rejection, Status,
     protocol::{Message, Messages},
 };
 
@@ -19,31 +19,6 @@ pub(super) struct Refusals {
     for_room: bool,
 }
 
-/// Why an engine says that it refuses.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Reason {
-    NotDurable,
-    NotSaved,
-    Gaps,
-    Full,
-    Clients,
-    Depth,
-}
-
-impl Reason {
-    fn of(text: &str) -> Option<Self> {
-        match text {
-            _ if text.contains("cannot make changes durable") => Some(Self::NotDurable),
-            _ if text.contains("wait to be saved") => Some(Self::NotSaved),
-            _ if text.contains("waits for content") => Some(Self::Gaps),
-            _ if text.contains("document is full") => Some(Self::Full),
-            _ if text.contains("too many clients") => Some(Self::Clients),
-            _ if text.contains("too deep") => Some(Self::Depth),
-            _ => None,
-        }
-    }
-}
-
 impl Refusals {
     pub(super) const fn new(config: &Config) -> Self {
         Self {
@@ -58,16 +33,16 @@ impl Refusals {
 impl Watch {
     /// An update of the message under way, or one whose record failed, is
     /// refused.
-    pub(super) fn refused(&mut self, doc: &DocId, reason: &str) -> Result<(), Violation> {
+    pub(super) fn refused(&mut self, doc: &DocId, reason: Rejection) -> Result<(), Violation> {
         let detail = |detail: &str| format!("{doc}: {detail}, and an update is refused: {reason}");
-        match Reason::of(reason) {
-            Some(Reason::NotDurable) => Invariant::RefusedForCause
+        match reason {
+            Rejection::NotDurable => Invariant::RefusedForCause
                 .holds(self.journal.has_failed(), || detail("the journal works")),
-            Some(Reason::NotSaved) => {
+            Rejection::NotSaved => {
                 self.refusals.for_room = true;
                 Ok(())
             }
-            Some(Reason::Gaps) if self.refusals.knows_no_deletes_max && is_judged(doc) => {
+            Rejection::TooManyGaps if self.refusals.knows_no_deletes_max && is_judged(doc) => {
                 let here = self.documents.all_here(doc);
                 let others = self.gaps_on_their_way(doc);
                 let is_for_cause = self.gaps.are_too_many(here, others);
@@ -78,24 +53,27 @@ impl Watch {
                     ))
                 })
             }
-            Some(Reason::Gaps) => Ok(()),
+            Rejection::TooManyGaps => Ok(()),
             // What intruders write is not looked into.
-            Some(Reason::Full | Reason::Clients | Reason::Depth) if !is_judged(doc) => Ok(()),
-            Some(Reason::Full) => Invariant::RefusedForCause
+            Rejection::DocumentFull | Rejection::TooManyClients | Rejection::TooDeep
+                if !is_judged(doc) =>
+            {
+                Ok(())
+            }
+            Rejection::DocumentFull => Invariant::RefusedForCause
                 .holds(self.growth.is_full(doc, &self.message), || {
                     detail("it is not full")
                 }),
-            Some(Reason::Clients) => {
+            Rejection::TooManyClients => {
                 let here = self.documents.all_here(doc);
                 let is_for_cause = self.growth.has_too_many_clients(&self.message, here);
                 Invariant::RefusedForCause
                     .holds(is_for_cause, || detail("its clients are not too many"))
             }
-            Some(Reason::Depth) => Invariant::RefusedForCause
+            Rejection::TooDeep => Invariant::RefusedForCause
                 .holds(self.growth.may_be_too_deep(doc, &self.message), || {
                     detail("there are not so many types")
                 }),
-            None => Err(Invariant::RefusedForCause.violated(detail("nobody knows this reason"))),
         }
     }
 

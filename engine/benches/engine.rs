@@ -6,7 +6,6 @@
 //! Machines are noisy: compare what ran together. For figures that are the same
 //! everywhere there is `scripts/instructions`.
 
-#[path = "../workload.rs"]
 mod workload;
 
 use std::{hint::black_box, time::Duration};
