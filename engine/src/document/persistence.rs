@@ -39,6 +39,8 @@ pub(super) struct Persistence {
     saved_version: u64,
     /// The stored object, as last read or written.
     stored: Option<Etag>,
+    /// Whether that holds nothing for sure: then nothing is lost with it.
+    stored_is_empty: bool,
     /// What the store is doing for this document; one thing at a time.
     doing: Doing,
     /// When the first change came that no write has taken along.
@@ -94,6 +96,7 @@ impl Persistence {
             version: 0,
             saved_version: 0,
             stored: None,
+            stored_is_empty: false,
             doing: Doing::Nothing,
             unsaved_since: None,
             unsaved_bytes: 0,
@@ -298,6 +301,7 @@ impl Document {
             Ok(Some(snapshot)) => match self.state.apply(&snapshot.body) {
                 Ok(_) => {
                     self.persistence.stored = Some(snapshot.etag);
+                    self.persistence.stored_is_empty = self.state.is_empty();
                     self.replay_and_live(cx, snapshot.body.len(), out);
                 }
                 Err(_) if planted::is(Bug::UndecodableTakenForEmpty) => {
@@ -382,6 +386,7 @@ impl Document {
         match saved {
             Ok(etag) => {
                 self.persistence.stored = Some(etag);
+                self.persistence.stored_is_empty = false;
                 self.persistence.saved_version = match planted::is(Bug::DirtyFlagCleared) {
                     true => self.persistence.version,
                     false => writing.version,
@@ -460,6 +465,7 @@ impl Document {
                     self.mark_read_again(contained);
                     if !planted::is(Bug::StaleEtagKept) {
                         self.persistence.stored = Some(snapshot.etag);
+                        self.persistence.stored_is_empty = false;
                     }
                     if contained {
                         self.is_stored(cx, out);
@@ -497,7 +503,8 @@ impl Document {
     /// journal was told to forget nothing; what it was not told to forget yet
     /// it has to keep.
     const fn lost_stored(&mut self) {
-        self.persistence.only_here |= self.persistence.stored.is_some();
+        let persistence = &mut self.persistence;
+        persistence.only_here |= persistence.stored.is_some() && !persistence.stored_is_empty;
         self.staging.uncover();
     }
 

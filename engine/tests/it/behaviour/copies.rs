@@ -33,9 +33,13 @@ fn read(update: Vec<u8>) -> JournalResult {
 /// A document of which the store alone held most, whose object then
 /// vanished: memory has the only copy. The store takes no writes.
 fn only_copy(world: &mut World, base: &str) -> ConnId {
+    vanishes(world, text(9, 0, base))
+}
+
+fn vanishes(world: &mut World, stored: Vec<u8>) -> ConnId {
     let conn = world.open("d");
     let op = world.take_load();
-    world.loaded(op, Ok(Some(snapshot(text(9, 0, base), "1"))));
+    world.loaded(op, Ok(Some(snapshot(stored, "1"))));
     world.send_update(conn, &text(1, 0, "a"));
     world.sync();
     world.advance(secs(5));
@@ -57,6 +61,16 @@ fn the_only_copy_of_a_snapshot_is_not_told_to_be_in_the_journal() {
     world.advance(secs(1));
     assert_eq!(world.journaled, [] as [DocId; 0]);
     assert_eq!(world.drained, Some(vec![doc("d")]));
+}
+
+#[test]
+fn nothing_is_lost_with_a_stored_object_that_held_nothing() {
+    let mut world = World::with(journaling());
+    vanishes(&mut world, vec![0, 0]);
+    world.shut_down(secs(1));
+    world.advance(secs(1));
+    assert_eq!(world.journaled, [doc("d")]);
+    assert_eq!(world.drained, Some(vec![]));
 }
 
 #[test]
