@@ -261,6 +261,26 @@ impl Document {
         }
     }
 
+    /// A client's transport has written so many bytes in all. False, and nothing
+    /// is noted, if the client may have to be told something for that: see
+    /// [`Document::written`].
+    pub(crate) fn only_notes_written(
+        &mut self,
+        now: Duration,
+        conn: ConnId,
+        total_bytes: u64,
+    ) -> bool {
+        let Some(connection) = self.connections.get_mut(&conn) else {
+            return true;
+        };
+        let outbox = &mut connection.outbox;
+        let is_only_noted = !outbox.lags() && !outbox.answer_pending();
+        if is_only_noted {
+            outbox.written(now, total_bytes);
+        }
+        is_only_noted
+    }
+
     /// A client's transport has written so many bytes in all.
     pub(crate) fn written(
         &mut self,

@@ -138,6 +138,9 @@ impl Engine {
                 });
             }
             Input::Written { conn, total_bytes } => {
+                if self.is_only_noted(now, conn, total_bytes) {
+                    return;
+                }
                 self.with_connection(now, conn, |document, cx, out| {
                     document.written(cx, conn, total_bytes, out);
                 });
@@ -383,6 +386,16 @@ impl Engine {
             self.with(now, key, Document::store_turn);
             self.turn = None;
         }
+    }
+
+    /// Notes what was written where nothing follows from it. That is nearly
+    /// always so, and tells as often as anything is sent.
+    fn is_only_noted(&mut self, now: Duration, conn: ConnId, total_bytes: u64) -> bool {
+        let Some(link) = self.connections.get(&conn) else {
+            return true;
+        };
+        let slot = self.documents.get_mut(&link.document);
+        slot.is_none_or(|slot| slot.document.only_notes_written(now, conn, total_bytes))
     }
 
     /// Has those told something large whose turn it is.
