@@ -155,6 +155,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.link.mailbox().register(cx);
+        if self.leave_turn(cx) {
+            return Poll::Pending;
+        }
         self.mind_hold();
         let choked = self.poll_incoming(cx);
         self.obey(cx);
@@ -169,19 +172,30 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
     }
 
+    /// Leaves a turn to the others when something has come to be written:
+    /// whatever they add in that turn goes out in the same write. Not even the
+    /// socket is looked at before, which is done when the turn is over.
+    fn leave_turn(&mut self, cx: &Context<'_>) -> bool {
+        let is_new = !self.flush_due && !self.link.mailbox().outgoing().is_empty();
+        if is_new {
+            self.flush_due = true;
+            cx.waker().wake_by_ref();
+        }
+        is_new
+    }
+
     /// Excuses a peer that is not read from, though it keeps within its limits:
     /// its silence, and the time that its message takes meanwhile. That it has
     /// gone shows when pings cannot be written: reading to find out would take
     /// in what is to wait in the kernel.
     fn mind_hold(&mut self) {
-        let now = Instant::now();
         if let Some(since) = self.held_since.take() {
             self.socket.excuse_silence();
-            self.socket.put_off_message(now - since);
+            self.socket.put_off_message(Instant::now() - since);
         }
         if self.is_paused() {
             self.socket.excuse_silence();
-            self.held_since = Some(now);
+            self.held_since = Some(Instant::now());
         }
     }
 
@@ -399,16 +413,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
     }
 
-    /// Writes what is queued, one turn after it was: whatever the other
-    /// connections add in that turn goes out in the same write.
+    /// Writes what is queued, one turn after it was.
     fn poll_outgoing(&mut self, cx: &mut Context<'_>) {
         if self.phase == Phase::Over {
             return;
         }
         if !self.link.mailbox().outgoing().is_empty() {
-            if !self.flush_due {
-                self.flush_due = true;
-                cx.waker().wake_by_ref();
+            if self.leave_turn(cx) {
                 return;
             }
             let flushed = self.socket.poll_flush(cx, &self.link);

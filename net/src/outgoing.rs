@@ -75,10 +75,10 @@ impl Outgoing {
     /// queue as `scratch` holds, copied there. Empty if the queue is.
     pub(crate) fn next_write<'a>(&'a self, scratch: &'a mut [u8]) -> &'a [u8] {
         if let Some(front) = self.chunks.front() {
-            let header = front.header();
+            let header_len = front.header_len();
             let payload = front.payload();
-            if self.front_written >= header.len && payload.len() >= COPY_BYTES_MAX {
-                return &payload[self.front_written - header.len..];
+            if self.front_written >= header_len && payload.len() >= COPY_BYTES_MAX {
+                return &payload[self.front_written - header_len..];
             }
         }
         let filled = self.fill(scratch);
@@ -134,7 +134,7 @@ impl Outgoing {
         let whole = to == front.len();
         match front {
             Chunk::Message(payload) => {
-                let header_len = front.header().as_slice().len();
+                let header_len = front.header_len();
                 let bytes = to.max(header_len) - from.max(header_len);
                 debug_assert!(bytes <= payload.len(), "a payload is written once");
                 self.payload_bytes_written += bytes as u64;
@@ -163,6 +163,13 @@ impl Chunk {
         }
     }
 
+    fn header_len(&self) -> usize {
+        match self {
+            Self::Message(payload) => Header::len_of_message(payload.len()),
+            Self::Control(_) => 0,
+        }
+    }
+
     fn payload(&self) -> &Bytes {
         match self {
             Self::Message(bytes) | Self::Control(bytes) => bytes,
@@ -170,7 +177,7 @@ impl Chunk {
     }
 
     fn len(&self) -> usize {
-        self.header().as_slice().len() + self.payload().len()
+        self.header_len() + self.payload().len()
     }
 }
 
@@ -198,6 +205,14 @@ impl Header {
             header.push(&(payload_len as u64).to_be_bytes());
         }
         header
+    }
+
+    const fn len_of_message(payload_len: usize) -> usize {
+        match payload_len {
+            0..126 => 2,
+            126..0x1_0000 => 4,
+            _ => 10,
+        }
     }
 
     fn push(&mut self, bytes: &[u8]) {

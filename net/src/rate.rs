@@ -81,6 +81,9 @@ pub(crate) struct Throttle {
     /// Since when the client sends as fast as it is let: set when a bucket is
     /// found empty, until both are half full.
     slowed_since: Option<Instant>,
+    /// Whether there may be something to wait for. As long as there is not,
+    /// nobody has to ask what time it is.
+    may_wait: bool,
 }
 
 /// A client sends too fast, and is not to be read from before `until`.
@@ -107,6 +110,7 @@ impl Throttle {
                 config.inbound_messages_burst,
             ),
             slowed_since: None,
+            may_wait: false,
         }
     }
 
@@ -118,10 +122,16 @@ impl Throttle {
         if let Some(bucket) = &mut self.messages {
             bucket.take(messages, now);
         }
+        let mut buckets = self.bytes.iter().chain(&self.messages);
+        self.may_wait = self.slowed_since.is_some() || buckets.any(|b| b.ready_at() > now);
     }
 
     /// Whether the connection has to wait, and for what.
-    pub(crate) fn wait(&mut self, now: Instant) -> Option<TooFast> {
+    pub(crate) fn wait(&mut self, now: impl FnOnce() -> Instant) -> Option<TooFast> {
+        if !self.may_wait {
+            return None;
+        }
+        let now = now();
         let buckets = || self.bytes.iter().chain(&self.messages);
         if buckets().all(|bucket| bucket.is_half_full(now))
             && !(planted::is(Bug::ThrottleNeverRefills) && self.slowed_since.is_some())
@@ -273,20 +283,20 @@ mod tests {
         let start = Instant::now();
         let mut throttle = throttle(|_| {}, start);
         throttle.took(1_000, 50, start);
-        assert_eq!(throttle.wait(start), None);
+        assert_eq!(throttle.wait(|| start), None);
         throttle.took(300, 1, start);
         let wait = |since: u32, now: u32| TooFast {
             until: start + 3 * SECOND,
             excess: Excess::Bytes,
             lasting: (now - since) * SECOND,
         };
-        assert_eq!(throttle.wait(start), Some(wait(0, 0)));
-        assert_eq!(throttle.wait(start + 2 * SECOND), Some(wait(0, 2)));
-        assert_eq!(throttle.wait(start + 3 * SECOND), None);
+        assert_eq!(throttle.wait(|| start), Some(wait(0, 0)));
+        assert_eq!(throttle.wait(|| start + 2 * SECOND), Some(wait(0, 2)));
+        assert_eq!(throttle.wait(|| start + 3 * SECOND), None);
         // Ten a second are as good as for ever, after a burst of a hundred.
         let now = start + 20 * SECOND;
         throttle.took(0, 200, now);
-        let waits = throttle.wait(now).unwrap();
+        let waits = throttle.wait(|| now).unwrap();
         assert_eq!(
             (waits.until, waits.excess),
             (now + 10 * SECOND, Excess::Messages)
@@ -301,13 +311,13 @@ mod tests {
         for second in 0..60 {
             let now = start + second * SECOND;
             throttle.took(110, 0, now);
-            let waits = throttle.wait(now).unwrap();
+            let waits = throttle.wait(|| now).unwrap();
             assert_eq!(waits.lasting, second * SECOND);
         }
         let rested = start + 75 * SECOND;
-        assert_eq!(throttle.wait(rested), None);
+        assert_eq!(throttle.wait(|| rested), None);
         throttle.took(1_000, 0, rested);
-        assert_eq!(throttle.wait(rested).unwrap().lasting, Duration::ZERO);
+        assert_eq!(throttle.wait(|| rested).unwrap().lasting, Duration::ZERO);
     }
 
     #[test]
@@ -319,14 +329,14 @@ mod tests {
         };
         let mut free = throttle(no_limit, start);
         free.took(usize::MAX, u64::MAX, start);
-        assert_eq!(free.wait(start), None);
+        assert_eq!(free.wait(|| start), None);
         let largest = |config: &mut Config| {
             config.inbound_bytes_per_second = Some(1);
             config.inbound_bytes_burst = u64::MAX;
         };
         let mut slow = throttle(largest, start);
         slow.took(usize::MAX, u64::MAX, start);
-        assert!(slow.wait(start).is_some());
+        assert!(slow.wait(|| start).is_some());
     }
 
     #[test]

@@ -2,13 +2,14 @@
 
 use std::{
     cell::{Cell, RefCell, RefMut},
-    collections::{HashMap, VecDeque},
+    collections::VecDeque,
     fmt,
     rc::Rc,
     sync::Arc,
     time::Duration,
 };
 
+use rustc_hash::FxHashMap;
 use tokio::{
     sync::Notify,
     task::spawn_local,
@@ -40,7 +41,9 @@ pub(crate) const SCRATCH_BYTES: usize = 64 << 10;
 pub(crate) struct Shard {
     engine: RefCell<Engine>,
     inputs: RefCell<VecDeque<Input>>,
-    mailboxes: RefCell<HashMap<ConnId, Rc<Mailbox>>>,
+    /// Looked up for every message to everybody. Nobody outside chooses the
+    /// numbers, so a hash that one could flood will do.
+    mailboxes: RefCell<FxHashMap<ConnId, Rc<Mailbox>>>,
     next_conn: Cell<u64>,
     stores: Stores,
     journal_queue: JournalQueue,

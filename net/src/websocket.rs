@@ -76,15 +76,15 @@ struct Pace {
 }
 
 impl Pace {
-    fn count(&mut self, bytes: &[u8]) {
-        let (frames, now) = (self.frames.count(bytes), Instant::now());
+    fn count(&mut self, bytes: &[u8], now: Instant) {
+        let frames = self.frames.count(bytes);
         self.throttle.took(bytes.len(), frames, now);
         let has_ended = self.frames.take_ended();
         self.message.is(self.frames.unfinished(), has_ended, now);
     }
 
     fn wait(&mut self, config: &Config) -> Option<Wait> {
-        let too_fast = self.throttle.wait(Instant::now()).map(Wait::Pace);
+        let too_fast = self.throttle.wait(Instant::now).map(Wait::Pace);
         too_fast.or_else(|| self.message.waits_for(config).map(Wait::Room))
     }
 }
@@ -99,7 +99,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
             message,
             wait: None,
         };
-        pace.count(&ahead);
+        pace.count(&ahead, Instant::now());
         let config = WebSocketConfig::default()
             .read_buffer_size(READ_BUFFER_BYTES)
             .write_buffer_size(0)
@@ -270,7 +270,7 @@ impl<S: AsyncRead + Unpin> Read for Io<'_, '_, S> {
                 Poll::Ready(result) => result?,
             }
             *self.heard = Instant::now();
-            self.pace.count(read.filled());
+            self.pace.count(read.filled(), *self.heard);
             let (now, later) = read.filled().split_at(read.filled().len().min(buf.len()));
             buf[..now.len()].copy_from_slice(now);
             marks::hit_if(Mark::ReadAhead, || !later.is_empty());
