@@ -105,6 +105,9 @@ pub(crate) struct Context<'a> {
     pub(crate) journal: JournalHealth,
     /// Bytes of updates that no landed snapshot covers, of all documents.
     pub(crate) unsaved_bytes: usize,
+    /// When documents may be looked at as a whole again: that holds up all
+    /// others.
+    pub(crate) may_look_at: Duration,
 }
 
 impl Document {

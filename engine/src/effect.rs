@@ -32,6 +32,8 @@ pub(crate) enum Effect {
     Journal(JournalCommand),
     Pause(ConnId),
     Resume(ConnId),
+    /// A document of so many bytes was looked at as a whole.
+    LookedAt(usize),
     Event(Event),
 }
 

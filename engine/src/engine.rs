@@ -41,6 +41,10 @@ use crate::{
     time::Now,
 };
 
+/// Bytes of documents that are looked at as a whole in a second, of all
+/// together: while one is, nobody is served. A tenth of a core at worst.
+const LOOK_RATE: u32 = 3 << 20;
+
 /// All documents of one shard, and their connections. See the crate's
 /// documentation for how to drive it.
 #[derive(Debug)]
@@ -63,6 +67,8 @@ pub struct Engine {
     journaling: Journaling,
     backlog: Backlog,
     failures: Failures,
+    /// Until when all have been looked at that may be. See [`LOOK_RATE`].
+    looked_until: Duration,
     /// Documents in memory only to be brought into the store.
     pushing: usize,
     outputs: VecDeque<Output>,
@@ -115,6 +121,7 @@ impl Engine {
             answers: Answers::default(),
             backlog: Backlog::default(),
             failures: Failures::default(),
+            looked_until: Duration::ZERO,
             pushing: 0,
             outputs: VecDeque::new(),
             effects: Effects::new(),
@@ -445,6 +452,7 @@ impl Engine {
             config: &self.config,
             journal: self.journaling.health(),
             unsaved_bytes,
+            may_look_at: self.looked_until,
         };
         let (document, out, is_pushed) = (&mut slot.document, &mut self.effects, slot.pushed);
         let is_leaving = self.shutdown.is_some() || is_pushed;
@@ -472,7 +480,7 @@ impl Engine {
     fn settle(&mut self, now: Duration, key: DocKey, standing: &Standing) {
         let mut effects = std::mem::take(&mut self.effects);
         for effect in effects.drain(..) {
-            self.carry_out(key, effect);
+            self.carry_out(now, key, effect);
         }
         self.effects = effects;
         let was_full = self.is_half_full();
@@ -498,7 +506,7 @@ impl Engine {
         self.unsaved_bytes() > self.config.unsaved_bytes_total_max / 2
     }
 
-    fn carry_out(&mut self, key: DocKey, effect: Effect) {
+    fn carry_out(&mut self, now: Duration, key: DocKey, effect: Effect) {
         let output = match effect {
             Effect::Accept(conn) => {
                 if let Some(link) = self.connections.get_mut(&conn) {
@@ -557,6 +565,11 @@ impl Engine {
                 };
                 self.operations.insert(op, operation);
                 Output::Journal { op, command }
+            }
+            Effect::LookedAt(bytes) => {
+                let takes = Duration::from_secs(bytes as u64) / LOOK_RATE;
+                self.looked_until = self.looked_until.max(now) + takes;
+                return;
             }
             Effect::Event(event) => Output::Event(event),
         };

@@ -11,6 +11,7 @@ use std::time::Duration;
 use super::{Context, Document};
 use crate::{
     config::Config,
+    effect::{Effect, Effects},
     marks::{self, Mark},
     rejection::Rejection,
     update::Update,
@@ -20,8 +21,7 @@ use crate::{
 const GROWTH: usize = 16;
 
 /// Or after a while: a document is looked at for so many bytes a second at
-/// most, which keeps a core busy for a few hundredths of the time. One of 100
-/// KiB may be looked at 30 times a second.
+/// most. One of 100 KiB may be looked at 30 times a second.
 const BYTES_PER_SECOND: u32 = 3 << 20;
 
 /// How deep types stand in each other at most.
@@ -88,15 +88,17 @@ impl Document {
         cx: Context<'_>,
         update: &Update<'_>,
         bytes: usize,
+        out: &mut Effects,
     ) -> Result<(), Rejection> {
         let types = self.state.new_types(update);
         if self.nesting.takes(types, bytes, cx.config) {
             return Ok(());
         }
-        if !self.nesting.is_due(cx.now, self.size()) {
+        if cx.may_look_at > cx.now || !self.nesting.is_due(cx.now, self.size()) {
             return Err(Rejection::TooDeep);
         }
         marks::hit(Mark::NestingLookedAt);
+        out.push(Effect::LookedAt(self.size() + bytes));
         let mut with = self.state.clone();
         with.apply_decoded(update);
         let depth = with.nesting() + self.staging.ahead().types();

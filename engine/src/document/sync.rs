@@ -202,7 +202,7 @@ impl Document {
         let admitted = room
             .and_then(|()| self.growth_allowed(cx, &update, bytes.len()))
             .and_then(|()| self.gaps_allowed(cx, opens))
-            .and_then(|()| self.nesting_allowed(cx, &update, bytes.len()));
+            .and_then(|()| self.nesting_allowed(cx, &update, bytes.len(), out));
         let received = Received {
             from: conn,
             update: bytes.clone(),

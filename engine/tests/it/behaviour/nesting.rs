@@ -159,6 +159,28 @@ fn much_may_be_pasted_again_and_again() {
 }
 
 #[test]
+fn one_document_after_the_other_is_looked_at() {
+    let mut world = world();
+    let conns: Vec<_> = ["a", "b", "c"].map(|doc| world.joined(doc)).into();
+    for &conn in &conns {
+        world.send_update(conn, &text(1, 0, &"a".repeat(400_000)));
+    }
+    let many = |client| {
+        let many = (0..2 * MAX).map(|_| outermost()).collect();
+        wire::update(&[(client, 0, many)], &[])
+    };
+    // Each is due, and the server has others to serve.
+    for &conn in &conns {
+        world.send_update(conn, &many(2));
+    }
+    assert_eq!(refusals(&world), 2);
+    world.advance(Duration::from_millis(200));
+    let other = world.joined("b");
+    world.send_update(other, &many(3));
+    assert_eq!(refusals(&world), 2);
+}
+
+#[test]
 fn a_depth_is_passed_on_from_neighbour_to_neighbour() {
     let mut world = world();
     let mut clock = 0;
