@@ -72,11 +72,13 @@ impl Nesting {
         true
     }
 
-    /// Whether it is time to look again.
-    fn is_due(&self, now: Duration, size: usize) -> bool {
+    /// Whether it is time to look again. The first look has to be: it takes no
+    /// longer than it took to load what there is.
+    fn is_due(&self, cx: Context<'_>, size: usize) -> bool {
         let pause = Duration::from_secs(size as u64) / BYTES_PER_SECOND;
-        let is_old = |seen: Seen| seen.grown >= size / GROWTH || now >= seen.at + pause;
-        self.seen.is_none_or(is_old)
+        let is_old = |seen: Seen| seen.grown >= size / GROWTH || cx.now >= seen.at + pause;
+        self.seen
+            .is_none_or(|seen| cx.may_look_at <= cx.now && is_old(seen))
     }
 }
 
@@ -94,7 +96,7 @@ impl Document {
         if self.nesting.takes(types, bytes, cx.config) {
             return Ok(());
         }
-        if cx.may_look_at > cx.now || !self.nesting.is_due(cx.now, self.size()) {
+        if !self.nesting.is_due(cx, self.size()) {
             return Err(Rejection::TooDeep);
         }
         marks::hit(Mark::NestingLookedAt);

@@ -164,7 +164,9 @@ fn one_document_after_the_other_is_looked_at() {
     let conns: Vec<_> = ["a", "b", "c"].map(|doc| world.joined(doc)).into();
     for &conn in &conns {
         world.send_update(conn, &text(1, 0, &"a".repeat(400_000)));
+        world.send_update(conn, &wire::update(&[(4, 0, vec![outermost()])], &[]));
     }
+    world.advance(secs(1));
     let many = |client| {
         let many = (0..2 * MAX).map(|_| outermost()).collect();
         wire::update(&[(client, 0, many)], &[])
