@@ -174,6 +174,18 @@ fn a_jwt_is_changed_by_nobody() {
 }
 
 #[test]
+fn a_jwt_is_no_plain_token_though_it_is_signed_as_one() {
+    // For one document and to read only; over at that.
+    let claims = r#"{"sub":"a","docs":["d"],"access":"read","exp":1}"#;
+    let jwt = forge(r#"{"alg":"HS256"}"#, claims, SECRET);
+    let (signed, signature) = jwt.rsplit_once('.').unwrap();
+    assert!(signed.len() <= UserId::BYTES_MAX);
+    assert_eq!(UserId::new(signed), Err(UserIdError::Jwt));
+    let plain = format!("{signed}:{signature}");
+    assert_eq!(verifier().verify(&plain, NOW), Err(TokenError::Malformed));
+}
+
+#[test]
 fn a_jwt_counts_from_nbf_to_exp() {
     let at = |offset: i64| 1_800_000_000 + offset;
     let until = |exp: i64| verify_claims(&format!(r#"{{"sub":"alice","exp":{exp}}}"#)).map(drop);
