@@ -80,7 +80,8 @@ impl Document {
     }
 
     /// Closes connections whose transport has written nothing for long, though
-    /// much waits, or an answer does. They hold memory, and get what they miss if they come back.
+    /// much waits, or an answer does. They hold memory, and get what they miss if
+    /// they come back.
     pub(super) fn close_stalled(&mut self, cx: Context<'_>, out: &mut Effects) {
         let stalled_at = |(conn, connection): (&ConnId, &Connection)| {
             Some((connection.outbox.stalled_at(cx.config)?, *conn))

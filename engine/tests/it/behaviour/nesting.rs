@@ -174,6 +174,7 @@ fn one_document_after_the_other_is_looked_at() {
     // Each is due, and the server has others to serve.
     for &conn in &conns {
         world.send_update(conn, &many(2));
+        world.advance(Duration::from_millis(20));
     }
     assert_eq!(refusals(&world), 2);
     world.advance(Duration::from_millis(200));
