@@ -26,6 +26,7 @@ mod sync;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    sync::Arc,
     time::Duration,
 };
 
@@ -48,6 +49,7 @@ use crate::{
     output::{CloseCode, Refusal},
     planted::{self, Bug},
     random::Jitter,
+    state_vector::StateVector,
     status::Status,
     store::StoreResult,
     timer::{Timer, TimerTable},
@@ -67,6 +69,8 @@ pub(crate) struct Document {
     nesting: Nesting,
     /// All there is, as an answer to one who knows nothing.
     whole: Option<Bytes>,
+    /// What those missed who know this much, as an update frame.
+    missed: Option<(Arc<StateVector>, Bytes)>,
     /// Room that it takes, about.
     bytes: usize,
 }
@@ -126,6 +130,7 @@ impl Document {
             timers: TimerTable::default(),
             nesting: Nesting::default(),
             whole: None,
+            missed: None,
             bytes: 0,
         };
         if journaled {
@@ -169,7 +174,9 @@ impl Document {
 
     /// Room that it takes, about, in bytes.
     pub(crate) fn bytes(&self) -> usize {
-        self.size() + self.whole.as_ref().map_or(0, Bytes::len) + self.awareness.bytes()
+        let whole = self.whole.as_ref().map_or(0, Bytes::len);
+        let missed = self.missed.as_ref().map_or(0, |(_, frame)| frame.len());
+        self.size() + whole + missed + self.awareness.bytes()
     }
 
     /// What it comes to, about, in bytes.
@@ -424,7 +431,7 @@ impl Document {
             Timer::Resync => self.ask_again(cx, out),
             Timer::Expiry => self.close_expired(cx, out),
             Timer::Stall => self.close_stalled(cx, out),
-            Timer::Join => self.whole = None,
+            Timer::Join => self.forget_kept(),
         }
     }
 
@@ -514,7 +521,7 @@ impl Document {
         ] {
             self.timers.stop(timer);
         }
-        self.whole = None;
+        self.forget_kept();
         self.save_now(out);
         self.leave_if_drained(out);
     }

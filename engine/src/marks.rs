@@ -152,6 +152,10 @@ marks! {
     CaughtUpAwareness = "caught_up_awareness",
     /// A connection was closed as it did not read at all.
     StallClose = "stall_close",
+    /// All were left out of something large, to be told when it is their turn.
+    LargeLeftOut = "large_left_out",
+    /// Who was left out together shared what they missed.
+    MissedShared = "missed_shared",
     /// Somebody waited for a large answer because of what was on its way to all.
     AnswersFull = "answers_full",
     /// Somebody waited for a large answer because of what was on its way to the

@@ -193,6 +193,8 @@ bugs! {
     AwarenessUnbounded = "awareness_unbounded",
     /// Who joins is told who was there some time ago.
     StaleAwareness = "stale_awareness",
+    /// What is large is sent to all at once.
+    LargeSentToAll = "large_sent_to_all",
     /// Answers are sent however many are on their way.
     AnswersUnbounded = "answers_unbounded",
     /// Answers to connections that are gone count for ever.

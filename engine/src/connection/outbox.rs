@@ -47,12 +47,18 @@ impl Outbox {
     /// Notes that a frame is sent. True if the connection lags from now on.
     pub(super) fn sent(&mut self, now: Duration, bytes: usize, config: &Config) -> bool {
         self.sent += bytes as u64;
-        let begins = self.lag.is_none() && self.is_over_budget(config);
-        if begins {
-            self.must_progress(now);
-            self.lag = Some(Lag::default());
+        self.is_over_budget(config) && self.begin_lag(now)
+    }
+
+    /// Leaves the connection out from now on, as if too much were on its way.
+    /// True if it was not left out before.
+    pub(crate) fn begin_lag(&mut self, now: Duration) -> bool {
+        if self.lags() {
+            return false;
         }
-        begins
+        self.must_progress(now);
+        self.lag = Some(Lag::default());
+        true
     }
 
     /// Notes that an answer is sent: something that the client asked for, or

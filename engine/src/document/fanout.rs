@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::{Context, Document};
+use super::{Context, Document, lag::Known};
 use crate::{
     awareness,
     connection::{Connection, Rights},
@@ -35,10 +35,9 @@ impl Document {
             self.send(cx, conn, step_1, out);
         }
         if let Some(states) = self.awareness.frame()
-            && !self.connection(conn).outbox.leaves_out_awareness(&[])
             && !planted::is(Bug::AwarenessJoinerUntold)
         {
-            self.send(cx, conn, states, out);
+            self.send_or_leave_out(cx, conn, states, out);
         }
         let due = cx.now + cx.config.keepalive;
         match planted::is(Bug::KeepalivePutOff) {
@@ -83,10 +82,35 @@ impl Document {
         }
     }
 
+    /// Tells a connection who is there, unless it lags; if that is large, when
+    /// it is its turn.
+    pub(super) fn send_or_leave_out(
+        &mut self,
+        cx: Context<'_>,
+        conn: ConnId,
+        states: Bytes,
+        out: &mut Effects,
+    ) {
+        if self.is_large(cx, &states) {
+            self.leave_out(cx, conn, None, out);
+        }
+        if !self.connection(conn).outbox.leaves_out_awareness(&[]) {
+            self.send(cx, conn, states, out);
+        }
+        self.tell(cx, conn, out);
+    }
+
+    /// Whether a frame is larger than what a connection that does not read may
+    /// cost. Such a one is not sent to many at once: each is left out of it and
+    /// told what it missed when it is its turn.
+    fn is_large(&self, cx: Context<'_>, frame: &Bytes) -> bool {
+        frame.len() > cx.config.outbox_bytes_max && !planted::is(Bug::LargeSentToAll)
+    }
+
     /// Tells a connection what it asked for or missed, if it can take it now.
     /// That may be the whole document; if that is large, it waits for its turn.
     pub(super) fn tell(&mut self, cx: Context<'_>, conn: ConnId, out: &mut Effects) {
-        let is_large = self.size() > cx.config.outbox_bytes_max;
+        let is_large = self.size() + self.awareness.bytes() > cx.config.outbox_bytes_max;
         let connection = self.connection(conn);
         if connection.waits || !connection.can_be_told(cx.config) {
             return;
@@ -139,14 +163,23 @@ impl Document {
         out.push(Effect::Send(Receivers::from_elem(conn, 1), frame));
     }
 
-    /// Sends an update frame to all that are in step, except its sender.
+    /// Sends an update frame to all that are in step, except its sender; if it
+    /// is large, when it is their turn. Before it they knew this much.
     pub(super) fn send_update(
         &mut self,
         cx: Context<'_>,
         from: Option<ConnId>,
         frame: Bytes,
+        known: &Known,
         out: &mut Effects,
     ) {
+        if let Some(known) = known
+            && self.is_large(cx, &frame)
+        {
+            marks::hit(Mark::LargeLeftOut);
+            self.leave_out_all(cx, from, known, out);
+            return;
+        }
         self.send_to_all(cx, frame, out, |conn, connection| {
             connection.subscribed && Some(conn) != from && !connection.outbox.misses_updates()
         });

@@ -17,10 +17,63 @@ use crate::{
     marks::{self, Mark},
     planted::{self, Bug},
     protocol,
+    state_vector::StateVector,
     timer::Timer,
 };
 
+/// What all that are in step know, if that may be needed.
+pub(super) type Known = Option<Arc<StateVector>>;
+
 impl Document {
+    /// What all know before something comes that may have to be told one by
+    /// one: it is large itself, or may complete what is.
+    pub(super) fn known_before(&self, cx: Context<'_>, bytes: usize) -> Known {
+        // A frame of its own and heads of structs that were cut come on top.
+        let bytes_at_most = 2 * bytes + 64;
+        let may_be_large = bytes_at_most > cx.config.outbox_bytes_max || self.state.has_gaps();
+        may_be_large.then(|| Arc::new(self.state.integrated()))
+    }
+
+    /// Leaves all out that are in step, except this one: they know this much,
+    /// and are told the rest when it is their turn.
+    pub(super) fn leave_out_all(
+        &mut self,
+        cx: Context<'_>,
+        from: Option<ConnId>,
+        known: &Arc<StateVector>,
+        out: &mut Effects,
+    ) {
+        let in_step = |(conn, connection): &(&ConnId, &Connection)| {
+            connection.subscribed && Some(**conn) != from && !connection.outbox.misses_updates()
+        };
+        let in_step = self.connections.iter().filter(in_step);
+        let in_step: Vec<_> = in_step.map(|(conn, _)| *conn).collect();
+        for &conn in &in_step {
+            self.leave_out(cx, conn, Some(known), out);
+        }
+        for conn in in_step {
+            self.tell(cx, conn, out);
+        }
+    }
+
+    /// Leaves a connection out from now on.
+    pub(super) fn leave_out(
+        &mut self,
+        cx: Context<'_>,
+        conn: ConnId,
+        known: Option<&Arc<StateVector>>,
+        out: &mut Effects,
+    ) {
+        let outbox = &mut self.connection(conn).outbox;
+        let begins = outbox.begin_lag(cx.now);
+        if let Some(known) = known {
+            outbox.leave_out(Arc::clone(known));
+        }
+        if begins {
+            self.lags(cx, conn, out);
+        }
+    }
+
     /// Before the document changes: notes what those know who will not hear of
     /// it.
     pub(super) fn leave_out_lagging(&mut self) {
@@ -38,7 +91,7 @@ impl Document {
         if will_miss.peek().is_none() {
             return;
         }
-        let known = Arc::new(self.state.state_vector());
+        let known = Arc::new(self.state.integrated());
         for connection in will_miss {
             connection.outbox.leave_out(Arc::clone(&known));
         }
@@ -68,13 +121,19 @@ impl Document {
             && !planted::is(Bug::FrameDropped)
         {
             marks::hit(Mark::CaughtUp);
-            let missed = self.state.diff(&known);
-            self.answer(cx, conn, protocol::update(&missed), out);
+            let missed = self.missed(cx, &known);
+            self.answer(cx, conn, missed, out);
         }
         if lag.misses_awareness && !planted::is(Bug::CaughtUpUnaware) {
             marks::hit(Mark::CaughtUpAwareness);
-            let states = self.awareness.encode_with(&lag.gone);
-            let told = states.map_or_else(protocol::keepalive, |all| protocol::awareness(&all));
+            let states = match lag.gone.is_empty() {
+                true => self.awareness.frame(),
+                false => {
+                    let all = self.awareness.encode_with(&lag.gone);
+                    all.map(|all| protocol::awareness(&all))
+                }
+            };
+            let told = states.unwrap_or_else(protocol::keepalive);
             self.answer(cx, conn, told, out);
         }
     }

@@ -190,6 +190,12 @@ impl DocumentState {
         deepest + loose
     }
 
+    /// Whether something here follows what is unknown.
+    #[must_use]
+    pub fn has_gaps(&self) -> bool {
+        self.structs.gap_runs() > 0
+    }
+
     /// What is kept without being of use yet.
     #[must_use]
     pub fn pending(&self) -> Pending {
@@ -217,6 +223,17 @@ impl DocumentState {
                     false => (*client, structs.contiguous_end()),
                 },
             )
+            .filter(|(_, clock)| *clock > 0)
+            .collect()
+    }
+
+    /// What a client has surely integrated that was told all there is: what waits
+    /// for something is left out, as it has to be told again when that comes.
+    #[must_use]
+    pub fn integrated(&self) -> StateVector {
+        let clients = self.structs.clients.iter();
+        clients
+            .map(|(client, structs)| (*client, structs.integrated_end))
             .filter(|(_, clock)| *clock > 0)
             .collect()
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::{Applied, Context, Document, NewPart, Pending, staging::Received};
+use super::{Applied, Context, Document, NewPart, Pending, lag::Known, staging::Received};
 use crate::{
     awareness::AwarenessError,
     connection::{Connection, Resync},
@@ -86,6 +86,7 @@ impl Document {
         from: Option<ConnId>,
         applied: Applied,
         as_it_came: impl FnOnce() -> Bytes,
+        known: &Known,
         out: &mut Effects,
     ) {
         if planted::is(Bug::LagNotedLate) {
@@ -93,13 +94,15 @@ impl Document {
         }
         match applied.new_part {
             NewPart::Nothing => return,
-            NewPart::All => self.send_update(cx, from, as_it_came(), out),
-            NewPart::Some(part) => self.send_update(cx, from, protocol::update(&part), out),
+            NewPart::All => self.send_update(cx, from, as_it_came(), known, out),
+            NewPart::Some(part) => {
+                self.send_update(cx, from, protocol::update(&part), known, out);
+            }
         }
         if let Some(resend) = applied.resend
             && !planted::is(Bug::ResendMissing)
         {
-            self.send_update(cx, None, protocol::update(&resend), out);
+            self.send_update(cx, None, protocol::update(&resend), known, out);
         }
     }
 
@@ -151,12 +154,9 @@ impl Document {
 
     /// Tells all awareness states to one who asked; later, if it lags.
     fn answer_query_awareness(&mut self, cx: Context<'_>, conn: ConnId, out: &mut Effects) {
-        if self.connection(conn).outbox.leaves_out_awareness(&[]) {
-            return;
-        }
         let states = self.awareness.frame();
         let frame = states.unwrap_or_else(protocol::keepalive);
-        self.send(cx, conn, frame, out);
+        self.send_or_leave_out(cx, conn, frame, out);
     }
 
     fn sync_step_1(&mut self, cx: Context<'_>, conn: ConnId, known: &[u8]) -> Result<(), Fault> {

@@ -549,7 +549,10 @@ impl Watch {
                 }
                 Message::Update(update) => {
                     let news = self.news(&doc);
-                    self.relays.relayed(conns, update, &told, &news)?;
+                    match self.connections.catch_up(conns) {
+                        true => self.relays.caught_up(conns, &told),
+                        false => self.relays.relayed(conns, update, &told, &news)?,
+                    }
                     conns
                         .iter()
                         .for_each(|conn| self.connections.knows(*conn, &told));

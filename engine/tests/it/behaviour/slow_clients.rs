@@ -110,7 +110,7 @@ fn deletes_and_gaps_are_caught_up_with() {
 }
 
 #[test]
-fn one_update_may_pass_the_budget_with_what_it_completes() {
+fn a_large_update_comes_with_what_it_completes() {
     let mut world = World::with(small_outbox());
     let (writer, slow) = (world.joined("d"), world.joined("d"));
     let waits = wire::update(&[(2, 0, vec![wire::text_after(1, 0, "waits")])], &[]);
@@ -119,9 +119,11 @@ fn one_update_may_pass_the_budget_with_what_it_completes() {
     world.stall(slow);
     world.send_update(writer, &text(1, 0, &"a".repeat(500)));
     let frames = world.take(slow);
-    assert_eq!(frames.len(), 2, "the update, and what waited for it");
+    assert_eq!(frames.len(), 1);
+    let told = state_of_frames(&frames).state_vector();
+    assert_eq!(told.iter().count(), 2, "the update, and what waited for it");
     world.send_update(writer, &text(3, 0, "c"));
-    assert!(world.take(slow).is_empty());
+    assert_eq!(world.take(slow).len(), 1, "what is small goes on");
 }
 
 #[test]
@@ -136,11 +138,12 @@ fn nobody_can_make_others_miss_anything_with_one_frame() {
     }
     assert!(frame.len() <= Config::default().frame_bytes_max);
     world.send(writer, frame);
-    let mut known = world.take(slow);
-    assert_eq!(known.len(), 1, "the first is past the budget");
-    world.written(slow, known[0].len());
-    known.extend(world.take(slow));
-    assert_eq!(known.len(), 2, "the rest comes at once");
+    let known = world.take(slow);
+    assert_eq!(
+        known.len(),
+        1,
+        "it is its turn, and all of it is told at once"
+    );
     let texts: Vec<_> = (1..15).map(|client| text(client, 0, &letters)).collect();
     let all = wire::state(texts.iter().map(Vec::as_slice));
     wire::assert_same(&state_of_frames(&known), &all);
@@ -389,6 +392,95 @@ fn what_lagged_waits_for_its_turn_too() {
     let told = world.take(lagging);
     assert_eq!(told.len(), 1);
     assert!(bytes_of(&told) > 40, "all that it missed");
+}
+
+#[test]
+fn what_is_large_is_told_when_it_is_ones_turn() {
+    let mut world = World::with(Config {
+        answers_bytes_per_user_max: 200,
+        ..small_outbox()
+    });
+    let join_by = |world: &mut World, user| {
+        let conn = world.open_by(user, "d");
+        if world.stage(conn) == Stage::Waiting {
+            let op = world.take_load();
+            world.loaded(op, Ok(None));
+        }
+        world.send(conn, wire::sync_step_1(&[]));
+        world.take(conn);
+        world.stall(conn);
+        conn
+    };
+    let (one, two) = (
+        join_by(&mut world, "mallory"),
+        join_by(&mut world, "mallory"),
+    );
+    let other = join_by(&mut world, "alice");
+    let writer = world.joined("d");
+    let large = text(1, 0, &"a".repeat(300));
+    world.send_update(writer, &large);
+    let told = world.take(one);
+    assert_eq!(told, [protocol::update(&large)]);
+    assert!(world.take(two).is_empty(), "its user has enough to read");
+    let alice = world.take(other);
+    assert_eq!(alice, told);
+    // Nor does more come to who has to wait, and nothing is lost.
+    world.send_update(writer, &text(1, 300, "b"));
+    assert!(world.take(two).is_empty());
+    assert_eq!(world.take(other), [protocol::update(&text(1, 300, "b"))]);
+    let bytes = bytes_of(&told);
+    world.written(one, bytes);
+    let all = text(1, 0, &("a".repeat(300) + "b"));
+    assert_eq!(world.take(two), [protocol::update(&all)]);
+}
+
+#[test]
+fn those_who_are_told_something_large_share_it() {
+    let mut world = World::new();
+    let (one, two, writer) = (world.joined("d"), world.joined("d"), world.joined("d"));
+    world.send_update(writer, &text(1, 0, &"a".repeat(2 << 20)));
+    let (first, second) = (world.take(one), world.take(two));
+    assert_eq!(first.len(), 1);
+    assert_eq!(first[0].as_ptr(), second[0].as_ptr());
+}
+
+#[test]
+fn what_waited_before_one_lagged_is_told_again_with_what_it_waited_for() {
+    let mut world = World::with(small_outbox());
+    let (writer, slow) = (world.joined("d"), world.joined("d"));
+    // It builds on what nobody has.
+    let waits = wire::update(&[(2, 0, vec![wire::text_after(3, 0, "waits")])], &[]);
+    world.send_update(writer, &waits);
+    world.take(slow);
+    world.stall(slow);
+    write_letters(&mut world, writer, 0..20);
+    let behind = bytes_of(&world.take(slow));
+    world.send_update(writer, &text(3, 0, "z"));
+    world.written(slow, behind);
+    let told = state_of_frames(&world.take(slow)).state_vector();
+    let clients: Vec<_> = told.iter().map(|(client, _)| client.0).collect();
+    assert!(clients.contains(&2) && clients.contains(&3), "{clients:?}");
+}
+
+#[test]
+fn much_presence_is_told_when_it_is_ones_turn() {
+    let mut world = World::with(Config {
+        answers_bytes_per_user_max: 200,
+        ..small_outbox()
+    });
+    let shows = world.greeted("d");
+    let state = format!("\"{}\"", "x".repeat(300));
+    world.send(shows, awareness(&[(1, 1, &state)]));
+    let all = awareness(&[(1, 1, &state)]);
+    let one = world.open_by("mallory", "d");
+    assert_eq!(world.take(one).last(), Some(&all));
+    world.stall(one);
+    world.send(one, vec![3]);
+    assert_eq!(world.take(one), std::slice::from_ref(&all));
+    let two = world.open_by("mallory", "d");
+    assert_eq!(world.take(two).len(), 1, "only what it is asked");
+    world.written(one, all.len());
+    assert_eq!(world.take(two), [all]);
 }
 
 #[test]

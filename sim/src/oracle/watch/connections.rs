@@ -97,7 +97,7 @@ enum Stage {
 impl Connection {
     /// Whether it is told what all are told.
     fn reads(&self) -> bool {
-        self.stage == Stage::Accepted && !self.outbox.is_behind()
+        self.stage == Stage::Accepted && !self.outbox.is_behind() && !self.outbox.is_waiting()
     }
 }
 
@@ -297,6 +297,12 @@ impl Connections {
             })?;
         }
         Ok(())
+    }
+
+    /// Whether they have come to be told what they missed.
+    pub(super) fn catch_up(&self, conns: &[ConnId]) -> bool {
+        let catches_up = |conn: &ConnId| self.open[conn].outbox.catches_up();
+        conns.iter().all(catches_up)
     }
 
     /// Bytes that a connection was sent.
@@ -578,6 +584,12 @@ impl Connections {
                 self.step(*conn, Stage::Accepted, Stage::Accepted)?;
                 let before = self.get(*conn).paused.take();
                 Invariant::Paused.holds(before.is_some(), || format!("{conn:?} was read from"))
+            }
+            Output::Event(EngineEvent::ConnectionLags { conn, .. }) => {
+                let limits = self.limits;
+                self.get(*conn).outbox.is_left_out(now, limits);
+                self.moved.push(*conn);
+                Ok(())
             }
             Output::Event(EngineEvent::AnswerWaits { conn, .. }) => {
                 self.get(*conn).outbox.has_to_wait();

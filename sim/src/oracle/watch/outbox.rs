@@ -75,6 +75,11 @@ impl Outbox {
         self.stage == Stage::InStep
     }
 
+    /// Whether it is told what it missed with the input under way.
+    pub(super) fn catches_up(&self) -> bool {
+        self.stage == Stage::CatchesUp
+    }
+
     /// Whether it may be left out of what others are told.
     pub(super) const fn is_behind(&self) -> bool {
         matches!(
@@ -86,6 +91,21 @@ impl Outbox {
     /// Bytes on their way of large answers.
     pub(super) const fn large(&self) -> u64 {
         self.large
+    }
+
+    /// It is left out of something that is too large to be sent to all at once,
+    /// or has just come to be behind.
+    pub(super) fn is_left_out(&mut self, now: Duration, limits: OutboxLimits) {
+        if self.stage != Stage::InStep {
+            return;
+        }
+        if self.written >= self.answered {
+            self.progress = now;
+        }
+        self.stage = match self.is_low(limits) {
+            true => Stage::CatchesUp,
+            false => Stage::Behind,
+        };
     }
 
     /// It waits for its turn to be told something large.
@@ -117,7 +137,8 @@ impl Outbox {
             self.stage = Stage::CatchesUp;
         }
         let is_allowed = match self.stage {
-            Stage::InStep | Stage::CatchesUp => true,
+            Stage::InStep => !is_update || frame.len() as u64 <= limits.bytes_max,
+            Stage::CatchesUp => true,
             Stage::FallsBehind if is_update => {
                 self.stage = Stage::Behind;
                 true

@@ -57,8 +57,13 @@ impl Relays {
         Invariant::Relayed.holds(is_whole, || {
             format!("of what is told together some is known already: {old:?}; new is {news:?}")
         })?;
-        self.told.push((conns.to_vec(), told.clone()));
+        self.caught_up(conns, told);
         Ok(())
+    }
+
+    /// They are told what they missed, in which there may be what they know.
+    pub(super) fn caught_up(&mut self, conns: &[ConnId], told: &Ids) {
+        self.told.push((conns.to_vec(), told.clone()));
     }
 
     /// An update became part of a document, which now knows what `here` says.
