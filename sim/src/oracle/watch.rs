@@ -258,7 +258,7 @@ impl Watch {
         let news = self.documents.take_news();
         let mut news = news.iter();
         news.try_for_each(|(doc, news)| self.connections.were_told(doc, news))?;
-        self.relays.settled(|doc| self.connections.followers(doc))?;
+        self.relays.settled(&mut self.connections)?;
         self.connections.joiners_know()?;
         let misses = |doc: &DocId, knows: &Ids| {
             let lacking = knows.lacking(self.documents.all_here(doc));

@@ -67,6 +67,8 @@ struct Connection {
     owes: Option<bool>,
     /// What its client knows, from itself and from us.
     knows: Ids,
+    /// What of it the client has said to have integrated.
+    integrated: Ids,
     /// Whether it waits for an answer to its state vector.
     asks: bool,
     /// Whether it gets updates.
@@ -158,6 +160,7 @@ impl Connections {
             paused: None,
             owes: None,
             knows: Ids::default(),
+            integrated: Ids::default(),
             asks: false,
             follows: false,
             outbox: Outbox::default(),
@@ -173,7 +176,7 @@ impl Connections {
             connection.stage = Stage::Over;
         }
         connection.paused = None;
-        connection.knows = Ids::default();
+        (connection.knows, connection.integrated) = (Ids::default(), Ids::default());
         let doc = connection.doc.clone();
         self.has_left(&doc, conn);
     }
@@ -270,14 +273,21 @@ impl Connections {
 
     /// Those who get the updates of a document, and read them.
     pub(super) fn followers(&self, doc: &DocId) -> Vec<ConnId> {
+        self.who_follow(doc, Connection::reads)
+    }
+
+    /// Those who get the updates of a document once they have read enough.
+    pub(super) fn lagging(&self, doc: &DocId) -> Vec<ConnId> {
+        self.who_follow(doc, |connection| !connection.reads())
+    }
+
+    fn who_follow(&self, doc: &DocId, how: impl Fn(&Connection) -> bool) -> Vec<ConnId> {
         let follows = |connection: &Connection| {
-            connection.follows && connection.reads() && connection.doc == *doc
+            connection.follows && connection.doc == *doc && how(connection)
         };
-        let followers = self
-            .open
-            .iter()
-            .filter(|(_, connection)| follows(connection));
-        followers.map(|(conn, _)| *conn).collect()
+        let open = self.open.iter();
+        let following = open.filter(|(_, connection)| follows(connection));
+        following.map(|(conn, _)| *conn).collect()
     }
 
     /// Who was asked with the input under way for what was refused.
@@ -370,6 +380,7 @@ impl Connections {
         let connection = self.get(conn);
         connection.asks |= connection.stage == Stage::Accepted;
         connection.knows.add(known);
+        connection.integrated.add(known);
     }
 
     /// An intruder may claim to know something.
@@ -385,6 +396,14 @@ impl Connections {
     /// The client of a connection knows this.
     pub(super) fn knows(&mut self, conn: ConnId, ids: &Ids) {
         self.get(conn).knows.add(ids);
+    }
+
+    /// What a client was told when it was of no use yet, it does not know until
+    /// it is told again.
+    pub(super) fn knows_not(&mut self, conn: ConnId, ids: &Ids) {
+        let connection = self.get(conn);
+        connection.knows = ids.lacking(&connection.knows);
+        connection.knows.add(&connection.integrated);
     }
 
     /// They are asked what they know.

@@ -11,7 +11,7 @@ use ysyncd_engine::{
     update::{ClientId, Holds, Id, Outline, Place, Update},
 };
 
-use super::{Ids, Invariant, Violation};
+use super::{Ids, Invariant, Violation, connections::Connections};
 
 /// What is relayed of the documents of one engine.
 #[derive(Debug, Default)]
@@ -103,25 +103,26 @@ impl Relays {
     }
 
     /// All is said in answer to an input: what can be integrated only now was
-    /// told again to all who follow.
-    pub(super) fn settled(
-        &mut self,
-        followers: impl Fn(&DocId) -> Vec<ConnId>,
-    ) -> Result<(), Violation> {
+    /// told again to all who follow, and is to be told to those who lag.
+    pub(super) fn settled(&mut self, connections: &mut Connections) -> Result<(), Violation> {
         let (told, due) = (
             std::mem::take(&mut self.told),
             std::mem::take(&mut self.due),
         );
         for (doc, due) in due {
-            for conn in followers(&doc) {
-                let was_told = |ids: &Ids| {
-                    let mut to_it = told.iter().filter(|(conns, _)| conns.contains(&conn));
-                    to_it.any(|(_, told)| told.cover(ids))
-                };
-                let missed = due.iter().find(|ids| !was_told(ids));
+            let was_told = |conn: ConnId, ids: &Ids| {
+                let mut to_it = told.iter().filter(|(conns, _)| conns.contains(&conn));
+                to_it.any(|(_, told)| told.cover(ids))
+            };
+            for conn in connections.followers(&doc) {
+                let missed = due.iter().find(|ids| !was_told(conn, ids));
                 Invariant::ToldAgain.holds(missed.is_none(), || {
                     format!("{doc}: {conn:?} was not told again of {missed:?}")
                 })?;
+            }
+            for conn in connections.lagging(&doc) {
+                let missed = due.iter().filter(|ids| !was_told(conn, ids));
+                missed.for_each(|ids| connections.knows_not(conn, ids));
             }
         }
         Ok(())
