@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::{Context, Document, lag::Known};
+use super::{Context, Document};
 use crate::{
     awareness,
     connection::{Connection, Rights},
@@ -103,7 +103,7 @@ impl Document {
     /// Whether a frame is larger than what a connection that does not read may
     /// cost. Such a one is not sent to many at once: each is left out of it and
     /// told what it missed when it is its turn.
-    fn is_large(&self, cx: Context<'_>, frame: &Bytes) -> bool {
+    pub(super) fn is_large(&self, cx: Context<'_>, frame: &Bytes) -> bool {
         frame.len() > cx.config.outbox_bytes_max && !planted::is(Bug::LargeSentToAll)
     }
 
@@ -163,23 +163,14 @@ impl Document {
         out.push(Effect::Send(Receivers::from_elem(conn, 1), frame));
     }
 
-    /// Sends an update frame to all that are in step, except its sender; if it
-    /// is large, when it is their turn. Before it they knew this much.
+    /// Sends an update frame to all that are in step, except its sender.
     pub(super) fn send_update(
         &mut self,
         cx: Context<'_>,
         from: Option<ConnId>,
         frame: Bytes,
-        known: &Known,
         out: &mut Effects,
     ) {
-        if let Some(known) = known
-            && self.is_large(cx, &frame)
-        {
-            marks::hit(Mark::LargeLeftOut);
-            self.leave_out_all(cx, from, known, out);
-            return;
-        }
         self.send_to_all(cx, frame, out, |conn, connection| {
             connection.subscribed && Some(conn) != from && !connection.outbox.misses_updates()
         });

@@ -21,19 +21,7 @@ use crate::{
     timer::Timer,
 };
 
-/// What all that are in step know, if that may be needed.
-pub(super) type Known = Option<Arc<StateVector>>;
-
 impl Document {
-    /// What all know before something comes that may have to be told one by
-    /// one: it is large itself, or may complete what is.
-    pub(super) fn known_before(&self, cx: Context<'_>, bytes: usize) -> Known {
-        // A frame of its own and heads of structs that were cut come on top.
-        let bytes_at_most = 2 * bytes + 64;
-        let may_be_large = bytes_at_most > cx.config.outbox_bytes_max || self.state.has_gaps();
-        may_be_large.then(|| Arc::new(self.state.integrated()))
-    }
-
     /// Leaves all out that are in step, except this one: they know this much,
     /// and are told the rest when it is their turn.
     pub(super) fn leave_out_all(

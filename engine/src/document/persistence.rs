@@ -12,7 +12,7 @@
 //! gives. Only then is a body encoded, so that a thousand documents that want
 //! to be saved at once do not lie in memory twice.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use super::{Context, Document, DocumentState, NewPart, Phase};
 use crate::{
@@ -535,7 +535,6 @@ impl Document {
         let contained = covers && !planted::is(Bug::OwnWriteTakenAsForeign);
         let ours = self.state.encode();
         self.leave_out_lagging();
-        let known = Some(Arc::new(self.state.integrated()));
         self.forget_join();
         let foreign = self.state.apply(&snapshot.body)?;
         // Where both hold the same id, what is stored stays: others have read
@@ -559,7 +558,7 @@ impl Document {
         }
         let as_it_came = || protocol::update(&snapshot.body);
         if !planted::is(Bug::ForeignStateNotTold) {
-            self.relay(cx, None, foreign, as_it_came, &known, out);
+            self.relay(cx, None, &foreign, as_it_came, out);
         }
         Ok(contained)
     }

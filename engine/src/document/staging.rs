@@ -174,7 +174,7 @@ impl Document {
         self.state.expect(update, opens, &mut self.staging.ahead);
         let (from, update) = (received.from, received.update.clone());
         if planted::is(Bug::SentBeforeDurable) {
-            self.send_update(cx, Some(from), protocol::update(&update), &None, out);
+            self.send_update(cx, Some(from), protocol::update(&update), out);
         }
         let position = self.staging.push(cx, received);
         let doc = self.id.clone();
@@ -238,7 +238,6 @@ impl Document {
         out: &mut Effects,
     ) {
         self.leave_out_lagging();
-        let known = self.known_before(cx, received.update.len());
         let applied = self.state.apply_decoded(update);
         let bytes = received.update.len();
         if applied.new_part == NewPart::Nothing {
@@ -265,7 +264,7 @@ impl Document {
             ..
         } = received;
         let as_it_came = || frame.unwrap_or_else(|| protocol::update(&update));
-        self.relay(cx, Some(from), applied, as_it_came, &known, out);
+        self.relay(cx, Some(from), &applied, as_it_came, out);
     }
 
     /// Applies the records of the journal on top of the snapshot. Returns how

@@ -40,6 +40,8 @@ pub struct Applied {
     /// An update with what had come too early and is complete only now; to be
     /// relayed after the new part, to everybody.
     pub resend: Option<Bytes>,
+    /// What either tells of.
+    told: Vec<Stretch>,
 }
 
 /// What of an update was new.
@@ -97,16 +99,20 @@ impl DocumentState {
         marks::hit_if(Mark::CanonicalRelay, || !fresh.is_empty() && all_new);
         marks::hit_if(Mark::SlicedRelay, || !fresh.is_empty() && !all_new);
         marks::hit_if(Mark::ResendCausality, || !resend.is_empty());
+        let new_part = match (fresh.is_empty(), all_new) {
+            (true, _) => NewPart::Nothing,
+            (false, true) => NewPart::All,
+            (false, false) => {
+                NewPart::Some(self.encode_stretches(fresh.structs.clone(), &fresh.deletes))
+            }
+        };
+        let mut told = fresh.structs;
+        told.extend_from_slice(&resend);
         Applied {
-            new_part: match (fresh.is_empty(), all_new) {
-                (true, _) => NewPart::Nothing,
-                (false, true) => NewPart::All,
-                (false, false) => {
-                    NewPart::Some(self.encode_stretches(fresh.structs, &fresh.deletes))
-                }
-            },
+            new_part,
             resend: (!resend.is_empty())
                 .then(|| self.encode_stretches(resend, &DeleteSet::default())),
+            told,
         }
     }
 
@@ -190,12 +196,6 @@ impl DocumentState {
         deepest + loose
     }
 
-    /// Whether something here follows what is unknown.
-    #[must_use]
-    pub fn has_gaps(&self) -> bool {
-        self.structs.gap_runs() > 0
-    }
-
     /// What is kept without being of use yet.
     #[must_use]
     pub fn pending(&self) -> Pending {
@@ -236,6 +236,25 @@ impl DocumentState {
             .map(|(client, structs)| (*client, structs.integrated_end))
             .filter(|(_, clock)| *clock > 0)
             .collect()
+    }
+
+    /// The same as it was before the last update was applied, or less.
+    #[must_use]
+    pub fn integrated_before(&self, last: &Applied) -> StateVector {
+        let mut starts = BTreeMap::<_, Clock>::new();
+        for (client, told) in &last.told {
+            let start = starts.entry(client).or_insert(told.start);
+            *start = told.start.min(*start);
+        }
+        let before = |(client, end): (ClientId, Clock)| {
+            (
+                client,
+                starts.get(&client).map_or(end, |start| end.min(*start)),
+            )
+        };
+        let integrated = self.integrated();
+        let clocks = integrated.iter().map(before);
+        clocks.filter(|(_, clock)| *clock > 0).collect()
     }
 
     /// An update that brings a peer, which knows what `known` says, up to date.

@@ -1,10 +1,10 @@
 //! What clients say, and what the document makes of it.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 
-use super::{Applied, Context, Document, NewPart, Pending, lag::Known, staging::Received};
+use super::{Applied, Context, Document, NewPart, Pending, staging::Received};
 use crate::{
     awareness::AwarenessError,
     connection::{Connection, Resync},
@@ -84,25 +84,42 @@ impl Document {
         &mut self,
         cx: Context<'_>,
         from: Option<ConnId>,
-        applied: Applied,
+        applied: &Applied,
         as_it_came: impl FnOnce() -> Bytes,
-        known: &Known,
         out: &mut Effects,
     ) {
         if planted::is(Bug::LagNotedLate) {
             self.note_known();
         }
-        match applied.new_part {
+        let new_part = match &applied.new_part {
             NewPart::Nothing => return,
-            NewPart::All => self.send_update(cx, from, as_it_came(), known, out),
-            NewPart::Some(part) => {
-                self.send_update(cx, from, protocol::update(&part), known, out);
-            }
-        }
-        if let Some(resend) = applied.resend
+            NewPart::All => as_it_came(),
+            NewPart::Some(part) => protocol::update(part),
+        };
+        self.tell_all(cx, from, new_part, applied, out);
+        if let Some(resend) = &applied.resend
             && !planted::is(Bug::ResendMissing)
         {
-            self.send_update(cx, None, protocol::update(&resend), known, out);
+            self.tell_all(cx, None, protocol::update(resend), applied, out);
+        }
+    }
+
+    /// Tells all that are in step, except the sender, what an update brought:
+    /// at once, or if it is large, each when it is its turn.
+    fn tell_all(
+        &mut self,
+        cx: Context<'_>,
+        from: Option<ConnId>,
+        frame: Bytes,
+        applied: &Applied,
+        out: &mut Effects,
+    ) {
+        if self.is_large(cx, &frame) {
+            marks::hit(Mark::LargeLeftOut);
+            let known = Arc::new(self.state.integrated_before(applied));
+            self.leave_out_all(cx, from, &known, out);
+        } else {
+            self.send_update(cx, from, frame, out);
         }
     }
 
