@@ -195,10 +195,12 @@ impl Document {
 
     /// How long after the last change, and after the first unsaved one, to
     /// write. A large document is written whole each time; where a journal
-    /// keeps what changed, that can wait.
+    /// keeps what changed, that can wait, as long as there is room for it.
     fn save_delays(&self, cx: Context<'_>) -> (Duration, Duration) {
         let times = match cx.journal {
-            JournalHealth::Works => 1 + (self.bytes >> 20).min(SAVE_DELAY_TIMES_MAX - 1),
+            JournalHealth::Works if self.has_room_again(cx) => {
+                1 + (self.bytes >> 20).min(SAVE_DELAY_TIMES_MAX - 1)
+            }
             _ => 1,
         };
         let times = u32::try_from(times).unwrap_or(1);

@@ -271,7 +271,7 @@ impl Document {
 
     /// Whether there is so much room that asking for what was refused is worth
     /// it.
-    fn has_room_again(&self, cx: Context<'_>) -> bool {
+    pub(super) fn has_room_again(&self, cx: Context<'_>) -> bool {
         let config = cx.config;
         cx.journal != JournalHealth::Failed
             && self.unsaved_bytes() <= config.unsaved_bytes_max / 2

@@ -525,7 +525,12 @@ fn at_the_deadline_what_the_journal_has_not_taken_is_told() {
 
 #[test]
 fn large_documents_are_saved_less_often_where_there_is_a_journal() {
-    for (config, after) in [(journaling(), 15), (Config::default(), 5)] {
+    let nearly_full = Config {
+        unsaved_bytes_max: 3 << 20,
+        unsaved_bytes_total_max: 3 << 20,
+        ..journaling()
+    };
+    for (config, after) in [(journaling(), 15), (nearly_full, 5), (Config::default(), 5)] {
         let mut world = World::with(config);
         let conn = world.joined("d");
         world.send_update(conn, &text(1, 0, &"a".repeat(2 << 20)));
