@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use hyper::{
     HeaderMap, Method, Request, Response, StatusCode, Uri,
     header::{
-        ALLOW, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, HeaderValue, ORIGIN, RETRY_AFTER,
+        ALLOW, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, HOST, HeaderValue, ORIGIN, RETRY_AFTER,
         SEC_WEBSOCKET_VERSION, TRANSFER_ENCODING, UPGRADE, WWW_AUTHENTICATE,
     },
 };
@@ -45,6 +45,8 @@ pub(crate) enum Rejection {
     UpgradeRequired,
     #[error("a request for a document has no body; leave out Content-Length and Transfer-Encoding")]
     Body,
+    #[error("a request has one Host, one Origin and one Authorization at most")]
+    Ambiguous,
     #[error("only WebSocket version 13 is spoken here")]
     Version,
     #[error("{0}")]
@@ -83,6 +85,7 @@ impl SyncRequest {
             return Err(Rejection::UpgradeRequired);
         }
         refuse_body(request.headers())?;
+        refuse_ambiguous(request.headers())?;
         check_origin(request.headers(), config)?;
         let token = token(request.headers(), request.uri())?;
         let claims = config.tokens.verify(&token, now.unix)?;
@@ -101,7 +104,9 @@ impl Rejection {
         match self {
             Self::Path(PathError::Elsewhere) => StatusCode::NOT_FOUND,
             Self::Method(_) => StatusCode::METHOD_NOT_ALLOWED,
-            Self::Path(_) | Self::Body | Self::Handshake(_) => StatusCode::BAD_REQUEST,
+            Self::Path(_) | Self::Body | Self::Ambiguous | Self::Handshake(_) => {
+                StatusCode::BAD_REQUEST
+            }
             Self::UpgradeRequired | Self::Version => StatusCode::UPGRADE_REQUIRED,
             Self::TokenMissing | Self::TokenUtf8 | Self::Token(_) => StatusCode::UNAUTHORIZED,
             Self::Forbidden(_) | Self::Origin => StatusCode::FORBIDDEN,
@@ -145,6 +150,14 @@ fn refuse_body(headers: &HeaderMap) -> Result<(), Rejection> {
     let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
     let is_bare = lengths.all(|len| len == "0") && !headers.contains_key(TRANSFER_ENCODING);
     is_bare.then_some(()).ok_or(Rejection::Body)
+}
+
+/// What a proxy in front has looked at must be what counts here, and which of
+/// two that would be nobody knows (RFC 9112 section 3.2 for Host).
+fn refuse_ambiguous(headers: &HeaderMap) -> Result<(), Rejection> {
+    let is_single = |name| headers.get_all(name).iter().nth(1).is_none();
+    let are_single = [HOST, ORIGIN, AUTHORIZATION].into_iter().all(is_single);
+    are_single.then_some(()).ok_or(Rejection::Ambiguous)
 }
 
 /// Browsers say which page opens a WebSocket, and open it for any.

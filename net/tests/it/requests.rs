@@ -108,6 +108,25 @@ fn what_comes_behind_an_upgrade_is_never_taken_for_a_request() {
 }
 
 #[test]
+fn what_may_be_said_once_is_not_said_twice() {
+    run(async {
+        let server = Server::start(|_| {}).await;
+        let (alice, bob) = (token("alice"), token("bob"));
+        for twice in [
+            "host: y\r\n".to_owned(),
+            "host: x\r\n".to_owned(),
+            format!("authorization: Bearer {bob}\r\n"),
+            "origin: https://a.example\r\norigin: https://b.example\r\n".to_owned(),
+        ] {
+            let good = with_token(&alice);
+            let request = format!("GET /sync/v1/a HTTP/1.1\r\nhost: x\r\n{good}{twice}\r\n");
+            let answer = answers(&server, request.as_bytes()).await;
+            assert_eq!(status(&answer), 400, "{twice}: {answer}");
+        }
+    });
+}
+
+#[test]
 fn a_target_names_the_document_that_it_says_and_no_other() {
     run(async {
         let server = Server::start(|_| {}).await;
