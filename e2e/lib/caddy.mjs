@@ -21,12 +21,13 @@ export const startCaddy = async (t, servers) => {
   const folder = await temporaryFolder(t)
   const [port, admin] = [await freePort(), await freePort()]
   const configuration = join(folder, 'Caddyfile')
-  // What a test has to have otherwise: no port that needs rights or may be
-  // taken, and no authority put into the machine's list of trusted ones.
+  // What a test has to have otherwise: loopback only, no port that needs rights
+  // or may be taken, no authority put into the machine's list of trusted ones.
   await writeFile(configuration, `{
     admin localhost:${admin}
     auto_https disable_redirects
     skip_install_trust
+    default_bind 127.0.0.1
   }
   import ${CONFIGURATION}
   `)
