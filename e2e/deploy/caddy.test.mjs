@@ -1,5 +1,7 @@
 // Behind Debian's Caddy, with the configuration that is shipped.
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { get } from 'node:https'
 import { test } from 'node:test'
 import { startCaddy } from '../lib/caddy.mjs'
 import { connected, converged, synced } from '../lib/client.mjs'
@@ -53,6 +55,17 @@ for (const [way, show] of Object.entries(ways)) {
     assert.equal(status, 401)
   })
 }
+
+test('nothing but documents is to be seen from outside', async t => {
+  const server = await startServer(t)
+  const caddy = await startCaddy(t, [server])
+  for (const path of ['/', '/metrics', '/healthz', '/sync/v1', '/sync/v1/../../metrics']) {
+    const request = get(`https://localhost:${caddy.port}`, { path, ca: caddy.authority })
+    const [response] = await once(request, 'response')
+    response.resume()
+    assert.equal(response.statusCode, 404, path)
+  }
+})
 
 test('a reload of Caddy costs nobody anything but a reconnect', async t => {
   const server = await startServer(t)
