@@ -2,6 +2,7 @@
 
 use std::{
     borrow::Cow,
+    cell::RefCell,
     future::poll_fn,
     pin::Pin,
     rc::Rc,
@@ -26,6 +27,7 @@ use ysyncd_engine::{
 
 use crate::{
     Config,
+    flush::Flush,
     http::Upgraded,
     link::Link,
     rate::{Excess, TooFast},
@@ -57,14 +59,22 @@ mod code {
 /// Serves an upgraded stream until it has ended.
 pub(crate) async fn run<S>(upgraded: Upgraded<S>, config: Rc<Config>)
 where
-    S: AsyncRead + AsyncWrite + Unpin,
+    S: AsyncRead + AsyncWrite + Unpin + 'static,
 {
-    let mut connection = Connection::new(upgraded, config);
-    poll_fn(|cx| connection.poll(cx)).await;
+    let connection = Rc::new(RefCell::new(Connection::new(upgraded, config)));
+    let flush: Rc<RefCell<dyn Flush>> = connection.clone();
+    connection
+        .borrow()
+        .link
+        .mailbox()
+        .belongs_to(Rc::downgrade(&flush));
+    drop(flush);
+    poll_fn(|cx| connection.borrow_mut().poll(cx)).await;
 }
 
-/// Reading and writing go on side by side in one task: neither waits for the
-/// other, and both are tried whenever the task is woken.
+/// Reading and writing go on side by side: neither waits for the other. Its
+/// task reads, minds the time, and sees to the end; what is written on an open
+/// connection is written by [`Flush`], at the end of the shard's turn.
 struct Connection<S> {
     socket: WebSocket<S>,
     link: Link,
@@ -74,9 +84,6 @@ struct Connection<S> {
     next_ping: Instant,
     /// Set while the client is slowed down: when to read from it again.
     read_at: Option<Instant>,
-    /// Set when there is something to write and a turn has been left to the
-    /// others to add to it.
-    flush_due: bool,
     /// Set while nothing is read for reasons that are not the client's: since
     /// when.
     held_since: Option<Instant>,
@@ -145,7 +152,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             timer: Box::pin(sleep_until(first_alarm)),
             next_ping,
             read_at: None,
-            flush_due: false,
             held_since: None,
             waits_for: None,
             reported: Reported::default(),
@@ -155,33 +161,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.link.mailbox().register(cx);
-        if self.leave_turn(cx) {
-            return Poll::Pending;
-        }
         self.mind_hold();
-        let choked = self.poll_incoming(cx);
+        self.poll_incoming(cx);
         self.obey(cx);
         self.poll_outgoing(cx);
-        if choked && !self.is_choked() {
-            cx.waker().wake_by_ref();
-        }
         self.poll_timer(cx);
         match self.phase {
             Phase::Over => Poll::Ready(()),
             _ => Poll::Pending,
         }
-    }
-
-    /// Leaves a turn to the others when something has come to be written:
-    /// whatever they add in that turn goes out in the same write. Not even the
-    /// socket is looked at before, which is done when the turn is over.
-    fn leave_turn(&mut self, cx: &Context<'_>) -> bool {
-        let is_new = !self.flush_due && !self.link.mailbox().outgoing().is_empty();
-        if is_new {
-            self.flush_due = true;
-            cx.waker().wake_by_ref();
-        }
-        is_new
     }
 
     /// Excuses a peer that is not read from, though it keeps within its limits:
@@ -199,22 +187,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
     }
 
-    /// Takes what has come, within one turn. True if it was not read because
-    /// the client does not read either.
-    fn poll_incoming(&mut self, cx: &mut Context<'_>) -> bool {
+    /// Takes what has come, within one turn. Nothing is read while the client
+    /// does not read either.
+    fn poll_incoming(&mut self, cx: &mut Context<'_>) {
         self.read_at = None;
         for _ in 0..MESSAGES_PER_TURN {
             match self.phase {
-                Phase::Open if self.is_paused() => return false,
+                Phase::Open if self.is_paused() => return,
                 Phase::Open | Phase::Closing if self.is_choked() => {
                     marks::hit(Mark::ChokedReader);
-                    return true;
+                    return;
                 }
                 Phase::Open | Phase::Closing => {
                     match self.socket.poll_message(cx, &self.link) {
                         Poll::Pending => {
                             self.mind_wait(cx);
-                            return false;
+                            return;
                         }
                         Poll::Ready(Ok(message)) => self.take(cx, message),
                         Poll::Ready(Err(error)) => self.fail(cx, &error),
@@ -225,13 +213,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                     if self.socket.poll_discard(cx, &self.link).is_ready() {
                         self.phase = Phase::Flushing;
                     }
-                    return false;
+                    return;
                 }
-                Phase::Flushing | Phase::Over => return false,
+                Phase::Flushing | Phase::Over => return,
             }
         }
         cx.waker().wake_by_ref();
-        false
     }
 
     /// Has the task woken when a client that was not read from may be again.
@@ -413,25 +400,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
     }
 
-    /// Writes what is queued, one turn after it was.
+    /// Has what is queued written at the end of the turn. A connection that
+    /// closes writes it here, as the shard may have ended its last turn.
     fn poll_outgoing(&mut self, cx: &mut Context<'_>) {
         if self.phase == Phase::Over {
             return;
         }
         if !self.link.mailbox().outgoing().is_empty() {
-            if self.leave_turn(cx) {
-                return;
+            if self.phase == Phase::Open {
+                return self.link.flush_soon();
             }
-            let flushed = self.socket.poll_flush(cx, &self.link);
-            self.report();
-            match flushed {
-                Poll::Pending => return,
-                Poll::Ready(Ok(())) => self.flush_due = false,
-                Poll::Ready(Err(_)) => {
-                    self.end(code::ABNORMAL, "lost", false);
-                    self.phase = Phase::Over;
-                    return;
-                }
+            if self.poll_flush(cx).is_pending() {
+                return;
             }
         }
         match self.phase {
@@ -442,6 +422,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
             _ => {}
         }
+    }
+
+    /// Writes what is queued. If that leaves something else for the task to
+    /// do, it is woken.
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let was_choked = self.is_choked();
+        let flushed = self.socket.poll_flush(cx, &self.link);
+        self.report();
+        if let Poll::Ready(Err(_)) = flushed {
+            self.end(code::ABNORMAL, "lost", false);
+            self.phase = Phase::Over;
+        }
+        let may_read_again = was_choked && !self.is_choked();
+        if may_read_again || self.phase == Phase::Over {
+            cx.waker().wake_by_ref();
+        }
+        flushed.map(|_| ())
     }
 
     /// Tells the engine and the metrics what has been written.
@@ -516,7 +513,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if self.link.mailbox().outgoing().control_bytes() == 0 {
             // It fails only on a closed WebSocket, and this one is open.
             let _ = self.socket.ping(cx, &self.link);
-            cx.waker().wake_by_ref();
+            self.link.flush_soon();
         }
     }
 
@@ -526,6 +523,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     fn is_choked(&self) -> bool {
         self.link.mailbox().outgoing().control_bytes() > CONTROL_BYTES_MAX
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Flush for Connection<S> {
+    fn flush(&mut self, cx: &mut Context<'_>) {
+        if self.phase == Phase::Open {
+            let _ = self.poll_flush(cx);
+        }
     }
 }
 

@@ -30,6 +30,7 @@ mod config;
 mod connection;
 mod event;
 mod exposition;
+mod flush;
 mod health;
 mod http;
 mod journal;

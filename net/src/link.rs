@@ -68,12 +68,20 @@ impl Link {
         });
     }
 
-    /// Says how many bytes of messages the kernel has taken in total.
+    /// Says how many bytes of messages the kernel has taken in total. The
+    /// engine hears of it when it runs next.
     pub(crate) fn written(&self, total_bytes: u64) {
-        self.input(Input::Written {
-            conn: self.conn,
-            total_bytes,
-        });
+        if !self.closed.get() {
+            self.shard.input_with_next(Input::Written {
+                conn: self.conn,
+                total_bytes,
+            });
+        }
+    }
+
+    /// Has what is queued written at the end of the turn.
+    pub(crate) fn flush_soon(&self) {
+        self.shard.flush_soon(&self.mailbox);
     }
 
     /// Says that the connection is gone. Later words are not passed on.

@@ -2,25 +2,31 @@
 
 use std::{
     borrow::Cow,
-    cell::{Cell, RefCell, RefMut},
+    cell::{Cell, OnceCell, RefCell, RefMut},
     fmt,
+    rc::Weak,
     task::{Context, Poll, Waker},
 };
 
 use bytes::Bytes;
 use ysyncd_engine::{CloseCode, Refusal};
 
-use crate::outgoing::Outgoing;
+use crate::{flush::Flush, outgoing::Outgoing};
 
 /// Where the shard leaves the engine's words for one connection. Putting
-/// something in wakes the connection's task and never runs it.
+/// something in never runs the connection's task. What it has to do something
+/// about wakes it; messages, which are [written for it](crate::flush), do not.
 #[derive(Default)]
 pub(crate) struct Mailbox {
     admission: Cell<Option<Result<(), Refusal>>>,
     outgoing: RefCell<Outgoing>,
     close: Cell<Option<CloseOrder>>,
     paused: Cell<bool>,
-    waker: Cell<Option<Waker>>,
+    waker: RefCell<Option<Waker>>,
+    connection: OnceCell<Weak<RefCell<dyn Flush>>>,
+    /// Set while the connection stands in the queue of those that are to be
+    /// written for.
+    pub(crate) is_due: Cell<bool>,
 }
 
 /// The engine's order to close a connection.
@@ -37,10 +43,9 @@ impl Mailbox {
         self.wake();
     }
 
-    /// Leaves one message to send.
+    /// Leaves one message to send, and wakes nobody.
     pub(crate) fn send(&self, frame: Bytes) {
         self.outgoing.borrow_mut().push_message(frame);
-        self.wake();
     }
 
     /// Leaves the order to close after everything sent before. The first one
@@ -65,11 +70,26 @@ impl Mailbox {
 
     /// Has the task woken when something comes in.
     pub(crate) fn register(&self, cx: &mut Context<'_>) {
-        let waker = match self.waker.take() {
-            Some(waker) if waker.will_wake(cx.waker()) => waker,
-            _ => cx.waker().clone(),
-        };
-        self.waker.set(Some(waker));
+        match &mut *self.waker.borrow_mut() {
+            Some(waker) => waker.clone_from(cx.waker()),
+            none => *none = Some(cx.waker().clone()),
+        }
+    }
+
+    /// Says whose mailbox this is.
+    pub(crate) fn belongs_to(&self, connection: Weak<RefCell<dyn Flush>>) {
+        let first = self.connection.set(connection);
+        debug_assert!(first.is_ok(), "a mailbox belongs to one connection");
+    }
+
+    /// Writes what is queued, without running the connection's task. If that
+    /// has not begun to run, it sees for itself what is here.
+    pub(crate) fn flush(&self) {
+        let connection = self.connection.get().and_then(Weak::upgrade);
+        if let (Some(connection), Some(waker)) = (connection, &*self.waker.borrow()) {
+            let mut cx = Context::from_waker(waker);
+            connection.borrow_mut().flush(&mut cx);
+        }
     }
 
     /// The queue of what is to be written.
@@ -89,8 +109,8 @@ impl Mailbox {
     }
 
     fn wake(&self) {
-        if let Some(waker) = self.waker.take() {
-            waker.wake();
+        if let Some(waker) = &*self.waker.borrow() {
+            waker.wake_by_ref();
         }
     }
 }

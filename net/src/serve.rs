@@ -136,6 +136,8 @@ impl Server {
         self.tasks.spawn_local(Rc::clone(&self.shard).keep_time());
         self.tasks
             .spawn_local(Rc::clone(&self.shard).keep_journal());
+        self.tasks
+            .spawn_local(Rc::clone(&self.shard).keep_flushing());
     }
 
     /// Accepts connections. The listener is closed when this returns.

@@ -25,6 +25,7 @@ use ysyncd_engine::{
 use crate::{
     Drained, Stores,
     event::EventLog,
+    flush::FlushQueue,
     journal::{self, Answer, JournalQueue},
     mailbox::{CloseOrder, Mailbox},
     metrics::Metrics,
@@ -45,6 +46,7 @@ pub(crate) struct Shard {
     /// numbers, so a hash that one could flood will do.
     mailboxes: RefCell<FxHashMap<ConnId, Rc<Mailbox>>>,
     next_conn: Cell<u64>,
+    flush_queue: FlushQueue,
     stores: Stores,
     journal_queue: JournalQueue,
     start: Instant,
@@ -72,6 +74,7 @@ impl Shard {
             inputs: RefCell::default(),
             mailboxes: RefCell::default(),
             next_conn: Cell::new(1),
+            flush_queue: FlushQueue::default(),
             stores,
             journal_queue: JournalQueue::default(),
             start: Instant::now(),
@@ -103,8 +106,18 @@ impl Shard {
 
     /// Hands one input to the engine soon, without running it here.
     pub(crate) fn input_later(&self, input: Input) {
-        self.inputs.borrow_mut().push_back(input);
+        self.input_with_next(input);
         self.rearm.notify_one();
+    }
+
+    /// Hands one input to the engine when it runs next, whatever for.
+    pub(crate) fn input_with_next(&self, input: Input) {
+        self.inputs.borrow_mut().push_back(input);
+    }
+
+    /// Has what is in a mailbox written at the end of the turn.
+    pub(crate) fn flush_soon(&self, mailbox: &Rc<Mailbox>) {
+        self.flush_queue.push(mailbox);
     }
 
     /// Makes a connection known and gives it a number never used before.
@@ -132,6 +145,21 @@ impl Shard {
                 () = self.rearm.notified() => self.drive(),
                 () = self.alarm() => self.input(Input::Tick),
             }
+        }
+    }
+
+    /// Writes for connections at the end of each turn, until the engine has
+    /// drained: then all close, and connections that close write themselves.
+    pub(crate) async fn keep_flushing(self: Rc<Self>) {
+        loop {
+            tokio::select! {
+                biased;
+                _ = self.drained() => return,
+                () = self.flush_queue.turn_ends() => {}
+            }
+            self.flush_queue.flush_some();
+            // The engine hears of all that was written in one go.
+            self.drive();
         }
     }
 
@@ -262,6 +290,7 @@ impl Shard {
                 let mailboxes = self.mailboxes.borrow();
                 for mailbox in conns.iter().filter_map(|conn| mailboxes.get(conn)) {
                     mailbox.send(frame.clone());
+                    self.flush_queue.push(mailbox);
                 }
             }
             Output::Close { conn, code, reason } => {

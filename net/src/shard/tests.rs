@@ -66,6 +66,7 @@ impl House {
         };
         let shard = Rc::new(Shard::new(config.engine.clone(), 1, stores));
         spawn_local(Rc::clone(&shard).keep_time());
+        spawn_local(Rc::clone(&shard).keep_flushing());
         Self {
             shard,
             config: Rc::new(config),

@@ -77,8 +77,11 @@ async fn next(stream: &mut TcpStream) -> Said {
     }
 }
 
+/// A stream behind the handshake and the server's first words.
 async fn open(server: &Server) -> TcpStream {
-    server.client("a").await.socket.into_inner()
+    let mut client = server.client("a").await;
+    assert_eq!(soon(client.message()).await, SYNC_STEP_1);
+    client.socket.into_inner()
 }
 
 /// Sends all of it at once and waits for one answer.

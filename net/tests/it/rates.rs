@@ -170,6 +170,8 @@ fn a_client_that_is_slowed_down_is_not_taken_for_silent() {
                 .unwrap();
         }
         client.socket.flush().await.unwrap();
+        // What is read together passes together.
+        sleep(Duration::from_millis(50)).await;
         let start = Instant::now();
         client.sync().await;
         assert!(
