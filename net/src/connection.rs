@@ -160,6 +160,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.link.mailbox().resume_panic();
         self.link.mailbox().register(cx);
         self.mind_hold();
         self.poll_incoming(cx);

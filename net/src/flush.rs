@@ -57,13 +57,16 @@ impl FlushQueue {
     }
 
     /// Writes for some connections. They may come to be due again by that.
+    /// Stops behind one that panics.
     pub(crate) fn flush_some(&self) {
         for _ in 0..WRITES_PER_TURN {
             let Some(mailbox) = self.due.borrow_mut().pop_front() else {
                 return;
             };
             mailbox.is_due.set(false);
-            mailbox.flush();
+            if !mailbox.flush() {
+                return;
+            }
         }
     }
 }

@@ -1,9 +1,11 @@
 //! What the engine has said to one connection and its task has not taken yet.
 
 use std::{
+    any::Any,
     borrow::Cow,
     cell::{Cell, OnceCell, RefCell, RefMut},
     fmt,
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     rc::Weak,
     task::{Context, Poll, Waker},
 };
@@ -27,7 +29,13 @@ pub(crate) struct Mailbox {
     /// Set while the connection stands in the queue of those that are to be
     /// written for.
     pub(crate) is_due: Cell<bool>,
+    /// What the connection panicked with while it was written for, until its
+    /// task goes on with that.
+    panic: RefCell<Option<Panic>>,
 }
+
+/// What a panic carries.
+type Panic = Box<dyn Any + Send>;
 
 /// The engine's order to close a connection.
 #[derive(Debug)]
@@ -84,7 +92,30 @@ impl Mailbox {
 
     /// Writes what is queued, without running the connection's task. If that
     /// has not begun to run, it sees for itself what is here.
-    pub(crate) fn flush(&self) {
+    ///
+    /// A panic ends nothing but the connection: its task is woken and goes on
+    /// with the panic, as if it had come there. False if there was one.
+    pub(crate) fn flush(&self) -> bool {
+        if self.panic.borrow().is_some() {
+            return true;
+        }
+        // Nothing but its end sees the connection afterwards.
+        let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.flush_here())) else {
+            return true;
+        };
+        self.panic.replace(Some(panic));
+        self.wake();
+        false
+    }
+
+    /// Goes on with the panic of a write, if there was one.
+    pub(crate) fn resume_panic(&self) {
+        if let Some(panic) = self.panic.take() {
+            resume_unwind(panic);
+        }
+    }
+
+    fn flush_here(&self) {
         let connection = self.connection.get().and_then(Weak::upgrade);
         if let (Some(connection), Some(waker)) = (connection, &*self.waker.borrow()) {
             let mut cx = Context::from_waker(waker);

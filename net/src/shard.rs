@@ -158,6 +158,10 @@ impl Shard {
                 () = self.flush_queue.turn_ends() => {}
             }
             self.flush_queue.flush_some();
+            if self.is_broken() {
+                // The connection in which the engine panicked ends everything.
+                return;
+            }
             // The engine hears of all that was written in one go.
             self.drive();
         }

@@ -1,14 +1,20 @@
 //! What the engine orders, carried out on real sockets. The engine's own
 //! reasons to order it are none of these tests' business.
 
-use std::{future::Future, time::Duration};
+use std::{
+    future::Future,
+    io,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
 use tokio::{
-    io::AsyncWriteExt,
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf},
     net::{TcpListener, TcpStream},
-    task::{LocalSet, spawn_local},
+    task::{JoinHandle, LocalSet, spawn_local},
     time::{sleep, timeout},
 };
 use tokio_tungstenite::{
@@ -79,6 +85,16 @@ impl House {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (client, accepted) = tokio::join!(TcpStream::connect(address), listener.accept());
+        let (conn, _) = self.serve(accepted.unwrap().0).await;
+        let client = WebSocketStream::from_raw_socket(client.unwrap(), Role::Client, None).await;
+        (conn, client)
+    }
+
+    /// Serves a stream behind its handshake.
+    async fn serve<S>(&self, stream: S) -> (ConnId, JoinHandle<()>)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + 'static,
+    {
         let doc = DocId::new("a").unwrap();
         let claim = Claim {
             doc: doc.clone(),
@@ -86,17 +102,17 @@ impl House {
             address: None,
         };
         let place = self.shard.quotas().claim(claim, &self.config).unwrap();
-        let link = Link::open(&self.shard, doc, self.grant.clone(), address.ip(), place);
+        let address = [127, 0, 0, 1].into();
+        let link = Link::open(&self.shard, doc, self.grant.clone(), address, place);
         soon(link.admission()).await.unwrap();
         let conn = link.conn();
         let upgraded = Upgraded {
-            stream: accepted.unwrap().0,
+            stream,
             ahead: Bytes::new(),
             link,
         };
-        spawn_local(connection::run(upgraded, Rc::clone(&self.config)));
-        let client = WebSocketStream::from_raw_socket(client.unwrap(), Role::Client, None).await;
-        (conn, client)
+        let task = spawn_local(connection::run(upgraded, Rc::clone(&self.config)));
+        (conn, task)
     }
 
     fn received(&self) -> u64 {
@@ -289,5 +305,85 @@ fn connections_left_over_at_the_end_are_told_that_the_server_goes_away() {
             panic!("no close frame");
         };
         assert_eq!(u16::from(frame.code), 1001);
+    });
+}
+
+/// A stream that nothing comes from, and that cannot be written to.
+enum Unwritable {
+    Panics,
+    /// Fails, and leaves what an engine leaves that breaks off.
+    Breaks(Rc<Shard>),
+}
+
+impl AsyncRead for Unwritable {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        _: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Poll::Pending
+    }
+}
+
+impl AsyncWrite for Unwritable {
+    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, _: &[u8]) -> Poll<io::Result<usize>> {
+        match &*self {
+            Self::Panics => panic!("the stream panics"),
+            Self::Breaks(shard) => {
+                shard.handling.set(true);
+                Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()))
+            }
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// What a task panicked with.
+async fn panic_of(task: JoinHandle<()>) -> String {
+    let panic = soon(task).await.unwrap_err().into_panic();
+    (*panic.downcast::<&str>().unwrap()).to_owned()
+}
+
+#[test]
+fn a_panic_in_a_write_ends_its_connection_and_no_other() {
+    run(async {
+        let house = House::new(|_| {});
+        let (_, mut client) = house.connect().await;
+        sync(&mut client).await;
+
+        let (conn, task) = house.serve(Unwritable::Panics).await;
+        house.shard.execute(Output::Send {
+            conns: vec![conn].into(),
+            frame: Bytes::from_static(b"a"),
+        });
+        assert_eq!(panic_of(task).await, "the stream panics");
+        assert!(!house.shard.is_broken());
+        assert_eq!(house.shard.metrics().connections(), 1);
+
+        sync(&mut client).await;
+    });
+}
+
+#[test]
+fn an_engine_that_panics_in_a_write_is_not_used_again() {
+    run(async {
+        let house = House::new(|_| {});
+        let (conn, task) = house
+            .serve(Unwritable::Breaks(Rc::clone(&house.shard)))
+            .await;
+        house.shard.execute(Output::Send {
+            conns: vec![conn].into(),
+            frame: Bytes::from_static(b"a"),
+        });
+        let told = panic_of(task).await;
+        assert_eq!(told, "an engine that panicked is not used again");
+        assert!(house.shard.is_broken());
     });
 }
