@@ -237,6 +237,8 @@ marks! {
     ReadAhead = "read_ahead",
     /// A client was not read from, as it did not read our pongs.
     ChokedReader = "choked_reader",
+    /// What was written for a connection did not all fit into its socket.
+    FlushPending = "flush_pending",
     /// A request for a document was refused.
     HandshakeRefused = "handshake_refused",
     /// A client broke the WebSocket framing.

@@ -315,6 +315,14 @@ bugs! {
     WrittenUntold = "written_untold",
     /// The engine is not told of a connection whose task was dropped.
     ClosedUntold = "closed_untold",
+    /// A write that is made for a connection has nobody woken when its socket
+    /// takes no more.
+    FlushUnwatched = "flush_unwatched",
+    /// A connection that closes leaves its last writes to those that write for
+    /// open ones.
+    ClosingLeftToOthers = "closing_left_to_others",
+    /// Who was not read from while it did not read is not read from again.
+    ChokedForEver = "choked_for_ever",
     /// An alarm that is set is not moved up when something is due earlier.
     AlarmNotMovedUp = "alarm_not_moved_up",
     /// Of the writes that fail in one commit only the first is told.

@@ -408,7 +408,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             return;
         }
         if !self.link.mailbox().outgoing().is_empty() {
-            if self.phase == Phase::Open {
+            if self.phase == Phase::Open || planted::is(Bug::ClosingLeftToOthers) {
                 return self.link.flush_soon();
             }
             if self.poll_flush(cx).is_pending() {
@@ -435,7 +435,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             self.end(code::ABNORMAL, "lost", false);
             self.phase = Phase::Over;
         }
-        let may_read_again = was_choked && !self.is_choked();
+        let may_read_again = was_choked && !self.is_choked() && !planted::is(Bug::ChokedForEver);
         if may_read_again || self.phase == Phase::Over {
             cx.waker().wake_by_ref();
         }
@@ -530,7 +530,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 impl<S: AsyncRead + AsyncWrite + Unpin> Flush for Connection<S> {
     fn flush(&mut self, cx: &mut Context<'_>) {
         if self.phase == Phase::Open {
-            let _ = self.poll_flush(cx);
+            let flushed = self.poll_flush(cx);
+            marks::hit_if(Mark::FlushPending, || flushed.is_pending());
         }
     }
 }

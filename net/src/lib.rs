@@ -9,8 +9,10 @@
 //! A shard owns one engine. It and every connection it serves live on one
 //! thread, so nothing between a socket and its document takes a lock or
 //! crosses a channel: a connection hands a message to the engine by calling
-//! it, and the engine's frames land in the mailboxes of their receivers, whose
-//! tasks write them out. A shard never waits for a socket.
+//! it, and the engine's frames land in the mailboxes of their receivers. It
+//! writes for them at the end of its turn (`flush`), without waking their tasks.
+//! A shard never waits for a socket: what that does not take, and what a
+//! connection that closes has left to write, the connection's own task writes.
 //!
 //! What the engine asks of the stores is carried out beside it (`store`,
 //! `journal`): store operations side by side, those of the journal one after
