@@ -11,10 +11,10 @@ use tokio::{
 };
 use tracing::{error, info, warn};
 use ysyncd_engine::auth::{TokenKey, TokenVerifier, UserId};
-use ysyncd_net::{Config, Drained, Stores};
+use ysyncd_net::{Config, Demo, Drained, Stores};
 
 use crate::{
-    cli::{Expiry, ServeSettings},
+    cli::{AccessSettings, Expiry, ServeSettings},
     descriptors,
     failure::Failure,
     journal,
@@ -48,6 +48,7 @@ async fn serve(settings: &ServeSettings) -> Result<(), Failure> {
     refuse_open_house(settings, &addresses)?;
     let secret = Secret::find_or_make(&settings.secret, &settings.store.folder.data_dir)?;
     let mut config = config(settings, &secret)?;
+    let has_page = config.demo.is_some();
     journal::check(&settings.journal, &settings.store)?;
     let store = store::open(&settings.store).await?;
     let journal = journal::open(&settings.journal, &settings.store)?;
@@ -74,7 +75,7 @@ async fn serve(settings: &ServeSettings) -> Result<(), Failure> {
         "listening"
     );
     if secret.file.is_some() {
-        greet(address, &secret);
+        greet(address, &secret, has_page);
     }
     descriptors::fit(&mut config, descriptors::raise_limit());
     let stores = Stores {
@@ -193,6 +194,7 @@ fn config(settings: &ServeSettings, secret: &Secret) -> Result<Config, Failure> 
     config
         .allowed_origins
         .clone_from(&settings.access.allowed_origins.0);
+    config.demo = demo(&settings.access, secret);
     config.shutdown_timeout = settings.shutdown_timeout;
     config.engine.gc = settings.gc;
     config.engine.save_debounce = settings.save_debounce;
@@ -220,12 +222,29 @@ fn verifier(settings: &ServeSettings, secret: &Secret) -> TokenVerifier {
     }
 }
 
+/// The page to try the server with. Where the secret was made here, nobody else
+/// has one, and nobody but this machine comes: there the page needs no token.
+fn demo(settings: &AccessSettings, secret: &Secret) -> Option<Demo> {
+    let is_made_here = secret.file.is_some();
+    settings.demo.0.unwrap_or(is_made_here).then(|| Demo {
+        token: (is_made_here && settings.auth.plain).then(|| demo_token(secret)),
+    })
+}
+
+fn demo_token(secret: &Secret) -> String {
+    secret.key.mint(&UserId::new("demo").expect("it is a name"))
+}
+
 /// Shows a newcomer how to connect. Only where the secret was made here, and
 /// so only on loopback: a token has no place in the output of a real server.
-fn greet(address: SocketAddr, secret: &Secret) {
-    let user = UserId::new("demo").expect("it is a name");
-    let token = secret.key.mint(&user);
+fn greet(address: SocketAddr, secret: &Secret, has_page: bool) {
+    let token = demo_token(secret);
     let encoded = utf8_percent_encode(&token, NON_ALPHANUMERIC);
+    let page = if has_page {
+        format!("  try it http://{address}/\n")
+    } else {
+        String::new()
+    };
     let program = std::env::args().next();
     let program = program.unwrap_or_else(|| env!("CARGO_PKG_NAME").to_owned());
     println!(
@@ -236,7 +255,7 @@ option WebSocketPolyfill with the class of the package ws):
   import {{ WebsocketProvider }} from 'y-websocket'
   new WebsocketProvider('ws://{address}/sync/v1', 'my-document', ydoc, {{ params: {{ token: '{token}' }} }})
 
-  url    ws://{address}/sync/v1/my-document?token={encoded}
+{page}  url    ws://{address}/sync/v1/my-document?token={encoded}
   token  {token}
 
 `{program} token <userId>` prints tokens for others. Ctrl-C saves everything and ends.

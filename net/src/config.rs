@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use ysyncd_engine::auth::TokenVerifier;
 
-use crate::{Origin, TrustedProxies};
+use crate::{Demo, Origin, TrustedProxies};
 
 /// Tells the time since 1970. Only used to see whether a token has expired.
 pub type Clock = fn() -> Duration;
@@ -21,6 +21,8 @@ pub struct Config {
     /// Where pages must come from that open documents. `None`: from anywhere.
     /// What is no browser says no origin, and is not asked for one.
     pub allowed_origins: Option<Vec<Origin>>,
+    /// The page at `/`. `None`: there is none.
+    pub demo: Option<Demo>,
     /// The time of day, by which tokens expire.
     pub clock: Clock,
     /// Seed of the engine's choices, such as the jitter of its retries.
@@ -101,6 +103,7 @@ impl Config {
             engine: ysyncd_engine::Config::default(),
             tokens,
             allowed_origins: None,
+            demo: None,
             clock: since_1970,
             seed,
             header_timeout: Duration::from_secs(10),

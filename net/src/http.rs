@@ -10,6 +10,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use http_body_util::Full;
 use hyper::{Method, Request, Response, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -22,7 +23,8 @@ use ysyncd_engine::{
 use crate::{
     Config, health,
     link::Link,
-    path::{PATH_PREFIX, PathError},
+    page,
+    path::PATH_PREFIX,
     quota::Claim,
     request::{Rejection, SyncRequest},
     shard::Shard,
@@ -99,26 +101,30 @@ struct Handshake<'a> {
 }
 
 impl Handshake<'_> {
-    async fn answer(&self, request: Request<Incoming>) -> Response<String> {
+    async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
         let path = request.uri().path();
         if path.starts_with(PATH_PREFIX) {
-            return self.upgrade(request).await.unwrap_or_else(|rejection| {
+            let answer = self.upgrade(request).await.unwrap_or_else(|rejection| {
                 marks::hit(Mark::HandshakeRefused);
                 let status = rejection.status().as_u16();
                 self.shard.metrics().handshake_refused(status);
                 debug!(status, reason = %rejection, "request for a document refused");
                 rejection.response()
             });
+            return answer.map(Full::from);
         }
         let respond = match path {
             "/healthz" => health::healthz,
             "/metrics" => health::metrics,
-            _ => return Rejection::from(PathError::Elsewhere).response(),
+            _ => {
+                return page::answer(&request, self.config, self.now())
+                    .unwrap_or_else(|rejection| rejection.response().map(Full::from));
+            }
         };
         if !matches!(*request.method(), Method::GET | Method::HEAD) {
-            return Rejection::Method("GET, HEAD").response();
+            return Rejection::Method("GET, HEAD").response().map(Full::from);
         }
-        respond(self.shard, request.headers())
+        respond(self.shard, request.headers()).map(Full::from)
     }
 
     fn now(&self) -> Moment {

@@ -146,7 +146,7 @@ impl Rejection {
 
 /// Behind the head of an upgrade comes WebSocket, and nothing that one reader
 /// takes for a body and another for a request or a frame.
-fn refuse_body(headers: &HeaderMap) -> Result<(), Rejection> {
+pub(crate) fn refuse_body(headers: &HeaderMap) -> Result<(), Rejection> {
     let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
     let is_bare = lengths.all(|len| len == "0") && !headers.contains_key(TRANSFER_ENCODING);
     is_bare.then_some(()).ok_or(Rejection::Body)
@@ -154,14 +154,14 @@ fn refuse_body(headers: &HeaderMap) -> Result<(), Rejection> {
 
 /// What a proxy in front has looked at must be what counts here, and which of
 /// two that would be nobody knows (RFC 9112 section 3.2 for Host).
-fn refuse_ambiguous(headers: &HeaderMap) -> Result<(), Rejection> {
+pub(crate) fn refuse_ambiguous(headers: &HeaderMap) -> Result<(), Rejection> {
     let is_single = |name| headers.get_all(name).iter().nth(1).is_none();
     let are_single = [HOST, ORIGIN, AUTHORIZATION].into_iter().all(is_single);
     are_single.then_some(()).ok_or(Rejection::Ambiguous)
 }
 
 /// Browsers say which page opens a WebSocket, and open it for any.
-fn check_origin(headers: &HeaderMap, config: &Config) -> Result<(), Rejection> {
+pub(crate) fn check_origin(headers: &HeaderMap, config: &Config) -> Result<(), Rejection> {
     let (Some(allowed), Some(origin)) = (&config.allowed_origins, headers.get(ORIGIN)) else {
         return Ok(());
     };
@@ -184,7 +184,7 @@ fn token<'a>(headers: &'a HeaderMap, uri: &'a Uri) -> Result<Cow<'a, str>, Rejec
 
 /// The credentials of the Bearer scheme. Another scheme is none of ours: a
 /// proxy in front may have its own use for it.
-fn bearer(value: &HeaderValue) -> Option<&[u8]> {
+pub(crate) fn bearer(value: &HeaderValue) -> Option<&[u8]> {
     let (scheme, token) = value.as_bytes().split_at_checked("Bearer ".len())?;
     scheme
         .eq_ignore_ascii_case(b"Bearer ")

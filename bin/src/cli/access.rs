@@ -43,6 +43,11 @@ pub(crate) struct AccessSettings {
     )]
     #[arg(value_parser = allowed_origins)]
     pub(crate) allowed_origins: Setting<Vec<Origin>>,
+    /// Serve a page at / to try the server with, true or false; by default only
+    /// where the secret was made here, and then the page needs no token
+    #[arg(long, env = "DEMO", default_value = "", hide_default_value = true)]
+    #[arg(value_name = "true|false", value_parser = demo)]
+    pub(crate) demo: Setting<bool>,
 }
 
 /// Whether a JWT must say when it ends.
@@ -107,6 +112,15 @@ fn allowed_origins(text: &str) -> Parsed<Setting<Vec<Origin>>> {
     let origins = origins
         .map_err(|_| "expected origins such as https://app.example.org, with commas between");
     Ok(Setting(Some(origins?)))
+}
+
+fn demo(text: &str) -> Parsed<Setting<bool>> {
+    match text {
+        "" => Ok(Setting(None)),
+        "true" => Ok(Setting(Some(true))),
+        "false" => Ok(Setting(Some(false))),
+        _ => Err("expected true or false"),
+    }
 }
 
 fn document(text: &str) -> Result<DocumentPattern, String> {

@@ -80,3 +80,21 @@ fn a_port_that_is_taken_is_told_in_one_line() {
     assert_eq!(says.lines().count(), 1, "{says}");
     assert!(says.contains(&port) && says.contains("PORT"), "{says}");
 }
+
+#[test]
+fn a_server_to_try_has_a_page_and_says_where() {
+    let folder = tempfile::tempdir().unwrap();
+    let status = |server: &Server| server.status_of("GET / HTTP/1.1\r\nhost: x\r\n\r\n");
+    let server = Server::start(folder.path());
+    let url = format!("http://127.0.0.1:{}/\n", server.port);
+    assert!(server.greeting.contains(&url), "{}", server.greeting);
+    assert_eq!(status(&server), "HTTP/1.1 200");
+    drop(server);
+    let without = Server::start_with(folder.path(), &[("DEMO", "false")]);
+    assert!(
+        !without.greeting.contains("http://"),
+        "{}",
+        without.greeting
+    );
+    assert_eq!(status(&without), "HTTP/1.1 404");
+}

@@ -102,17 +102,20 @@ impl Server {
         }
     }
 
-    /// The first line of the answer to a WebSocket handshake.
+    /// The status with which a WebSocket handshake is answered.
     pub(crate) fn handshake(&self, path: &str, header: &str) -> String {
-        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        write!(
-            stream,
+        self.status_of(&format!(
             "GET {path} HTTP/1.1\r\nhost: x\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\
              sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
              {header}\r\n"
-        )
-        .unwrap();
+        ))
+    }
+
+    /// The version and the status of the answer to a request.
+    pub(crate) fn status_of(&self, request: &str) -> String {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.write_all(request.as_bytes()).unwrap();
         let mut line = [0; 12];
         stream.read_exact(&mut line).unwrap();
         String::from_utf8(line.to_vec()).unwrap()

@@ -8,6 +8,7 @@ mod health;
 mod journal;
 mod limits;
 mod messages;
+mod page;
 mod rates;
 mod requests;
 mod shutdown;
