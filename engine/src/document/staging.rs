@@ -42,6 +42,8 @@ pub(super) struct Staging {
     trimmed: Position,
     /// What the journal is forgetting.
     trimming: Option<Position>,
+    /// Whether that should be kept by now, if it still can.
+    regrets: bool,
     /// Connections that are not read from until there is room.
     paused: BTreeSet<ConnId>,
     /// Records that were read and wait for the snapshot to be.
@@ -100,6 +102,7 @@ impl Staging {
     /// The snapshot that held records is gone. What the journal is forgetting
     /// cannot be held up.
     pub(super) const fn uncover(&mut self) {
+        self.regrets = self.trimming.is_some();
         self.covered = match self.trimming {
             Some(through) => through,
             None => self.trimmed,
@@ -303,6 +306,7 @@ impl Document {
     /// A snapshot has landed that holds all records up to here.
     pub(super) fn cover(&mut self, cx: Context<'_>, through: Position, out: &mut Effects) {
         self.staging.covered = self.staging.covered.max(through);
+        self.staging.regrets = false;
         self.forget_covered(cx, out);
     }
 
@@ -337,9 +341,12 @@ impl Document {
         out: &mut Effects,
     ) {
         let through = self.staging.trimming.take();
+        let regrets = std::mem::take(&mut self.staging.regrets);
         if trimmed.is_ok() || planted::is(Bug::TrimFailureIgnored) {
             self.staging.trimmed = through.expect("each trim has one result");
             self.forget_covered(cx, out);
+        } else if regrets {
+            self.staging.covered = self.staging.trimmed;
         }
     }
 

@@ -457,6 +457,32 @@ fn records_that_could_not_be_forgotten_are_read_when_the_document_comes_back() {
 }
 
 #[test]
+fn what_the_journal_failed_to_forget_is_kept_if_the_snapshot_is_gone_by_then() {
+    let mut world = world();
+    let conn = world.joined("d");
+    world.send_update(conn, &text(1, 0, "a"));
+    world.sync();
+    world.advance(secs(5));
+    let save = world.take_save();
+    world.saved(save.op, Ok("1"));
+    let (trim, through) = world.take_trim();
+    assert_eq!(through, Position(1));
+    // Meanwhile somebody damages what is stored, which the next save finds.
+    world.send_update(conn, &text(1, 1, "b"));
+    world.sync();
+    world.advance(secs(5));
+    let save = world.take_save();
+    world.saved(save.op, Err(StoreError::Conflict));
+    let load = world.take_load();
+    world.loaded(load, Ok(Some(snapshot(vec![9], "2"))));
+    world.journal(trim, JournalResult::Trimmed(Err(full())));
+    world.advance(secs(1));
+    let reopen = take_reopen(&mut world);
+    world.journal(reopen, JournalResult::Reopened(Ok(())));
+    assert!(world.journal_is_idle(), "both updates are in the journal alone");
+}
+
+#[test]
 fn who_sends_more_than_the_disk_takes_is_not_read_from_for_a_while() {
     let config = Config {
         staged_bytes_max: 60,
