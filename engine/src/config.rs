@@ -113,6 +113,10 @@ pub struct Config {
     pub answers_bytes_max: usize,
     /// The same for the connections of one user.
     pub answers_bytes_per_user_max: usize,
+    /// Bytes a second that a client has to read of such an answer, after
+    /// `stall_max`, while others wait for the room that it takes. 0: it may take
+    /// its time.
+    pub answer_bytes_per_second_min: usize,
     /// How long the answer to a client that knows nothing is kept for others
     /// that come after it, if nothing changes meanwhile …
     pub join_kept: Duration,
@@ -214,6 +218,14 @@ impl Config {
         }
     }
 
+    /// How long an answer of so many bytes may take to read.
+    pub(crate) fn answer_time(&self, bytes: usize) -> Duration {
+        match self.answer_bytes_per_second_min {
+            0 => Duration::from_secs(u64::from(u32::MAX)),
+            rate => Duration::from_secs_f64(bytes as f64 / rate as f64),
+        }
+    }
+
     /// A limit that is zero and must not be.
     const fn zero(&self) -> Option<&'static str> {
         let zeroes = [
@@ -276,6 +288,7 @@ impl Default for Config {
             stall_max: Duration::from_secs(60),
             answers_bytes_max: 512 << 20,
             answers_bytes_per_user_max: 64 << 20,
+            answer_bytes_per_second_min: 32 << 10,
             join_kept: Duration::from_secs(1),
             join_kept_bytes_min: 16 << 10,
         }

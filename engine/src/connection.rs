@@ -127,6 +127,13 @@ impl Connection {
         }
     }
 
+    /// Whether it has read so much that it is to be kept alive. What is on its
+    /// way to others does that.
+    pub(crate) fn has_read(&self, config: &Config) -> bool {
+        let waits = self.outbox.has_caught_up(config) && !planted::is(Bug::WaitingNotKeptAlive);
+        !self.outbox.lags() || waits
+    }
+
     /// Notes that an answer is sent, whatever the budget.
     pub(crate) fn answered(&mut self, now: Duration, bytes: usize) {
         self.last_sent = now;

@@ -71,4 +71,10 @@ impl Fault {
     pub(crate) fn stalled() -> Self {
         Self::new(CloseCode::TryAgainLater, "nothing was read for too long")
     }
+
+    /// The connection reads too slowly what others wait to be told as well.
+    pub(crate) fn late() -> Self {
+        let reason = "read too slowly while others wait";
+        Self::new(CloseCode::TryAgainLater, reason)
+    }
 }

@@ -160,6 +160,7 @@ impl Engine {
                     });
                 }
             }
+            Input::Freed { conn } => self.answers.freed(conn),
             Input::Tick => self.tick(now),
             Input::Store { op, result } => {
                 let failed = matches!(result, StoreResult::Saved(Err(_)));
@@ -185,9 +186,9 @@ impl Engine {
             }
             Input::Shutdown { deadline } => self.shut_down(now, deadline),
         }
+        self.give_answers(now);
         self.push(now);
         self.give_turns(now);
-        self.give_answers(now);
         self.report_drained(now);
     }
 
@@ -206,10 +207,18 @@ impl Engine {
         let shutdown = self.shutdown.as_ref().filter(|_| !self.drained);
         let closing = shutdown.and_then(|shutdown| shutdown.closing.next_timeout());
         let deadline = shutdown.map(|shutdown| shutdown.deadline);
-        [documents, journal, push.flatten(), closing, deadline]
-            .into_iter()
-            .flatten()
-            .min()
+        let answers = self.answers.next_timeout();
+        [
+            documents,
+            journal,
+            push.flatten(),
+            closing,
+            deadline,
+            answers,
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 
     /// How all documents stand together. Takes time in proportion to their
@@ -330,18 +339,21 @@ impl Engine {
     }
 
     fn tick(&mut self, now: Duration) {
-        while let Some(&(due, key)) = self.due.first() {
-            if due > now {
-                break;
-            }
-            self.with(now, key, Document::tick);
-        }
+        self.tick_documents(now);
         if self.journaling.take_due(now) {
             let op = self.next_op();
             let command = JournalCommand::Reopen;
             self.outputs.push_back(Output::Journal { op, command });
         }
         self.send_away(now);
+    }
+
+    fn tick_documents(&mut self, now: Duration) {
+        while let Some(&(due, key)) = self.due.first()
+            && due <= now
+        {
+            self.with(now, key, Document::tick);
+        }
     }
 
     /// The journal has answered.
@@ -406,15 +418,28 @@ impl Engine {
         slot.is_none_or(|slot| slot.document.only_notes_written(now, conn, total_bytes))
     }
 
-    /// Has those told something large whose turn it is.
+    /// Has those told something large whose turn it is, and closes those that
+    /// take too long to read it while others wait.
     fn give_answers(&mut self, now: Duration) {
-        while let Some(conn) = self.answers.next(&self.config) {
+        loop {
+            while let Some(conn) = self.answers.next(&self.config) {
+                self.event(Event::AnswerTurn { conn });
+                self.with_connection(now, conn, |document, cx, out| {
+                    document.answer_turn(cx, conn, out);
+                });
+            }
+            for (user, conn) in self.answers.take_came() {
+                self.event(Event::AnswerWaits { conn, user });
+            }
+            // Those who stay are told who left, and may come to wait.
+            let Some(conn) = self.answers.next_late(now, &self.config) else {
+                return;
+            };
             self.with_connection(now, conn, |document, cx, out| {
-                document.answer_turn(cx, conn, out);
+                document.close_late(cx, conn, out);
             });
-        }
-        for (user, conn) in self.answers.take_came() {
-            self.event(Event::AnswerWaits { conn, user });
+            // A document that nobody has open any more may leave at once.
+            self.tick_documents(now);
         }
     }
 
@@ -528,7 +553,8 @@ impl Engine {
             }
             Effect::AnswerSent(conn, bytes) => {
                 if let Some(link) = self.connections.get(&conn) {
-                    self.answers.sent(&link.user, conn, bytes);
+                    self.answers
+                        .sent(now, &link.user, conn, bytes, &self.config);
                 }
                 return;
             }

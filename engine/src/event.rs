@@ -125,6 +125,12 @@ pub enum Event {
         /// Whose connection it is.
         user: UserId,
     },
+    /// It is a connection's turn to be told something large, whether it had to
+    /// wait for it or not. That comes next, unless it has come to lag meanwhile.
+    AnswerTurn {
+        /// Which.
+        conn: ConnId,
+    },
     /// The engine closes a connection.
     ConnectionClosed {
         /// Which.

@@ -46,6 +46,13 @@ pub enum Input {
         /// Which.
         conn: ConnId,
     },
+    /// The transport of a connection that is gone has let go of all frames that
+    /// it had still to write: until then they take memory. Once for each
+    /// connection that was opened, after `Closed`.
+    Freed {
+        /// Whose.
+        conn: ConnId,
+    },
     /// Time has passed; harmless when nothing is due.
     Tick,
     /// The one result of a storage operation.

@@ -152,6 +152,12 @@ marks! {
     CaughtUpAwareness = "caught_up_awareness",
     /// A connection was closed as it did not read at all.
     StallClose = "stall_close",
+    /// A connection was closed as it read too slowly while others waited.
+    LateClose = "late_close",
+    /// A connection went before its transport had let go of a large answer.
+    AnswerOutlived = "answer_outlived",
+    /// Who waited for a large answer was sent a sign of life.
+    WaitingKeptAlive = "waiting_kept_alive",
     /// All were left out of something large, to be told when it is their turn.
     LargeLeftOut = "large_left_out",
     /// Who was left out together shared what they missed.

@@ -199,6 +199,13 @@ bugs! {
     AnswersUnbounded = "answers_unbounded",
     /// Answers to connections that are gone count for ever.
     AnswersLeak = "answers_leak",
+    /// Answers to connections that are gone count no more, though their
+    /// transports have not let go of them.
+    AnswersFreedAtClose = "answers_freed_at_close",
+    /// Who reads a large answer byte by byte is not closed, though others wait.
+    LateKept = "late_kept",
+    /// Who waits for a large answer is not kept alive.
+    WaitingNotKeptAlive = "waiting_not_kept_alive",
     /// Who never reads an answer is not closed.
     AnswerStallIgnored = "answer_stall_ignored",
     /// A full document refuses what only deletes, too.
@@ -315,6 +322,9 @@ bugs! {
     WrittenUntold = "written_untold",
     /// The engine is not told of a connection whose task was dropped.
     ClosedUntold = "closed_untold",
+    /// The engine is not told that what a connection had still to write is let
+    /// go of.
+    FreedUntold = "freed_untold",
     /// A write that is made for a connection has nobody woken when its socket
     /// takes no more.
     FlushUnwatched = "flush_unwatched",

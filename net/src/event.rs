@@ -146,6 +146,7 @@ fn log(event: &Event) {
                 "a client waits for a large answer, as too much is on its way already"
             );
         }
+        Event::AnswerTurn { .. } => {}
         // Told by the connection itself, with its user.
         Event::ConnectionClosed { .. } => {}
     }

@@ -17,6 +17,8 @@ use crate::{mailbox::Mailbox, quota::Place, shard::Shard};
 ///
 /// The engine hears exactly once that the connection is gone: at
 /// [`Link::closed`], or when the link is dropped, in whatever way that comes.
+/// That what was still to be written is let go of, it hears when the link is
+/// dropped.
 #[derive(Debug)]
 pub(crate) struct Link {
     shard: Rc<Shard>,
@@ -125,15 +127,19 @@ impl Link {
 }
 
 impl Drop for Link {
+    /// The task may be unwinding: the engine must not run here.
     fn drop(&mut self) {
+        let conn = self.conn;
         if !self.closed.replace(true) {
             marks::hit(Mark::LinkDropped);
-            self.shard.unregister(self.conn);
+            self.shard.unregister(conn);
             if planted::is(Bug::ClosedUntold) {
                 return;
             }
-            // The task may be unwinding: the engine must not run here.
-            self.shard.input_later(Input::Closed { conn: self.conn });
+            self.shard.input_later(Input::Closed { conn });
+        }
+        if !planted::is(Bug::FreedUntold) {
+            self.shard.input_later(Input::Freed { conn });
         }
     }
 }

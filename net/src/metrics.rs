@@ -143,7 +143,7 @@ impl Metrics {
             Event::AnswerWaits { .. } => {
                 self.limits.answers_waited.inc();
             }
-            // The engine has no other reason for this code.
+            // The engine closes nobody else with this code.
             Event::ConnectionClosed {
                 code: CloseCode::TryAgainLater,
                 ..
@@ -156,6 +156,7 @@ impl Metrics {
             Event::DocumentUnloaded { .. }
             | Event::JournalFailed { .. }
             | Event::JournalRecovered
+            | Event::AnswerTurn { .. }
             | Event::ConnectionClosed { .. } => {}
         }
     }

@@ -63,6 +63,13 @@ pub struct Swarm {
     pub roaming: bool,
     /// A frame's chance to be held up, as by a reader that stalls.
     pub stall: f64,
+    /// A frame's chance to leave the server bit by bit.
+    #[serde(default)]
+    pub drips: f64,
+    /// How long after a connection has gone a server lets go, at the latest, of
+    /// what it had still to write.
+    #[serde(default)]
+    pub lingers: Duration,
     /// A client's chance to tell another all it knows, on another way than
     /// through a server, which may hear of it later than of what builds on it.
     pub gossip: f64,
@@ -172,6 +179,7 @@ impl Swarm {
         }
         swarm.draw_rights(&mut stream(seed, Purpose::Rights));
         draw_readers(&mut stream(seed, Purpose::Readers), &mut swarm.engine);
+        swarm.draw_transports(&mut stream(seed, Purpose::Transports));
         swarm.bear_gaps();
         swarm
     }
@@ -209,6 +217,8 @@ impl Swarm {
             comeback,
             roaming: rng.random_bool(0.5),
             stall,
+            drips: 0.0,
+            lingers: Duration::ZERO,
             gossip: chance(rng, 0.3),
             store: StoreFaults::draw(rng),
             journal: JournalFaults::draw(rng),
@@ -248,6 +258,13 @@ impl Swarm {
             let longest = rng.random_range(200..6_000);
             self.token_lasts = Some(millis(100)..millis(longest));
         }
+    }
+
+    /// In some worlds clients read bit by bit; in some, servers do not let go at
+    /// once of what they had to write to those who are gone.
+    fn draw_transports(&mut self, rng: &mut ChaCha8Rng) {
+        self.drips = *[0.0, 0.0, 0.2, 0.8].choose(rng).expect("not empty");
+        self.lingers = millis(*[0, 100, 5_000].choose(rng).expect("not empty"));
     }
 
     /// Whether all that was ever made comes to every node some day.

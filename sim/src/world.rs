@@ -126,6 +126,7 @@ struct World {
     streams: Vec<ChaCha8Rng>,
     intruders: Vec<Intruder>,
     network: ChaCha8Rng,
+    transports: ChaCha8Rng,
     /// One per document, and what all of them draw from.
     other_writers: (Vec<Client>, ChaCha8Rng),
     wires: BTreeMap<ConnId, Wire>,
@@ -163,8 +164,12 @@ enum Event {
     Read(ConnId),
     /// Something of the server arrives.
     AtClient(ConnId, Down),
+    /// So much in all of what the server has sent has left it.
+    Leaves(ConnId, u64),
     /// The server learns that a connection is gone.
     Gone(ConnId),
+    /// It has let go of what it had still to write to one.
+    Freed(ConnId),
     /// A storage operation of an engine takes effect; when it is answered, if
     /// it is not already.
     Lands(Life, Operation, Option<Duration>),
@@ -225,6 +230,7 @@ impl World {
                 .map(|at| Intruder::new(seed, at))
                 .collect(),
             network: stream(seed, Purpose::Network),
+            transports: stream(seed, Purpose::Transports),
             other_writers: (
                 (0..swarm.documents).map(other).collect(),
                 stream(seed, Purpose::OtherWriter),
@@ -346,7 +352,9 @@ impl World {
             Event::AtServer(conn, bytes) => self.at_server(conn, bytes),
             Event::Read(conn) => self.read(conn),
             Event::AtClient(conn, down) => self.arrive(conn, down),
+            Event::Leaves(conn, total) => self.leaves(conn, total),
             Event::Gone(conn) => self.gone(conn),
+            Event::Freed(conn) => self.freed(conn),
             Event::Lands(life, operation, answer) => self.land(life, &operation, answer),
             Event::Answer(life, op, result) => self.store_answers(life, op, result),
             Event::JournalLands(life) => {

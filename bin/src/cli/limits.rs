@@ -58,6 +58,13 @@ pub(crate) struct LimitSettings {
     #[arg(long, env = "ANSWERS_BYTES_PER_USER_MAX", value_parser = answers_bytes_per_user_max)]
     #[arg(default_value = defaults::ANSWERS_BYTES_PER_USER_MAX, value_name = "SIZE")]
     pub(crate) answers_bytes_per_user_max: usize,
+    /// What a client has to read of such an answer a second, after STALL_MAX,
+    /// while others wait for theirs; who is slower is closed (1013). 0: it may
+    /// take its time
+    #[arg(long, env = "ANSWER_BYTES_PER_SECOND_MIN")]
+    #[arg(value_parser = answer_bytes_per_second_min, value_name = "SIZE")]
+    #[arg(default_value = defaults::ANSWER_BYTES_PER_SECOND_MIN)]
+    pub(crate) answer_bytes_per_second_min: usize,
     /// How long a document that nobody has open stays in memory
     #[arg(long, env = "IDLE_GRACE", value_parser = idle_grace)]
     #[arg(default_value = defaults::IDLE_GRACE, value_name = "TIME")]
@@ -122,6 +129,7 @@ impl LimitSettings {
         config.stall_max = self.stall_max;
         config.answers_bytes_max = self.answers_bytes_max;
         config.answers_bytes_per_user_max = self.answers_bytes_per_user_max;
+        config.answer_bytes_per_second_min = self.answer_bytes_per_second_min;
         config.idle_grace = self.idle_grace;
         config.document_clients_max = self.document_clients_max;
         config.state_vector_entries_max = self.state_vector_entries_max;
@@ -145,6 +153,7 @@ mod defaults {
     pub(super) const STALL_MAX: &str = "60s";
     pub(super) const ANSWERS_BYTES_MAX: &str = "512MiB";
     pub(super) const ANSWERS_BYTES_PER_USER_MAX: &str = "64MiB";
+    pub(super) const ANSWER_BYTES_PER_SECOND_MIN: &str = "32KiB";
     pub(super) const IDLE_GRACE: &str = "30s";
     pub(super) const DOCUMENT_CLIENTS_MAX: &str = "100000";
     pub(super) const STATE_VECTOR_ENTRIES_MAX: &str = "200000";
@@ -194,6 +203,10 @@ fn answers_bytes_max(text: &str) -> Parsed<usize> {
 
 fn answers_bytes_per_user_max(text: &str) -> Parsed<usize> {
     bytes::parse(or(text, defaults::ANSWERS_BYTES_PER_USER_MAX))
+}
+
+fn answer_bytes_per_second_min(text: &str) -> Parsed<usize> {
+    bytes::parse(or(text, defaults::ANSWER_BYTES_PER_SECOND_MIN))
 }
 
 fn idle_grace(text: &str) -> Parsed<Duration> {
@@ -257,6 +270,10 @@ mod tests {
         assert_eq!(
             answers_bytes_per_user_max(""),
             Ok(config.answers_bytes_per_user_max)
+        );
+        assert_eq!(
+            answer_bytes_per_second_min(""),
+            Ok(config.answer_bytes_per_second_min)
         );
         assert_eq!(idle_grace(""), Ok(config.idle_grace));
         assert_eq!(document_clients_max(""), Ok(config.document_clients_max));

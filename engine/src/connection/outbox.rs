@@ -46,6 +46,10 @@ pub(crate) struct Lag {
 impl Outbox {
     /// Notes that a frame is sent. True if the connection lags from now on.
     pub(super) fn sent(&mut self, now: Duration, bytes: usize, config: &Config) -> bool {
+        if self.has_caught_up(config) {
+            // It waits, and may come to have much to read again.
+            self.progress = now;
+        }
         self.sent += bytes as u64;
         self.is_over_budget(config) && self.begin_lag(now)
     }

@@ -1,5 +1,7 @@
 //! Sending: to one connection, to all, and to those that have been quiet.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 
 use super::{Context, Document};
@@ -77,8 +79,11 @@ impl Document {
     pub(super) fn send(&mut self, cx: Context<'_>, conn: ConnId, frame: Bytes, out: &mut Effects) {
         let lags = self.connection(conn).sent(cx.now, frame.len(), cx.config);
         out.push(Effect::Send(Receivers::from_elem(conn, 1), frame));
+        let waits = self.connection(conn).waits;
         if lags {
             self.lags(cx, conn, out);
+        } else if waits {
+            self.mind_stalls(cx);
         }
     }
 
@@ -118,6 +123,10 @@ impl Document {
         let asks = connection.pending_step_1.is_some();
         if is_large && (asks || !connection.outbox.misses_nothing()) {
             connection.waits = true;
+            // It may have heard nothing for long, as it lagged.
+            let quiet = connection.last_sent + cx.config.keepalive;
+            let soon = cx.now + Duration::from_millis(1);
+            self.timers.set_earlier(Timer::Keepalive, quiet.max(soon));
             out.push(Effect::AwaitAnswer(conn));
         } else {
             self.tell_now(cx, conn, out);
@@ -190,19 +199,27 @@ impl Document {
         });
     }
 
-    /// Sends to those that got nothing for long and have read the rest.
+    /// Sends to those that got nothing for long and have read the rest, those
+    /// among them that wait for their turn to be told something large.
     pub(super) fn keep_alive(&mut self, cx: Context<'_>, out: &mut Effects) {
-        let quiet = |connection: &Connection| connection.last_sent + cx.config.keepalive;
+        let keepalive = cx.config.keepalive;
+        let mut some_wait = false;
         self.send_to_all(cx, protocol::keepalive(), out, |_, connection| {
-            let is_due = quiet(connection) <= cx.now;
-            if is_due && connection.outbox.lags() {
-                connection.last_sent = cx.now;
-                return false;
-            }
-            marks::hit_if(Mark::KeepaliveSent, || is_due);
-            is_due
+            let is_due = connection.last_sent + keepalive <= cx.now;
+            let is_sent = is_due && connection.has_read(cx.config);
+            marks::hit_if(Mark::KeepaliveSent, || is_sent);
+            marks::hit_if(Mark::WaitingKeptAlive, || is_sent && connection.waits);
+            some_wait |= is_sent && connection.waits;
+            is_sent
         });
-        if let Some(next) = self.connections.values().map(quiet).min()
+        if some_wait {
+            self.mind_stalls(cx);
+        }
+        let look_at = |connection: &Connection| match connection.has_read(cx.config) {
+            true => connection.last_sent + keepalive,
+            false => connection.last_sent.max(cx.now) + keepalive,
+        };
+        if let Some(next) = self.connections.values().map(look_at).min()
             && !planted::is(Bug::KeepaliveOnce)
         {
             self.timers.set(Timer::Keepalive, next);
@@ -241,7 +258,7 @@ impl Document {
         cx: Context<'_>,
         frame: Bytes,
         out: &mut Effects,
-        wants: impl Fn(ConnId, &mut Connection) -> bool,
+        mut wants: impl FnMut(ConnId, &mut Connection) -> bool,
     ) {
         let mut receivers = Receivers::new();
         let mut lagging = Receivers::new();

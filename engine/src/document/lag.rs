@@ -126,6 +126,16 @@ impl Document {
         }
     }
 
+    /// Closes a connection that reads too slowly what it was told, while others
+    /// wait.
+    pub(crate) fn close_late(&mut self, cx: Context<'_>, conn: ConnId, out: &mut Effects) {
+        if self.connections.contains_key(&conn) {
+            marks::hit(Mark::LateClose);
+            let left = self.close(cx, &[conn], &Fault::late(), out);
+            self.tell_left(cx, left, out);
+        }
+    }
+
     /// Closes connections whose transport has written nothing for long, though
     /// much waits, or an answer does. They hold memory, and get what they miss if
     /// they come back.

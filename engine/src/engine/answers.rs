@@ -5,9 +5,13 @@
 //! larger than the budget that every connection has is sent at once. Of the
 //! others no more are on their way, for each user and in all, than is
 //! configured: past that a connection waits for its turn. Users take turns, so
-//! that one who does not read holds up nobody but itself for long.
+//! that one who does not read holds up nobody but itself for long. Who reads too
+//! slowly while others wait has to go.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::Duration,
+};
 
 use crate::{
     auth::UserId,
@@ -28,12 +32,20 @@ pub(super) struct Answers {
     turns: VecDeque<UserId>,
     /// Who came to wait with the input under way.
     came: Vec<(UserId, ConnId)>,
+    /// Who comes to be late next, and when.
+    next_late: Option<(Duration, ConnId)>,
+    /// Whether that may have changed.
+    has_changed: bool,
 }
 
 #[derive(Debug)]
 struct OnWay {
     user: UserId,
     bytes: usize,
+    /// When all of it should be written if others wait.
+    due: Duration,
+    /// Whether the connection is gone: its transport lets go of it soon.
+    is_gone: bool,
 }
 
 #[derive(Debug, Default)]
@@ -45,6 +57,13 @@ struct OfUser {
     has_turn: bool,
 }
 
+impl OfUser {
+    /// Whether so much is on its way to it that it is told nothing large.
+    const fn is_full(&self, config: &Config) -> bool {
+        self.bytes > 0 && self.bytes >= config.answers_bytes_per_user_max
+    }
+}
+
 impl Answers {
     /// Bytes that are on their way.
     pub(super) const fn bytes(&self) -> usize {
@@ -53,6 +72,7 @@ impl Answers {
 
     /// A connection waits for its turn.
     pub(super) fn wait(&mut self, user: &UserId, conn: ConnId) {
+        self.has_changed = true;
         let of_user = self.users.entry(user.clone()).or_default();
         of_user.waiting.push_back(conn);
         self.came.push((user.clone(), conn));
@@ -67,11 +87,11 @@ impl Answers {
             return None;
         }
         while let Some(user) = self.turns.pop_front() {
+            self.has_changed = true;
             let of_user = self.users.get_mut(&user);
             let of_user = of_user.expect("users of whom somebody waits are kept");
             of_user.has_turn = false;
-            let is_full = of_user.bytes > 0 && of_user.bytes >= config.answers_bytes_per_user_max;
-            if is_full && !planted::is(Bug::AnswersUnbounded) {
+            if of_user.is_full(config) && !planted::is(Bug::AnswersUnbounded) {
                 marks::hit(Mark::AnswersOfUserFull);
                 continue;
             }
@@ -95,19 +115,31 @@ impl Answers {
     }
 
     /// An answer is on its way.
-    pub(super) fn sent(&mut self, user: &UserId, conn: ConnId, bytes: usize) {
+    pub(super) fn sent(
+        &mut self,
+        now: Duration,
+        user: &UserId,
+        conn: ConnId,
+        bytes: usize,
+        config: &Config,
+    ) {
+        self.has_changed = true;
         self.bytes += bytes;
         self.users.entry(user.clone()).or_default().bytes += bytes;
         let on_way = self.on_way.entry(conn).or_insert_with(|| OnWay {
             user: user.clone(),
             bytes: 0,
+            due: now + config.stall_max,
+            is_gone: false,
         });
         on_way.bytes += bytes;
+        on_way.due += config.answer_time(bytes);
     }
 
-    /// What was on its way to a connection is written.
+    /// What was on its way to a connection is written, or let go of.
     pub(super) fn written(&mut self, conn: ConnId) {
-        if let Some(OnWay { user, bytes }) = self.on_way.remove(&conn) {
+        if let Some(OnWay { user, bytes, .. }) = self.on_way.remove(&conn) {
+            self.has_changed = true;
             self.bytes -= bytes;
             let of_user = self.users.get_mut(&user).expect("its bytes are counted");
             of_user.bytes -= bytes;
@@ -115,15 +147,64 @@ impl Answers {
         }
     }
 
-    /// A connection is gone, with what was on its way to it.
+    /// A connection is gone. What was on its way to it takes memory still.
     pub(super) fn closed(&mut self, user: &UserId, conn: ConnId) {
-        if !planted::is(Bug::AnswersLeak) {
+        self.has_changed = true;
+        if planted::is(Bug::AnswersFreedAtClose) {
             self.written(conn);
+        }
+        if let Some(on_way) = self.on_way.get_mut(&conn) {
+            marks::hit(Mark::AnswerOutlived);
+            on_way.is_gone = true;
         }
         if let Some(of_user) = self.users.get_mut(user) {
             of_user.waiting.retain(|waiting| *waiting != conn);
             self.give_turn(user);
         }
+    }
+
+    /// The transport of a connection that is gone has let go of what was on its
+    /// way to it.
+    pub(super) fn freed(&mut self, conn: ConnId) {
+        if !planted::is(Bug::AnswersLeak) {
+            self.written(conn);
+        }
+    }
+
+    /// Somebody who takes too long to read an answer for which others wait.
+    pub(super) fn next_late(&mut self, now: Duration, config: &Config) -> Option<ConnId> {
+        if std::mem::take(&mut self.has_changed) {
+            let held_up = self.held_up(config);
+            self.next_late = held_up.map(|(conn, on_way)| (on_way.due, conn)).min();
+        }
+        let (due, conn) = self.next_late?;
+        (due <= now).then_some(conn)
+    }
+
+    /// When somebody comes to be late next, as of the last time that this was
+    /// looked for.
+    pub(super) fn next_timeout(&self) -> Option<Duration> {
+        self.next_late.map(|(due, _)| due)
+    }
+
+    /// The answers on their way for which others wait: if there is no room for
+    /// any more all of them, else those to users of whom somebody waits. There
+    /// are no more of them than large ones fit the budget.
+    fn held_up(&self, config: &Config) -> impl Iterator<Item = (ConnId, &OnWay)> {
+        let waits = |of_user: &OfUser| !of_user.waiting.is_empty();
+        // Whose turn it is and who waits nevertheless does so because there is no
+        // room at all.
+        let has_turn = |user: &UserId| {
+            let of_user = &self.users[user];
+            waits(of_user) && !of_user.is_full(config)
+        };
+        let all_wait = self.turns.iter().any(has_turn);
+        let holds_up = move |(_, on_way): &(&ConnId, &OnWay)| {
+            let is_waited_for = all_wait || waits(&self.users[&on_way.user]);
+            !on_way.is_gone && is_waited_for && !planted::is(Bug::LateKept)
+        };
+        let on_way = self.on_way.iter().filter(holds_up);
+        on_way.map(|(conn, on_way)| (*conn, on_way))
     }
 
     /// Panics if something does not hold that always must; these wait.

@@ -164,7 +164,8 @@ impl LimitMetrics {
         );
         registry.register(
             "connections_closed_for_stall",
-            "Clients closed because they read nothing for too long while much waited for them",
+            "Clients closed because they read nothing for too long while much waited for them, or \
+             too slowly while others waited",
             self.stalled.clone(),
         );
         registry.register(

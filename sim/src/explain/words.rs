@@ -19,6 +19,7 @@ pub fn input(input: &Input) -> Explained {
             format!("{} has taken {total_bytes} bytes in total", conn.0).into()
         }
         Input::Closed { conn } => format!("{} is gone", conn.0).into(),
+        Input::Freed { conn } => format!("what was on its way to {} is let go of", conn.0).into(),
         Input::Tick => "tick".into(),
         Input::Store { op, result } => store_result(result).after(&format!("store {}: ", op.0)),
         Input::Journal { op, result } => {
@@ -171,6 +172,7 @@ pub fn event(event: &Event) -> Explained {
             )
             .into()
         }
+        Event::AnswerTurn { conn } => format!("has {} told something large now", conn.0).into(),
         Event::ConnectionClosed {
             doc,
             conn,

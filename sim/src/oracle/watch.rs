@@ -147,6 +147,7 @@ impl Watch {
                 self.connections.written(now, *conn, *total_bytes);
             }
             Input::Closed { conn } => self.connections.closed(*conn),
+            Input::Freed { conn } => self.connections.freed(*conn),
             Input::Store { op, result } => {
                 if let Some(doc) = self.store.result(now, *op, result) {
                     self.stored(&doc, result);
@@ -267,10 +268,10 @@ impl Watch {
         self.connections.have_caught_up(now, misses)?;
         self.connections.settled(now, self.is_tick)?;
         self.store.settled()?;
+        self.gaps.put_off(now, |conn| self.connections.reads(conn));
         if self.is_tick {
             let is_in = |conn: &ConnId| self.connections.is_in(*conn);
-            let reads = |conn: &ConnId| self.connections.reads(*conn);
-            self.gaps.are_asked(now, is_in, reads)?;
+            self.gaps.are_asked(now, is_in)?;
             self.is_saved_in_time(now)?;
         }
         let asked = self.connections.take_asked();

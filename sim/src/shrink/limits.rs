@@ -9,6 +9,7 @@ pub(crate) const LIMITS: &[(&str, Reset)] = &[
     ("the usual outbox", |to, from| {
         to.outbox_bytes_max = from.outbox_bytes_max;
         to.stall_max = from.stall_max;
+        to.answer_bytes_per_second_min = from.answer_bytes_per_second_min;
     }),
     ("answers kept as usual", |to, from| {
         to.join_kept_bytes_min = from.join_kept_bytes_min;

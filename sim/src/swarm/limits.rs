@@ -59,4 +59,10 @@ pub(crate) fn draw_readers(rng: &mut ChaCha8Rng, engine: &mut Config) {
     let per_user = [0, 1_000, ENOUGH, ENOUGH].choose(rng).expect("not empty");
     engine.answers_bytes_max = *answers;
     engine.answers_bytes_per_user_max = *per_user;
+    let rate = [0, 100, 32 << 10, 1 << 20, 1 << 20]
+        .choose(rng)
+        .expect("not empty");
+    engine.answer_bytes_per_second_min = *rate;
+    let keepalive = [500, 15_000, 15_000].choose(rng).expect("not empty");
+    engine.keepalive = millis(*keepalive);
 }

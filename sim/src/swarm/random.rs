@@ -20,6 +20,8 @@ pub(crate) enum Purpose {
     Rights,
     /// How engines deal with those who read slowly, or come.
     Readers,
+    /// How what is sent leaves the server.
+    Transports,
     /// What one node's journal does.
     Journal(usize),
     /// What one intruder does.
@@ -40,6 +42,7 @@ pub(crate) fn stream(seed: u64, purpose: Purpose) -> ChaCha8Rng {
         Purpose::Content => 5,
         Purpose::Twists => 4,
         Purpose::Readers => 7,
+        Purpose::Transports => 8,
         Purpose::Journal(node) => 10 + node as u64,
         Purpose::Intruder(intruder) => 50 + intruder as u64,
         Purpose::Client(client) => 100 + client as u64,

@@ -85,6 +85,8 @@ type Take = fn(&mut Swarm);
 
 const FAULTS: &[(&str, Take)] = &[
     ("no connection is lost", |swarm| swarm.connection_loss = 0.0),
+    ("no drips", |swarm| swarm.drips = 0.0),
+    ("nothing lingers", |swarm| swarm.lingers = Duration::ZERO),
     ("no gossip", |swarm| swarm.gossip = 0.0),
     ("nothing is held up", |swarm| swarm.stall = 0.0),
     ("clients stay with their node", |swarm| {

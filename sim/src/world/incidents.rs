@@ -81,7 +81,9 @@ impl World {
                 node.frozen_until.max(node.held_until)
             }
             Event::AtClient(conn, _) => self.nodes[self.node_of(*conn)].held_until,
-            Event::Read(conn) | Event::Gone(conn) => self.nodes[self.node_of(*conn)].frozen_until,
+            Event::Read(conn) | Event::Leaves(conn, _) | Event::Gone(conn) | Event::Freed(conn) => {
+                self.nodes[self.node_of(*conn)].frozen_until
+            }
             Event::Answer(life, ..)
             | Event::JournalLands(life)
             | Event::JournalAnswers(life, _) => self.nodes[life.node].frozen_until,

@@ -36,6 +36,10 @@ pub(super) struct Wire {
     inbox: VecDeque<Bytes>,
     /// How many of them may still be read, if not all.
     may_read: Option<usize>,
+    /// Bytes of frames on their way to the client or there, and of those that
+    /// have arrived.
+    sent: u64,
+    arrived: u64,
     written: u64,
     /// Why the server did not let it in.
     pub(super) refusal: Option<Refusal>,
@@ -53,6 +57,8 @@ impl Wire {
             up_until: None,
             inbox: VecDeque::new(),
             may_read: None,
+            sent: 0,
+            arrived: 0,
             written: 0,
             refusal: None,
         }
@@ -94,8 +100,34 @@ impl World {
         let latency = self.latency();
         let (now, wire) = (self.now, self.wire(conn));
         wire.down_free = wire.down_free.max(now + latency);
-        let delay = wire.down_free - now;
+        if let Down::Frame(frame) = &down {
+            self.drip(conn, frame.len() as u64);
+        }
+        let delay = self.wire(conn).down_free - now;
         self.after(delay, Event::AtClient(conn, down));
+    }
+
+    /// A frame leaves the server bit by bit, perhaps, unless much is on its way
+    /// already.
+    fn drip(&mut self, conn: ConnId, bytes: u64) {
+        let soon = self.now + millis(2_000);
+        let wire = self.wire(conn);
+        let before = wire.sent;
+        wire.sent += bytes;
+        let has_much = wire.down_free > soon;
+        if self.healed || has_much || !self.transports.random_bool(self.swarm.drips) {
+            return;
+        }
+        let parts = self.transports.random_range(2..=32);
+        let pause = between(&mut self.transports, &(millis(20)..millis(400)));
+        for part in 1..parts {
+            let wire = self.wire(conn);
+            wire.down_free += pause;
+            let delay = wire.down_free - self.now;
+            let total = before + bytes * part / parts;
+            self.after(delay, Event::Leaves(conn, total));
+        }
+        self.wire(conn).down_free += pause;
     }
 
     /// Time that a frame takes.
@@ -157,7 +189,14 @@ impl World {
         if !wire.is_known {
             return Ok(());
         }
+        let lingers = between(&mut self.transports, &(Duration::ZERO..self.swarm.lingers));
+        self.after(lingers, Event::Freed(conn));
         self.input(node, Input::Closed { conn })
+    }
+
+    pub(super) fn freed(&mut self, conn: ConnId) -> Result<(), Violation> {
+        let node = self.wire(conn).node;
+        self.input(node, Input::Freed { conn })
     }
 
     pub(super) fn arrive(&mut self, conn: ConnId, down: Down) -> Result<(), Violation> {
@@ -197,8 +236,20 @@ impl World {
     /// The server learns that a frame has been written.
     pub(super) fn is_written(&mut self, conn: ConnId, bytes: usize) -> Result<(), Violation> {
         let wire = self.wire(conn);
-        wire.written += bytes as u64;
-        let (node, total_bytes) = (wire.node, wire.written);
+        wire.arrived += bytes as u64;
+        let total = wire.arrived;
+        self.leaves(conn, total)
+    }
+
+    /// The server learns how much has been written in all.
+    pub(super) fn leaves(&mut self, conn: ConnId, total_bytes: u64) -> Result<(), Violation> {
+        let wire = self.wire(conn);
+        let is_more = total_bytes > wire.written;
+        if !is_more || !wire.client_open {
+            return Ok(());
+        }
+        wire.written = total_bytes;
+        let node = wire.node;
         self.input(node, Input::Written { conn, total_bytes })
     }
 }

@@ -241,7 +241,9 @@ impl World {
         self.queue.retain(|_, event| match event {
             Event::AtServer(conn, _)
             | Event::Read(conn)
+            | Event::Leaves(conn, _)
             | Event::Gone(conn)
+            | Event::Freed(conn)
             | Event::Open(conn) => !is_of_node(conn),
             _ => true,
         });

@@ -479,7 +479,10 @@ fn what_the_journal_failed_to_forget_is_kept_if_the_snapshot_is_gone_by_then() {
     world.advance(secs(1));
     let reopen = take_reopen(&mut world);
     world.journal(reopen, JournalResult::Reopened(Ok(())));
-    assert!(world.journal_is_idle(), "both updates are in the journal alone");
+    assert!(
+        world.journal_is_idle(),
+        "both updates are in the journal alone"
+    );
 }
 
 #[test]

@@ -337,17 +337,68 @@ fn one_user_cannot_have_many_large_answers_on_their_way() {
     assert_eq!(world.status().answers_bytes, answer);
     let other = asks_without_reading(&mut world, "alice");
     assert_eq!(world.take(other).len(), 1, "others need not wait");
-    // In order, and only when the one before is read whole, or is gone.
+    // In order, and only when the one before is read whole, or is gone, and what
+    // was on its way to it as well.
     world.written(one, answer - 1);
     assert!(world.take(two).is_empty());
     world.written(one, 1);
     assert_eq!(world.take(two).len(), 1);
     assert!(world.take(three).is_empty());
     world.leave(two);
+    assert!(world.take(three).is_empty(), "it takes memory still");
+    world.freed(two);
     assert_eq!(world.take(three).len(), 1);
-    world.leave(three);
-    world.leave(other);
+    for gone in [three, other] {
+        world.leave(gone);
+        world.freed(gone);
+    }
     assert_eq!(world.status().answers_bytes, 0);
+}
+
+#[test]
+fn who_reads_an_answer_too_slowly_goes_if_somebody_waits_for_it() {
+    let mut world = World::with(Config {
+        outbox_bytes_max: 100,
+        answers_bytes_max: 300,
+        answers_bytes_per_user_max: 300,
+        answer_bytes_per_second_min: 10,
+        ..Config::default()
+    });
+    let writer = world.joined("d");
+    write_letters(&mut world, writer, 0..400);
+    let slow = asks_without_reading(&mut world, "mallory");
+    let answer = bytes_of(&world.take(slow));
+    let drip = |world: &mut World, times: u64| {
+        for _ in 0..times {
+            world.advance(secs(10));
+            world.written(slow, 1);
+        }
+    };
+    // A minute, and a second for ten bytes.
+    let late = 60 + answer as u64 / 10;
+    drip(&mut world, late / 10 + 5);
+    assert_eq!(world.stage(slow), Stage::Open, "nobody minds");
+    let waits = asks_without_reading(&mut world, "alice");
+    assert_eq!(world.closed(slow).0, CloseCode::TryAgainLater);
+    assert!(world.take(waits).is_empty());
+    world.freed(slow);
+    let told = world.take(waits);
+    assert_eq!(told.last().map(Bytes::len), Some(answer));
+    // Who comes to be late while somebody waits.
+    let next = asks_without_reading(&mut world, "bob");
+    let read = |world: &mut World| {
+        world.advance(secs(10));
+        world.written(waits, 1);
+    };
+    for _ in 0..late / 10 {
+        read(&mut world);
+    }
+    assert_eq!(world.stage(waits), Stage::Open);
+    world.advance(secs(10));
+    assert_eq!(world.closed(waits).0, CloseCode::TryAgainLater);
+    world.freed(waits);
+    let told = world.take(next);
+    assert_eq!(told.last().map(Bytes::len), Some(answer));
 }
 
 #[test]
@@ -368,6 +419,7 @@ fn users_take_turns_when_many_large_answers_are_on_their_way() {
     // Who does not read goes, and others go on.
     world.advance(secs(60));
     world.closed(of_mallory[0]);
+    world.freed(of_mallory[0]);
     let told = world.take(of_mallory[1]);
     assert_eq!(told.last().map(Bytes::len), Some(answer));
 }
@@ -492,6 +544,27 @@ fn nothing_is_sent_to_keep_a_connection_alive_that_does_not_read() {
     world.take(slow);
     world.advance(secs(45));
     assert!(world.take(slow).is_empty());
+}
+
+#[test]
+fn who_waits_for_its_turn_is_kept_alive() {
+    let mut world = World::with(Config {
+        answers_bytes_per_user_max: 200,
+        stall_max: secs(600),
+        ..small_outbox()
+    });
+    let writer = world.joined("d");
+    let (holds, waits) = (world.open_by("mallory", "d"), world.open_by("mallory", "d"));
+    for conn in [holds, waits] {
+        world.send(conn, wire::sync_step_1(&[]));
+        world.take(conn);
+    }
+    world.stall(holds);
+    world.send_update(writer, &text(1, 0, &"a".repeat(300)));
+    assert_eq!(world.take(holds).len(), 1);
+    assert!(world.take(waits).is_empty(), "its user has enough to read");
+    world.advance(secs(15));
+    assert_eq!(world.take(waits), [protocol::keepalive()]);
 }
 
 #[test]

@@ -187,6 +187,11 @@ impl World {
         self.handle(Input::Closed { conn });
     }
 
+    /// The transport lets go of what it had still to write to who left.
+    pub(super) fn freed(&mut self, conn: ConnId) {
+        self.handle(Input::Freed { conn });
+    }
+
     /// From now on a client does not read.
     pub(super) fn stall(&mut self, conn: ConnId) {
         self.peer(conn).stalled = true;

@@ -28,7 +28,11 @@ impl AnswerLimits {
     /// Whether one more has to wait. Where nothing is on its way there is always
     /// room.
     pub(super) const fn are_reached(&self, others: ToOthers) -> bool {
-        others.all > 0 && others.all >= self.all
-            || others.of_user > 0 && others.of_user >= self.per_user
+        others.all > 0 && others.all >= self.all || self.are_reached_by_user(others)
+    }
+
+    /// Whether it would have to because of its own user.
+    pub(super) const fn are_reached_by_user(&self, others: ToOthers) -> bool {
+        others.of_user > 0 && others.of_user >= self.per_user
     }
 }

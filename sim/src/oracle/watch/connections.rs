@@ -181,6 +181,11 @@ impl Connections {
         self.has_left(&doc, conn);
     }
 
+    /// What was on its way to a connection that is gone takes no more memory.
+    pub(super) fn freed(&mut self, conn: ConnId) {
+        self.get(conn).outbox.freed();
+    }
+
     fn has_left(&mut self, doc: &DocId, conn: ConnId) {
         match self.is_open(doc) && (self.is_read(doc) || self.remembers) {
             true => self.presence.left(doc, conn),
@@ -216,12 +221,17 @@ impl Connections {
         };
         self.presence.settled(now, is_tick, somebody_reads)?;
         self.are_sent_off()?;
+        self.none_is_late(now)?;
         if !is_tick {
             return Ok(());
         }
         self.none_stalls(now)?;
         let since = now.saturating_sub(self.keepalive);
-        let is_deaf = |connection: &Connection| connection.reads() && connection.told_at < since;
+        let is_deaf = |connection: &Connection| {
+            connection.stage == Stage::Accepted
+                && connection.outbox.is_kept_alive(self.limits)
+                && connection.told_at < since
+        };
         let mut open = self
             .open
             .iter()
@@ -324,6 +334,9 @@ impl Connections {
     pub(super) fn written(&mut self, now: Duration, conn: ConnId, total_bytes: u64) {
         let limits = self.limits;
         let connection = self.get(conn);
+        if connection.stage != Stage::Accepted {
+            return;
+        }
         if connection.outbox.written(now, total_bytes, limits) {
             connection.told_at = now;
         }
@@ -498,15 +511,52 @@ impl Connections {
     /// Whether so much is on its way to others that it has to wait for
     /// something large.
     fn has_to_wait(&self, conn: ConnId) -> bool {
+        self.answer_limits.are_reached(self.to_others(conn))
+    }
+
+    /// What is on its way to others, those included that are gone, as long as
+    /// it takes memory.
+    fn to_others(&self, conn: ConnId) -> ToOthers {
         let user = &self.open[&conn].user;
         let mut others = ToOthers { all: 0, of_user: 0 };
         for (_, other) in self.open.iter().filter(|(other, _)| **other != conn) {
-            if other.stage == Stage::Accepted {
-                others.all += other.outbox.large();
-                others.of_user += u64::from(other.user == *user) * other.outbox.large();
-            }
+            others.all += other.outbox.large();
+            others.of_user += u64::from(other.user == *user) * other.outbox.large();
         }
-        self.answer_limits.are_reached(others)
+        others
+    }
+
+    /// Whether somebody waits for what is on its way to a connection.
+    fn is_waited_for(&self, conn: ConnId) -> bool {
+        let user = &self.open[&conn].user;
+        let mut waiting = self.waiting.iter().filter(|waits| **waits != conn);
+        waiting.any(|waits| {
+            let others = self.to_others(*waits);
+            let waits = &self.open[waits];
+            waits.stage == Stage::Accepted
+                && match self.answer_limits.are_reached_by_user(others) {
+                    true => waits.user == *user,
+                    false => self.answer_limits.are_reached(others),
+                }
+        })
+    }
+
+    /// Who takes too long to read what others wait for is closed in time.
+    fn none_is_late(&self, now: Duration) -> Result<(), Violation> {
+        if self.waiting.is_empty() {
+            return Ok(());
+        }
+        let limits = self.limits;
+        let just_before = now.saturating_sub(Duration::from_millis(1));
+        let is_late = |(conn, connection): &(&ConnId, &Connection)| {
+            connection.stage == Stage::Accepted
+                && connection.outbox.is_late(just_before, limits)
+                && self.is_waited_for(**conn)
+        };
+        let late = self.open.iter().find(is_late).map(|(conn, _)| *conn);
+        Invariant::Answered.holds(late.is_none(), || {
+            format!("{late:?} reads too slowly while others wait, and stays")
+        })
     }
 
     /// Who reads nothing, though much waits for it, is closed in time.
@@ -616,6 +666,12 @@ impl Connections {
                 self.moved.push(*conn);
                 Ok(())
             }
+            Output::Event(EngineEvent::AnswerTurn { conn }) => {
+                let limits = self.limits;
+                self.get(*conn).outbox.has_its_turn(limits);
+                self.moved.push(*conn);
+                Ok(())
+            }
             Output::Event(EngineEvent::UpdateRefused { conn, .. }) => {
                 self.get(*conn).owes = Some(false);
                 Ok(())
@@ -654,7 +710,10 @@ impl Connections {
         let connection = &self.open[&conn];
         let is_for_cause = match code {
             CloseCode::GoingAway => self.is_ending,
-            CloseCode::TryAgainLater => connection.outbox.stalls(now, self.limits),
+            CloseCode::TryAgainLater => {
+                let is_late = connection.outbox.is_late(now, self.limits);
+                connection.outbox.stalls(now, self.limits) || is_late && self.is_waited_for(conn)
+            }
             CloseCode::TokenExpired => {
                 let is_over = connection.until.is_some_and(|until| until <= now);
                 Invariant::Expiry.holds(is_over, || {

@@ -84,7 +84,12 @@ impl Documents {
     pub(super) fn read(&mut self, doc: &DocId, stored: Option<Ids>) {
         let known = self.known(doc);
         known.is_spoiled = false;
-        known.is_bereft = stored.is_none() && (known.is_bereft || !known.stored.is_empty());
+        known.is_bereft = match &stored {
+            None => known.is_bereft || !known.stored.is_empty(),
+            // What is there again may lack what the one before it had, and the
+            // journal has forgotten.
+            Some(stored) => known.is_bereft && !stored.cover(&known.here),
+        };
         known.stored = stored.unwrap_or_default();
         known.durable.add(&known.stored);
         if known.is_loaded {

@@ -68,19 +68,21 @@ impl Gaps {
         self.due.remove(&conn);
     }
 
-    /// Time has passed: who has to be asked by now has been. Who does not read
-    /// is asked later.
+    /// Who does not read is asked within the usual time once it does.
+    pub(super) fn put_off(&mut self, now: Duration, reads: impl Fn(ConnId) -> bool) {
+        let due = self.due.iter_mut();
+        for (_, due) in due.filter(|(conn, _)| !reads(**conn)) {
+            *due = (*due).max(now + self.resync_delay);
+        }
+    }
+
+    /// Time has passed: who has to be asked by now has been.
     pub(super) fn are_asked(
         &mut self,
         now: Duration,
         is_in: impl Fn(&ConnId) -> bool,
-        reads: impl Fn(&ConnId) -> bool,
     ) -> Result<(), Violation> {
         self.due.retain(|conn, _| is_in(conn));
-        let due = self.due.iter_mut();
-        for (_, due) in due.filter(|(conn, due)| **due <= now && !reads(conn)) {
-            *due = now + self.resync_delay;
-        }
         let missed = self.due.iter().find(|(_, due)| **due <= now);
         Invariant::GapAsked.holds(missed.is_none(), || format!("{missed:?} was not asked"))
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ysyncd_engine::{
     Config,
-    protocol::{Message, Messages},
+    protocol::{self, Message, Messages},
 };
 
 /// How much may wait, and how long.
@@ -13,6 +13,8 @@ use ysyncd_engine::{
 pub(super) struct OutboxLimits {
     bytes_max: u64,
     stall_max: Duration,
+    /// Bytes a second of large answers.
+    rate_min: u64,
 }
 
 /// Bytes on their way to a connection.
@@ -24,8 +26,10 @@ pub(super) struct Outbox {
     /// missed.
     answered: u64,
     stage: Stage,
-    /// Bytes of what it was told last, as far as that is large.
+    /// Bytes of what it was told last, as far as that is large, and since when
+    /// they are on their way.
     large: u64,
+    large_since: Duration,
     /// Whether it waits for its turn to be told something large.
     has_to_wait: bool,
     /// When it last read something, or came to be behind, or was answered.
@@ -52,7 +56,15 @@ impl OutboxLimits {
         Self {
             bytes_max: config.outbox_bytes_max as u64,
             stall_max: config.stall_max,
+            rate_min: config.answer_bytes_per_second_min as u64,
         }
+    }
+
+    /// When so large an answer should have been read, if others wait. A
+    /// millisecond later, as it is rounded somehow.
+    fn is_late_at(&self, since: Duration, bytes: u64) -> Option<Duration> {
+        let takes = bytes.saturating_mul(1_000).checked_div(self.rate_min)?;
+        Some(since + self.stall_max + Duration::from_millis(takes))
     }
 
     /// Whether what a frame tells is so large that it had to wait for its turn:
@@ -113,6 +125,38 @@ impl Outbox {
         self.has_to_wait = true;
     }
 
+    /// It is its turn, which it may miss as it has come to be behind.
+    pub(super) fn has_its_turn(&mut self, limits: OutboxLimits) {
+        self.has_to_wait = false;
+        if self.stage == Stage::Waits {
+            self.stage = match self.is_low(limits) {
+                true => Stage::CatchesUp,
+                false => Stage::Behind,
+            };
+        }
+    }
+
+    /// What it had still to be written is let go of.
+    pub(super) const fn freed(&mut self) {
+        self.large = 0;
+    }
+
+    /// Whether it reads a large answer too slowly if others wait; or comes to
+    /// within a millisecond.
+    pub(super) fn is_late(&self, now: Duration, limits: OutboxLimits) -> bool {
+        let late_at = limits.is_late_at(self.large_since, self.large);
+        self.large > 0 && late_at.is_some_and(|at| at <= now)
+    }
+
+    /// Whether it has read all but what it waits for, and so is kept alive.
+    pub(super) fn is_kept_alive(&self, limits: OutboxLimits) -> bool {
+        match self.stage {
+            Stage::InStep => true,
+            Stage::Waits => self.is_low(limits),
+            _ => false,
+        }
+    }
+
     /// Whether it waits for its turn.
     pub(super) const fn is_waiting(&self) -> bool {
         self.has_to_wait
@@ -133,9 +177,6 @@ impl Outbox {
         let is_update = matches!(first, Ok(Some(Message::Update(_))));
         let is_for_all = is_update || matches!(first, Ok(Some(Message::Awareness(_))));
         let is_answer = matches!(first, Ok(Some(Message::SyncStep2(_))));
-        if self.stage == Stage::Waits && (is_for_all || is_answer) {
-            self.stage = Stage::CatchesUp;
-        }
         let is_allowed = match self.stage {
             Stage::InStep => !is_update || frame.len() as u64 <= limits.bytes_max,
             Stage::CatchesUp => true,
@@ -143,15 +184,26 @@ impl Outbox {
                 self.stage = Stage::Behind;
                 true
             }
+            Stage::Waits if frame == &protocol::keepalive()[..] => true,
             Stage::FallsBehind | Stage::Behind | Stage::Waits => !is_for_all,
         };
         let bytes = frame.len() as u64;
+        if self.stage == Stage::Waits && self.is_low(limits) {
+            self.progress = now;
+        }
         let must_read = self.is_behind() || self.written < self.answered;
         self.sent += bytes;
         if is_answer || self.stage == Stage::CatchesUp {
             self.has_to_wait = false;
             self.answered = self.sent;
-            self.large += if bytes > limits.bytes_max { bytes } else { 0 };
+            if bytes > limits.bytes_max {
+                self.large_since = if self.large > 0 {
+                    self.large_since
+                } else {
+                    now
+                };
+                self.large += bytes;
+            }
             self.progress = if must_read { self.progress } else { now };
         } else if self.stage == Stage::InStep && self.backlog() > limits.bytes_max {
             self.stage = Stage::FallsBehind;
