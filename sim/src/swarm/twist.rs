@@ -43,7 +43,7 @@ fn clean_up(rng: &mut ChaCha8Rng, swarm: &mut Swarm) {
     if !swarm.may_vanish() {
         return;
     }
-    for _ in 0..3 {
+    for _ in 0..6 {
         let at = push(rng, swarm, Happening::Vanish { doc: 0 });
         let at = at + millis(rng.random_range(0..2_000));
         let within = millis(rng.random_range(0..50));
