@@ -101,10 +101,10 @@ impl Awareness {
         message: &[u8],
         config: &Config,
     ) -> Result<Option<Vec<u8>>, AwarenessError> {
-        let said = read(message, config)?;
-        self.is_within(conn, &said, config)?;
+        self.is_within(conn, message, config)?;
         let mut news: SmallVec<[Said<'_>; 4]> = SmallVec::new();
-        for said in said {
+        let mut entries = Entries::of(message)?;
+        while let Some(said) = entries.next()? {
             self.mark(&said, conn);
             if self.counts(&said, conn) {
                 self.set(now, conn, &said);
@@ -196,24 +196,36 @@ impl Awareness {
         }
     }
 
-    /// Whether what a connection says leaves it within the limits.
+    /// Whether what a connection says is well formed and leaves it within the
+    /// limits. Keeps nothing of what is only an echo: a message may hold millions.
     fn is_within(
         &self,
         conn: ConnId,
-        said: &[Said<'_>],
+        message: &[u8],
         config: &Config,
     ) -> Result<(), AwarenessError> {
+        let most = config.awareness_ids_max;
         let owned = self.owned.get(&conn).into_iter().flatten();
         let mut sizes: BTreeMap<_, _> = owned
             .map(|id| (*id, self.entries[id].state_len()))
             .collect();
-        for said in said.iter().filter(|said| self.counts(said, conn)) {
+        let mut entries = Entries::of(message)?;
+        while let Some(said) = entries.next()? {
+            said.check(config)?;
+            if !self.counts(&said, conn) {
+                continue;
+            }
             match said.state {
                 Some(state) => sizes.insert(said.client, state.len()),
                 None => sizes.remove(&said.client),
             };
+            // Some may be gone further on, for others.
+            if sizes.len() > most.saturating_mul(2) {
+                return Err(AwarenessError::TooManyIds);
+            }
         }
-        if sizes.len() > config.awareness_ids_max {
+        entries.end()?;
+        if sizes.len() > most {
             return Err(AwarenessError::TooManyIds);
         }
         let bytes: usize = sizes.values().sum();
@@ -362,55 +374,69 @@ impl Entry {
     }
 }
 
-fn read<'a>(message: &'a [u8], config: &Config) -> Result<Vec<Said<'a>>, AwarenessError> {
-    let mut reader = Reader::new(message);
-    let mut said = Vec::new();
-    for _ in 0..reader.var_uint()? {
-        let client = ClientId(reader.var_uint()?);
-        let clock = reader.var_uint()?;
-        let state = reader.var_str()?.as_bytes();
+impl Said<'_> {
+    /// Whether it is small enough, and JSON.
+    fn check(&self, config: &Config) -> Result<(), AwarenessError> {
+        let state = self.state.unwrap_or(NULL);
         if state.len() > config.awareness_state_bytes_max {
             return Err(AwarenessError::StateTooBig);
         }
-        if !json::is_valid(state) {
-            return Err(AwarenessError::Json);
+        match json::is_valid(state) {
+            true => Ok(()),
+            false => Err(AwarenessError::Json),
         }
+    }
+}
+
+/// Reads a message, one client at a time.
+struct Entries<'a> {
+    reader: Reader<'a>,
+    left: u64,
+}
+
+impl<'a> Entries<'a> {
+    fn of(message: &'a [u8]) -> Result<Self, ReadError> {
+        let mut reader = Reader::new(message);
+        let left = reader.var_uint()?;
+        Ok(Self { reader, left })
+    }
+
+    fn next(&mut self) -> Result<Option<Said<'a>>, ReadError> {
+        if self.left == 0 {
+            return Ok(None);
+        }
+        self.left -= 1;
+        let (client, clock) = (ClientId(self.reader.var_uint()?), self.reader.var_uint()?);
+        let state = self.reader.var_str()?.as_bytes();
         let state = (state.trim_ascii() != NULL).then_some(state);
-        said.push(Said {
+        Ok(Some(Said {
             client,
             clock,
             state,
-        });
+        }))
     }
-    if reader.is_empty() {
-        Ok(said)
-    } else {
-        Err(AwarenessError::TrailingBytes)
+
+    /// Nothing follows after the last.
+    fn end(&self) -> Result<(), AwarenessError> {
+        match self.reader.is_empty() {
+            true => Ok(()),
+            false => Err(AwarenessError::TrailingBytes),
+        }
     }
 }
 
 /// Who is gone by a message of our own, with their clocks.
 pub(crate) fn gone(message: &[u8]) -> Vec<(ClientId, u64)> {
-    let said = said(message).unwrap_or_default().into_iter();
-    let gone = said.filter(|said| said.state.is_none());
-    gone.map(|said| (said.client, said.clock)).collect()
-}
-
-/// Reads what was checked before.
-fn said(message: &[u8]) -> Result<Vec<Said<'_>>, ReadError> {
-    let mut reader = Reader::new(message);
-    let mut said = Vec::new();
-    for _ in 0..reader.var_uint()? {
-        let (client, clock) = (ClientId(reader.var_uint()?), reader.var_uint()?);
-        let state = reader.var_str()?.as_bytes();
-        let state = (state != NULL).then_some(state);
-        said.push(Said {
-            client,
-            clock,
-            state,
-        });
+    let mut gone = Vec::new();
+    let Ok(mut entries) = Entries::of(message) else {
+        return gone;
+    };
+    while let Ok(Some(said)) = entries.next() {
+        if said.state.is_none() {
+            gone.push((said.client, said.clock));
+        }
     }
-    Ok(said)
+    gone
 }
 
 fn encode(said: &[Said<'_>]) -> Vec<u8> {
