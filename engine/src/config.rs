@@ -35,6 +35,10 @@ pub struct Config {
     /// nobody has open leave, the longest unused first; if that is not enough,
     /// it is not loaded.
     pub documents_bytes_max: usize,
+    /// Bytes of documents in memory past which none may grow: only updates that
+    /// delete are taken. Not less than `documents_bytes_max`; more, so that those
+    /// who have documents open can go on when no more are opened.
+    pub documents_growth_max: usize,
     /// Bytes that one document may come to, about as it is kept in memory. Past
     /// it only updates that delete are taken. Not more than `frame_bytes_max`
     /// less [`Config::FRAME_OVERHEAD`]: a client that holds the document could
@@ -151,6 +155,9 @@ pub enum ConfigError {
          a document that is full could not be opened"
     )]
     DocumentsTooSmall,
+    /// `documents_growth_max` is less than `documents_bytes_max`.
+    #[error("the documents must be allowed to grow to DOCUMENTS_BYTES_MAX together")]
+    GrowthTooSmall,
     /// `unsaved_bytes_max` is more than `unsaved_bytes_total_max`.
     #[error(
         "UNSAVED_BYTES_MAX is more than UNSAVED_BYTES_TOTAL_MAX: lower the one or raise the other, \
@@ -199,6 +206,9 @@ impl Config {
         }
         if self.documents_bytes_max < self.document_bytes_max {
             return Err(ConfigError::DocumentsTooSmall);
+        }
+        if self.documents_growth_max < self.documents_bytes_max {
+            return Err(ConfigError::GrowthTooSmall);
         }
         if self.unsaved_bytes_max > self.unsaved_bytes_total_max {
             return Err(ConfigError::UnsavedTotalTooSmall);
@@ -259,6 +269,7 @@ impl Default for Config {
             unsaved_bytes_max: 64 << 20,
             unsaved_bytes_total_max: 512 << 20,
             documents_bytes_max: 1 << 30,
+            documents_growth_max: 5 << 28,
             document_bytes_max: 15 << 20,
             document_clients_max: 100_000,
             type_depth_max: 500,
@@ -303,7 +314,7 @@ mod tests {
     fn limits_that_do_not_fit_together_are_told() {
         type Change = fn(&mut Config);
         let zero = |setting| ConfigError::Zero { setting };
-        let bad: [(Change, ConfigError); 14] = [
+        let bad: [(Change, ConfigError); 15] = [
             (
                 |config| config.answers_bytes_per_user_max = config.answers_bytes_max + 1,
                 ConfigError::AnswersPerUserTooLarge,
@@ -330,6 +341,10 @@ mod tests {
             (
                 |config| config.unsaved_bytes_max = config.unsaved_bytes_total_max + 1,
                 ConfigError::UnsavedTotalTooSmall,
+            ),
+            (
+                |config| config.documents_growth_max = config.documents_bytes_max - 1,
+                ConfigError::GrowthTooSmall,
             ),
             (
                 |config| config.document_clients_max = 0,

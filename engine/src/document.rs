@@ -55,6 +55,10 @@ use crate::{
     timer::{Timer, TimerTable},
 };
 
+/// Room that a client takes, about, which has written to a document, in addition to
+/// what it has written.
+const CLIENT_BYTES: usize = 400;
+
 /// A document in memory.
 #[derive(Debug)]
 pub(crate) struct Document {
@@ -109,6 +113,8 @@ pub(crate) struct Context<'a> {
     pub(crate) journal: JournalHealth,
     /// Bytes of updates that no landed snapshot covers, of all documents.
     pub(crate) unsaved_bytes: usize,
+    /// Room that all documents take, about, in bytes.
+    pub(crate) documents_bytes: usize,
     /// When documents may be looked at as a whole again: that holds up all
     /// others.
     pub(crate) may_look_at: Duration,
@@ -176,7 +182,8 @@ impl Document {
     pub(crate) fn bytes(&self) -> usize {
         let whole = self.whole.as_ref().map_or(0, Bytes::len);
         let missed = self.missed.as_ref().map_or(0, |(_, frame)| frame.len());
-        self.size() + whole + missed + self.awareness.bytes()
+        let clients = self.state.clients() * CLIENT_BYTES;
+        self.size() + clients + whole + missed + self.awareness.bytes()
     }
 
     /// What it comes to, about, in bytes.

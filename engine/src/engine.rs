@@ -70,6 +70,8 @@ pub struct Engine {
     failures: Failures,
     /// Until when all have been looked at that may be. See [`LOOK_RATE`].
     looked_until: Duration,
+    /// When room for documents to grow may be looked for again.
+    room_sought_again: Duration,
     /// Documents in memory only to be brought into the store.
     pushing: usize,
     outputs: VecDeque<Output>,
@@ -123,6 +125,7 @@ impl Engine {
             backlog: Backlog::default(),
             failures: Failures::default(),
             looked_until: Duration::ZERO,
+            room_sought_again: Duration::ZERO,
             pushing: 0,
             outputs: VecDeque::new(),
             effects: Effects::new(),
@@ -141,6 +144,7 @@ impl Engine {
         match input {
             Input::Open { conn, doc, grant } => self.open(now, conn, &doc, grant),
             Input::Received { conn, bytes } => {
+                self.make_room_to_grow(now, bytes.len());
                 self.with_connection(now, conn, |document, cx, out| {
                     document.received(cx, conn, &bytes, out);
                 });
@@ -478,6 +482,7 @@ impl Engine {
             config: &self.config,
             journal: self.journaling.health(),
             unsaved_bytes,
+            documents_bytes: self.totals.documents,
             may_look_at: self.looked_until,
         };
         let (document, out, is_pushed) = (&mut slot.document, &mut self.effects, slot.pushed);

@@ -152,6 +152,8 @@ marks! {
     CaughtUpAwareness = "caught_up_awareness",
     /// A connection was closed as it did not read at all.
     StallClose = "stall_close",
+    /// An update was refused as documents took too much memory.
+    RefusedMemoryFull = "refused_memory_full",
     /// A connection was closed as it read too slowly while others waited.
     LateClose = "late_close",
     /// A connection went before its transport had let go of a large answer.

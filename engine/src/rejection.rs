@@ -15,6 +15,9 @@ pub enum Rejection {
     /// The document would become too big.
     #[error("the document is full; deleting something makes room")]
     DocumentFull,
+    /// All documents in memory together would become too big.
+    #[error("the server has no memory left for more; it is taken when there is some")]
+    MemoryFull,
     /// One client more than a document may have.
     #[error("too many clients have written to this document")]
     TooManyClients,
@@ -28,10 +31,11 @@ pub enum Rejection {
 
 impl Rejection {
     /// All there are.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::NotDurable,
         Self::NotSaved,
         Self::DocumentFull,
+        Self::MemoryFull,
         Self::TooManyClients,
         Self::TooManyGaps,
         Self::TooDeep,
@@ -44,6 +48,7 @@ impl Rejection {
             Self::NotDurable => "not_durable",
             Self::NotSaved => "not_saved",
             Self::DocumentFull => "document_full",
+            Self::MemoryFull => "memory_full",
             Self::TooManyClients => "too_many_clients",
             Self::TooManyGaps => "too_many_gaps",
             Self::TooDeep => "too_deep",

@@ -32,8 +32,8 @@ pub(crate) struct LimitSettings {
     #[arg(default_value = defaults::UNSAVED_BYTES_TOTAL_MAX, value_name = "SIZE")]
     pub(crate) unsaved_bytes_total_max: usize,
     /// Documents in memory, all together; past it those that nobody has open
-    /// leave, and if that is not enough, no more are opened. At least
-    /// DOCUMENT_BYTES_MAX
+    /// leave, and if that is not enough, no more are opened; a quarter past it
+    /// none grows, but for what deletes. At least DOCUMENT_BYTES_MAX
     #[arg(long, env = "DOCUMENTS_BYTES_MAX", value_parser = documents_bytes_max)]
     #[arg(default_value = defaults::DOCUMENTS_BYTES_MAX, value_name = "SIZE")]
     pub(crate) documents_bytes_max: usize,
@@ -125,6 +125,9 @@ impl LimitSettings {
         config.unsaved_bytes_max = self.unsaved_bytes_max;
         config.unsaved_bytes_total_max = self.unsaved_bytes_total_max;
         config.documents_bytes_max = self.documents_bytes_max;
+        config.documents_growth_max = self
+            .documents_bytes_max
+            .saturating_add(self.documents_bytes_max / 4);
         config.outbox_bytes_max = self.outbox_bytes_max;
         config.stall_max = self.stall_max;
         config.answers_bytes_max = self.answers_bytes_max;

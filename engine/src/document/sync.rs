@@ -47,10 +47,10 @@ impl Document {
                     let connection = self.connection(conn);
                     connection.has_answered();
                     connection.subscribed |= planted::is(Bug::SubscribedAtStep2);
-                    self.update(cx, conn, &frame.slice_ref(update), None, out)?;
+                    self.update(cx, conn, &part(frame, update), None, out)?;
                 }
                 Message::Update(update) => {
-                    self.update(cx, conn, &frame.slice_ref(update), whole.cloned(), out)?;
+                    self.update(cx, conn, &part(frame, update), whole.cloned(), out)?;
                 }
                 Message::Awareness(states) => self.take_awareness(cx, conn, states, out)?,
                 Message::QueryAwareness => asks_awareness = true,
@@ -240,6 +240,7 @@ impl Document {
                         marks::hit(Mark::RefusedFullDocument);
                         self.make_room(cx, out);
                     }
+                    Rejection::MemoryFull => marks::hit(Mark::RefusedMemoryFull),
                     Rejection::TooManyClients => {}
                 }
                 self.refuse_update(cx, conn, reason, out);
@@ -276,6 +277,7 @@ impl Document {
         cx.journal != JournalHealth::Failed
             && self.unsaved_bytes() <= config.unsaved_bytes_max / 2
             && cx.unsaved_bytes <= config.unsaved_bytes_total_max / 2
+            && cx.documents_bytes < config.documents_growth_max
     }
 
     /// Whether the document may grow by an update, or why not. Deleting is
@@ -298,6 +300,9 @@ impl Document {
         match () {
             () if self.size() + bytes > config.document_bytes_max && tells_structs() => {
                 Err(Rejection::DocumentFull)
+            }
+            () if cx.documents_bytes + bytes > config.documents_growth_max && tells_structs() => {
+                Err(Rejection::MemoryFull)
             }
             () => {
                 let new = match planted::is(Bug::ClientsUncounted) {
@@ -404,6 +409,15 @@ impl Document {
         self.connections
             .get_mut(&conn)
             .expect("input comes from connections that are open")
+    }
+}
+
+/// An update of a frame, to be kept for a while: as what it is a part of, unless
+/// most of that is something else, which would be kept along.
+fn part(frame: &Bytes, update: &[u8]) -> Bytes {
+    match update.len() < frame.len() / 2 {
+        true => Bytes::copy_from_slice(update),
+        false => frame.slice_ref(update),
     }
 }
 

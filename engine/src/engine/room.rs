@@ -9,6 +9,9 @@ use crate::{
     marks::{self, Mark},
 };
 
+/// How long after room was looked for it is looked for again.
+const SEEK_PAUSE: Duration = Duration::from_millis(100);
+
 impl Engine {
     pub(super) fn may_push(&self) -> bool {
         self.shutdown.is_none()
@@ -30,27 +33,40 @@ impl Engine {
         }
     }
 
-    /// Lets idle documents go until there is room for one more, first those
-    /// that the store has, then those that it does not take and the journal
-    /// has. False if there is none.
+    /// Lets idle documents go until there is room for one more. False if there
+    /// is none.
     pub(super) fn make_room(&mut self, now: Duration) -> bool {
+        let most = self.config.documents_bytes_max.saturating_sub(1);
+        self.let_idle_go(now, most)
+    }
+
+    /// Lets idle documents go if what comes might not be taken otherwise. Now and
+    /// then, as that takes time with their number, and may be in vain.
+    pub(super) fn make_room_to_grow(&mut self, now: Duration, bytes: usize) {
+        let most = self.config.documents_growth_max.saturating_sub(bytes);
+        if self.totals.documents > most && now >= self.room_sought_again {
+            self.room_sought_again = now + SEEK_PAUSE;
+            self.let_idle_go(now, most);
+        }
+    }
+
+    /// Lets idle documents go, first those that the store has, then those that it
+    /// does not take and the journal has, until all together take so many bytes
+    /// at most. False if they take more.
+    fn let_idle_go(&mut self, now: Duration, most: usize) -> bool {
         for let_go in [Document::evict, Document::abandon] {
-            if self.has_room() {
+            if self.totals.documents <= most {
                 return true;
             }
             for (_, key) in self.idle.iter().copied().collect::<Vec<_>>() {
-                if self.has_room() {
+                if self.totals.documents <= most {
                     return true;
                 }
                 self.with(now, key, let_go);
                 marks::hit_if(Mark::EvictedForRoom, || !self.documents.contains_key(&key));
             }
         }
-        self.has_room()
-    }
-
-    const fn has_room(&self) -> bool {
-        self.totals.documents < self.config.documents_bytes_max
+        self.totals.documents <= most
     }
 
     /// Bytes of updates that no landed snapshot covers, those of documents

@@ -40,6 +40,7 @@ pub(crate) fn draw_engine(rng: &mut ChaCha8Rng, documents: usize) -> Config {
         unsaved_bytes_max: limit(0.2, &[0, 100, 2_000]),
         unsaved_bytes_total_max: limit(0.2, &[0, 200, 4_000]),
         documents_bytes_max: limit(for_several, &[1, 300]),
+        documents_growth_max: ENOUGH,
         store_operations_max: limit(0.4, &[1, 2]),
         pushes_max: limit(0.4, &[1]),
         waiting_opens_max: limit(0.2, &[1]),

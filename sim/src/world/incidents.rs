@@ -65,6 +65,7 @@ impl World {
         engine.document_bytes_max = ENOUGH;
         engine.document_clients_max = ENOUGH;
         engine.type_depth_max = ENOUGH;
+        engine.documents_growth_max = ENOUGH;
         (0..self.nodes.len()).try_for_each(|node| self.restart(node))
     }
 

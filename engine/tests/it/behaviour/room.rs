@@ -1,7 +1,7 @@
 //! Limits on what documents take together, and turns at the store.
 
 use bytes::Bytes;
-use ysyncd_engine::{CloseCode, Config, ConnId, Refusal, StoreError, protocol};
+use ysyncd_engine::{CloseCode, Config, ConnId, Event, Refusal, Rejection, StoreError, protocol};
 
 use super::{
     wire::{self, text},
@@ -202,7 +202,7 @@ fn a_client_that_is_refused_again_is_asked_less_and_less_often() {
 #[test]
 fn idle_documents_leave_when_room_is_needed_the_longest_unused_first() {
     let config = Config {
-        documents_bytes_max: 2_500,
+        documents_bytes_max: 3_500,
         ..Config::default()
     };
     let mut world = World::with(config);
@@ -241,6 +241,56 @@ fn where_all_documents_are_in_use_no_more_are_loaded() {
         Stage::Refused(Refusal::Full),
         "a is in use still"
     );
+}
+
+#[test]
+fn documents_do_not_grow_past_the_memory_that_all_may_take() {
+    let config = Config {
+        documents_bytes_max: 3_000,
+        documents_growth_max: 4_000,
+        ..Config::default()
+    };
+    let mut world = World::with(config);
+    let idle = open_large(&mut world, "idle", 1_000);
+    world.leave(idle);
+    let (one, other) = (open_large(&mut world, "a", 1_000), world.open("a"));
+    for conn in [one, other] {
+        world.send(conn, wire::sync_step_1(&[]));
+        world.take(conn);
+    }
+    // What nobody has open makes room.
+    let more = |clock, bytes| text(1, clock, &"x".repeat(bytes));
+    world.send_update(one, &more(0, 500));
+    assert_eq!(world.take(other).len(), 1);
+    assert_eq!(world.status().documents_live, 2);
+    world.send_update(one, &more(500, 500));
+    assert_eq!(world.take(other).len(), 1);
+    assert_eq!(world.status().documents_live, 1, "it made room");
+    world.send_update(one, &more(1_000, 1_500));
+    assert!(world.take(other).is_empty());
+    let refused = |event: &Event| matches!(event, Event::UpdateRefused { reason, .. } if *reason == Rejection::MemoryFull);
+    assert!(world.told(refused));
+    assert_eq!(world.stage(one), Stage::Open);
+    // What deletes is taken, and when there is room it is asked for the rest.
+    world.send_update(other, &wire::update(&[], &[(9, 0, 1_000)]));
+    assert!(
+        world
+            .take(one)
+            .iter()
+            .any(|frame| frame.starts_with(&[0, 2]))
+    );
+}
+
+#[test]
+fn clients_that_write_a_little_count_as_the_memory_that_they_take() {
+    let mut world = World::new();
+    let conn = world.joined("d");
+    let before = world.status().documents_bytes;
+    for client in 1..=100 {
+        world.send_update(conn, &text(client, 0, "a"));
+    }
+    let bytes = world.status().documents_bytes - before;
+    assert!(bytes > 100 * 300, "{bytes}");
 }
 
 #[test]

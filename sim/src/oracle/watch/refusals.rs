@@ -15,8 +15,11 @@ pub(super) struct Refusals {
     unsaved_bytes_total_max: usize,
     /// Deletes of what is unknown are another reason to refuse.
     knows_no_deletes_max: bool,
+    documents_growth_max: usize,
     /// Whether something was refused as too much is unsaved.
     for_room: bool,
+    /// Whether something was refused as documents take too much memory.
+    for_memory: bool,
 }
 
 impl Refusals {
@@ -25,7 +28,9 @@ impl Refusals {
             unsaved_bytes_max: config.unsaved_bytes_max,
             unsaved_bytes_total_max: config.unsaved_bytes_total_max,
             knows_no_deletes_max: config.pending_delete_ranges_max >= ENOUGH,
+            documents_growth_max: config.documents_growth_max,
             for_room: false,
+            for_memory: false,
         }
     }
 }
@@ -40,6 +45,10 @@ impl Watch {
                 .holds(self.journal.has_failed(), || detail("the journal works")),
             Rejection::NotSaved => {
                 self.refusals.for_room = true;
+                Ok(())
+            }
+            Rejection::MemoryFull => {
+                self.refusals.for_memory = true;
                 Ok(())
             }
             Rejection::TooManyGaps if self.refusals.knows_no_deletes_max && is_judged(doc) => {
@@ -94,6 +103,13 @@ impl Watch {
 
     /// What was refused as too much is unsaved would have been too much.
     pub(super) fn refused_for_room(&mut self, status: &Status) -> Result<(), Violation> {
+        if std::mem::take(&mut self.refusals.for_memory) {
+            let (bytes, more) = (status.documents_bytes, self.message.len());
+            let is_for_cause = bytes + more > self.refusals.documents_growth_max;
+            Invariant::RefusedForCause.holds(is_for_cause, || {
+                format!("an update of {more} bytes is refused where documents take {bytes}")
+            })?;
+        }
         if !std::mem::take(&mut self.refusals.for_room) {
             return Ok(());
         }
