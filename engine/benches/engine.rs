@@ -15,7 +15,7 @@ use criterion::{
 };
 use ysyncd_engine::{document::DocumentState, protocol, state_vector::StateVector, update::Update};
 
-use self::workload::{Served, cursor, document, keystroke, scattered, typed};
+use self::workload::{Served, cursor, document, keystroke, recorded_snapshot, scattered, typed};
 
 /// Structs and clients of documents, from small to the largest that may be.
 const SIZES: [(u64, u64); 4] = [(10_000, 1), (100_000, 1), (1_000_000, 1), (100_000, 10_000)];
@@ -88,12 +88,13 @@ fn update_on_document(c: &mut Criterion) {
 
 /// What is done with a whole document now and then.
 fn whole_document(c: &mut Criterion) {
-    let paper = typed("automerge-paper").map(|updates| document(updates).encode());
+    // About a megabyte, as most documents are: text, and what was deleted of it.
+    let paper = recorded_snapshot("automerge-paper", 4);
     let mut documents = vec![
         ("100000 structs", scattered(100_000, 1)),
         ("100000 structs of 10000", scattered(100_000, 10_000)),
     ];
-    documents.extend(paper.map(|paper| ("automerge-paper", paper.to_vec())));
+    documents.extend(paper.map(|paper| ("4 of automerge-paper", paper)));
     let mut group = c.benchmark_group("whole document");
     for (name, encoded) in &documents {
         let state = document([encoded]);

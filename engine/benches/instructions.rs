@@ -10,17 +10,18 @@ mod workload;
 use bytes::Bytes;
 use ysyncd_engine::{document::DocumentState, protocol, state_vector::StateVector};
 
-use self::workload::{Served, cursor, document, keystroke, scattered, typed};
+use self::workload::{Served, cursor, document, keystroke, recorded_snapshot, scattered, typed};
 
 type Measure = (&'static str, fn() -> u64);
 
 /// Names, and what does it and says how many units it did.
-const MEASURES: [Measure; 9] = [
+const MEASURES: [Measure; 10] = [
     ("apply an update of a session", apply_session),
     ("receive an update of a session", receive_session),
     ("deliver a keystroke in a room of 100", keystrokes_in_room),
     ("deliver a cursor in a room of 100", cursors_in_room),
     ("load a struct of a snapshot", load_snapshot),
+    ("load a KiB of a recorded snapshot", load_recorded),
     ("encode a struct", encode),
     ("compact a struct", compact),
     ("apply a keystroke among 100000 structs", among_structs),
@@ -104,6 +105,13 @@ fn load_snapshot() -> u64 {
     let snapshot = scattered(20_000, 10);
     measured(|| document([&snapshot]));
     20_000
+}
+
+fn load_recorded() -> u64 {
+    let snapshot = recorded_snapshot("sveltecomponent", 4);
+    let snapshot = snapshot.expect("the recordings; set YSYNCD_SHARED");
+    measured(|| document([&snapshot]));
+    snapshot.len() as u64 / 1024
 }
 
 fn encode() -> u64 {

@@ -20,11 +20,29 @@ use ysyncd_engine::{
 /// keystroke or a few each. `None` if the recordings are not there: they lie in
 /// the folder that `YSYNCD_SHARED` names, or in `shared` beside the repository.
 pub(crate) fn typed(name: &str) -> Option<Vec<Vec<u8>>> {
+    typed_by(name, 200_000_000)
+}
+
+/// What is saved of a document into which so many clients have typed a recorded
+/// session, each the whole of it.
+pub(crate) fn recorded_snapshot(name: &str, clients: u64) -> Option<Vec<u8>> {
+    let mut state = DocumentState::default();
+    for client in 1..=clients {
+        for update in typed_by(name, client * 200_000_000)? {
+            state.apply(&update).expect("it is an update");
+        }
+    }
+    state.compact(true);
+    Some(state.encode().to_vec())
+}
+
+/// As [`typed`], by this client.
+fn typed_by(name: &str, client: u64) -> Option<Vec<Vec<u8>>> {
     let beside = || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared"));
     let shared = std::env::var_os("YSYNCD_SHARED").map_or_else(beside, PathBuf::from);
     let file = File::open(shared.join("traces").join(format!("{name}.json.gz"))).ok()?;
     let trace: Value = serde_json::from_reader(GzDecoder::new(file)).expect("a recording is JSON");
-    let doc = Doc::with_options(Options::with_client_id(ClientID::new(200_000_000)));
+    let doc = Doc::with_options(Options::with_client_id(ClientID::new(client)));
     let (sent, updates) = mpsc::channel();
     doc.observe_update_v1("log", move |_, event| {
         sent.send(event.update.clone()).expect("somebody listens");

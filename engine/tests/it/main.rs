@@ -9,6 +9,7 @@ mod connections;
 mod content;
 mod crafted;
 mod differential;
+mod footprint;
 mod golden;
 mod handmade;
 mod histories;

@@ -24,7 +24,6 @@ fn sveltecomponent_loads_as_it_was_typed() {
 
 fn loads_as_it_was_typed(name: &str) {
     let Some(trace) = trace(name) else {
-        println!("skipped: no trace {name}; set YSYNCD_SHARED");
         return;
     };
     let updates = type_in(&trace);
@@ -47,6 +46,11 @@ fn loads_as_it_was_typed(name: &str) {
     }
 }
 
+/// The updates of a client who types a recorded session.
+pub(crate) fn session(name: &str) -> Option<Vec<Vec<u8>>> {
+    Some(type_in(&trace(name)?))
+}
+
 fn trace(name: &str) -> Option<Value> {
     let beside = || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared"));
     let shared = std::env::var_os("YSYNCD_SHARED").map_or_else(beside, PathBuf::from);
@@ -57,6 +61,7 @@ fn trace(name: &str) -> Option<Value> {
             "{} is not there",
             path.display()
         );
+        println!("skipped: no trace {name}; set YSYNCD_SHARED");
         return None;
     }
     let file = GzDecoder::new(File::open(path).unwrap());
