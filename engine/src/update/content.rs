@@ -4,7 +4,7 @@
 use super::{CLOCK_MAX, Clock, DecodeError, Trust};
 use crate::{
     json,
-    lib0::{Reader, UINT_MAX, write_var_uint},
+    lib0::{ReadError, Reader, UINT_MAX, write_var_uint},
     marks::{self, Mark},
     planted::{self, Bug},
 };
@@ -88,6 +88,7 @@ impl<'a> Content<'a> {
     }
 
     /// Reads the content of a struct whose info byte names `kind`.
+    #[inline]
     pub(crate) fn read(
         reader: &mut Reader<'a>,
         kind: u8,
@@ -197,6 +198,7 @@ impl<'a> Content<'a> {
 }
 
 /// Reads a length in clocks: at least one, at most [`CLOCK_MAX`].
+#[inline]
 pub(crate) fn read_len(reader: &mut Reader<'_>) -> Result<Clock, DecodeError> {
     match reader.var_uint()? {
         0 => Err(DecodeError::EmptyStruct),
@@ -208,14 +210,17 @@ pub(crate) fn read_len(reader: &mut Reader<'_>) -> Result<Clock, DecodeError> {
 }
 
 /// Reads a string, checking that it is UTF-8 if it comes from outside.
+#[inline]
 pub(crate) fn read_text<'a>(
     reader: &mut Reader<'a>,
     trust: Trust,
 ) -> Result<&'a [u8], DecodeError> {
-    Ok(match trust {
-        Trust::Input => reader.var_str()?.as_bytes(),
-        Trust::Stored => reader.var_bytes()?,
-    })
+    let text = reader.var_bytes()?;
+    // Most texts are short and ASCII, which is seen sooner.
+    if trust == Trust::Input && !text.is_ascii() {
+        std::str::from_utf8(text).map_err(|_| ReadError::Utf8)?;
+    }
+    Ok(text)
 }
 
 fn read_values<'a>(
@@ -355,6 +360,9 @@ fn skip_any_below(reader: &mut Reader<'_>, trust: Trust, depth: usize) -> Result
 /// Length of valid UTF-8 in UTF-16 units: one per character, and one more for
 /// those of four bytes.
 pub(crate) fn utf16_len(text: &[u8]) -> u64 {
+    if text.is_ascii() {
+        return text.len() as u64;
+    }
     text.iter()
         .map(|&byte| u64::from((byte & 0xc0) != 0x80) + u64::from(byte >= 0xf0))
         .sum()

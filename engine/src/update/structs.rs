@@ -356,12 +356,14 @@ pub(crate) fn write_skip(len: Clock, out: &mut Vec<u8>) {
 }
 
 /// Reads a client id.
+#[inline]
 pub(crate) fn read_client(reader: &mut Reader<'_>) -> Result<ClientId, DecodeError> {
     const { assert!(UINT_MAX == (1 << 53) - 1) };
     Ok(ClientId(reader.var_uint()?))
 }
 
 /// Reads a clock that something may stand at.
+#[inline]
 pub(crate) fn read_clock(reader: &mut Reader<'_>) -> Result<Clock, DecodeError> {
     Clock::try_from(reader.var_uint()?)
         .ok()
@@ -369,6 +371,7 @@ pub(crate) fn read_clock(reader: &mut Reader<'_>) -> Result<Clock, DecodeError> 
         .ok_or(DecodeError::ClockRange)
 }
 
+#[inline]
 fn read_id(reader: &mut Reader<'_>) -> Result<Id, DecodeError> {
     let client = read_client(reader)?;
     let clock = read_clock(reader)?;
