@@ -15,13 +15,15 @@ use self::workload::{Served, cursor, document, keystroke, recorded_snapshot, sca
 type Measure = (&'static str, fn() -> u64);
 
 /// Names, and what does it and says how many units it did.
-const MEASURES: [Measure; 10] = [
+const MEASURES: [Measure; 12] = [
     ("apply an update of a session", apply_session),
     ("receive an update of a session", receive_session),
     ("deliver a keystroke in a room of 100", keystrokes_in_room),
     ("deliver a cursor in a room of 100", cursors_in_room),
     ("load a struct of a snapshot", load_snapshot),
     ("load a KiB of a recorded snapshot", load_recorded),
+    ("apply a struct of a first update", apply_first),
+    ("apply a KiB of a recorded first update", apply_recorded),
     ("encode a struct", encode),
     ("compact a struct", compact),
     ("apply a keystroke among 100000 structs", among_structs),
@@ -103,15 +105,34 @@ fn receive(served: &mut Served, frames: &[Bytes]) {
 
 fn load_snapshot() -> u64 {
     let snapshot = scattered(20_000, 10);
-    measured(|| document([&snapshot]));
+    measured(|| load(&snapshot));
     20_000
 }
 
 fn load_recorded() -> u64 {
-    let snapshot = recorded_snapshot("sveltecomponent", 4);
-    let snapshot = snapshot.expect("the recordings; set YSYNCD_SHARED");
-    measured(|| document([&snapshot]));
+    let snapshot = recorded();
+    measured(|| load(&snapshot));
     snapshot.len() as u64 / 1024
+}
+
+fn apply_first() -> u64 {
+    let update = scattered(20_000, 10);
+    measured(|| document([&update]));
+    20_000
+}
+
+fn apply_recorded() -> u64 {
+    let update = recorded();
+    measured(|| document([&update]));
+    update.len() as u64 / 1024
+}
+
+fn recorded() -> Vec<u8> {
+    recorded_snapshot("sveltecomponent", 4).expect("the recordings; set YSYNCD_SHARED")
+}
+
+fn load(snapshot: &[u8]) -> DocumentState {
+    DocumentState::load(snapshot).expect("it is an update")
 }
 
 fn encode() -> u64 {

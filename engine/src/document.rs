@@ -9,6 +9,7 @@
 //! at a time, and returns effects.
 
 mod ahead;
+mod append;
 mod block;
 mod causality;
 mod compaction;
@@ -17,6 +18,7 @@ mod fanout;
 mod join;
 mod lag;
 mod lineage;
+mod load;
 mod nesting;
 mod persistence;
 mod staging;

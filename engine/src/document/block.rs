@@ -98,6 +98,11 @@ impl Block {
         self.all_listed || (self.last_is_listed && self.last_clock <= clock)
     }
 
+    /// Whether none of its structs is a map entry.
+    pub(crate) const fn are_all_listed(&self) -> bool {
+        self.all_listed
+    }
+
     pub(crate) fn len_bytes(&self) -> usize {
         self.bytes.len()
     }
@@ -215,6 +220,9 @@ impl Block {
     /// same kind, following each other in the text, and no map entries (the
     /// values of a key are not one text: only the last of them lives).
     fn squash(&mut self, next: &Struct<'_>, listed: bool) -> bool {
+        if !may_continue(next) {
+            return false;
+        }
         let tail = &self.bytes[self.last_at..];
         let mut reader = Reader::new(tail);
         let lead = Head::read(&mut reader, Trust::Stored).expect("blocks hold checked structs");
@@ -262,6 +270,17 @@ impl Block {
             last.kind == item.content.kind() && item.head.position.origin() == Some(last_id);
         marks::hit_if(Mark::RightOriginsDiffer, || continues && !same_right);
         continues && (same_right || planted::is(Bug::SquashedAcrossRightOrigins))
+    }
+}
+
+/// Whether a struct may be joined to the one before it, as far as it tells.
+fn may_continue(next: &Struct<'_>) -> bool {
+    let follows_last =
+        |origin: Id| origin.client == next.id.client && origin.clock + 1 == next.id.clock;
+    match next.body {
+        Body::Gc => true,
+        Body::Skip => false,
+        Body::Item(item) => item.head.position.origin().is_some_and(follows_last),
     }
 }
 

@@ -26,17 +26,6 @@ pub(super) type Blocked = BTreeMap<Id, SmallVec<[ClientId; 1]>>;
 pub(crate) type Stretch = (ClientId, ClockRange);
 
 impl StructStore {
-    /// Integrates a struct that was just added, if it is its client's next.
-    pub(super) fn integrate_if_next(&mut self, new: &Struct<'_>) {
-        if self.integrated(new.id.client) != new.id.clock {
-            return;
-        }
-        match self.first_missing(new) {
-            None => self.set_integrated(new.id.client, new.end()),
-            Some(missing) => self.block(new.id.client, missing),
-        }
-    }
-
     /// Carries on, after the clients `grown` have grown, with all that waited
     /// for them. Returns what was integrated in doing so.
     pub(super) fn integrate_waiting(&mut self, grown: &[ClientId]) -> Vec<Stretch> {
@@ -74,9 +63,9 @@ impl StructStore {
             .is_some_and(|c| !c.blocked && c.integrated_end < c.contiguous_end())
     }
 
-    fn block(&mut self, client: ClientId, missing: Id) {
+    /// Notes that a client's next struct waits for an id.
+    pub(super) fn wait(&mut self, client: ClientId, missing: Id) {
         self.blocked.entry(missing).or_default().push(client);
-        self.known_client(client).blocked = true;
     }
 
     fn known_client(&mut self, client: ClientId) -> &mut ClientStructs {
@@ -121,7 +110,8 @@ impl StructStore {
         }
         self.set_integrated(client, end);
         if let Some(missing) = waits_for {
-            self.block(client, missing);
+            self.known_client(client).blocked = true;
+            self.wait(client, missing);
         }
         start..end
     }

@@ -30,7 +30,7 @@ pub(super) fn compact(structs: &mut StructStore, deletes: &mut DeleteSet, gc: bo
     let mut rewritten = Vec::new();
     let mut deleted = DeleteSet::default();
     let mut delete = |client, clocks| {
-        deleted.insert(client, clocks, &mut DeleteSet::default());
+        deleted.add(client, clocks);
     };
     for (&client, theirs) in &structs.clients {
         let mut out = Blocks::default();
@@ -59,7 +59,7 @@ pub(super) fn compact(structs: &mut StructStore, deletes: &mut DeleteSet, gc: bo
         structs.replace_blocks(client, blocks);
     }
     for (client, clocks) in deleted.stretches() {
-        deletes.insert(client, clocks, &mut DeleteSet::default());
+        deletes.add(client, clocks);
     }
 }
 

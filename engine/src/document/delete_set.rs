@@ -1,7 +1,8 @@
 //! The ids that were deleted, as ranges of clocks per client.
 
-use std::collections::BTreeMap;
+use std::{cmp::Reverse, collections::BTreeMap};
 
+use super::causality::Stretch;
 use crate::{
     lib0::write_var_uint,
     planted::{self, Bug},
@@ -26,15 +27,25 @@ impl DeleteSet {
 
     /// Adds a range; what of it was not in the set yet is added to `fresh`.
     /// True if that is all of it.
-    pub(crate) fn insert(&mut self, client: ClientId, range: ClockRange, fresh: &mut Self) -> bool {
-        let ranges = self.clients.entry(client).or_default();
+    pub(crate) fn insert(
+        &mut self,
+        client: ClientId,
+        range: ClockRange,
+        fresh: &mut Vec<Stretch>,
+    ) -> bool {
         let mut new = 0;
+        let ranges = self.clients.entry(client).or_default();
         ranges.insert(range.clone(), |piece| {
             new += piece.len();
-            let fresh = fresh.clients.entry(client).or_default();
-            fresh.insert(piece, |_| ());
+            fresh.push((client, piece));
         });
         new == range.len()
+    }
+
+    /// Adds a range.
+    pub(crate) fn add(&mut self, client: ClientId, range: ClockRange) {
+        let ranges = self.clients.entry(client).or_default();
+        ranges.insert(range, |_| ());
     }
 
     /// Whether any id of a client is in the set.
@@ -111,7 +122,36 @@ impl DeleteSet {
     }
 }
 
+impl From<Vec<Stretch>> for DeleteSet {
+    /// Takes ranges in any order. Those that stand as in an update, or as
+    /// several of them one behind the other, take time in proportion only.
+    fn from(mut stretches: Vec<Stretch>) -> Self {
+        stretches.sort_by_key(|(client, range)| (Reverse(*client), range.start));
+        let per_client = stretches.chunk_by(|a, b| a.0 == b.0).rev();
+        let clients = per_client.map(|theirs| {
+            let ranges = theirs.iter().map(|(_, range)| range.clone());
+            (theirs[0].0, Ranges::ascending(ranges))
+        });
+        Self {
+            clients: clients.collect(),
+        }
+    }
+}
+
 impl Ranges {
+    /// Takes ranges in the order of their starts.
+    fn ascending(ranges: impl Iterator<Item = ClockRange>) -> Self {
+        let mut ranges = ranges.peekable();
+        let joined = std::iter::from_fn(|| {
+            let ClockRange { start, mut end } = ranges.next()?;
+            while let Some(touching) = ranges.next_if(|next| next.start <= end) {
+                end = end.max(touching.end);
+            }
+            Some((start, end))
+        });
+        Self(joined.collect())
+    }
+
     fn iter(&self) -> impl Iterator<Item = ClockRange> {
         self.0.iter().map(|(&start, &end)| start..end)
     }
@@ -172,8 +212,9 @@ mod tests {
         fn it_is_a_set_of_ids(ranges in prop::collection::vec((0..60_u32, 1..12_u32), 1..40)) {
             let (mut set, mut model) = (DeleteSet::default(), BTreeSet::new());
             for (start, len) in ranges {
-                let mut fresh = DeleteSet::default();
+                let mut fresh = Vec::new();
                 let all_new = set.insert(CLIENT, start..start + len, &mut fresh);
+                let fresh = DeleteSet::from(fresh);
                 let new: BTreeSet<_> = (start..start + len).filter(|id| !model.contains(id)).collect();
                 prop_assert_eq!(all_new, new.len() == len as usize);
                 for id in 0..80 {
@@ -192,12 +233,29 @@ mod tests {
         }
     }
 
+    proptest! {
+        #[test]
+        fn it_is_the_same_from_ranges_in_any_order(
+            ranges in prop::collection::vec((1..4_u64, 0..60_u32, 1..12_u32), 0..40),
+        ) {
+            let ranges: Vec<_> = ranges
+                .into_iter()
+                .map(|(client, start, len)| (ClientId(client), start..start + len))
+                .collect();
+            let mut set = DeleteSet::default();
+            for (client, range) in ranges.clone() {
+                set.add(client, range);
+            }
+            prop_assert_eq!(DeleteSet::from(ranges), set);
+        }
+    }
+
     #[test]
     fn one_set_covers_another_only_if_no_id_is_missing() {
         let set = |ranges: &[(Clock, Clock)]| {
             let mut set = DeleteSet::default();
             for &(start, end) in ranges {
-                set.insert(CLIENT, start..end, &mut DeleteSet::default());
+                set.add(CLIENT, start..end);
             }
             set
         };

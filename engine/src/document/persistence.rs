@@ -300,8 +300,9 @@ impl Document {
         let doc = self.id.clone();
         match loaded {
             Ok(None) => self.replay_and_live(cx, 0, out),
-            Ok(Some(snapshot)) => match self.state.apply(&snapshot.body) {
-                Ok(_) => {
+            Ok(Some(snapshot)) => match DocumentState::load(&snapshot.body) {
+                Ok(state) => {
+                    self.state = state;
                     self.persistence.stored = Some(snapshot.etag);
                     self.persistence.stored_is_empty = self.state.is_empty();
                     self.replay_and_live(cx, snapshot.body.len(), out);
@@ -531,8 +532,7 @@ impl Document {
         snapshot: &Snapshot,
         out: &mut Effects,
     ) -> Result<bool, DecodeError> {
-        let mut stored = DocumentState::default();
-        stored.apply(&snapshot.body)?;
+        let mut stored = DocumentState::load(&snapshot.body)?;
         let covers = stored.covers(&self.state) || planted::is(Bug::AdoptedUnchecked);
         let contained = covers && !planted::is(Bug::OwnWriteTakenAsForeign);
         let ours = self.state.encode();

@@ -11,7 +11,7 @@ use super::{
     compaction,
     delete_set::DeleteSet,
     lineage::Lineage,
-    structs::{ClientStructs, Placement, StructStore},
+    structs::{ClientStructs, StructStore},
 };
 use crate::{
     lib0::{Reader, write_var_uint},
@@ -28,8 +28,8 @@ use crate::{
 /// clients make of the content is their business.
 #[derive(Debug, Clone, Default)]
 pub struct DocumentState {
-    structs: StructStore,
-    deletes: DeleteSet,
+    pub(super) structs: StructStore,
+    pub(super) deletes: DeleteSet,
 }
 
 /// What an update brought.
@@ -79,7 +79,7 @@ impl DocumentState {
         marks::hit_if(Mark::PendingDeleteResolved, || {
             update.structs().any(|item| self.was_awaited(&item))
         });
-        let mut fresh = Fresh::default();
+        let mut deleted = Vec::new();
         let mut all_new = update.is_canonical() || planted::is(Bug::CanonicalUnchecked);
         for (client, range) in update.deletes() {
             if planted::is(Bug::DeleteSetNotMerged) && self.deletes.names(client)
@@ -87,26 +87,32 @@ impl DocumentState {
             {
                 continue;
             }
-            all_new &= self.deletes.insert(client, range, &mut fresh.deletes);
+            all_new &= self.deletes.insert(client, range, &mut deleted);
         }
-        for item in update.structs() {
-            all_new &= self.add(&item, &mut fresh);
+        let added = self
+            .structs
+            .append(&mut update.sections(), Some(&self.deletes));
+        let added = added.expect("an update was checked as a whole");
+        all_new &= added.as_it_is;
+        for (client, range) in &added.deleted {
+            self.deletes.insert(*client, range.clone(), &mut deleted);
         }
-        let grown = fresh.clients();
-        let integrated = self.structs.integrate_waiting(&grown);
-        let resend = fresh.without(integrated);
+        let integrated = self.structs.integrate_waiting(&added.clients());
+        let resend = without(integrated, &added.structs);
         all_new |= planted::is(Bug::PartRelayedWhole);
-        marks::hit_if(Mark::CanonicalRelay, || !fresh.is_empty() && all_new);
-        marks::hit_if(Mark::SlicedRelay, || !fresh.is_empty() && !all_new);
+        let nothing_new = added.structs.is_empty() && deleted.is_empty();
+        marks::hit_if(Mark::CanonicalRelay, || !nothing_new && all_new);
+        marks::hit_if(Mark::SlicedRelay, || !nothing_new && !all_new);
         marks::hit_if(Mark::ResendCausality, || !resend.is_empty());
-        let new_part = match (fresh.is_empty(), all_new) {
+        let new_part = match (nothing_new, all_new) {
             (true, _) => NewPart::Nothing,
             (false, true) => NewPart::All,
             (false, false) => {
-                NewPart::Some(self.encode_stretches(fresh.structs.clone(), &fresh.deletes))
+                let deleted = DeleteSet::from(deleted);
+                NewPart::Some(self.encode_stretches(added.structs.clone(), &deleted))
             }
         };
-        let mut told = fresh.structs;
+        let mut told = added.structs;
         told.extend_from_slice(&resend);
         Applied {
             new_part,
@@ -313,63 +319,6 @@ impl DocumentState {
         blocks.map(super::block::Block::len_bytes).sum()
     }
 
-    /// Adds the parts of a struct that are unknown. True if that is all of it,
-    /// as it is.
-    fn add(&mut self, item: &Struct<'_>, fresh: &mut Fresh) -> bool {
-        let client = item.id.client;
-        let all = item.id.clock..item.end();
-        let missing = match self.structs.client(client) {
-            Some(structs) => structs.missing(all.clone()),
-            None => smallvec::smallvec![all.clone()],
-        };
-        let mut as_it_is = *missing == [all.clone()];
-        let mut cursor = Cursor::default();
-        for part in missing {
-            if part == all {
-                as_it_is &= self.add_new(item, fresh);
-            } else {
-                let mut bytes = Vec::new();
-                item.write_part(part.start, part.end, &mut cursor, &mut bytes);
-                self.add_new(&read_part(&bytes, client, part.start), fresh);
-            }
-        }
-        as_it_is
-    }
-
-    /// Adds a struct that is unknown. False if it was changed for that.
-    fn add_new(&mut self, new: &Struct<'_>, fresh: &mut Fresh) -> bool {
-        let placement = self.structs.placement(new);
-        if let Some(before) = self.superseded(new, placement) {
-            let (client, mut deleted, mut last) = (new.id.client, Vec::new(), Vec::new());
-            new.write_deleted_part(before.start, before.end, &mut deleted);
-            new.write_part(before.end, new.end(), &mut Cursor::default(), &mut last);
-            marks::hit(Mark::Superseded);
-            self.add_placed(&read_part(&deleted, client, before.start), placement, fresh);
-            self.add_placed(&read_part(&last, client, before.end), placement, fresh);
-            return false;
-        }
-        self.add_placed(new, placement, fresh);
-        true
-    }
-
-    /// The units of a map entry before its last that nothing deletes. Yjs
-    /// joins old values of a key only once they are deleted, and where it keeps
-    /// deleted content, theirs is to be kept.
-    fn superseded(&self, new: &Struct<'_>, placement: Placement) -> Option<ClockRange> {
-        let before = placement.superseded(new)?;
-        (!self.deletes.has(new.id.client, before.clone())).then_some(before)
-    }
-
-    fn add_placed(&mut self, new: &Struct<'_>, placement: Placement, fresh: &mut Fresh) {
-        let (client, clocks) = (new.id.client, new.id.clock..new.end());
-        self.structs.insert(new, placement);
-        if new.is_deleted() {
-            self.deletes
-                .insert(client, clocks.clone(), &mut fresh.deletes);
-        }
-        fresh.push(client, clocks);
-    }
-
     /// How many deleted ranges of an update are new and name ids that are
     /// unknown even after it.
     fn new_pending_deletes(&self, update: &Update<'_>, ahead: &Ahead) -> usize {
@@ -465,46 +414,17 @@ pub(super) fn read_part(bytes: &[u8], client: ClientId, clock: Clock) -> Struct<
         .expect("a part of a checked struct is one")
 }
 
-/// What one update added.
-#[derive(Default)]
-struct Fresh {
-    structs: Vec<Stretch>,
-    deletes: DeleteSet,
-}
-
-impl Fresh {
-    fn is_empty(&self) -> bool {
-        self.structs.is_empty() && self.deletes.is_empty()
+/// What of some stretches is not in others.
+fn without(stretches: Vec<Stretch>, others: &[Stretch]) -> Vec<Stretch> {
+    if stretches.is_empty() {
+        return stretches;
     }
-
-    fn push(&mut self, client: ClientId, range: ClockRange) {
-        match self.structs.last_mut() {
-            Some((last, run)) if *last == client && run.end == range.start => run.end = range.end,
-            _ => self.structs.push((client, range)),
-        }
+    let mut have = DeleteSet::from(others.to_vec());
+    let mut rest = Vec::new();
+    for (client, range) in stretches {
+        have.insert(client, range, &mut rest);
     }
-
-    fn clients(&self) -> Vec<ClientId> {
-        let mut clients: Vec<_> = self.structs.iter().map(|(client, _)| *client).collect();
-        clients.dedup();
-        clients
-    }
-
-    /// What of some stretches is not in here.
-    fn without(&self, stretches: Vec<Stretch>) -> Vec<Stretch> {
-        if stretches.is_empty() {
-            return stretches;
-        }
-        let mut have = DeleteSet::default();
-        let mut rest = DeleteSet::default();
-        for (client, range) in &self.structs {
-            have.insert(*client, range.clone(), &mut DeleteSet::default());
-        }
-        for (client, range) in stretches {
-            have.insert(client, range, &mut rest);
-        }
-        rest.stretches()
-    }
+    DeleteSet::from(rest).stretches()
 }
 
 /// One client's part of an update.

@@ -13,10 +13,6 @@ use crate::{
     update::{Body, ClientId, Clock, ClockRange, Id, ParentRef, Position, Struct},
 };
 
-/// How far a struct's neighbours are followed to learn whether it is a map
-/// entry. One step suffices nearly always, because a block remembers it.
-const NEIGHBOUR_STEPS_MAX: usize = 16;
-
 /// Every struct that is known, gaps or not.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct StructStore {
@@ -48,6 +44,9 @@ pub(crate) struct ClientStructs {
     pub(super) integrated_end: Clock,
     /// Whether its next struct waits for another client's.
     pub(super) blocked: bool,
+    /// Everything below is certainly no map entry. In texts that is all, and
+    /// nothing has to be looked up.
+    pub(super) listed_end: Clock,
 }
 
 impl StructStore {
@@ -87,24 +86,32 @@ impl StructStore {
                 blocks.last().map(|block| block.clocks.end),
                 structs.blocks.last().map(|block| block.clocks.end)
             );
+            structs.listed_end = listed_end(&blocks);
             structs.blocks = blocks;
         }
     }
 
-    /// Adds a struct, none of whose clocks is known yet.
-    pub(super) fn insert(&mut self, new: &Struct<'_>, placement: Placement) {
-        let structs = self
-            .clients
-            .entry(new.id.client)
-            .or_insert_with(|| ClientStructs::new(new.id.client));
-        let before = structs.touching(new);
-        structs.insert(new, placement == Placement::List);
-        let opens_gap = !before.left && new.id.clock != 0;
-        marks::hit_if(Mark::GapOpened, || opens_gap && !before.right);
-        marks::hit_if(Mark::GapFilled, || !opens_gap && before.right);
+    /// Takes out the structs of a client, to be put back when more are added.
+    pub(super) fn take(&mut self, client: ClientId) -> ClientStructs {
+        let nothing = || ClientStructs::new(client);
+        let theirs = self.clients.get_mut(&client);
+        theirs.map_or_else(nothing, |theirs| std::mem::replace(theirs, nothing()))
+    }
+
+    /// Puts back what was taken out, unless there is nothing.
+    pub(super) fn put_back(&mut self, client: ClientId, theirs: ClientStructs) {
+        if !theirs.blocks.is_empty() {
+            self.clients.insert(client, theirs);
+        }
+    }
+
+    /// Counts the gaps that a struct opens or fills which was just added.
+    pub(super) fn count_gaps(&mut self, new: &Struct<'_>, touched: &Touched) {
+        let opens_gap = !touched.left && new.id.clock != 0;
+        marks::hit_if(Mark::GapOpened, || opens_gap && !touched.right);
+        marks::hit_if(Mark::GapFilled, || !opens_gap && touched.right);
         self.gap_runs += usize::from(opens_gap);
-        self.gap_runs -= usize::from(before.right);
-        self.integrate_if_next(new);
+        self.gap_runs -= usize::from(touched.right);
     }
 
     pub(super) fn check(&self) {
@@ -120,36 +127,10 @@ impl StructStore {
         let blocked = self.blocked.values().flatten();
         assert!(blocked.copied().all(|client| self.clients[&client].blocked));
     }
-
-    /// Where a struct stands, as it tells or the neighbours do from which it
-    /// takes its parent.
-    pub(super) fn placement(&self, item: &Struct<'_>) -> Placement {
-        let mut next = match placement_or_neighbour(item) {
-            Ok(placement) => return placement,
-            Err(neighbour) => neighbour,
-        };
-        for _ in 0..NEIGHBOUR_STEPS_MAX {
-            let Some(block) = self
-                .clients
-                .get(&next.client)
-                .and_then(|c| c.block(next.clock))
-            else {
-                return Placement::Unknown;
-            };
-            if block.is_listed(next.clock) {
-                return Placement::List;
-            }
-            match placement_or_neighbour(&block.struct_at(next.client, next.clock)) {
-                Ok(placement) => return placement,
-                Err(neighbour) => next = neighbour,
-            }
-        }
-        Placement::Unknown
-    }
 }
 
 /// Where a struct says itself that it stands, or the neighbour that tells.
-fn placement_or_neighbour(item: &Struct<'_>) -> Result<Placement, Id> {
+pub(super) fn placement_or_neighbour(item: &Struct<'_>) -> Result<Placement, Id> {
     match item.body {
         Body::Gc | Body::Skip => Ok(Placement::List),
         Body::Item(item) => item.head.position.key_or_neighbour().map(Placement::of_key),
@@ -173,8 +154,8 @@ impl Placement {
     }
 }
 
-/// Whether a new struct adjoins what is known.
-struct Touching {
+/// Whether a new struct adjoins what was known.
+pub(super) struct Touched {
     left: bool,
     right: bool,
 }
@@ -187,6 +168,7 @@ impl ClientStructs {
             contiguous_end: 0,
             integrated_end: 0,
             blocked: false,
+            listed_end: 0,
         }
     }
 
@@ -220,6 +202,7 @@ impl ClientStructs {
         assert_eq!(self.contiguous_end, first.map_or(0, |run| run.end));
         assert!(self.integrated_end <= self.contiguous_end);
         assert!(self.blocked || self.integrated_end == self.contiguous_end);
+        assert!(self.listed_end <= self.contiguous_end);
     }
 
     /// The parts of `range` that are not known yet.
@@ -296,7 +279,7 @@ impl ClientStructs {
         end
     }
 
-    fn block(&self, clock: Clock) -> Option<&Block> {
+    pub(super) fn block(&self, clock: Clock) -> Option<&Block> {
         self.blocks
             .get(self.first_reaching(clock))
             .filter(|block| block.clocks.start <= clock)
@@ -315,34 +298,35 @@ impl ClientStructs {
         }
     }
 
-    fn touching(&self, new: &Struct<'_>) -> Touching {
-        let at = self.first_reaching(new.id.clock);
-        let adjoins = |block: &Block| block.clocks.start == new.end();
-        Touching {
-            left: at > 0 && self.blocks[at - 1].clocks.end == new.id.clock,
-            right: self.blocks.get(at).is_some_and(adjoins),
-        }
-    }
-
-    fn insert(&mut self, new: &Struct<'_>, listed: bool) {
+    /// Adds a struct, none of whose clocks is known yet. `listed`: it is
+    /// certainly no map entry.
+    pub(super) fn insert(&mut self, new: &Struct<'_>, listed: bool) -> Touched {
         let at = self.first_reaching(new.id.clock);
         let left = at.checked_sub(1).map(|left| &mut self.blocks[left]);
-        let taken = match left {
-            Some(left) if left.clocks.end == new.id.clock => {
-                let taken = left.push(new, listed);
-                if !taken {
-                    left.finish();
-                }
-                taken
+        let left = left.filter(|left| left.clocks.end == new.id.clock);
+        let touches_left = left.is_some();
+        let taken = left.is_some_and(|left| {
+            let taken = left.push(new, listed);
+            if !taken {
+                left.finish();
             }
-            _ => false,
-        };
+            taken
+        });
+        let right = self.blocks.get(at);
+        let touches_right = right.is_some_and(|right| right.clocks.start == new.end());
         if !taken {
             self.blocks.insert(at, Block::new(new, listed));
         }
         if self.contiguous_end == new.id.clock {
             self.contiguous_end = new.end();
             self.pass_known(at);
+        }
+        if listed && self.listed_end == new.id.clock {
+            self.listed_end = new.end();
+        }
+        Touched {
+            left: touches_left,
+            right: touches_right,
         }
     }
 
@@ -355,6 +339,18 @@ impl ClientStructs {
             self.contiguous_end = block.clocks.end.max(self.contiguous_end);
         }
     }
+}
+
+/// Up to where blocks hold no map entries.
+fn listed_end(blocks: &[Block]) -> Clock {
+    let mut end = 0;
+    for block in blocks {
+        if block.clocks.start != end || !block.are_all_listed() {
+            break;
+        }
+        end = block.clocks.end;
+    }
+    end
 }
 
 impl<'a> Position<'a> {

@@ -72,22 +72,21 @@ impl<'a> Update<'a> {
     /// # Errors
     /// The first rule that is broken. Time is linear in the bytes.
     pub fn decode(bytes: &'a [u8]) -> Result<Self, DecodeError> {
-        let mut structs = Structs::new(bytes, Trust::Input)?;
+        let mut sections = Sections::new(bytes, Trust::Input)?;
         let (mut skips, mut types) = (false, 0);
-        while let Some(item) = structs.read_next()? {
-            skips |= matches!(item.body, Body::Skip);
-            types += usize::from(item.is_type());
+        while sections.next_section()?.is_some() {
+            while let Some(item) = sections.next_struct()? {
+                skips |= matches!(item.body, Body::Skip);
+                types += usize::from(item.is_type());
+            }
         }
-        let deletes = structs.reader.rest();
+        let deletes = sections.rest();
         let mut ranges = Deletes::new(deletes)?;
-        while ranges.read_next()?.is_some() {}
-        if !ranges.reader.is_empty() {
-            return Err(DecodeError::TrailingBytes);
-        }
+        while ranges.next_range()?.is_some() {}
         Ok(Self {
             bytes,
             deletes,
-            canonical: structs.canonical && !skips && ranges.canonical,
+            canonical: sections.canonical && !skips && ranges.canonical,
             types,
         })
     }
@@ -116,28 +115,33 @@ impl<'a> Update<'a> {
     }
 
     fn all_structs(&self) -> impl Iterator<Item = Struct<'a>> {
-        let mut structs =
-            Structs::new(self.bytes, Trust::Stored).expect("an update was checked as a whole");
+        let mut sections = self.sections();
         std::iter::from_fn(move || {
-            structs
-                .read_next()
-                .expect("an update was checked as a whole")
+            loop {
+                if let Some(item) = sections.next_struct().expect(CHECKED) {
+                    return Some(item);
+                }
+                sections.next_section().expect(CHECKED)?;
+            }
         })
+    }
+
+    /// Its sections, to be walked without errors.
+    pub(crate) fn sections(&self) -> Sections<'a> {
+        Sections::new(self.bytes, Trust::Stored).expect(CHECKED)
     }
 
     /// The deleted ranges, in the order they came.
     pub fn deletes(&self) -> impl Iterator<Item = (ClientId, ClockRange)> {
-        let mut ranges = Deletes::new(self.deletes).expect("an update was checked as a whole");
-        std::iter::from_fn(move || {
-            ranges
-                .read_next()
-                .expect("an update was checked as a whole")
-        })
+        let mut ranges = Deletes::new(self.deletes).expect(CHECKED);
+        std::iter::from_fn(move || ranges.next_range().expect(CHECKED))
     }
 }
 
-/// Walks the sections of an update.
-struct Structs<'a> {
+const CHECKED: &str = "an update was checked as a whole";
+
+/// Walks the sections of an update, and in each its structs.
+pub(crate) struct Sections<'a> {
     reader: Reader<'a>,
     trust: Trust,
     sections_left: u64,
@@ -149,8 +153,8 @@ struct Structs<'a> {
     canonical: bool,
 }
 
-impl<'a> Structs<'a> {
-    fn new(bytes: &'a [u8], trust: Trust) -> Result<Self, DecodeError> {
+impl<'a> Sections<'a> {
+    pub(crate) fn new(bytes: &'a [u8], trust: Trust) -> Result<Self, DecodeError> {
         let mut reader = Reader::new(bytes);
         let sections_left = read_count(&mut reader)?;
         Ok(Self {
@@ -167,30 +171,44 @@ impl<'a> Structs<'a> {
         })
     }
 
+    /// Goes to the next section, once all structs of the last have been read.
+    pub(crate) fn next_section(&mut self) -> Result<Option<ClientId>, DecodeError> {
+        debug_assert_eq!(self.structs_left, 0);
+        if self.sections_left == 0 {
+            return Ok(None);
+        }
+        self.sections_left -= 1;
+        self.structs_left = read_count(&mut self.reader)?;
+        let client = read_client(&mut self.reader)?;
+        let clock = read_clock(&mut self.reader)?;
+        let descends = self.section.is_none_or(|last| client < last);
+        self.canonical &= descends && self.structs_left > 0;
+        self.section = Some(client);
+        self.next = Id { client, clock };
+        Ok(Some(client))
+    }
+
+    /// The next struct of the section.
     #[inline]
-    fn read_next(&mut self) -> Result<Option<Struct<'a>>, DecodeError> {
-        while self.structs_left == 0 {
-            if self.sections_left == 0 {
-                return Ok(None);
-            }
-            self.sections_left -= 1;
-            self.structs_left = read_count(&mut self.reader)?;
-            let client = read_client(&mut self.reader)?;
-            let clock = read_clock(&mut self.reader)?;
-            let descends = self.section.is_none_or(|last| client < last);
-            self.canonical &= descends && self.structs_left > 0;
-            self.section = Some(client);
-            self.next = Id { client, clock };
+    pub(crate) fn next_struct(&mut self) -> Result<Option<Struct<'a>>, DecodeError> {
+        if self.structs_left == 0 {
+            return Ok(None);
         }
         self.structs_left -= 1;
         let item = Struct::read(&mut self.reader, self.next, self.trust)?;
         self.next.clock = item.end();
         Ok(Some(item))
     }
+
+    /// What follows the sections, once all have been read.
+    pub(crate) const fn rest(&self) -> &'a [u8] {
+        debug_assert!(self.sections_left == 0 && self.structs_left == 0);
+        self.reader.rest()
+    }
 }
 
-/// Walks a delete set.
-struct Deletes<'a> {
+/// Walks a delete set, with which the bytes have to end.
+pub(crate) struct Deletes<'a> {
     reader: Reader<'a>,
     clients_left: u64,
     ranges_left: u64,
@@ -203,7 +221,7 @@ struct Deletes<'a> {
 }
 
 impl<'a> Deletes<'a> {
-    fn new(bytes: &'a [u8]) -> Result<Self, DecodeError> {
+    pub(crate) fn new(bytes: &'a [u8]) -> Result<Self, DecodeError> {
         let mut reader = Reader::new(bytes);
         let clients_left = read_count(&mut reader)?;
         Ok(Self {
@@ -216,10 +234,13 @@ impl<'a> Deletes<'a> {
         })
     }
 
-    fn read_next(&mut self) -> Result<Option<(ClientId, ClockRange)>, DecodeError> {
+    pub(crate) fn next_range(&mut self) -> Result<Option<(ClientId, ClockRange)>, DecodeError> {
         while self.ranges_left == 0 {
             if self.clients_left == 0 {
-                return Ok(None);
+                return match self.reader.is_empty() {
+                    true => Ok(None),
+                    false => Err(DecodeError::TrailingBytes),
+                };
             }
             self.clients_left -= 1;
             let client = read_client(&mut self.reader)?;

@@ -14,6 +14,7 @@ mod golden;
 mod handmade;
 mod histories;
 mod hostile;
+mod loading;
 mod properties;
 mod protocol_page;
 mod traces;

@@ -14,12 +14,14 @@ use ysyncd_engine::{
 use crate::{
     handmade::{self, Item},
     histories::History,
+    loading::load,
 };
 
 /// Applies what may be an update to a state; if it is one, everything the
 /// engine does with a state must work.
 fn survive(state: &mut DocumentState, bytes: &[u8], known: &StateVector) {
     let decoded = Update::decode(bytes);
+    let _ = load(bytes);
     let before = state.encode();
     let applied = match state.apply(bytes) {
         Ok(applied) => applied,
@@ -50,9 +52,7 @@ fn survive(state: &mut DocumentState, bytes: &[u8], known: &StateVector) {
 }
 
 fn assert_told_again(state: &DocumentState) {
-    let mut again = DocumentState::default();
-    again.apply(&state.encode()).unwrap();
-    again.check();
+    let again = load(&state.encode()).unwrap();
     assert!(again.covers(state) && state.covers(&again));
     assert_eq!(again.state_vector(), state.state_vector());
     let bytes = again.encode();

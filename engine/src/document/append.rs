@@ -1,0 +1,269 @@
+//! Adding the structs of an update, one section after the other.
+//!
+//! The structs of a section are one client's, and mostly follow all that it
+//! has done before. So what is known of that client is looked up once per
+//! section, and what is asked about another is remembered for the next struct.
+
+use super::{
+    causality::Stretch,
+    delete_set::DeleteSet,
+    state::read_part,
+    structs::{ClientStructs, Placement, StructStore, placement_or_neighbour},
+};
+use crate::{
+    marks::{self, Mark},
+    update::{Body, ClientId, Clock, ClockRange, Cursor, DecodeError, Id, Sections, Struct},
+};
+
+/// How far a struct's neighbours are followed to learn whether it is a map
+/// entry. One step suffices nearly always, because a block remembers it.
+const NEIGHBOUR_STEPS_MAX: usize = 16;
+
+/// What of an update's structs was new.
+#[derive(Debug)]
+pub(super) struct Added {
+    /// Their clocks.
+    pub(super) structs: Vec<Stretch>,
+    /// The clocks of those that tell by themselves that they are deleted.
+    pub(super) deleted: Vec<Stretch>,
+    /// What is superseded unless it is deleted, where nobody could tell.
+    pub(super) superseded: Vec<Stretch>,
+    /// Whether they are all that there were, and were added as they came.
+    pub(super) as_it_is: bool,
+}
+
+impl StructStore {
+    /// Adds what is unknown of the structs in the sections of an update.
+    /// `deletes` is what was deleted, by that update too, if that can be told.
+    ///
+    /// # Errors
+    /// The bytes are no valid update. What was read before is there.
+    pub(super) fn append(
+        &mut self,
+        sections: &mut Sections<'_>,
+        deletes: Option<&DeleteSet>,
+    ) -> Result<Added, DecodeError> {
+        let mut added = Added {
+            structs: Vec::new(),
+            deleted: Vec::new(),
+            superseded: Vec::new(),
+            as_it_is: true,
+        };
+        while let Some(client) = sections.next_section()? {
+            let mut appender = Appender::new(self, client, deletes, &mut added);
+            while let Some(item) = sections.next_struct()? {
+                if !matches!(item.body, Body::Skip) {
+                    appender.add(&item);
+                }
+            }
+            appender.finish();
+        }
+        Ok(added)
+    }
+}
+
+impl Added {
+    /// Whose structs they are.
+    pub(super) fn clients(&self) -> Vec<ClientId> {
+        let mut clients: Vec<_> = self.structs.iter().map(|(client, _)| *client).collect();
+        clients.dedup();
+        clients
+    }
+}
+
+/// Adds a stretch, as part of the last if it continues that.
+fn push(stretches: &mut Vec<Stretch>, client: ClientId, range: ClockRange) {
+    match stretches.last_mut() {
+        Some((last, run)) if *last == client && run.end == range.start => run.end = range.end,
+        _ => stretches.push((client, range)),
+    }
+}
+
+/// Adds the structs of one section.
+struct Appender<'s> {
+    store: &'s mut StructStore,
+    client: ClientId,
+    /// The client's structs, taken out of the store meanwhile.
+    theirs: ClientStructs,
+    /// The client that was asked about last.
+    other: Other,
+    deletes: Option<&'s DeleteSet>,
+    added: &'s mut Added,
+}
+
+/// What is known of another client, which nothing changes during a section.
+#[derive(Clone, Copy)]
+struct Other {
+    client: ClientId,
+    listed_end: Clock,
+    integrated_end: Clock,
+}
+
+impl<'s> Appender<'s> {
+    fn new(
+        store: &'s mut StructStore,
+        client: ClientId,
+        deletes: Option<&'s DeleteSet>,
+        added: &'s mut Added,
+    ) -> Self {
+        Self {
+            theirs: store.take(client),
+            store,
+            client,
+            // Nobody asks about the client itself.
+            other: Other {
+                client,
+                listed_end: 0,
+                integrated_end: 0,
+            },
+            deletes,
+            added,
+        }
+    }
+
+    fn finish(self) {
+        self.store.put_back(self.client, self.theirs);
+    }
+
+    /// Adds the parts of a struct that are unknown.
+    fn add(&mut self, item: &Struct<'_>) {
+        match item.id.clock >= self.theirs.end() {
+            true => self.add_new(item),
+            false => self.add_missing(item),
+        }
+    }
+
+    fn add_missing(&mut self, item: &Struct<'_>) {
+        let all = item.id.clock..item.end();
+        let missing = self.theirs.missing(all.clone());
+        if *missing == [all] {
+            return self.add_new(item);
+        }
+        self.added.as_it_is = false;
+        let mut cursor = Cursor::default();
+        for part in missing {
+            let mut bytes = Vec::new();
+            item.write_part(part.start, part.end, &mut cursor, &mut bytes);
+            self.add_new(&read_part(&bytes, self.client, part.start));
+        }
+    }
+
+    /// Adds a struct that is unknown.
+    fn add_new(&mut self, new: &Struct<'_>) {
+        let placement = self.placement(new);
+        match placement.superseded(new) {
+            Some(before) if self.is_superseded(&before) => self.add_last_unit(new, before),
+            _ => self.add_placed(new, placement),
+        }
+    }
+
+    /// Whether units of a map entry before its last are deleted by nobody. Yjs
+    /// joins old values of a key only once they are deleted, and where it keeps
+    /// deleted content, theirs is to be kept.
+    fn is_superseded(&mut self, before: &ClockRange) -> bool {
+        match self.deletes {
+            Some(deletes) => !deletes.has(self.client, before.clone()),
+            None => {
+                self.added.superseded.push((self.client, before.clone()));
+                false
+            }
+        }
+    }
+
+    /// Adds a map entry of which only the unit after `before` is left.
+    fn add_last_unit(&mut self, new: &Struct<'_>, before: ClockRange) {
+        let (mut deleted, mut last) = (Vec::new(), Vec::new());
+        new.write_deleted_part(before.start, before.end, &mut deleted);
+        new.write_part(before.end, new.end(), &mut Cursor::default(), &mut last);
+        marks::hit(Mark::Superseded);
+        self.added.as_it_is = false;
+        let deleted = read_part(&deleted, self.client, before.start);
+        self.add_placed(&deleted, Placement::Entry);
+        self.add_placed(&read_part(&last, self.client, before.end), Placement::Entry);
+    }
+
+    fn add_placed(&mut self, new: &Struct<'_>, placement: Placement) {
+        let clocks = new.id.clock..new.end();
+        let touched = self.theirs.insert(new, placement == Placement::List);
+        self.store.count_gaps(new, &touched);
+        self.integrate_if_next(new);
+        if new.is_deleted() {
+            push(&mut self.added.deleted, self.client, clocks.clone());
+        }
+        push(&mut self.added.structs, self.client, clocks);
+    }
+
+    /// Integrates a struct that was just added, if it is its client's next.
+    fn integrate_if_next(&mut self, new: &Struct<'_>) {
+        if self.theirs.integrated_end != new.id.clock {
+            return;
+        }
+        match self.first_missing(new) {
+            None => self.theirs.integrated_end = new.end(),
+            Some(missing) => {
+                self.theirs.blocked = true;
+                self.store.wait(self.client, missing);
+            }
+        }
+    }
+
+    /// The first id that a struct names and that is not integrated.
+    fn first_missing(&mut self, new: &Struct<'_>) -> Option<Id> {
+        let Body::Item(body) = new.body else {
+            return None;
+        };
+        body.head.position.references().find(|named| {
+            named.client != self.client && named.clock >= self.other(named.client).integrated_end
+        })
+    }
+
+    /// Where a struct stands, as it tells or the neighbours do from which it
+    /// takes its parent.
+    fn placement(&mut self, new: &Struct<'_>) -> Placement {
+        let neighbour = match placement_or_neighbour(new) {
+            Ok(placement) => return placement,
+            Err(neighbour) => neighbour,
+        };
+        let listed_end = match neighbour.client == self.client {
+            true => self.theirs.listed_end,
+            false => self.other(neighbour.client).listed_end,
+        };
+        match neighbour.clock < listed_end {
+            true => Placement::List,
+            false => self.placement_of(neighbour),
+        }
+    }
+
+    /// Where the struct stands that holds an id.
+    fn placement_of(&self, mut next: Id) -> Placement {
+        for _ in 0..NEIGHBOUR_STEPS_MAX {
+            let structs = match next.client == self.client {
+                true => Some(&self.theirs),
+                false => self.store.client(next.client),
+            };
+            let Some(block) = structs.and_then(|structs| structs.block(next.clock)) else {
+                return Placement::Unknown;
+            };
+            if block.is_listed(next.clock) {
+                return Placement::List;
+            }
+            match placement_or_neighbour(&block.struct_at(next.client, next.clock)) {
+                Ok(placement) => return placement,
+                Err(neighbour) => next = neighbour,
+            }
+        }
+        Placement::Unknown
+    }
+
+    fn other(&mut self, client: ClientId) -> Other {
+        if self.other.client != client {
+            let structs = self.store.client(client);
+            self.other = Other {
+                client,
+                listed_end: structs.map_or(0, |structs| structs.listed_end),
+                integrated_end: structs.map_or(0, |structs| structs.integrated_end),
+            };
+        }
+        self.other
+    }
+}

@@ -1,0 +1,78 @@
+//! A saved document is read in another way than an update of a client, and has
+//! to be the same.
+
+use ysyncd_engine::{document::DocumentState, update::DecodeError};
+
+use crate::{
+    handmade::{Item, Update},
+    histories::History,
+};
+
+/// Loads bytes; they make the document that they make when they are applied to
+/// an empty one, or are refused for the same reason.
+pub(crate) fn load(bytes: &[u8]) -> Result<DocumentState, DecodeError> {
+    let mut applied = DocumentState::default();
+    let outcome = applied.apply(bytes).map(drop);
+    let loaded = DocumentState::load(bytes);
+    match &loaded {
+        Ok(loaded) => {
+            loaded.check();
+            assert_eq!(outcome, Ok(()));
+            assert_eq!(loaded.encode(), applied.encode());
+            assert_eq!(loaded.state_vector(), applied.state_vector());
+            assert_eq!(loaded.integrated(), applied.integrated());
+            assert_eq!(loaded.pending(), applied.pending());
+        }
+        Err(error) => assert_eq!(outcome, Err(*error)),
+    }
+    loaded
+}
+
+#[test]
+fn saved_documents_are_loaded_as_they_are() {
+    for seed in 0..100 {
+        let mut state = DocumentState::default();
+        for update in History::random(seed, 60).log {
+            state.apply(&update).unwrap();
+            assert_eq!(load(&state.encode()).unwrap().encode(), state.encode());
+        }
+        for gc in [false, true] {
+            state.compact(gc);
+            assert_eq!(load(&state.encode()).unwrap().encode(), state.encode());
+        }
+    }
+}
+
+#[test]
+fn what_waits_for_what_never_came_is_loaded() {
+    let mut update = Update::default();
+    update.push(3, 0, &Item::after(1, 5).text("ab"));
+    update.push(2, 4, &Item::after(3, 0).text("c"));
+    update.push(1, 0, &Item::in_root("text").text("d"));
+    update.delete(2, &[(0, 2), (9, 1)]);
+    assert_eq!(load(&update.encode()).unwrap().pending().gap_runs, 1);
+}
+
+#[test]
+fn of_several_values_of_a_key_only_the_last_is_loaded_unless_they_are_deleted() {
+    let values = Item::in_root("map")
+        .with_key("k")
+        .any(&[&[121], &[120], &[126]]);
+    let update = |deletes: &[(u32, u32)]| {
+        let mut update = Update::default();
+        update.push(1, 0, &values).delete(1, deletes);
+        update.encode()
+    };
+    for deletes in [&[(0, 2)][..], &[(0, 3)], &[(0, 1), (1, 1)]] {
+        let kept = load(&update(deletes)).unwrap().encode();
+        assert!(
+            kept.windows(3).any(|bytes| bytes == [121, 120, 126]),
+            "{kept:?}"
+        );
+    }
+    for deletes in [&[(0, 1)][..], &[(1, 2)], &[(7, 1)]] {
+        let left = load(&update(deletes)).unwrap().encode();
+        assert!(!left.contains(&121), "{left:?}");
+        assert!(left.contains(&126), "{left:?}");
+    }
+}
