@@ -28,13 +28,47 @@ pub enum ReadError {
 #[derive(Debug, Clone)]
 pub struct Reader<'a> {
     rest: &'a [u8],
+    recurring: Recurring,
+}
+
+/// A number that is read again and again, to be known by its bytes.
+#[derive(Debug, Clone, Copy)]
+struct Recurring {
+    number: u64,
+    bytes: u64,
+    mask: u64,
+    len: usize,
+}
+
+impl Recurring {
+    /// No bytes are this.
+    const NONE: Self = Self {
+        number: 0,
+        bytes: 1,
+        mask: 0,
+        len: 0,
+    };
+
+    fn new(number: u64, told: &[u8]) -> Self {
+        let mut bytes = [0; 8];
+        bytes[..told.len()].copy_from_slice(told);
+        Self {
+            number,
+            bytes: u64::from_le_bytes(bytes),
+            mask: u64::MAX >> (64 - 8 * told.len()),
+            len: told.len(),
+        }
+    }
 }
 
 impl<'a> Reader<'a> {
     /// Starts at the front of `bytes`.
     #[must_use]
     pub const fn new(bytes: &'a [u8]) -> Self {
-        Self { rest: bytes }
+        Self {
+            rest: bytes,
+            recurring: Recurring::NONE,
+        }
     }
 
     /// What has not been read yet.
@@ -66,11 +100,20 @@ impl<'a> Reader<'a> {
     /// [`ReadError::End`] or [`ReadError::Range`].
     #[inline]
     pub fn var_uint(&mut self) -> Result<u64, ReadError> {
-        if let [first @ ..0x80, rest @ ..] = self.rest {
-            self.rest = rest;
-            return Ok(u64::from(*first));
+        match self.short_var_uint() {
+            Some(number) => Ok(number),
+            None => self.long_var_uint(),
         }
-        self.long_var_uint()
+    }
+
+    /// A number that takes one byte.
+    #[inline]
+    fn short_var_uint(&mut self) -> Option<u64> {
+        let (&first, rest) = self.rest.split_first()?;
+        (first < 0x80).then(|| {
+            self.rest = rest;
+            u64::from(first)
+        })
     }
 
     /// The longest numbers take eight bytes. Where so many are left, all groups
@@ -90,6 +133,38 @@ impl<'a> Reader<'a> {
             number @ 0..=UINT_MAX => Ok(number),
             _ => Err(ReadError::Range),
         }
+    }
+
+    /// As [`Reader::var_uint`], of a number that others will mostly equal which
+    /// are read by [`Reader::recurring_var_uint`].
+    ///
+    /// # Errors
+    /// [`ReadError::End`] or [`ReadError::Range`].
+    pub fn var_uint_to_recur(&mut self) -> Result<u64, ReadError> {
+        let before = self.rest;
+        let number = self.var_uint()?;
+        let told = &before[..before.len() - self.rest.len()];
+        self.recurring = Recurring::new(number, told);
+        Ok(number)
+    }
+
+    /// As [`Reader::var_uint`], and sooner for a long number if the bytes are
+    /// those that [`Reader::var_uint_to_recur`] read.
+    ///
+    /// # Errors
+    /// [`ReadError::End`] or [`ReadError::Range`].
+    #[inline]
+    pub fn recurring_var_uint(&mut self) -> Result<u64, ReadError> {
+        if let Some(number) = self.short_var_uint() {
+            return Ok(number);
+        }
+        if let Some(word) = self.rest.first_chunk()
+            && u64::from_le_bytes(*word) & self.recurring.mask == self.recurring.bytes
+        {
+            self.rest = &self.rest[self.recurring.len..];
+            return Ok(self.recurring.number);
+        }
+        self.long_var_uint()
     }
 
     /// Passes over a variable-length signed number: a sign and up to 53 bits.
@@ -224,6 +299,25 @@ mod tests {
             let mut reader = Reader::new(&out);
             prop_assert_eq!(reader.var_uint(), Ok(number));
             prop_assert_eq!(reader.rest(), &more);
+        }
+
+        #[test]
+        fn numbers_are_read_the_same_when_they_recur(
+            number in 0..=UINT_MAX, shift in 0..53_u32, flip in prop::option::of(0..64_u32),
+        ) {
+            let number = number >> shift;
+            let other = (number ^ flip.map_or(0, |bit| 1 << bit)) & UINT_MAX;
+            let mut out = Vec::new();
+            write_var_uint(&mut out, number);
+            write_var_uint(&mut out, other);
+            write_var_uint(&mut out, number);
+            let mut reader = Reader::new(&out);
+            prop_assert_eq!(reader.recurring_var_uint(), Ok(number));
+            let mut reader = Reader::new(&out);
+            prop_assert_eq!(reader.var_uint_to_recur(), Ok(number));
+            prop_assert_eq!(reader.recurring_var_uint(), Ok(other));
+            prop_assert_eq!(reader.recurring_var_uint(), Ok(number));
+            prop_assert_eq!(reader.recurring_var_uint(), Err(ReadError::End));
         }
 
         #[test]

@@ -3,6 +3,10 @@
 //! The structs of a section are one client's, and mostly follow all that it
 //! has done before. So what is known of that client is looked up once per
 //! section, and what is asked about another is remembered for the next struct.
+//!
+//! Nearly all structs are plain: each follows the last, nobody waits for
+//! anything, and there is no map entry. Of those, little more is looked at than
+//! what they stand beside.
 
 use super::{
     causality::Stretch,
@@ -12,7 +16,10 @@ use super::{
 };
 use crate::{
     marks::{self, Mark},
-    update::{Body, ClientId, Clock, ClockRange, Cursor, DecodeError, Id, Sections, Struct},
+    update::{
+        Body, ClientId, Clock, ClockRange, Cursor, DecodeError, Id, Item, Position, Sections,
+        Struct,
+    },
 };
 
 /// How far a struct's neighbours are followed to learn whether it is a map
@@ -72,6 +79,7 @@ impl Added {
 }
 
 /// Adds a stretch, as part of the last if it continues that.
+#[inline]
 fn push(stretches: &mut Vec<Stretch>, client: ClientId, range: ClockRange) {
     match stretches.last_mut() {
         Some((last, run)) if *last == client && run.end == range.start => run.end = range.end,
@@ -85,6 +93,9 @@ struct Appender<'s> {
     client: ClientId,
     /// The client's structs, taken out of the store meanwhile.
     theirs: ClientStructs,
+    /// Where a struct begins if it is plain. None is while the client's structs
+    /// have gaps, wait for something, or hold map entries.
+    plain_end: Option<Clock>,
     /// The client that was asked about last.
     other: Other,
     deletes: Option<&'s DeleteSet>,
@@ -106,8 +117,10 @@ impl<'s> Appender<'s> {
         deletes: Option<&'s DeleteSet>,
         added: &'s mut Added,
     ) -> Self {
+        let theirs = store.take(client);
         Self {
-            theirs: store.take(client),
+            plain_end: theirs.plain_end(),
+            theirs,
             store,
             client,
             // Nobody asks about the client itself.
@@ -121,12 +134,64 @@ impl<'s> Appender<'s> {
         }
     }
 
-    fn finish(self) {
+    fn finish(mut self) {
+        self.settle();
         self.store.put_back(self.client, self.theirs);
     }
 
     /// Adds the parts of a struct that are unknown.
+    #[inline(always)]
     fn add(&mut self, item: &Struct<'_>) {
+        if self.plain_end == Some(item.id.clock) && self.is_plain(item) {
+            self.theirs.push(item, true);
+            self.plain_end = Some(item.end());
+            if item.is_deleted() {
+                push(&mut self.added.deleted, self.client, item.clocks());
+            }
+        } else {
+            self.settle();
+            self.add_in_general(item);
+            self.plain_end = self.theirs.plain_end();
+        }
+    }
+
+    /// Whether a struct certainly stands in a list, and all that it names is
+    /// integrated. What it names of its own client is plain too.
+    #[inline(always)]
+    fn is_plain(&mut self, item: &Struct<'_>) -> bool {
+        match item.body {
+            Body::Gc => true,
+            Body::Item(Item { head, .. }) => match head.position {
+                Position::Neighbours {
+                    origin,
+                    right_origin,
+                } => self.is_settled(origin) && self.is_settled(right_origin),
+                Position::Parent { .. } => false,
+            },
+            Body::Skip => false,
+        }
+    }
+
+    #[inline(always)]
+    fn is_settled(&mut self, neighbour: Option<Id>) -> bool {
+        neighbour.is_none_or(|id| {
+            id.client == self.client || {
+                let other = self.other(id.client);
+                id.clock < other.listed_end.min(other.integrated_end)
+            }
+        })
+    }
+
+    /// Notes all that follows from the plain structs since the last time.
+    fn settle(&mut self) {
+        if let Some(end) = self.plain_end
+            && let Some(plain) = self.theirs.add_plain(end)
+        {
+            push(&mut self.added.structs, self.client, plain);
+        }
+    }
+
+    fn add_in_general(&mut self, item: &Struct<'_>) {
         match item.id.clock >= self.theirs.end() {
             true => self.add_new(item),
             false => self.add_missing(item),
@@ -183,14 +248,13 @@ impl<'s> Appender<'s> {
     }
 
     fn add_placed(&mut self, new: &Struct<'_>, placement: Placement) {
-        let clocks = new.id.clock..new.end();
         let touched = self.theirs.insert(new, placement == Placement::List);
         self.store.count_gaps(new, &touched);
         self.integrate_if_next(new);
         if new.is_deleted() {
-            push(&mut self.added.deleted, self.client, clocks.clone());
+            push(&mut self.added.deleted, self.client, new.clocks());
         }
-        push(&mut self.added.structs, self.client, clocks);
+        push(&mut self.added.structs, self.client, new.clocks());
     }
 
     /// Integrates a struct that was just added, if it is its client's next.
@@ -255,6 +319,7 @@ impl<'s> Appender<'s> {
         Placement::Unknown
     }
 
+    #[inline]
     fn other(&mut self, client: ClientId) -> Other {
         if self.other.client != client {
             let structs = self.store.client(client);

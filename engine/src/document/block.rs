@@ -64,13 +64,14 @@ impl Block {
     }
 
     /// Appends the struct that follows the last one, joined to it where that
-    /// loses nothing. False if the block is full and did not take it.
+    /// loses nothing. If the block is full, it starts the next one.
     #[must_use]
-    pub(crate) fn push(&mut self, next: &Struct<'_>, listed: bool) -> bool {
+    #[inline]
+    pub(crate) fn push(&mut self, next: &Struct<'_>, listed: bool) -> Option<Self> {
         debug_assert_eq!(self.clocks.end, next.id.clock);
-        if !self.squash(next, listed) {
+        if !self.may_be_continued(next) || !self.squash(next, listed) {
             if self.bytes.len() >= BYTES_FULL {
-                return false;
+                return Some(self.start_next(next, listed));
             }
             self.last_at = self.bytes.len();
             self.last_clock = next.id.clock;
@@ -84,7 +85,16 @@ impl Block {
         }
         self.all_listed &= listed;
         self.clocks.end = next.end();
-        true
+        None
+    }
+
+    /// The block after this one. As this one is full, that will be too.
+    fn start_next(&mut self, first: &Struct<'_>, listed: bool) -> Self {
+        self.finish();
+        let mut next = Self::new(first, listed);
+        next.bytes.reserve_exact(BYTES_FULL);
+        next.index.reserve_exact(self.index.len());
+        next
     }
 
     /// Gives back memory that only growing would need.
@@ -216,13 +226,23 @@ impl Block {
         }
     }
 
+    /// Whether `next` tells that it may be joined to the last struct, which
+    /// need not be read otherwise.
+    #[inline]
+    fn may_be_continued(&self, next: &Struct<'_>) -> bool {
+        let is_last = |id: Id| id.client == next.id.client && id.clock + 1 == next.id.clock;
+        let follows = match next.body {
+            Body::Gc => true,
+            Body::Skip => false,
+            Body::Item(item) => item.head.position.origin().is_some_and(is_last),
+        };
+        follows && Head::is_same_kind(&self.bytes[self.last_at..], next.bytes)
+    }
+
     /// Joins `next` to the last struct if Yjs would load the same from both:
     /// same kind, following each other in the text, and no map entries (the
     /// values of a key are not one text: only the last of them lives).
     fn squash(&mut self, next: &Struct<'_>, listed: bool) -> bool {
-        if !may_continue(next) {
-            return false;
-        }
         let tail = &self.bytes[self.last_at..];
         let mut reader = Reader::new(tail);
         let lead = Head::read(&mut reader, Trust::Stored).expect("blocks hold checked structs");
@@ -270,17 +290,6 @@ impl Block {
             last.kind == item.content.kind() && item.head.position.origin() == Some(last_id);
         marks::hit_if(Mark::RightOriginsDiffer, || continues && !same_right);
         continues && (same_right || planted::is(Bug::SquashedAcrossRightOrigins))
-    }
-}
-
-/// Whether a struct may be joined to the one before it, as far as it tells.
-fn may_continue(next: &Struct<'_>) -> bool {
-    let follows_last =
-        |origin: Id| origin.client == next.id.client && origin.clock + 1 == next.id.clock;
-    match next.body {
-        Body::Gc => true,
-        Body::Skip => false,
-        Body::Item(item) => item.head.position.origin().is_some_and(follows_last),
     }
 }
 

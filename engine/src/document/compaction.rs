@@ -74,9 +74,11 @@ impl Blocks {
     fn push(&mut self, item: &Struct<'_>, listed: bool) {
         let adjoining = self.blocks.last_mut();
         let adjoining = adjoining.filter(|last| last.clocks.end == item.id.clock);
-        if !adjoining.is_some_and(|last| last.push(item, listed)) {
-            self.blocks.push(Block::new(item, listed));
-        }
+        let new_block = match adjoining {
+            Some(last) => last.push(item, listed),
+            None => Some(Block::new(item, listed)),
+        };
+        self.blocks.extend(new_block);
     }
 
     fn finish(mut self) -> Vec<Block> {

@@ -298,6 +298,34 @@ impl ClientStructs {
         }
     }
 
+    /// The end of all, if there are no gaps, nothing waits, and nothing is a
+    /// map entry.
+    pub(super) fn plain_end(&self) -> Option<Clock> {
+        let end = self.end();
+        let is_plain = self.listed_end == end && self.integrated_end == end;
+        is_plain.then_some(end)
+    }
+
+    /// Appends a struct that follows all others. What is told of them all is
+    /// told later, see [`ClientStructs::add_plain`].
+    #[inline]
+    pub(super) fn push(&mut self, new: &Struct<'_>, listed: bool) {
+        let new_block = match self.blocks.last_mut() {
+            Some(last) => last.push(new, listed),
+            None => Some(Block::new(new, listed)),
+        };
+        self.blocks.extend(new_block);
+    }
+
+    /// Notes that all up to here are plain. Returns those that were not yet.
+    pub(super) fn add_plain(&mut self, end: Clock) -> Option<ClockRange> {
+        let plain = self.contiguous_end..end;
+        self.contiguous_end = end;
+        self.integrated_end = end;
+        self.listed_end = end;
+        (!plain.is_empty()).then_some(plain)
+    }
+
     /// Adds a struct, none of whose clocks is known yet. `listed`: it is
     /// certainly no map entry.
     pub(super) fn insert(&mut self, new: &Struct<'_>, listed: bool) -> Touched {
@@ -305,17 +333,14 @@ impl ClientStructs {
         let left = at.checked_sub(1).map(|left| &mut self.blocks[left]);
         let left = left.filter(|left| left.clocks.end == new.id.clock);
         let touches_left = left.is_some();
-        let taken = left.is_some_and(|left| {
-            let taken = left.push(new, listed);
-            if !taken {
-                left.finish();
-            }
-            taken
-        });
+        let new_block = match left {
+            Some(left) => left.push(new, listed),
+            None => Some(Block::new(new, listed)),
+        };
         let right = self.blocks.get(at);
         let touches_right = right.is_some_and(|right| right.clocks.start == new.end());
-        if !taken {
-            self.blocks.insert(at, Block::new(new, listed));
+        if let Some(new_block) = new_block {
+            self.blocks.insert(at, new_block);
         }
         if self.contiguous_end == new.id.clock {
             self.contiguous_end = new.end();

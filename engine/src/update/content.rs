@@ -88,7 +88,7 @@ impl<'a> Content<'a> {
     }
 
     /// Reads the content of a struct whose info byte names `kind`.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn read(
         reader: &mut Reader<'a>,
         kind: u8,

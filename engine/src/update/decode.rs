@@ -189,7 +189,7 @@ impl<'a> Sections<'a> {
     }
 
     /// The next struct of the section.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn next_struct(&mut self) -> Result<Option<Struct<'a>>, DecodeError> {
         if self.structs_left == 0 {
             return Ok(None);

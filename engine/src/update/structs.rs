@@ -1,7 +1,7 @@
 //! One struct: garbage, or an item with its place and content.
 
 use super::{
-    CLOCK_MAX, ClientId, Clock, Content, Cursor, DecodeError, Id, Trust,
+    CLOCK_MAX, ClientId, Clock, ClockRange, Content, Cursor, DecodeError, Id, Trust,
     content::{GC, SKIP, read_len, read_text},
 };
 use crate::{
@@ -83,7 +83,7 @@ impl<'a> Struct<'a> {
     }
 
     /// Reads the struct that stands at `id`.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn read(reader: &mut Reader<'a>, id: Id, trust: Trust) -> Result<Self, DecodeError> {
         let before = reader.rest();
         let (len, body) = match Head::read(reader, trust)? {
@@ -132,6 +132,11 @@ impl<'a> Struct<'a> {
             body,
             bytes,
         })
+    }
+
+    /// The clocks it takes.
+    pub(crate) const fn clocks(&self) -> ClockRange {
+        self.id.clock..self.end()
     }
 
     /// The first clock after it.
@@ -193,7 +198,7 @@ pub(crate) enum Lead<'a> {
 
 impl<'a> Head<'a> {
     /// Reads the info byte and, for an item, what stands before its content.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn read(reader: &mut Reader<'a>, trust: Trust) -> Result<Lead<'a>, DecodeError> {
         let info = reader.u8()?;
         match info & KIND {
@@ -218,6 +223,13 @@ impl<'a> Head<'a> {
             sub_bit,
             position,
         }))
+    }
+
+    /// Whether two structs, told by these bytes, are of the same kind.
+    #[inline]
+    pub(crate) fn is_same_kind(a: &[u8], b: &[u8]) -> bool {
+        let kind = |bytes: &[u8]| bytes.first().map(|info| info & KIND);
+        kind(a) == kind(b)
     }
 
     /// The head of the part of the struct `id` that begins at `from`.
@@ -355,11 +367,11 @@ pub(crate) fn write_skip(len: Clock, out: &mut Vec<u8>) {
     write_var_uint(out, u64::from(len));
 }
 
-/// Reads a client id.
-#[inline]
+/// Reads the client id of a section, by whose bytes those in the section are
+/// known: most structs stand beside others of the same client.
 pub(crate) fn read_client(reader: &mut Reader<'_>) -> Result<ClientId, DecodeError> {
     const { assert!(UINT_MAX == (1 << 53) - 1) };
-    Ok(ClientId(reader.var_uint()?))
+    Ok(ClientId(reader.var_uint_to_recur()?))
 }
 
 /// Reads a clock that something may stand at.
@@ -371,14 +383,14 @@ pub(crate) fn read_clock(reader: &mut Reader<'_>) -> Result<Clock, DecodeError> 
         .ok_or(DecodeError::ClockRange)
 }
 
-#[inline]
+#[inline(always)]
 fn read_id(reader: &mut Reader<'_>) -> Result<Id, DecodeError> {
-    let client = read_client(reader)?;
+    let client = ClientId(reader.recurring_var_uint()?);
     let clock = read_clock(reader)?;
     Ok(Id { client, clock })
 }
 
-#[inline]
+#[inline(always)]
 fn read_id_if(reader: &mut Reader<'_>, present: bool) -> Result<Option<Id>, DecodeError> {
     present.then(|| read_id(reader)).transpose()
 }
