@@ -8,8 +8,10 @@
 //! anything, and there is no map entry. Of those, little more is looked at than
 //! what they stand beside.
 
+use std::collections::BTreeMap;
+
 use super::{
-    causality::Stretch,
+    causality::{Named, Stretch},
     delete_set::DeleteSet,
     state::read_part,
     structs::{ClientStructs, Placement, StructStore, placement_or_neighbour},
@@ -33,6 +35,8 @@ pub(super) struct Added {
     pub(super) structs: Vec<Stretch>,
     /// The clocks of those that tell by themselves that they are deleted.
     pub(super) deleted: Vec<Stretch>,
+    /// What those name of other clients that wait.
+    pub(super) named: BTreeMap<ClientId, Named>,
     /// What is superseded unless it is deleted, where nobody could tell.
     pub(super) superseded: Vec<Stretch>,
     /// Whether they are all that there were, and were added as they came.
@@ -53,6 +57,7 @@ impl StructStore {
         let mut added = Added {
             structs: Vec::new(),
             deleted: Vec::new(),
+            named: BTreeMap::new(),
             superseded: Vec::new(),
             as_it_is: true,
         };
@@ -93,6 +98,10 @@ struct Appender<'s> {
     client: ClientId,
     /// The client's structs, taken out of the store meanwhile.
     theirs: ClientStructs,
+    /// Where those stand that were added last, and are not plain.
+    placed: Placed,
+    /// What those name that wait.
+    named: Named,
     /// Where a struct begins if it is plain. None is while the client's structs
     /// have gaps, wait for something, or hold map entries.
     plain_end: Option<Clock>,
@@ -100,6 +109,34 @@ struct Appender<'s> {
     other: Other,
     deletes: Option<&'s DeleteSet>,
     added: &'s mut Added,
+}
+
+/// Where structs stand that follow each other: neighbours mostly are among
+/// those that came last, and need not be looked for then.
+#[derive(Default)]
+struct Placed {
+    /// From which clock on they stand so, ascending.
+    runs: Vec<(Clock, Placement)>,
+    end: Clock,
+}
+
+impl Placed {
+    fn push(&mut self, clocks: ClockRange, placement: Placement) {
+        if clocks.start != self.end {
+            self.runs.clear();
+        }
+        if self.runs.last().is_none_or(|(_, last)| *last != placement) {
+            self.runs.push((clocks.start, placement));
+        }
+        self.end = clocks.end;
+    }
+
+    /// Where the struct stands that holds a clock.
+    fn at(&self, clock: Clock) -> Option<Placement> {
+        let after = self.runs.partition_point(|(start, _)| *start <= clock);
+        let run = self.runs.get(after.checked_sub(1)?)?;
+        (clock < self.end).then_some(run.1)
+    }
 }
 
 /// What is known of another client, which nothing changes during a section.
@@ -120,6 +157,8 @@ impl<'s> Appender<'s> {
         let theirs = store.take(client);
         Self {
             plain_end: theirs.plain_end(),
+            placed: Placed::default(),
+            named: Named::default(),
             theirs,
             store,
             client,
@@ -136,6 +175,9 @@ impl<'s> Appender<'s> {
 
     fn finish(mut self) {
         self.settle();
+        if self.named.is_of_use() {
+            self.added.named.insert(self.client, self.named);
+        }
         self.store.put_back(self.client, self.theirs);
     }
 
@@ -250,6 +292,7 @@ impl<'s> Appender<'s> {
     fn add_placed(&mut self, new: &Struct<'_>, placement: Placement) {
         let touched = self.theirs.insert(new, placement == Placement::List);
         self.store.count_gaps(new, &touched);
+        self.placed.push(new.clocks(), placement);
         self.integrate_if_next(new);
         if new.is_deleted() {
             push(&mut self.added.deleted, self.client, new.clocks());
@@ -259,15 +302,17 @@ impl<'s> Appender<'s> {
 
     /// Integrates a struct that was just added, if it is its client's next.
     fn integrate_if_next(&mut self, new: &Struct<'_>) {
-        if self.theirs.integrated_end != new.id.clock {
-            return;
-        }
-        match self.first_missing(new) {
-            None => self.theirs.integrated_end = new.end(),
-            Some(missing) => {
-                self.theirs.blocked = true;
-                self.store.wait(self.client, missing);
+        if self.theirs.integrated_end == new.id.clock {
+            match self.first_missing(new) {
+                None => self.theirs.integrated_end = new.end(),
+                Some(missing) => {
+                    self.theirs.blocked = true;
+                    self.store.wait(self.client, missing);
+                }
             }
+        }
+        if self.theirs.blocked {
+            self.named.note(new);
         }
     }
 
@@ -292,10 +337,14 @@ impl<'s> Appender<'s> {
             true => self.theirs.listed_end,
             false => self.other(neighbour.client).listed_end,
         };
-        match neighbour.clock < listed_end {
-            true => Placement::List,
-            false => self.placement_of(neighbour),
+        if neighbour.clock < listed_end {
+            return Placement::List;
         }
+        let placed = match neighbour.client == self.client {
+            true => self.placed.at(neighbour.clock),
+            false => None,
+        };
+        placed.unwrap_or_else(|| self.placement_of(neighbour))
     }
 
     /// Where the struct stands that holds an id.

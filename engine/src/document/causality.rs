@@ -25,10 +25,70 @@ pub(super) type Blocked = BTreeMap<Id, SmallVec<[ClientId; 1]>>;
 /// A stretch of one client's history.
 pub(crate) type Stretch = (ClientId, ClockRange);
 
+/// What structs that follow each other name of other clients, so that they need
+/// not be read again when those come.
+#[derive(Debug, Default)]
+pub(super) struct Named {
+    clocks: ClockRange,
+    /// Ascending by the struct.
+    references: Vec<Reference>,
+}
+
+/// That a struct, at a clock of its own client, names an id of another.
+#[derive(Debug, Clone, Copy)]
+struct Reference {
+    by: Clock,
+    clock: Clock,
+    client: ClientId,
+}
+
+impl Named {
+    pub(super) fn note(&mut self, item: &Struct<'_>) {
+        if item.id.clock != self.clocks.end {
+            self.references.clear();
+            self.clocks.start = item.id.clock;
+        }
+        self.clocks.end = item.end();
+        let Body::Item(body) = item.body else {
+            return;
+        };
+        for id in body.head.position.references() {
+            // What comes before that of the same client is there as well.
+            let is_there = |last: &Reference| last.client == id.client && id.clock <= last.clock;
+            if id.client != item.id.client && !self.references.last().is_some_and(is_there) {
+                self.references.push(Reference {
+                    by: item.id.clock,
+                    clock: id.clock,
+                    client: id.client,
+                });
+            }
+        }
+    }
+
+    pub(super) fn is_of_use(&self) -> bool {
+        !self.clocks.is_empty()
+    }
+
+    /// Whether it tells all that structs name.
+    fn tells_of(&self, clocks: &ClockRange) -> bool {
+        self.clocks.start <= clocks.start && clocks.end <= self.clocks.end
+    }
+
+    /// What structs name from a clock on.
+    fn references_from(&self, clock: Clock) -> &[Reference] {
+        let before = self.references.partition_point(|named| named.by < clock);
+        &self.references[before..]
+    }
+}
+
 impl StructStore {
     /// Carries on, after the clients `grown` have grown, with all that waited
     /// for them. Returns what was integrated in doing so.
-    pub(super) fn integrate_waiting(&mut self, grown: &[ClientId]) -> Vec<Stretch> {
+    pub(super) fn integrate_waiting(
+        &mut self,
+        grown: &[ClientId],
+        named: &BTreeMap<ClientId, Named>,
+    ) -> Vec<Stretch> {
         let mut integrated = Vec::new();
         let mut todo: VecDeque<ClientId> = VecDeque::new();
         for &client in grown {
@@ -39,7 +99,7 @@ impl StructStore {
             todo.extend(self.wake(client));
         }
         while let Some(client) = todo.pop_front() {
-            let stretch = self.integrate_on(client);
+            let stretch = self.integrate_on(client, named.get(&client));
             if !stretch.is_empty() {
                 integrated.push((client, stretch));
                 todo.extend(self.wake(client));
@@ -94,26 +154,38 @@ impl StructStore {
     }
 
     /// Integrates a client's structs up to one that has to wait.
-    fn integrate_on(&mut self, client: ClientId) -> ClockRange {
+    fn integrate_on(&mut self, client: ClientId, named: Option<&Named>) -> ClockRange {
         let start = self.integrated(client);
-        let mut end = start;
         if !self.has_more(client) {
-            return start..end;
+            return start..start;
         }
-        let mut waits_for = None;
-        for item in self.clients[&client].structs_from(start) {
-            waits_for = self.first_missing(&item);
-            if waits_for.is_some() {
-                break;
-            }
-            end = item.end();
-        }
+        let rest = start..self.clock(client);
+        let waits = match named.filter(|named| named.tells_of(&rest)) {
+            Some(named) => self.first_named_missing(named.references_from(start)),
+            None => self.first_waiting(client, start),
+        };
+        let end = waits.map_or(rest.end, |(end, _)| end);
         self.set_integrated(client, end);
-        if let Some(missing) = waits_for {
+        if let Some((_, missing)) = waits {
             self.known_client(client).blocked = true;
             self.wait(client, missing);
         }
         start..end
+    }
+
+    /// Where the first struct of a client that has to wait begins, and for what.
+    fn first_waiting(&self, client: ClientId, from: Clock) -> Option<(Clock, Id)> {
+        let mut structs = self.clients[&client].structs_from(from);
+        structs.find_map(|item| Some((item.id.clock, self.first_missing(&item)?)))
+    }
+
+    /// The same, by what they are known to name.
+    fn first_named_missing(&self, references: &[Reference]) -> Option<(Clock, Id)> {
+        let missing = references
+            .iter()
+            .find(|named| named.clock >= self.integrated(named.client))?;
+        let Reference { by, clock, client } = *missing;
+        Some((by, Id { client, clock }))
     }
 
     /// The first id that a struct names and that is not integrated.

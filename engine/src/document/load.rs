@@ -14,7 +14,7 @@ impl DocumentState {
         let mut structs = StructStore::default();
         let mut sections = Sections::new(update, Trust::Input)?;
         let added = structs.append(&mut sections, None)?;
-        structs.integrate_waiting(&added.clients());
+        structs.integrate_waiting(&added.clients(), &added.named);
         let mut deleted = added.deleted;
         let mut ranges = Deletes::new(sections.rest())?;
         while let Some(range) = ranges.next_range()? {

@@ -97,7 +97,9 @@ impl DocumentState {
         for (client, range) in &added.deleted {
             self.deletes.insert(*client, range.clone(), &mut deleted);
         }
-        let integrated = self.structs.integrate_waiting(&added.clients());
+        let integrated = self
+            .structs
+            .integrate_waiting(&added.clients(), &added.named);
         let resend = without(integrated, &added.structs);
         all_new |= planted::is(Bug::PartRelayedWhole);
         let nothing_new = added.structs.is_empty() && deleted.is_empty();
