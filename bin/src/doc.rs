@@ -88,14 +88,12 @@ fn no_such_document(id: &DocId, settings: &StoreSettings) -> Failure {
 
 /// Reads a snapshot as the server does.
 fn decode(id: &DocId, snapshot: &Snapshot) -> Result<DocumentState, Failure> {
-    let mut state = DocumentState::default();
-    state.apply(&snapshot.body).map_err(|error| {
+    DocumentState::load(&snapshot.body).map_err(|error| {
         Failure::document(format_args!(
             "the snapshot of {:?} is damaged: {error}; `ysyncd doc export` gives its bytes as they are",
             id.as_str()
         ))
-    })?;
-    Ok(state)
+    })
 }
 
 /// The clock of each client of a document.
