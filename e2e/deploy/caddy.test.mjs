@@ -5,6 +5,7 @@ import { get } from 'node:https'
 import { test } from 'node:test'
 import { startCaddy } from '../lib/caddy.mjs'
 import { connected, converged, synced } from '../lib/client.mjs'
+import { freePort } from '../lib/port.mjs'
 import { jwt, startServer, token } from '../lib/server.mjs'
 import { eventually } from '../lib/wait.mjs'
 
@@ -59,7 +60,7 @@ for (const [way, show] of Object.entries(ways)) {
 test('nothing but documents is to be seen from outside', async t => {
   const server = await startServer(t)
   const caddy = await startCaddy(t, [server])
-  for (const path of ['/', '/metrics', '/healthz', '/sync/v1', '/sync/v1/../../metrics']) {
+  for (const path of ['/', '/metrics', '/healthz', '/readyz', '/sync/v1', '/sync/v1/../../metrics']) {
     const request = get(`https://localhost:${caddy.port}`, { path, ca: caddy.authority })
     const [response] = await once(request, 'response')
     response.resume()
@@ -106,6 +107,17 @@ test('who comes when a node has died is sent to another', async t => {
   const clients = await Promise.all(Array.from({ length: 6 }, (_, i) =>
     connected(t, caddy, `doc-${i}`, ways['the query'](caddy, token('alice')))))
   const { connections } = await (await fetch(`${servers[1].http}/healthz`)).json()
+  assert.equal(connections, clients.length)
+})
+
+test('a node that has not reached its store gets nobody', async t => {
+  const AWS = { AWS_ENDPOINT_URL_S3: `http://127.0.0.1:${await freePort()}`, AWS_ACCESS_KEY_ID: 'key', AWS_SECRET_ACCESS_KEY: 'secret' }
+  const servers = await Promise.all([startServer(t), startServer(t, { env: { S3_BUCKET: 'away', ...AWS } })])
+  assert.equal((await fetch(`${servers[1].http}/readyz`)).status, 503)
+  const caddy = await startCaddy(t, servers)
+  const clients = await Promise.all(Array.from({ length: 6 }, (_, i) =>
+    connected(t, caddy, `doc-${i}`, ways['the query'](caddy, token('alice')))))
+  const { connections } = await (await fetch(`${servers[0].http}/healthz`)).json()
   assert.equal(connections, clients.length)
 })
 

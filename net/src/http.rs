@@ -26,6 +26,7 @@ use crate::{
     page,
     path::PATH_PREFIX,
     quota::Claim,
+    readiness,
     request::{Rejection, SyncRequest},
     shard::Shard,
     strangers::StrangerPlace,
@@ -116,6 +117,7 @@ impl Handshake<'_> {
         let respond = match path {
             "/healthz" => health::healthz,
             "/metrics" => health::metrics,
+            "/readyz" => readiness::readyz,
             _ => {
                 return page::answer(&request, self.config, self.now())
                     .unwrap_or_else(|rejection| rejection.response().map(Full::from));

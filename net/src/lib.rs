@@ -46,6 +46,7 @@ mod page;
 pub mod path;
 mod quota;
 mod rate;
+mod readiness;
 mod request;
 mod serve;
 mod shard;

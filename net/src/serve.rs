@@ -138,6 +138,7 @@ impl Server {
             .spawn_local(Rc::clone(&self.shard).keep_journal());
         self.tasks
             .spawn_local(Rc::clone(&self.shard).keep_flushing());
+        self.tasks.spawn_local(Rc::clone(&self.shard).reach_store());
     }
 
     /// Accepts connections. The listener is closed when this returns.

@@ -30,6 +30,7 @@ use crate::{
     mailbox::{CloseOrder, Mailbox},
     metrics::Metrics,
     quota::Quotas,
+    readiness::{self, Readiness},
     store,
     unfinished::Unfinished,
 };
@@ -50,6 +51,7 @@ pub(crate) struct Shard {
     stores: Stores,
     journal_queue: JournalQueue,
     start: Instant,
+    readiness: Readiness,
     /// When the timer is set to go off. `None` if it is not set.
     armed: Cell<Option<Duration>>,
     rearm: Notify,
@@ -78,6 +80,7 @@ impl Shard {
             stores,
             journal_queue: JournalQueue::default(),
             start: Instant::now(),
+            readiness: Readiness::default(),
             armed: Cell::new(None),
             rearm: Notify::new(),
             drained: RefCell::default(),
@@ -194,9 +197,19 @@ impl Shard {
         }
     }
 
+    /// Asks the store until it has answered once, or the engine has drained.
+    pub(crate) async fn reach_store(self: Rc<Self>) {
+        tokio::select! {
+            biased;
+            _ = self.drained() => {}
+            () = readiness::reach(&self.stores.snapshots) => self.readiness.reached(),
+        }
+    }
+
     /// Has the engine close all connections and save what is not saved, for
     /// as long as `timeout`.
     pub(crate) fn shut_down(self: &Rc<Self>, timeout: Duration) {
+        self.readiness.drain();
         let deadline = self.now().mono + timeout;
         self.input(Input::Shutdown { deadline });
     }
@@ -224,6 +237,10 @@ impl Shard {
 
     pub(crate) fn metrics(&self) -> &Metrics {
         &self.metrics
+    }
+
+    pub(crate) fn readiness(&self) -> &Readiness {
+        &self.readiness
     }
 
     pub(crate) fn quotas(&self) -> &Rc<Quotas> {

@@ -6,9 +6,10 @@ use std::{
     net::{TcpListener, TcpStream},
     sync::{Arc, Mutex},
     thread,
+    time::{Duration, Instant},
 };
 
-use crate::process::{Server, between, output};
+use crate::process::{PATIENCE, Server, between, output};
 
 #[test]
 fn a_store_that_ignores_conditions_is_refused_unless_trusted() {
@@ -50,6 +51,23 @@ fn a_store_that_is_down_at_the_start_is_asked_again_before_its_first_use() {
     s3.set(Mode::Ignores);
     assert_eq!(open_document(&server), "HTTP/1.1 503");
     s3.set(Mode::Honours);
+    assert_eq!(open_document(&server), "HTTP/1.1 101");
+}
+
+#[test]
+fn a_server_whose_store_is_down_at_the_start_becomes_ready_by_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    let s3 = FakeS3::start(Mode::IsDown);
+    let server = Server::start_with(folder.path(), &s3.environment());
+    let status = |path| server.status_of(&format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n"));
+    assert_eq!(status("/readyz"), "HTTP/1.1 503");
+    assert_eq!(status("/healthz"), "HTTP/1.1 200");
+    s3.set(Mode::Honours);
+    let deadline = Instant::now() + PATIENCE;
+    while status("/readyz") != "HTTP/1.1 200" {
+        assert!(Instant::now() < deadline, "it does not become ready");
+        thread::sleep(Duration::from_millis(50));
+    }
     assert_eq!(open_document(&server), "HTTP/1.1 101");
 }
 

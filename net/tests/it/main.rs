@@ -10,6 +10,7 @@ mod limits;
 mod messages;
 mod page;
 mod rates;
+mod readiness;
 mod requests;
 mod shutdown;
 mod support;

@@ -254,7 +254,10 @@ pub(crate) async fn store_with(update: Bytes) -> Arc<MemoryStore> {
     Arc::new(store)
 }
 
-/// A store whose loads wait, each for one permit, and then answer as told.
+/// What a server asks its store for to see whether it answers.
+pub(crate) const ASKED_FOR_AT_START: &str = ".ysyncd-ready";
+
+/// A store whose loads of documents wait, each for one permit, and then answer as told.
 pub(crate) struct GatedStore {
     pub(crate) gate: Semaphore,
     pub(crate) answer: fn() -> Result<Option<Snapshot>, StoreError>,
@@ -270,8 +273,11 @@ impl GatedStore {
 }
 
 impl SnapshotStore for GatedStore {
-    fn load<'a>(&'a self, _: &'a DocId) -> StoreFuture<'a, Option<Snapshot>> {
-        Box::pin(async {
+    fn load<'a>(&'a self, doc: &'a DocId) -> StoreFuture<'a, Option<Snapshot>> {
+        Box::pin(async move {
+            if doc.as_str() == ASKED_FOR_AT_START {
+                return Ok(None);
+            }
             self.gate.acquire().await.unwrap().forget();
             (self.answer)()
         })

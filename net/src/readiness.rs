@@ -1,0 +1,107 @@
+//! `/readyz`: whether clients should be sent here.
+//!
+//! A server that has never reached its store can open no document, and one that
+//! drains sends its clients away: both are well (`/healthz`), and neither is to be
+//! given more clients. A store that goes away later does not make a server unready:
+//! what is in memory goes on being served, and all servers together would miss the
+//! store at the same time.
+
+use std::{cell::Cell, sync::Arc, time::Duration};
+
+use hyper::{
+    HeaderMap, Response, StatusCode,
+    header::{CACHE_CONTROL, CONTENT_TYPE},
+};
+use tokio::time::sleep;
+use tracing::{debug, info, warn};
+use ysyncd_engine::{DocId, StoreCommand, StoreError, StoreResult};
+use ysyncd_storage::SnapshotStore;
+
+use crate::{shard::Shard, store};
+
+/// Whether a server takes clients.
+#[derive(Debug, Default)]
+pub(crate) struct Readiness(Cell<Phase>);
+
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// The store has not answered yet.
+    #[default]
+    Starting,
+    Ready,
+    Draining,
+}
+
+impl Readiness {
+    /// The store has answered.
+    pub(crate) fn reached(&self) {
+        if self.0.get() == Phase::Starting {
+            self.0.set(Phase::Ready);
+        }
+    }
+
+    /// There is no way back.
+    pub(crate) fn drain(&self) {
+        self.0.set(Phase::Draining);
+    }
+}
+
+/// Says whether clients should be sent here, and why not.
+pub(crate) fn readyz(shard: &Shard, _: &HeaderMap) -> Response<String> {
+    let (status, body) = match shard.readiness().0.get() {
+        Phase::Ready => (StatusCode::OK, "ready\n"),
+        // Anybody may ask, so that what the store said is in the log alone.
+        Phase::Starting => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "starting: the store has not been reached yet; the log says why\n",
+        ),
+        Phase::Draining => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "draining: this server is shutting down\n",
+        ),
+    };
+    Response::builder()
+        .status(status)
+        .header(CONTENT_TYPE, "text/plain; charset=utf-8")
+        .header(CACHE_CONTROL, "no-store")
+        .body(body.to_owned())
+        .expect("the headers are valid")
+}
+
+/// What is asked for: nobody has such a document, and if somebody had it, asking
+/// would change nothing.
+const ASKED_FOR: &str = ".ysyncd-ready";
+
+/// Pause after the first failure; each one after it is twice as long.
+const PAUSE_MIN: Duration = Duration::from_millis(500);
+
+/// The longest pause.
+const PAUSE_MAX: Duration = Duration::from_secs(10);
+
+/// Asks the store until it answers.
+pub(crate) async fn reach(store: &Arc<dyn SnapshotStore>) {
+    let mut pause = PAUSE_MIN;
+    let mut told = None;
+    while let Err(error) = ask(store).await {
+        // Once, and again when it is something else.
+        if told.as_ref() == Some(&error) {
+            debug!(%error, "the store still cannot be reached");
+        } else {
+            warn!(%error, "the store cannot be reached; not ready until it answers");
+            told = Some(error);
+        }
+        sleep(pause).await;
+        pause = (2 * pause).min(PAUSE_MAX);
+    }
+    if told.is_some() {
+        info!("the store answers; ready");
+    }
+}
+
+async fn ask(store: &Arc<dyn SnapshotStore>) -> Result<(), StoreError> {
+    let doc = DocId::new(ASKED_FOR).expect("it is a name");
+    match store::execute(Arc::clone(store), StoreCommand::Load { doc }).await {
+        StoreResult::Loaded(loaded) => loaded.map(|_| ()),
+        StoreResult::Saved(_) => unreachable!("a load was asked for"),
+    }
+}
