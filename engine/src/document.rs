@@ -15,6 +15,7 @@ mod causality;
 mod compaction;
 mod delete_set;
 mod fanout;
+mod inspect;
 mod join;
 mod lag;
 mod lineage;

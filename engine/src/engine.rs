@@ -2,6 +2,7 @@
 
 mod answers;
 mod backlog;
+mod inspect;
 mod quarantine;
 mod room;
 mod shutdown;

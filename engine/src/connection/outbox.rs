@@ -170,6 +170,16 @@ impl Outbox {
         self.backlog() > config.outbox_bytes_max as u64 && !planted::is(Bug::LagUnseen)
     }
 
+    /// Bytes that were sent in all.
+    pub(crate) const fn sent_bytes(&self) -> u64 {
+        self.sent
+    }
+
+    /// Bytes on their way, answers included.
+    pub(crate) const fn waiting_bytes(&self) -> u64 {
+        self.sent - self.written
+    }
+
     fn backlog(&self) -> u64 {
         self.sent - self.written.max(self.answered)
     }

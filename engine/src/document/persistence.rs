@@ -47,6 +47,9 @@ pub(super) struct Persistence {
     unsaved_since: Option<Duration>,
     /// Bytes of the updates that no write has taken along.
     unsaved_bytes: usize,
+    /// When the last change came, and when the last write landed.
+    changed_at: Option<Duration>,
+    saved_at: Option<Duration>,
     /// Store operations that failed in a row.
     failures: u32,
     /// Whether what is unsaved may hold what the store held before: its object
@@ -100,6 +103,8 @@ impl Persistence {
             doing: Doing::Nothing,
             unsaved_since: None,
             unsaved_bytes: 0,
+            changed_at: None,
+            saved_at: None,
             failures: 0,
             only_here: false,
             must_read: None,
@@ -110,6 +115,21 @@ impl Persistence {
 
     pub(super) const fn is_dirty(&self) -> bool {
         self.saved_version < self.version
+    }
+
+    /// Its changes, and how many of them the store holds at least.
+    pub(super) const fn versions(&self) -> (u64, u64) {
+        (self.version, self.saved_version)
+    }
+
+    /// When the last change came.
+    pub(super) const fn changed_at(&self) -> Option<Duration> {
+        self.changed_at
+    }
+
+    /// When the last write landed.
+    pub(super) const fn saved_at(&self) -> Option<Duration> {
+        self.saved_at
     }
 
     pub(super) fn is_busy(&self) -> bool {
@@ -170,6 +190,7 @@ impl Document {
     pub(super) fn changed(&mut self, cx: Context<'_>, bytes: usize) {
         self.bytes += bytes;
         self.persistence.version += 1;
+        self.persistence.changed_at = Some(cx.now);
         planted::panic_at(cx.now);
         self.persistence.unsaved_bytes += bytes;
         let since = *self.persistence.unsaved_since.get_or_insert(cx.now);
@@ -394,6 +415,7 @@ impl Document {
                     true => self.persistence.version,
                     false => writing.version,
                 };
+                self.persistence.saved_at = Some(cx.now);
                 self.persistence.failures = 0;
                 self.persistence.only_here = false;
                 if !self.is_unsaved() {

@@ -310,6 +310,20 @@ impl DocumentState {
         self.structs.check();
     }
 
+    /// How many structs it holds; `None` if more than `pieces` had to be looked
+    /// at for that. Those that were are taken off.
+    #[must_use]
+    pub fn count_structs(&self, pieces: &mut usize) -> Option<usize> {
+        let mut structs = 0;
+        for client in self.structs.clients.values() {
+            for block in client.blocks() {
+                *pieces = pieces.checked_sub(1)?;
+                structs += block.len_structs();
+            }
+        }
+        Some(structs)
+    }
+
     /// Size in bytes of its structs as they are kept now.
     #[must_use]
     pub fn struct_bytes(&self) -> usize {

@@ -7,6 +7,7 @@ mod copies;
 mod cost;
 mod crafted;
 mod document_life;
+mod inspect;
 mod journal;
 mod limits;
 mod nesting;

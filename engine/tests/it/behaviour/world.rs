@@ -9,9 +9,9 @@ use std::{
 
 use bytes::Bytes;
 use ysyncd_engine::{
-    CloseCode, Condition, Config, ConnId, DocId, Engine, Etag, Event, Input, JournalCommand,
-    JournalResult, Now, OpId, Output, Position, Refusal, Snapshot, Status, StoreCommand,
-    StoreError, StoreResult,
+    CloseCode, Condition, Config, ConnId, DocId, Engine, Etag, Event, Input, Inspection,
+    InspectionLimits, JournalCommand, JournalResult, Now, OpId, Output, Position, Refusal,
+    Snapshot, Status, StoreCommand, StoreError, StoreResult,
     auth::{Access, Grant, UserId},
     protocol,
 };
@@ -240,6 +240,10 @@ impl World {
 
     pub(super) fn status(&self) -> Status {
         self.engine.status(Now { mono: self.now })
+    }
+
+    pub(super) fn inspect(&self, limits: InspectionLimits) -> Inspection {
+        self.engine.inspect(Now { mono: self.now }, limits)
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Duration> {
