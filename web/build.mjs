@@ -1,8 +1,8 @@
-// Builds the page into net/page, which is committed: whoever has cargo alone
+// Builds the pages into net/page, which is committed: whoever has cargo alone
 // builds ysyncd. With --check it builds elsewhere and compares.
 import { mkdtemp, readFile, readdir, rm, writeFile, copyFile, mkdir } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { build } from 'esbuild'
 
@@ -12,7 +12,8 @@ const COMMITTED = join(WEB, '../net/page')
 const buildInto = async folder => {
   const { metafile } = await build({
     absWorkingDir: WEB,
-    entryPoints: ['editor/editor.js', 'editor/editor.css'],
+    entryPoints: ['editor', 'inspector'].flatMap(page => [`${page}/${page}.js`, `${page}/${page}.css`]),
+    entryNames: '[name]',
     outdir: folder,
     bundle: true,
     minify: true,
@@ -24,7 +25,7 @@ const buildInto = async folder => {
     metafile: true,
     logLevel: 'warning'
   })
-  for (const file of ['editor.html', 'icon.svg']) await copyFile(join(WEB, 'editor', file), join(folder, file))
+  for (const file of ['editor/editor.html', 'inspector/inspector.html', 'icon.svg']) await copyFile(join(WEB, file), join(folder, basename(file)))
   await writeFile(join(folder, 'licenses.txt'), await licenses(Object.keys(metafile.inputs)))
 }
 

@@ -11,7 +11,7 @@ use tokio::{
 };
 use tracing::{error, info, warn};
 use ysyncd_engine::auth::{TokenKey, TokenVerifier, UserId};
-use ysyncd_net::{Config, Demo, Drained, Stores};
+use ysyncd_net::{Config, Demo, Drained, Inspector, Stores};
 
 use crate::{
     cli::{AccessSettings, Expiry, ServeSettings},
@@ -49,6 +49,7 @@ async fn serve(settings: &ServeSettings) -> Result<(), Failure> {
     let secret = Secret::find_or_make(&settings.secret, &settings.store.folder.data_dir)?;
     let mut config = config(settings, &secret)?;
     let has_page = config.demo.is_some();
+    let is_open = config.inspector == Some(Inspector::ThisMachine);
     journal::check(&settings.journal, &settings.store)?;
     let store = store::open(&settings.store).await?;
     let journal = journal::open(&settings.journal, &settings.store)?;
@@ -75,7 +76,7 @@ async fn serve(settings: &ServeSettings) -> Result<(), Failure> {
         "listening"
     );
     if secret.file.is_some() {
-        greet(address, &secret, has_page);
+        greet(address, &secret, has_page, is_open);
     }
     descriptors::fit(&mut config, descriptors::raise_limit());
     let stores = Stores {
@@ -195,6 +196,7 @@ fn config(settings: &ServeSettings, secret: &Secret) -> Result<Config, Failure> 
         .allowed_origins
         .clone_from(&settings.access.allowed_origins.0);
     config.demo = demo(&settings.access, secret);
+    config.inspector = inspector(&settings.access, config.demo.as_ref())?;
     config.shutdown_timeout = settings.shutdown_timeout;
     config.engine.gc = settings.gc;
     config.engine.save_debounce = settings.save_debounce;
@@ -231,20 +233,41 @@ fn demo(settings: &AccessSettings, secret: &Secret) -> Option<Demo> {
     })
 }
 
+/// The page that shows what the server does: for who has the token, or where
+/// the page to try the server with needs none.
+fn inspector(settings: &AccessSettings, demo: Option<&Demo>) -> Result<Option<Inspector>, Failure> {
+    let token = settings.admin_token.to_str().unwrap_or(" ");
+    if token.is_empty() {
+        let is_open = demo.is_some_and(|demo| demo.token.is_some());
+        return Ok(is_open.then_some(Inspector::ThisMachine));
+    }
+    let is_good = |byte: u8| byte.is_ascii_graphic();
+    if token.len() < secret::BYTES_MIN || !token.bytes().all(is_good) {
+        return Err(Failure::configuration(format_args!(
+            "ADMIN_TOKEN must be at least {} letters, digits and signs without blanks, for \
+             example from `openssl rand -base64 32`",
+            secret::BYTES_MIN
+        )));
+    }
+    Ok(Some(Inspector::Token(token.to_owned())))
+}
+
 fn demo_token(secret: &Secret) -> String {
     secret.key.mint(&UserId::new("demo").expect("it is a name"))
 }
 
 /// Shows a newcomer how to connect. Only where the secret was made here, and
 /// so only on loopback: a token has no place in the output of a real server.
-fn greet(address: SocketAddr, secret: &Secret, has_page: bool) {
+fn greet(address: SocketAddr, secret: &Secret, has_page: bool, is_open: bool) {
     let token = demo_token(secret);
     let encoded = utf8_percent_encode(&token, NON_ALPHANUMERIC);
-    let page = if has_page {
-        format!("  try it http://{address}/\n")
-    } else {
-        String::new()
-    };
+    let mut pages = String::new();
+    if has_page {
+        pages += &format!("  try it http://{address}/\n");
+    }
+    if is_open {
+        pages += &format!("  look   http://{address}/inspector\n");
+    }
     let program = std::env::args().next();
     let program = program.unwrap_or_else(|| env!("CARGO_PKG_NAME").to_owned());
     println!(
@@ -255,7 +278,7 @@ option WebSocketPolyfill with the class of the package ws):
   import {{ WebsocketProvider }} from 'y-websocket'
   new WebsocketProvider('ws://{address}/sync/v1', 'my-document', ydoc, {{ params: {{ token: '{token}' }} }})
 
-{page}  url    ws://{address}/sync/v1/my-document?token={encoded}
+{pages}  url    ws://{address}/sync/v1/my-document?token={encoded}
   token  {token}
 
 `{program} token <userId>` prints tokens for others. Ctrl-C saves everything and ends.

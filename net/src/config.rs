@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use ysyncd_engine::auth::TokenVerifier;
 
-use crate::{Demo, Origin, TrustedProxies};
+use crate::{Demo, Inspector, Origin, TrustedProxies};
 
 /// Tells the time since 1970. Only used to see whether a token has expired.
 pub type Clock = fn() -> Duration;
@@ -23,6 +23,8 @@ pub struct Config {
     pub allowed_origins: Option<Vec<Origin>>,
     /// The page at `/`. `None`: there is none.
     pub demo: Option<Demo>,
+    /// The page at `/inspector`. `None`: there is none.
+    pub inspector: Option<Inspector>,
     /// The time of day, by which tokens expire.
     pub clock: Clock,
     /// Seed of the engine's choices, such as the jitter of its retries.
@@ -104,6 +106,7 @@ impl Config {
             tokens,
             allowed_origins: None,
             demo: None,
+            inspector: None,
             clock: since_1970,
             seed,
             header_timeout: Duration::from_secs(10),

@@ -69,7 +69,7 @@ fn status(shard: &Shard) -> String {
 
 /// A failed journal does not make the server unwell: it goes on serving
 /// readers, and whoever restarted it for that would not help.
-fn journal(exists: bool, status: &Status) -> &'static str {
+pub(crate) fn journal(exists: bool, status: &Status) -> &'static str {
     match (exists, status.journal_failed) {
         (false, _) => "off",
         (true, false) => "ok",

@@ -119,7 +119,7 @@ impl Handshake<'_> {
             "/metrics" => health::metrics,
             "/readyz" => readiness::readyz,
             _ => {
-                return page::answer(&request, self.config, self.now())
+                return page::answer(&request, self.shard, self.config, self.now())
                     .unwrap_or_else(|rejection| rejection.response().map(Full::from));
             }
         };

@@ -60,5 +60,5 @@ pub use config::{Clock, Config, ConfigError};
 pub use event::brief;
 pub use listener::Listener;
 pub use origin::{Origin, OriginError};
-pub use page::Demo;
+pub use page::{Demo, Inspector};
 pub use serve::{Drained, ServeError, Stores, serve};

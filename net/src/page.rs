@@ -1,8 +1,11 @@
-//! The page at `/`, an editor to try the server with. Its sources are in
-//! `web/`; what is served here is their build, which is committed.
+//! Pages for people: at `/` an editor to try the server with, at `/inspector`
+//! what the server does. Their sources are in `web/`; what is served here is
+//! their build, which is committed.
 
 mod access;
 mod asset;
+mod inspector;
+mod this_machine;
 
 use std::fmt;
 
@@ -11,8 +14,10 @@ use http_body_util::Full;
 use hyper::{Method, Request, Response};
 use ysyncd_engine::auth::Moment;
 
-use self::asset::Asset;
-use crate::{Config, path::PathError, request::Rejection};
+use self::asset::{Asset, Page};
+pub(crate) use self::inspector::Inspected;
+pub use self::inspector::Inspector;
+use crate::{Config, path::PathError, request::Rejection, shard::Shard};
 
 /// A page to try the server with: whether there is one is [`Config::demo`].
 #[derive(Clone, Default)]
@@ -30,18 +35,28 @@ impl fmt::Debug for Demo {
     }
 }
 
-/// Answers a request for the page, for what it is made of, or for what it asks.
+/// Answers a request for a page, for what it is made of, or for what it asks.
 pub(crate) fn answer<B>(
     request: &Request<B>,
+    shard: &Shard,
     config: &Config,
     now: Moment,
 ) -> Result<Response<Full<Bytes>>, Rejection> {
-    let demo = config.demo.as_ref().ok_or(PathError::Elsewhere)?;
+    let (demo, inspector) = (config.demo.as_ref(), config.inspector.as_ref());
     let path = request.uri().path();
-    if path == access::PATH {
+    if let (access::PATH, Some(demo)) = (path, demo) {
         return Ok(access::answer(request, demo, config, now)?.map(Full::from));
     }
-    let asset = Asset::at(path).ok_or(PathError::Elsewhere)?;
+    if let (inspector::PATH, Some(inspector)) = (path, inspector) {
+        return Ok(inspector::answer(request, inspector, shard)?.map(Full::from));
+    }
+    let is_there = |asset: &&Asset| match asset.page {
+        Page::Editor => demo.is_some(),
+        Page::Inspector => inspector.is_some(),
+        Page::Any => demo.is_some() || inspector.is_some(),
+    };
+    let asset = Asset::at(path).filter(is_there);
+    let asset = asset.ok_or(PathError::Elsewhere)?;
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         return Err(Rejection::Method("GET, HEAD"));
     }

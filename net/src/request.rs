@@ -64,6 +64,13 @@ pub(crate) enum Rejection {
     Forbidden(#[from] Forbidden),
     #[error("pages of this origin are not allowed here; ALLOWED_ORIGINS names those that are")]
     Origin,
+    #[error("the admin token is missing or wrong; send 'Authorization: Bearer <ADMIN_TOKEN>'")]
+    AdminToken,
+    #[error(
+        "only this machine itself may look, under a name such as localhost; with ADMIN_TOKEN \
+         others may, too"
+    )]
+    NotThisMachine,
     #[error("{0}")]
     Limit(#[from] LimitReached),
     #[error("{0}")]
@@ -108,8 +115,10 @@ impl Rejection {
                 StatusCode::BAD_REQUEST
             }
             Self::UpgradeRequired | Self::Version => StatusCode::UPGRADE_REQUIRED,
-            Self::TokenMissing | Self::TokenUtf8 | Self::Token(_) => StatusCode::UNAUTHORIZED,
-            Self::Forbidden(_) | Self::Origin => StatusCode::FORBIDDEN,
+            Self::TokenMissing | Self::TokenUtf8 | Self::Token(_) | Self::AdminToken => {
+                StatusCode::UNAUTHORIZED
+            }
+            Self::Forbidden(_) | Self::Origin | Self::NotThisMachine => StatusCode::FORBIDDEN,
             Self::Limit(LimitReached::Total) | Self::Refused(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Limit(_) => StatusCode::TOO_MANY_REQUESTS,
         }
@@ -129,7 +138,7 @@ impl Rejection {
             Self::Body => set(CONNECTION, "close"),
             Self::UpgradeRequired => set(UPGRADE, "websocket"),
             Self::Version => set(SEC_WEBSOCKET_VERSION, "13"),
-            Self::TokenMissing | Self::TokenUtf8 | Self::Token(_) => {
+            Self::TokenMissing | Self::TokenUtf8 | Self::Token(_) | Self::AdminToken => {
                 set(WWW_AUTHENTICATE, "Bearer")
             }
             Self::Limit(_) | Self::Refused(_) => {

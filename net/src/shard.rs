@@ -16,8 +16,8 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 use ysyncd_engine::{
-    CloseCode, Config, ConnId, Engine, Input, JournalError, Now, OpId, Output, Status,
-    StoreCommand,
+    CloseCode, Config, ConnId, Engine, Input, Inspection, InspectionLimits, JournalError, Now,
+    OpId, Output, Status, StoreCommand,
     marks::{self, Mark},
     planted::{self, Bug},
 };
@@ -29,6 +29,7 @@ use crate::{
     journal::{self, Answer, JournalQueue},
     mailbox::{CloseOrder, Mailbox},
     metrics::Metrics,
+    page::Inspected,
     quota::Quotas,
     readiness::{self, Readiness},
     store,
@@ -66,6 +67,7 @@ pub(crate) struct Shard {
     quotas: Rc<Quotas>,
     unfinished: Rc<Unfinished>,
     events: EventLog,
+    inspected: Inspected,
 }
 
 impl Shard {
@@ -91,6 +93,7 @@ impl Shard {
             quotas: Rc::default(),
             unfinished: Rc::default(),
             events: EventLog::default(),
+            inspected: Inspected::default(),
         }
     }
 
@@ -261,6 +264,16 @@ impl Shard {
     /// How the engine stands.
     pub(crate) fn status(&self) -> Status {
         self.engine.borrow().status(self.now())
+    }
+
+    /// What the engine holds, document by document.
+    pub(crate) fn inspect(&self, limits: InspectionLimits) -> Inspection {
+        self.engine.borrow().inspect(self.now(), limits)
+    }
+
+    /// What was told of that last.
+    pub(crate) fn inspected(&self) -> &Inspected {
+        &self.inspected
     }
 
     pub(crate) fn has_journal(&self) -> bool {

@@ -48,6 +48,12 @@ pub(crate) struct AccessSettings {
     #[arg(long, env = "DEMO", default_value = "", hide_default_value = true)]
     #[arg(value_name = "true|false", value_parser = demo)]
     pub(crate) demo: Setting<bool>,
+    /// Token for the page at /inspector, which shows documents, connections and
+    /// users, 16 bytes or more; without one there is no such page, but for the
+    /// place where the page at / needs no token
+    #[arg(long, env = "ADMIN_TOKEN", default_value = "")]
+    #[arg(hide_env_values = true, hide_default_value = true)]
+    pub(crate) admin_token: OsString,
 }
 
 /// Whether a JWT must say when it ends.

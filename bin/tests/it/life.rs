@@ -89,6 +89,9 @@ fn a_server_to_try_has_a_page_and_says_where() {
     let url = format!("http://127.0.0.1:{}/\n", server.port);
     assert!(server.greeting.contains(&url), "{}", server.greeting);
     assert_eq!(status(&server), "HTTP/1.1 200");
+    let look = format!("http://127.0.0.1:{}/inspector\n", server.port);
+    assert!(server.greeting.contains(&look), "{}", server.greeting);
+    assert_eq!(facts(&server, ""), "HTTP/1.1 200");
     drop(server);
     let without = Server::start_with(folder.path(), &[("DEMO", "false")]);
     assert!(
@@ -97,4 +100,36 @@ fn a_server_to_try_has_a_page_and_says_where() {
         without.greeting
     );
     assert_eq!(status(&without), "HTTP/1.1 404");
+    assert_eq!(facts(&without, ""), "HTTP/1.1 404");
+}
+
+/// How a request for what the inspector shows is answered.
+fn facts(server: &Server, header: &str) -> String {
+    let host = format!("host: 127.0.0.1:{}\r\n", server.port);
+    server.status_of(&format!(
+        "GET /inspector/facts HTTP/1.1\r\n{host}{header}\r\n"
+    ))
+}
+
+#[test]
+fn an_admin_token_opens_the_inspector() {
+    let folder = tempfile::tempdir().unwrap();
+    let token = "an-admin-token-of-16+";
+    let server = Server::start_with(folder.path(), &[("ADMIN_TOKEN", token)]);
+    assert_eq!(facts(&server, ""), "HTTP/1.1 401");
+    let header = format!("authorization: Bearer {token}\r\n");
+    assert_eq!(facts(&server, &header), "HTTP/1.1 200");
+}
+
+#[test]
+fn an_admin_token_that_can_be_guessed_is_refused_and_not_told() {
+    let folder = tempfile::tempdir().unwrap();
+    for token in ["only-15-letters", "sixteen letters with blanks"] {
+        let ended = output(folder.path(), &["--port", "0"], &[("ADMIN_TOKEN", token)]);
+        let told = String::from_utf8(ended.stderr).unwrap();
+        assert_eq!(ended.status.code(), Some(2), "{told}");
+        assert_eq!(told.lines().count(), 1, "{told}");
+        assert!(told.contains("ADMIN_TOKEN"), "{told}");
+        assert!(!told.contains(token), "{told}");
+    }
 }

@@ -1,4 +1,4 @@
-//! The files of the page.
+//! The files of the pages.
 
 use std::{
     hash::{DefaultHasher, Hash, Hasher},
@@ -24,38 +24,47 @@ const CONTENT_SECURITY: &str = "default-src 'none'; script-src 'self'; style-src
 /// One file, as it is in this binary.
 pub(super) struct Asset {
     path: &'static str,
+    pub(super) page: Page,
     content_type: &'static str,
     body: &'static [u8],
     etag: String,
 }
 
-static ASSETS: LazyLock<[Asset; 5]> = LazyLock::new(|| {
+/// What a file is a part of.
+#[derive(Clone, Copy)]
+pub(super) enum Page {
+    Editor,
+    Inspector,
+    Any,
+}
+
+const HTML: &str = "text/html; charset=utf-8";
+const SCRIPT: &str = "text/javascript; charset=utf-8";
+const STYLE: &str = "text/css; charset=utf-8";
+const PICTURE: &str = "image/svg+xml";
+const TEXT: &str = "text/plain; charset=utf-8";
+
+macro_rules! asset {
+    ($path:literal, $page:ident, $content_type:ident, $file:literal) => {
+        Asset::new(
+            $path,
+            Page::$page,
+            $content_type,
+            include_bytes!(concat!("../../page/", $file)),
+        )
+    };
+}
+
+static ASSETS: LazyLock<[Asset; 8]> = LazyLock::new(|| {
     [
-        Asset::new(
-            "/",
-            "text/html; charset=utf-8",
-            include_bytes!("../../page/editor.html"),
-        ),
-        Asset::new(
-            "/page/editor.js",
-            "text/javascript; charset=utf-8",
-            include_bytes!("../../page/editor.js"),
-        ),
-        Asset::new(
-            "/page/editor.css",
-            "text/css; charset=utf-8",
-            include_bytes!("../../page/editor.css"),
-        ),
-        Asset::new(
-            "/page/icon.svg",
-            "image/svg+xml",
-            include_bytes!("../../page/icon.svg"),
-        ),
-        Asset::new(
-            "/page/licenses.txt",
-            "text/plain; charset=utf-8",
-            include_bytes!("../../page/licenses.txt"),
-        ),
+        asset!("/", Editor, HTML, "editor.html"),
+        asset!("/page/editor.js", Editor, SCRIPT, "editor.js"),
+        asset!("/page/editor.css", Editor, STYLE, "editor.css"),
+        asset!("/page/licenses.txt", Editor, TEXT, "licenses.txt"),
+        asset!("/page/icon.svg", Any, PICTURE, "icon.svg"),
+        asset!("/inspector", Inspector, HTML, "inspector.html"),
+        asset!("/page/inspector.js", Inspector, SCRIPT, "inspector.js"),
+        asset!("/page/inspector.css", Inspector, STYLE, "inspector.css"),
     ]
 });
 
@@ -64,11 +73,17 @@ impl Asset {
         ASSETS.iter().find(|asset| asset.path == path)
     }
 
-    fn new(path: &'static str, content_type: &'static str, body: &'static [u8]) -> Self {
+    fn new(
+        path: &'static str,
+        page: Page,
+        content_type: &'static str,
+        body: &'static [u8],
+    ) -> Self {
         let mut hasher = DefaultHasher::new();
         body.hash(&mut hasher);
         Self {
             path,
+            page,
             content_type,
             body,
             etag: format!("\"{:016x}\"", hasher.finish()),

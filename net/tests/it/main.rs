@@ -5,6 +5,7 @@ mod access;
 mod framing;
 mod handshake;
 mod health;
+mod inspector;
 mod journal;
 mod limits;
 mod messages;
