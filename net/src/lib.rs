@@ -5,6 +5,83 @@
 //! clients with a valid token through to the engine, carries out what the
 //! engine asks for, and ends in order when told to.
 //!
+//! # A server of your own
+//! The binary is this with settings, the journal and the stores of
+//! `ysyncd_storage`. Whoever has another place for documents writes a
+//! [`SnapshotStore`](ysyncd_storage::SnapshotStore), here one in memory:
+//!
+//! ```
+//! use std::{collections::BTreeMap, sync::{Arc, Mutex}, time::Duration};
+//!
+//! use bytes::Bytes;
+//! use tokio::{net::TcpListener, task::LocalSet, time::sleep};
+//! use ysyncd_engine::{Condition, DocId, Etag, Snapshot, auth::{TokenKey, TokenVerifier}};
+//! use ysyncd_engine::StoreError;
+//! use ysyncd_net::{Config, Stores, serve};
+//! use ysyncd_storage::{SnapshotStore, StoreFuture};
+//!
+//! /// Documents with the number of their version.
+//! #[derive(Default)]
+//! struct Table(Mutex<BTreeMap<DocId, (u64, Bytes)>>);
+//!
+//! fn etag(version: u64) -> Etag {
+//!     Etag(version.to_string().into())
+//! }
+//!
+//! impl SnapshotStore for Table {
+//!     fn load<'a>(&'a self, doc: &'a DocId) -> StoreFuture<'a, Option<Snapshot>> {
+//!         Box::pin(async move {
+//!             let rows = self.0.lock().expect("no writer panics");
+//!             let row = rows.get(doc).cloned();
+//!             Ok(row.map(|(version, body)| Snapshot { body, etag: etag(version) }))
+//!         })
+//!     }
+//!
+//!     // Comparing and writing are one step: another server may write, too.
+//!     fn save<'a>(
+//!         &'a self,
+//!         doc: &'a DocId,
+//!         body: Bytes,
+//!         condition: Condition,
+//!     ) -> StoreFuture<'a, Etag> {
+//!         Box::pin(async move {
+//!             let mut rows = self.0.lock().expect("no writer panics");
+//!             let version = rows.get(doc).map(|(version, _)| *version);
+//!             let holds = match &condition {
+//!                 Condition::Absent => version.is_none(),
+//!                 Condition::Matches(known) => version.map(etag).as_ref() == Some(known),
+//!             };
+//!             if !holds {
+//!                 return Err(StoreError::Conflict);
+//!             }
+//!             let version = version.unwrap_or_default() + 1;
+//!             rows.insert(doc.clone(), (version, body));
+//!             Ok(etag(version))
+//!         })
+//!     }
+//! }
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! // Everything of a server lives on one thread.
+//! let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+//! LocalSet::new().block_on(&runtime, async {
+//!     let listener = TcpListener::bind("127.0.0.1:0").await?;
+//!     println!("ws://{}/sync/v1", listener.local_addr()?);
+//!     let stores = Stores { snapshots: Arc::new(Table::default()), journal: None };
+//!     let tokens = TokenVerifier::new(TokenKey::new(b"a secret of 16 bytes or more"));
+//!     let config = Config::new(tokens, 1); // a random seed in production
+//!     // Until this resolves; a real server waits for a signal.
+//!     let shutdown = sleep(Duration::from_millis(50));
+//!     let left = serve(listener, stores, config, shutdown).await?;
+//!     assert!(left.unsaved.is_empty());
+//!     Ok(())
+//! })
+//! # }
+//! ```
+//!
+//! With no journal, what was not saved is lost in a crash: see
+//! `ysyncd_storage::journal`.
+//!
 //! # How it is laid out
 //! A shard owns one engine. It and every connection it serves live on one
 //! thread, so nothing between a socket and its document takes a lock or

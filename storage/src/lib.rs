@@ -6,6 +6,28 @@
 //! again on its own: that is the engine's part, whose words (ids, conditions,
 //! errors) it speaks. It depends on the engine and on nothing else of this
 //! house; it knows no connection and no protocol.
+//!
+//! # A write overwrites nothing unread
+//!
+//! ```
+//! use bytes::Bytes;
+//! use ysyncd_engine::{Condition, DocId, StoreError};
+//! use ysyncd_storage::{SnapshotStore, memory::MemoryStore};
+//!
+//! # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+//! let store = MemoryStore::new();
+//! let doc = DocId::new("notes")?;
+//! let empty = Bytes::from_static(&[0, 0]);
+//! let first = store.save(&doc, empty.clone(), Condition::Absent).await?;
+//! // Somebody else who has not seen it writes nothing, and reads it first.
+//! let second = store.save(&doc, empty.clone(), Condition::Absent).await;
+//! assert_eq!(second, Err(StoreError::Conflict));
+//! let stored = store.load(&doc).await?.expect("it was saved");
+//! assert_eq!((stored.body, stored.etag), (empty, first));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # })?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 pub mod catalog;
 pub mod disk;
