@@ -214,6 +214,8 @@ bugs! {
     FullSeenLate = "full_seen_late",
     /// Clients are counted only where they have written alone.
     ClientsUncounted = "clients_uncounted",
+    /// Clients are not counted whose first updates wait for the journal.
+    StagedClientsUncounted = "staged_clients_uncounted",
     /// A connection that does not read is sent ever more.
     LagUnseen = "lag_unseen",
     /// A connection that the engine closed stays among those that are sent to.

@@ -14,13 +14,23 @@ pub struct Ahead {
     clocks: BTreeMap<ClientId, Clock>,
     pending: Pending,
     types: usize,
+    /// Clients of them that have not written to the document yet.
+    newcomers: usize,
 }
 
 impl Ahead {
-    /// Adds an update that opens so many gaps and brings so many types, and
-    /// after which some clients' clocks are these.
-    pub(super) fn add(&mut self, clocks: BTreeMap<ClientId, Clock>, opens: Pending, types: usize) {
+    /// Adds an update that opens so many gaps, brings so many types and is of so
+    /// many clients that have not written yet, and after which some clients'
+    /// clocks are these.
+    pub(super) fn add(
+        &mut self,
+        clocks: BTreeMap<ClientId, Clock>,
+        opens: Pending,
+        types: usize,
+        newcomers: usize,
+    ) {
         self.types += types;
+        self.newcomers += newcomers;
         for (client, clock) in clocks {
             let known = self.clocks.entry(client).or_default();
             *known = clock.max(*known);
@@ -32,6 +42,21 @@ impl Ahead {
     /// The next clock of a client; 0 if nothing of it is on its way.
     pub(super) fn clock(&self, client: ClientId) -> Clock {
         self.clocks.get(&client).copied().unwrap_or(0)
+    }
+
+    /// Whether something of a client is on its way.
+    pub(super) fn has(&self, client: ClientId) -> bool {
+        self.clocks.contains_key(&client)
+    }
+
+    /// How many clients will have written that have not yet.
+    pub(super) const fn newcomers(&self) -> usize {
+        self.newcomers
+    }
+
+    /// So many of them have written.
+    pub(super) const fn have_come(&mut self, clients: usize) {
+        self.newcomers = self.newcomers.saturating_sub(clients);
     }
 
     /// How many types are on their way.

@@ -215,7 +215,10 @@ impl Document {
                 };
                 let bytes = received.update.clone();
                 let update = Update::decode(&bytes).expect("it was decoded when it came");
+                let before = self.state.clients();
                 self.take(cx, &update, received, out);
+                let came = self.state.clients() - before;
+                self.staging.ahead.have_come(came);
             }
             _ if is_here => {
                 marks::hit(Mark::RefusedNotDurable);

@@ -164,14 +164,16 @@ impl DocumentState {
         self.structs.clients.len()
     }
 
-    /// How many clients an update tells of that have not written to it yet.
+    /// How many clients an update tells of that have not written yet, what is on
+    /// its way included.
     #[must_use]
-    pub fn new_clients(&self, update: &Update<'_>) -> usize {
+    pub fn new_clients(&self, update: &Update<'_>, ahead: &Ahead) -> usize {
         let (mut new, mut last) = (0, None);
         for item in update.structs() {
             let client = item.id.client;
             let is_next = last.replace(client) != Some(client);
-            new += usize::from(is_next && self.structs.client(client).is_none());
+            let is_new = || self.structs.client(client).is_none() && !ahead.has(client);
+            new += usize::from(is_next && is_new());
         }
         new
     }
@@ -216,7 +218,8 @@ impl DocumentState {
     /// Notes that an update, which opens so many gaps, is on its way.
     pub fn expect(&self, update: &Update<'_>, opens: Pending, ahead: &mut Ahead) {
         let types = self.new_types(update);
-        ahead.add(self.clocks_after(update, ahead), opens, types);
+        let newcomers = self.new_clients(update, ahead);
+        ahead.add(self.clocks_after(update, ahead), opens, types, newcomers);
     }
 
     /// What is known, gaps left out.

@@ -282,8 +282,7 @@ impl Document {
 
     /// Whether the document may grow by an update, or why not. Deleting is
     /// always allowed: it makes room. What was loaded may be past the limits:
-    /// they are for what is new. Clients that are on their way to the journal do
-    /// not count yet.
+    /// they are for what is new.
     fn growth_allowed(
         &self,
         cx: Context<'_>,
@@ -305,11 +304,17 @@ impl Document {
                 Err(Rejection::MemoryFull)
             }
             () => {
+                let ahead = self.staging.ahead();
                 let new = match planted::is(Bug::ClientsUncounted) {
                     true => 0,
-                    false => self.state.new_clients(update),
+                    false => self.state.new_clients(update, ahead),
                 };
-                let is_within = self.state.clients() + new <= config.document_clients_max;
+                let newcomers = match planted::is(Bug::StagedClientsUncounted) {
+                    true => 0,
+                    false => ahead.newcomers(),
+                };
+                let known = self.state.clients() + newcomers;
+                let is_within = known + new <= config.document_clients_max;
                 (new == 0 || is_within)
                     .then_some(())
                     .ok_or(Rejection::TooManyClients)

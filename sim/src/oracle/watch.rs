@@ -187,8 +187,8 @@ impl Watch {
                 if let JournalCommand::Append { doc, update, .. } = command
                     && is_judged(doc)
                 {
-                    let here = self.documents.all_here(doc);
-                    self.growth.takes(doc, update, here)?;
+                    let known = self.here_or_on_its_way(doc);
+                    self.growth.takes(doc, update, &known)?;
                 }
                 let connections = |doc: &DocId| self.connections.count(doc);
                 let from = self.receiving;

@@ -152,6 +152,29 @@ fn so_many_clients_may_write_and_no_more() {
 }
 
 #[test]
+fn clients_count_whose_updates_wait_for_the_journal() {
+    let config = Config {
+        document_clients_max: 2,
+        journal: true,
+        ..Config::default()
+    };
+    let mut world = World::with(config);
+    let (one, two) = (world.joined("d"), world.joined("d"));
+    for client in [1, 1, 2, 3] {
+        world.send_update(one, &text(client, 0, "a"));
+    }
+    assert!(denied(&world.take(one)), "it would be the third");
+    world.sync();
+    assert_eq!(world.take(two).len(), 2);
+    world.send_update(two, &text(4, 0, "a"));
+    assert!(denied(&world.take(two)));
+    let three = world.joined("d");
+    world.send_update(three, &text(2, 1, "b"));
+    world.sync();
+    assert_eq!(world.take(one), [protocol::update(&text(2, 1, "b"))]);
+}
+
+#[test]
 fn where_too_many_have_written_already_these_write_on() {
     let config = Config {
         document_clients_max: 1,

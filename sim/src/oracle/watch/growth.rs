@@ -81,7 +81,7 @@ impl Growth {
         self.size(doc).least = bytes;
     }
 
-    /// An update is taken, the document knowing what is `here`.
+    /// An update is taken, the document knowing what is `here`, or comes to.
     pub(super) fn takes(
         &mut self,
         doc: &DocId,

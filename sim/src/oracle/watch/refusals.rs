@@ -74,8 +74,8 @@ impl Watch {
                     detail("it is not full")
                 }),
             Rejection::TooManyClients => {
-                let here = self.documents.all_here(doc);
-                let is_for_cause = self.growth.has_too_many_clients(&self.message, here);
+                let known = self.here_or_on_its_way(doc);
+                let is_for_cause = self.growth.has_too_many_clients(&self.message, &known);
                 Invariant::RefusedForCause
                     .holds(is_for_cause, || detail("its clients are not too many"))
             }
@@ -84,6 +84,16 @@ impl Watch {
                     detail("there are not so many types")
                 }),
         }
+    }
+
+    /// What a document holds, and all that was handed to the journal since it last
+    /// had nothing to do for it.
+    pub(super) fn here_or_on_its_way(&self, doc: &DocId) -> Ids {
+        let mut known = self.documents.all_here(doc).clone();
+        for update in self.journal.staged_since_idle(doc) {
+            known.add(&Ids::of_valid(update));
+        }
+        known
     }
 
     /// How many gaps the message under way may open, with all that was handed
