@@ -1,5 +1,8 @@
 //! What connections are told.
 
+mod knowledge;
+mod slow_readers;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     time::Duration,
@@ -10,17 +13,15 @@ use ysyncd_engine::{
     auth::{Access, Grant, UserId},
     lib0::{ReadError, Reader},
     protocol::{Message, Messages},
-    state_vector::StateVector,
 };
 
 use super::{
     Ids, Invariant, Violation,
-    answers::{AnswerLimits, ToOthers},
+    answers::AnswerLimits,
     is_judged,
     outbox::{Outbox, OutboxLimits},
     presence::Presence,
 };
-use crate::oracle::ids::is_at_home;
 
 /// The user whose clients send what they must not.
 pub(crate) const INTRUDER: &str = "intruder";
@@ -305,42 +306,10 @@ impl Connections {
         std::mem::take(&mut self.asked)
     }
 
-    /// Who was let in with the input under way was told who is there.
-    pub(super) fn joiners_know(&mut self) -> Result<(), Violation> {
-        for conn in std::mem::take(&mut self.joined) {
-            let connection = &self.open[&conn];
-            let present = self.presence.present(&connection.doc);
-            let mut untold = present.filter(|client| !connection.heard.contains_key(client));
-            let untold = untold.next().filter(|_| connection.reads());
-            Invariant::JoinerAwareness.holds(untold.is_none(), || {
-                format!("{conn:?} was not told that {untold:?} is there")
-            })?;
-        }
-        Ok(())
-    }
-
-    /// Whether they have come to be told what they missed.
-    pub(super) fn catch_up(&self, conns: &[ConnId]) -> bool {
-        let catches_up = |conn: &ConnId| self.open[conn].outbox.catches_up();
-        conns.iter().all(catches_up)
-    }
-
     /// Bytes that a connection was sent.
     pub(super) fn sent_to(&self, conn: ConnId) -> u64 {
         let connection = self.open.get(&conn);
         connection.map_or(0, |connection| connection.outbox.bytes_sent())
-    }
-
-    pub(super) fn written(&mut self, now: Duration, conn: ConnId, total_bytes: u64) {
-        let limits = self.limits;
-        let connection = self.get(conn);
-        if connection.stage != Stage::Accepted {
-            return;
-        }
-        if connection.outbox.written(now, total_bytes, limits) {
-            connection.told_at = now;
-        }
-        self.moved.push(conn);
     }
 
     pub(super) fn doc(&self, conn: ConnId) -> &DocId {
@@ -388,37 +357,6 @@ impl Connections {
         self.open[&conn].owes.is_some()
     }
 
-    /// A connection says what it knows, and asks for the rest.
-    pub(super) fn asks(&mut self, conn: ConnId, known: &Ids) {
-        let connection = self.get(conn);
-        connection.asks |= connection.stage == Stage::Accepted;
-        connection.knows.add(known);
-        connection.integrated.add(known);
-    }
-
-    /// An intruder may claim to know something.
-    pub(super) fn intruder_knows(&mut self, conn: ConnId, frame: &[u8]) {
-        if let Ok(Some(Message::SyncStep1(known))) = Messages::new(frame).read_next()
-            && StateVector::decode(known).is_ok()
-            && let Ok(known) = Ids::below(known)
-        {
-            self.get(conn).knows = known;
-        }
-    }
-
-    /// The client of a connection knows this.
-    pub(super) fn knows(&mut self, conn: ConnId, ids: &Ids) {
-        self.get(conn).knows.add(ids);
-    }
-
-    /// What a client was told when it was of no use yet, it does not know until
-    /// it is told again.
-    pub(super) fn knows_not(&mut self, conn: ConnId, ids: &Ids) {
-        let connection = self.get(conn);
-        connection.knows = ids.lacking(&connection.knows);
-        connection.knows.add(&connection.integrated);
-    }
-
     /// They are asked what they know.
     pub(super) fn are_asked(&mut self, conns: &[ConnId]) {
         for conn in conns {
@@ -428,180 +366,6 @@ impl Connections {
                 self.asked.push(*conn);
             }
         }
-    }
-
-    /// They were answered what they asked for, and get updates from now on:
-    /// now they know all that is here.
-    pub(super) fn follow(&mut self, conns: &[ConnId], here: &Ids) -> Result<(), Violation> {
-        for conn in conns {
-            let connection = self.get(*conn);
-            (connection.follows, connection.asks) = (true, false);
-            let knows = &connection.knows;
-            Invariant::DiffComplete.holds(knows.cover(here), || {
-                format!("{conn:?} was not told {:?}", knows.lacking(here))
-            })?;
-        }
-        Ok(())
-    }
-
-    /// Those who follow a document must have been told its news, unless they
-    /// do not read what they are told.
-    pub(super) fn were_told(&self, doc: &DocId, news: &Ids) -> Result<(), Violation> {
-        for conn in self.followers(doc) {
-            let knows = &self.open[&conn].knows;
-            Invariant::Told.holds(knows.cover(news), || {
-                format!("{conn:?} was not told {:?}", knows.lacking(news))
-            })?;
-        }
-        Ok(())
-    }
-
-    /// Who has read so much with the input under way that it can be told what
-    /// it missed, knows all that is here now, and who is there.
-    pub(super) fn have_caught_up(
-        &mut self,
-        now: Duration,
-        misses: impl Fn(&DocId, &Ids) -> Option<Ids>,
-    ) -> Result<(), Violation> {
-        self.none_waits_in_vain()?;
-        for conn in std::mem::take(&mut self.moved) {
-            let may_wait = self.waiting.contains(&conn) && self.has_to_wait(conn);
-            let connection = self.open.get_mut(&conn).expect("it was sent something");
-            if !connection.outbox.take_caught_up(may_wait) || connection.stage != Stage::Accepted {
-                continue;
-            }
-            let doc = &connection.doc;
-            if connection.follows && is_judged(doc) {
-                let missing = misses(doc, &connection.knows);
-                Invariant::CaughtUp.holds(missing.is_none(), || {
-                    format!("{conn:?} still misses {missing:?}")
-                })?;
-            }
-            for (client, clock, is_here) in self.presence.told_lately(now, doc) {
-                let heard = connection.heard.get(&client);
-                let is_up_to_date = heard.map_or(!is_here, |heard| {
-                    heard.clock == clock && heard.is_here == is_here
-                });
-                Invariant::CaughtUp.holds(is_up_to_date, || {
-                    format!("{conn:?} takes client {client} for {heard:?}, not {clock}, {is_here}")
-                })?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Who waits for its turn to be told something large does so because too much
-    /// is on its way.
-    fn none_waits_in_vain(&mut self) -> Result<(), Violation> {
-        let open = &self.open;
-        self.waiting.retain(|conn| {
-            let connection = &open[conn];
-            connection.stage == Stage::Accepted && connection.outbox.is_waiting()
-        });
-        let mut waiting = self.waiting.iter();
-        let in_vain = waiting.find(|conn| {
-            let can_be_told = self.open[conn].outbox.can_be_told(self.limits);
-            can_be_told && !self.has_to_wait(**conn)
-        });
-        Invariant::Answered.holds(in_vain.is_none(), || {
-            format!("{in_vain:?} waits, though there is room for what it is to be told")
-        })
-    }
-
-    /// Whether so much is on its way to others that it has to wait for
-    /// something large.
-    fn has_to_wait(&self, conn: ConnId) -> bool {
-        self.answer_limits.are_reached(self.to_others(conn))
-    }
-
-    /// What is on its way to others, those included that are gone, as long as
-    /// it takes memory.
-    fn to_others(&self, conn: ConnId) -> ToOthers {
-        let user = &self.open[&conn].user;
-        let mut others = ToOthers { all: 0, of_user: 0 };
-        for (_, other) in self.open.iter().filter(|(other, _)| **other != conn) {
-            others.all += other.outbox.large();
-            others.of_user += u64::from(other.user == *user) * other.outbox.large();
-        }
-        others
-    }
-
-    /// Whether somebody waits for what is on its way to a connection.
-    fn is_waited_for(&self, conn: ConnId) -> bool {
-        let user = &self.open[&conn].user;
-        let mut waiting = self.waiting.iter().filter(|waits| **waits != conn);
-        waiting.any(|waits| {
-            let others = self.to_others(*waits);
-            let waits = &self.open[waits];
-            waits.stage == Stage::Accepted
-                && match self.answer_limits.are_reached_by_user(others) {
-                    true => waits.user == *user,
-                    false => self.answer_limits.are_reached(others),
-                }
-        })
-    }
-
-    /// Who takes too long to read what others wait for is closed in time.
-    fn none_is_late(&self, now: Duration) -> Result<(), Violation> {
-        if self.waiting.is_empty() {
-            return Ok(());
-        }
-        let limits = self.limits;
-        let just_before = now.saturating_sub(Duration::from_millis(1));
-        let is_late = |(conn, connection): &(&ConnId, &Connection)| {
-            connection.stage == Stage::Accepted
-                && connection.outbox.is_late(just_before, limits)
-                && self.is_waited_for(**conn)
-        };
-        let late = self.open.iter().find(is_late).map(|(conn, _)| *conn);
-        Invariant::Answered.holds(late.is_none(), || {
-            format!("{late:?} reads too slowly while others wait, and stays")
-        })
-    }
-
-    /// Who reads nothing, though much waits for it, is closed in time.
-    fn none_stalls(&self, now: Duration) -> Result<(), Violation> {
-        let stalls = |(_, connection): &(&ConnId, &Connection)| {
-            connection.stage == Stage::Accepted && connection.outbox.stalls(now, self.limits)
-        };
-        let stalls = self.open.iter().find(stalls).map(|(conn, _)| *conn);
-        Invariant::CaughtUp.holds(stalls.is_none(), || {
-            format!("{stalls:?} reads nothing for too long, and stays")
-        })
-    }
-
-    /// They are told who is there. Who was not heard of for long is forgotten,
-    /// clock and all.
-    pub(super) fn are_told_awareness(
-        &mut self,
-        now: Duration,
-        doc: &DocId,
-        conns: &[ConnId],
-        states: &[u8],
-    ) -> Result<(), Violation> {
-        let clocks = awareness_clocks(states);
-        let clocks = clocks.map_err(|error| Invariant::Understood.violated(error))?;
-        let is_open = self.is_open(doc);
-        for (client, clock, is_here) in clocks {
-            if is_open {
-                self.presence.told(now, doc, client, clock, is_here);
-            }
-            Invariant::Apart.holds(is_at_home(client, doc), || {
-                format!("{doc}: told that client {client} is there")
-            })?;
-            for conn in conns {
-                let timeout = self.awareness_timeout;
-                let at = now;
-                let heard = Heard { clock, is_here, at };
-                let last = self.get(*conn).heard.insert(client, heard);
-                let last = last.filter(|last| last.at + timeout > now);
-                let is_forward = !self.remembers || last.is_none_or(|last| last.clock <= clock);
-                Invariant::AwarenessForward.holds(is_forward, || {
-                    format!("{conn:?}: client {client} goes from {last:?} to {clock}")
-                })?;
-            }
-        }
-        Ok(())
     }
 
     pub(super) fn all_resumed(&self, since: Duration) -> Result<(), Violation> {
@@ -678,26 +442,6 @@ impl Connections {
             }
             _ => Ok(()),
         }
-    }
-
-    /// Who has more on its way than it may gets no more of what all get.
-    fn sent(&mut self, now: Duration, conn: ConnId, frame: &[u8]) -> Result<(), Violation> {
-        self.step(conn, Stage::Accepted, Stage::Accepted)?;
-        let limits = self.limits;
-        let connection = self.get(conn);
-        connection.told_at = now;
-        let large = connection.outbox.large();
-        let is_allowed = connection.outbox.sent(now, frame, limits);
-        let is_large = connection.outbox.large() > large && limits.is_surely_large(frame);
-        if !connection.outbox.is_in_step() {
-            self.moved.push(conn);
-        }
-        Invariant::Bounded.holds(!is_large || !self.has_to_wait(conn), || {
-            format!("{conn:?} is answered at once, though too much is on its way to others")
-        })?;
-        Invariant::Bounded.holds(is_allowed, || {
-            format!("{conn:?} is sent more, though too much waits for it")
-        })
     }
 
     fn is_for_cause(

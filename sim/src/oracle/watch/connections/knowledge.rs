@@ -1,0 +1,126 @@
+//! What clients know, and what they have to be told.
+
+use std::time::Duration;
+
+use ysyncd_engine::{
+    ConnId, DocId,
+    protocol::{Message, Messages},
+    state_vector::StateVector,
+};
+
+use super::{Connections, Heard, Stage, awareness_clocks};
+use crate::oracle::{
+    ids::is_at_home,
+    watch::{Ids, Invariant, Violation},
+};
+
+impl Connections {
+    /// Who was let in with the input under way was told who is there.
+    pub(in super::super) fn joiners_know(&mut self) -> Result<(), Violation> {
+        for conn in std::mem::take(&mut self.joined) {
+            let connection = &self.open[&conn];
+            let present = self.presence.present(&connection.doc);
+            let mut untold = present.filter(|client| !connection.heard.contains_key(client));
+            let untold = untold.next().filter(|_| connection.reads());
+            Invariant::JoinerAwareness.holds(untold.is_none(), || {
+                format!("{conn:?} was not told that {untold:?} is there")
+            })?;
+        }
+        Ok(())
+    }
+
+    /// A connection says what it knows, and asks for the rest.
+    pub(in super::super) fn asks(&mut self, conn: ConnId, known: &Ids) {
+        let connection = self.get(conn);
+        connection.asks |= connection.stage == Stage::Accepted;
+        connection.knows.add(known);
+        connection.integrated.add(known);
+    }
+
+    /// An intruder may claim to know something.
+    pub(in super::super) fn intruder_knows(&mut self, conn: ConnId, frame: &[u8]) {
+        if let Ok(Some(Message::SyncStep1(known))) = Messages::new(frame).read_next()
+            && StateVector::decode(known).is_ok()
+            && let Ok(known) = Ids::below(known)
+        {
+            self.get(conn).knows = known;
+        }
+    }
+
+    /// The client of a connection knows this.
+    pub(in super::super) fn knows(&mut self, conn: ConnId, ids: &Ids) {
+        self.get(conn).knows.add(ids);
+    }
+
+    /// What a client was told when it was of no use yet, it does not know until
+    /// it is told again.
+    pub(in super::super) fn knows_not(&mut self, conn: ConnId, ids: &Ids) {
+        let connection = self.get(conn);
+        connection.knows = ids.lacking(&connection.knows);
+        connection.knows.add(&connection.integrated);
+    }
+
+    /// They were answered what they asked for, and get updates from now on:
+    /// now they know all that is here.
+    pub(in super::super) fn follow(
+        &mut self,
+        conns: &[ConnId],
+        here: &Ids,
+    ) -> Result<(), Violation> {
+        for conn in conns {
+            let connection = self.get(*conn);
+            (connection.follows, connection.asks) = (true, false);
+            let knows = &connection.knows;
+            Invariant::DiffComplete.holds(knows.cover(here), || {
+                format!("{conn:?} was not told {:?}", knows.lacking(here))
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Those who follow a document must have been told its news, unless they
+    /// do not read what they are told.
+    pub(in super::super) fn were_told(&self, doc: &DocId, news: &Ids) -> Result<(), Violation> {
+        for conn in self.followers(doc) {
+            let knows = &self.open[&conn].knows;
+            Invariant::Told.holds(knows.cover(news), || {
+                format!("{conn:?} was not told {:?}", knows.lacking(news))
+            })?;
+        }
+        Ok(())
+    }
+
+    /// They are told who is there. Who was not heard of for long is forgotten,
+    /// clock and all.
+    pub(in super::super) fn are_told_awareness(
+        &mut self,
+        now: Duration,
+        doc: &DocId,
+        conns: &[ConnId],
+        states: &[u8],
+    ) -> Result<(), Violation> {
+        let clocks = awareness_clocks(states);
+        let clocks = clocks.map_err(|error| Invariant::Understood.violated(error))?;
+        let is_open = self.is_open(doc);
+        for (client, clock, is_here) in clocks {
+            if is_open {
+                self.presence.told(now, doc, client, clock, is_here);
+            }
+            Invariant::Apart.holds(is_at_home(client, doc), || {
+                format!("{doc}: told that client {client} is there")
+            })?;
+            for conn in conns {
+                let timeout = self.awareness_timeout;
+                let at = now;
+                let heard = Heard { clock, is_here, at };
+                let last = self.get(*conn).heard.insert(client, heard);
+                let last = last.filter(|last| last.at + timeout > now);
+                let is_forward = !self.remembers || last.is_none_or(|last| last.clock <= clock);
+                Invariant::AwarenessForward.holds(is_forward, || {
+                    format!("{conn:?}: client {client} goes from {last:?} to {clock}")
+                })?;
+            }
+        }
+        Ok(())
+    }
+}
