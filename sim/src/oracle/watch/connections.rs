@@ -49,6 +49,9 @@ pub(super) struct Connections {
     asked: Vec<ConnId>,
     /// Documents that failed with the input under way.
     failed: Vec<DocId>,
+    /// Who has read something with the input under way, and how much of a large
+    /// answer was on its way to it before.
+    has_read: Option<(ConnId, u64)>,
     /// The server goes down.
     is_ending: bool,
 }
@@ -119,6 +122,7 @@ impl Connections {
             waiting: BTreeSet::new(),
             asked: Vec::new(),
             failed: Vec::new(),
+            has_read: None,
             is_ending: false,
         }
     }
@@ -222,6 +226,7 @@ impl Connections {
         };
         self.presence.settled(now, is_tick, somebody_reads)?;
         self.are_sent_off()?;
+        self.has_read = None;
         self.none_is_late(now)?;
         if !is_tick {
             return Ok(());
@@ -401,6 +406,13 @@ impl Connections {
             Output::Close { conn, code, reason } => {
                 self.step(*conn, Stage::Accepted, Stage::Closed(*code))?;
                 self.get(*conn).paused = None;
+                if *code == CloseCode::InternalError
+                    && let Some((reader, large)) = self.has_read
+                    && reader == *conn
+                {
+                    // What it read was not noted any more.
+                    self.get(*conn).outbox.still_has(large);
+                }
                 let doc = self.doc(*conn).clone();
                 self.has_left(&doc, *conn);
                 self.is_for_cause(now, *conn, *code, reason)

@@ -136,6 +136,11 @@ impl Outbox {
         }
     }
 
+    /// So much of a large answer takes memory until it is let go of.
+    pub(super) const fn still_has(&mut self, large: u64) {
+        self.large = large;
+    }
+
     /// What it had still to be written is let go of.
     pub(super) const fn freed(&mut self) {
         self.large = 0;

@@ -15,9 +15,11 @@ impl Connections {
         if connection.stage != Stage::Accepted {
             return;
         }
+        let large = connection.outbox.large();
         if connection.outbox.written(now, total_bytes, limits) {
             connection.told_at = now;
         }
+        self.has_read = Some((conn, large));
         self.moved.push(conn);
     }
 
