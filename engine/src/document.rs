@@ -185,8 +185,8 @@ impl Document {
     pub(crate) fn bytes(&self) -> usize {
         let whole = self.whole.as_ref().map_or(0, Bytes::len);
         let missed = self.missed.as_ref().map_or(0, |(_, frame)| frame.len());
-        let clients = self.state.clients() * CLIENT_BYTES;
-        self.size() + clients + whole + missed + self.awareness.bytes()
+        let clients = self.state.clients() + self.staging.ahead().newcomers();
+        self.size() + clients * CLIENT_BYTES + whole + missed + self.awareness.bytes()
     }
 
     /// What it comes to, about, in bytes.

@@ -48,7 +48,7 @@ impl StructStore {
     /// `deletes` is what was deleted, by that update too, if that can be told.
     ///
     /// # Errors
-    /// The bytes are no valid update. What was read before is there.
+    /// The bytes are no valid update. What is here then is of no use.
     pub(super) fn append(
         &mut self,
         sections: &mut Sections<'_>,

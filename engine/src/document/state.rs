@@ -1,6 +1,6 @@
 //! The content of a document: structs and delete set, nothing integrated.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 
@@ -168,14 +168,15 @@ impl DocumentState {
     /// its way included.
     #[must_use]
     pub fn new_clients(&self, update: &Update<'_>, ahead: &Ahead) -> usize {
-        let (mut new, mut last) = (0, None);
+        let (mut new, mut last) = (BTreeSet::new(), None);
         for item in update.structs() {
             let client = item.id.client;
             let is_next = last.replace(client) != Some(client);
-            let is_new = || self.structs.client(client).is_none() && !ahead.has(client);
-            new += usize::from(is_next && is_new());
+            if is_next && self.structs.client(client).is_none() && !ahead.has(client) {
+                new.insert(client);
+            }
         }
-        new
+        new.len()
     }
 
     /// How many types an update tells of that are not here.

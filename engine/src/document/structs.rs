@@ -208,8 +208,13 @@ impl ClientStructs {
     /// The parts of `range` that are not known yet.
     pub(crate) fn missing(&self, range: ClockRange) -> SmallVec<[ClockRange; 2]> {
         let mut missing = SmallVec::new();
-        let mut from = range.start;
-        for block in &self.blocks[self.first_reaching(range.start)..] {
+        // Nothing is missing before the first gap. An update may name all that
+        // again and again.
+        let mut from = range.start.max(self.contiguous_end);
+        if from >= range.end {
+            return missing;
+        }
+        for block in &self.blocks[self.first_reaching(from)..] {
             if block.clocks.start >= range.end {
                 break;
             }

@@ -153,6 +153,9 @@ impl Document {
         if let Some(next) = next {
             self.timers.set(Timer::Resync, next);
         }
+        if owing.is_empty() {
+            return;
+        }
         let frame = protocol::sync_step_1(&self.state.state_vector());
         for conn in owing {
             self.send(cx, conn, frame.clone(), out);

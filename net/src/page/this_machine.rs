@@ -30,12 +30,19 @@ pub(super) fn is_own_reader(headers: &HeaderMap) -> bool {
     is_own && site.is_none_or(|site| matches!(site, "same-origin" | "none"))
 }
 
+/// What proxies add, though not all of them add anything.
+const PROXIED: [HeaderName; 6] = [
+    FORWARDED,
+    VIA,
+    HeaderName::from_static("x-forwarded-for"),
+    HeaderName::from_static("x-forwarded-host"),
+    HeaderName::from_static("x-forwarded-proto"),
+    HeaderName::from_static("x-real-ip"),
+];
+
 /// Whether this machine is asked under a name that it alone has for itself.
 fn is_local(headers: &HeaderMap) -> bool {
-    let forwarded = HeaderName::from_static("x-forwarded-for");
-    let is_proxied = [FORWARDED, VIA, forwarded]
-        .iter()
-        .any(|name| headers.contains_key(name));
+    let is_proxied = PROXIED.iter().any(|name| headers.contains_key(name));
     !is_proxied && text(headers, HOST).is_some_and(is_loopback)
 }
 
@@ -77,7 +84,7 @@ mod tests {
         ] {
             let origin = Box::leak(format!("http://{host}").into_boxed_str());
             assert!(is_here(host, origin, None), "{host}");
-            for name in [FORWARDED, VIA, HeaderName::from_static("x-forwarded-for")] {
+            for name in PROXIED {
                 assert!(!is_here(host, origin, Some(name)), "{host}");
             }
             assert!(!is_here(host, "http://evil.example", None));

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use ysyncd_engine::document::DocumentState;
+use ysyncd_engine::{document::DocumentState, lib0::write_var_uint, update::Update};
 
 use super::wire;
 
@@ -33,4 +33,32 @@ fn typing_behind_a_map_entry_costs_what_it_costs_elsewhere() {
         behind_entry < 5 * elsewhere,
         "{behind_entry:?}, not {elsewhere:?}"
     );
+}
+
+/// How long it takes to see that an update tells nothing new which names all that
+/// one client has written again and again, the best of some tries.
+fn seeing_nothing_new(letters: u64) -> Duration {
+    let mut state = DocumentState::default();
+    for clock in 0..letters {
+        // Each begins anew, so that none is joined with the last.
+        let first = wire::first_text("a");
+        let update = wire::update(&[(1, clock, vec![first])], &[]);
+        state.apply(&update).expect("an update");
+    }
+    let mut gc = vec![0];
+    write_var_uint(&mut gc, letters);
+    let again = wire::update(&vec![(1, 0, vec![gc]); 1_000], &[]);
+    let again = Update::decode(&again).expect("an update");
+    let one_try = || {
+        let start = Instant::now();
+        assert!(!state.lacks(&again));
+        start.elapsed()
+    };
+    (0..10).map(|_| one_try()).min().expect("some tries")
+}
+
+#[test]
+fn to_see_that_nothing_is_new_costs_no_more_in_a_large_document() {
+    let (small, large) = (seeing_nothing_new(100), seeing_nothing_new(200_000));
+    assert!(large < 10 * small, "{large:?}, not {small:?}");
 }
