@@ -32,6 +32,9 @@ pub struct Config {
     /// How long a client may take to send the head of a request; also how
     /// long a connection may idle between two requests.
     pub header_timeout: Duration,
+    /// How long a client may take to read the answer to a request, once that
+    /// fills what the kernel holds for it.
+    pub response_timeout: Duration,
     /// Size of a request's head in bytes, not below
     /// [`Config::HEADER_BYTES_LEAST`].
     pub header_bytes_max: usize,
@@ -110,6 +113,7 @@ impl Config {
             clock: since_1970,
             seed,
             header_timeout: Duration::from_secs(10),
+            response_timeout: Duration::from_secs(30),
             header_bytes_max: 16 << 10,
             handshakes_max: 1_024,
             handshakes_per_address_max: 256,
@@ -235,6 +239,7 @@ impl Config {
         ];
         let times = [
             (self.header_timeout, "HEADER_TIMEOUT"),
+            (self.response_timeout, "RESPONSE_TIMEOUT"),
             (self.message_timeout, "MESSAGE_TIMEOUT"),
             (self.ping_interval, "PING_INTERVAL"),
             (self.close_timeout, "CLOSE_TIMEOUT"),
@@ -315,6 +320,10 @@ mod tests {
             (
                 |config| config.header_timeout = Duration::ZERO,
                 zero("HEADER_TIMEOUT"),
+            ),
+            (
+                |config| config.response_timeout = Duration::ZERO,
+                zero("RESPONSE_TIMEOUT"),
             ),
             (
                 |config| config.message_timeout = Duration::ZERO,

@@ -30,6 +30,7 @@ use crate::{
     request::{Rejection, SyncRequest},
     shard::Shard,
     strangers::StrangerPlace,
+    timely::Timely,
 };
 
 /// A stream that is done with HTTP and speaks WebSocket from here on.
@@ -69,7 +70,10 @@ where
         .timer(TokioTimer::new())
         .header_read_timeout(config.header_timeout)
         .max_buf_size(config.header_bytes_max)
-        .serve_connection(TokioIo::new(stream), service)
+        .serve_connection(
+            TokioIo::new(Timely::new(stream, config.response_timeout)),
+            service,
+        )
         .without_shutdown()
         .await;
     let parts = match served {
@@ -79,7 +83,7 @@ where
             return None;
         }
     };
-    let mut stream = parts.io.into_inner();
+    let mut stream = parts.io.into_inner().into_inner();
     let Some(link) = handshake.admitted.take() else {
         // An error here means that the peer was faster.
         let _ = poll_fn(|cx| Pin::new(&mut stream).poll_shutdown(cx)).await;

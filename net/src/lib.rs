@@ -129,6 +129,7 @@ mod serve;
 mod shard;
 mod store;
 mod strangers;
+mod timely;
 mod unfinished;
 mod websocket;
 

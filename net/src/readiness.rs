@@ -12,7 +12,7 @@ use hyper::{
     HeaderMap, Response, StatusCode,
     header::{CACHE_CONTROL, CONTENT_TYPE},
 };
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use tracing::{debug, info, warn};
 use ysyncd_engine::{DocId, StoreCommand, StoreError, StoreResult};
 use ysyncd_storage::SnapshotStore;
@@ -35,9 +35,13 @@ enum Phase {
 impl Readiness {
     /// The store has answered.
     pub(crate) fn reached(&self) {
-        if self.0.get() == Phase::Starting {
+        if self.is_starting() {
             self.0.set(Phase::Ready);
         }
+    }
+
+    fn is_starting(&self) -> bool {
+        self.0.get() == Phase::Starting
     }
 
     /// There is no way back.
@@ -72,17 +76,25 @@ pub(crate) fn readyz(shard: &Shard, _: &HeaderMap) -> Response<String> {
 /// would change nothing.
 const ASKED_FOR: &str = ".ysyncd-ready";
 
+/// How long an answer is waited for. A disk that hangs may never give one, and
+/// comes back without a word.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 /// Pause after the first failure; each one after it is twice as long.
 const PAUSE_MIN: Duration = Duration::from_millis(500);
 
 /// The longest pause.
 const PAUSE_MAX: Duration = Duration::from_secs(10);
 
-/// Asks the store until it answers.
-pub(crate) async fn reach(store: &Arc<dyn SnapshotStore>) {
+/// Asks the store until it answers, this or somebody who opens a document.
+pub(crate) async fn reach(store: &Arc<dyn SnapshotStore>, readiness: &Readiness) {
     let mut pause = PAUSE_MIN;
     let mut told = None;
-    while let Err(error) = ask(store).await {
+    while readiness.is_starting() {
+        let asked = timeout(PATIENCE, ask(store)).await;
+        let Err(error) = asked.unwrap_or_else(|_| Err(no_answer())) else {
+            break;
+        };
         // Once, and again when it is something else.
         if told.as_ref() == Some(&error) {
             debug!(%error, "the store still cannot be reached");
@@ -96,6 +108,11 @@ pub(crate) async fn reach(store: &Arc<dyn SnapshotStore>) {
     if told.is_some() {
         info!("the store answers; ready");
     }
+    readiness.reached();
+}
+
+fn no_answer() -> StoreError {
+    StoreError::Unknown(format!("no answer within {} s", PATIENCE.as_secs()))
 }
 
 async fn ask(store: &Arc<dyn SnapshotStore>) -> Result<(), StoreError> {

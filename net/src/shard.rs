@@ -17,7 +17,7 @@ use tokio::{
 };
 use ysyncd_engine::{
     CloseCode, Config, ConnId, Engine, Input, Inspection, InspectionLimits, JournalError, Now,
-    OpId, Output, Status, StoreCommand,
+    OpId, Output, Status, StoreCommand, StoreResult,
     marks::{self, Mark},
     planted::{self, Bug},
 };
@@ -205,7 +205,7 @@ impl Shard {
         tokio::select! {
             biased;
             _ = self.drained() => {}
-            () = readiness::reach(&self.stores.snapshots) => self.readiness.reached(),
+            () = readiness::reach(&self.stores.snapshots, &self.readiness) => {}
         }
     }
 
@@ -354,6 +354,9 @@ impl Shard {
         self.metrics.snapshots.asked(&command);
         let result = store::execute(Arc::clone(&self.stores.snapshots), command).await;
         self.metrics.snapshots.answered(&result, start.elapsed());
+        if matches!(result, StoreResult::Loaded(Ok(_))) {
+            self.readiness.reached();
+        }
         self.input(Input::Store { op, result });
     }
 

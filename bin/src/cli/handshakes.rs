@@ -27,6 +27,11 @@ pub(crate) struct HandshakeSettings {
     #[arg(long, env = "HEADER_TIMEOUT", value_parser = header_timeout)]
     #[arg(default_value = defaults::HEADER_TIMEOUT, value_name = "TIME")]
     pub(crate) header_timeout: Duration,
+    /// How long a client may take to read the answer to a plain request, such as
+    /// one for /metrics, before its connection is closed
+    #[arg(long, env = "RESPONSE_TIMEOUT", value_parser = response_timeout)]
+    #[arg(default_value = defaults::RESPONSE_TIMEOUT, value_name = "TIME")]
+    pub(crate) response_timeout: Duration,
     /// Size of the head of a request, token and cookies included; from 8KiB to
     /// 1MiB
     #[arg(long, env = "HEADER_BYTES_MAX", value_parser = header_bytes_max)]
@@ -40,6 +45,7 @@ impl HandshakeSettings {
         config.handshakes_max = self.handshakes_max;
         config.handshakes_per_address_max = self.handshakes_per_address_max;
         config.header_timeout = self.header_timeout;
+        config.response_timeout = self.response_timeout;
         config.header_bytes_max = self.header_bytes_max;
     }
 }
@@ -48,6 +54,7 @@ mod defaults {
     pub(super) const HANDSHAKES_MAX: &str = "1024";
     pub(super) const HANDSHAKES_PER_ADDRESS_MAX: &str = "256";
     pub(super) const HEADER_TIMEOUT: &str = "10s";
+    pub(super) const RESPONSE_TIMEOUT: &str = "30s";
     pub(super) const HEADER_BYTES_MAX: &str = "16KiB";
 }
 
@@ -61,6 +68,10 @@ fn per_address_max(text: &str) -> Parsed<usize> {
 
 fn header_timeout(text: &str) -> Parsed<Duration> {
     duration::parse_wait(or(text, defaults::HEADER_TIMEOUT))
+}
+
+fn response_timeout(text: &str) -> Parsed<Duration> {
+    duration::parse_wait(or(text, defaults::RESPONSE_TIMEOUT))
 }
 
 fn header_bytes_max(text: &str) -> Parsed<usize> {
@@ -82,6 +93,7 @@ mod tests {
         assert_eq!(handshakes_max(""), Ok(config.handshakes_max));
         assert_eq!(per_address_max(""), Ok(config.handshakes_per_address_max));
         assert_eq!(header_timeout(""), Ok(config.header_timeout));
+        assert_eq!(response_timeout(""), Ok(config.response_timeout));
         assert_eq!(header_bytes_max(""), Ok(config.header_bytes_max));
     }
 }

@@ -318,6 +318,7 @@ fn help_explains_every_variable_and_shows_no_secret() {
         "HANDSHAKES_PER_ADDRESS_MAX",
         "HEADER_TIMEOUT",
         "HEADER_BYTES_MAX",
+        "RESPONSE_TIMEOUT",
         "PING_INTERVAL",
         "SILENCE_MAX",
         "CLOSE_TIMEOUT",

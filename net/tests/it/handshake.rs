@@ -204,6 +204,32 @@ fn a_head_that_does_not_end_is_cut_off() {
 }
 
 #[test]
+fn who_does_not_read_its_answers_loses_its_place() {
+    run(async {
+        let tweak = |config: &mut ysyncd_net::Config| {
+            config.handshakes_max = 1;
+            config.header_timeout = Duration::from_secs(60);
+            config.response_timeout = Duration::from_millis(300);
+        };
+        let server = Server::start(tweak).await;
+        let (mut reads, mut writes) = server.tcp().await.into_split();
+        let asks = tokio::task::spawn_local(async move {
+            let request = b"GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n".repeat(100);
+            while writes.write_all(&request).await.is_ok() {}
+        });
+        // A little now and then is no excuse.
+        let drips = tokio::task::spawn_local(async move {
+            while reads.read_u8().await.is_ok() {
+                sleep(Duration::from_millis(20)).await;
+            }
+        });
+        assert_eq!(status(&soon(server.get("/healthz", "")).await), 200);
+        soon(asks).await.unwrap();
+        drips.abort();
+    });
+}
+
+#[test]
 fn idle_strangers_wait_and_held_clients_take_no_place() {
     run(async {
         let store = GatedStore::new(|| Ok(None));

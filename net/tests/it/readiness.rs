@@ -128,6 +128,45 @@ fn a_store_that_goes_away_later_leaves_the_server_ready() {
     });
 }
 
+/// A store that never answers its first load, as a disk may that hangs.
+struct HangingStore {
+    store: MemoryStore,
+    loads: AtomicUsize,
+}
+
+impl SnapshotStore for HangingStore {
+    fn load<'a>(&'a self, doc: &'a DocId) -> StoreFuture<'a, Option<Snapshot>> {
+        match self.loads.fetch_add(1, Ordering::Relaxed) {
+            0 => Box::pin(std::future::pending()),
+            _ => self.store.load(doc),
+        }
+    }
+
+    fn save<'a>(
+        &'a self,
+        doc: &'a DocId,
+        body: Bytes,
+        condition: Condition,
+    ) -> StoreFuture<'a, Etag> {
+        self.store.save(doc, body, condition)
+    }
+}
+
+#[test]
+fn who_opens_a_document_shows_that_the_store_answers() {
+    run(async {
+        let store = HangingStore {
+            store: MemoryStore::new(),
+            loads: AtomicUsize::new(0),
+        };
+        let server = Server::with_store(Arc::new(store), |_| {}).await;
+        let answer = server.get("/readyz", "").await;
+        assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
+        server.client("a").await.sync().await;
+        assert_eq!(ready(&server).await, 0);
+    });
+}
+
 #[test]
 fn a_server_that_drains_is_not_ready_and_takes_nobody() {
     run(async {
