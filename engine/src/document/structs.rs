@@ -353,10 +353,21 @@ impl ClientStructs {
         }
         if listed && self.listed_end == new.id.clock {
             self.listed_end = new.end();
+            self.pass_listed(at);
         }
         Touched {
             left: touches_left,
             right: touches_right,
+        }
+    }
+
+    /// Moves the end of what is listed over blocks that a new struct connected.
+    fn pass_listed(&mut self, from: usize) {
+        for block in &self.blocks[from..] {
+            if block.clocks.start > self.listed_end || !block.are_all_listed() {
+                break;
+            }
+            self.listed_end = block.clocks.end.max(self.listed_end);
         }
     }
 
