@@ -22,6 +22,7 @@ mod lineage;
 mod load;
 mod nesting;
 mod persistence;
+mod pending;
 mod staging;
 mod state;
 mod structs;
@@ -36,7 +37,8 @@ use std::{
 use bytes::Bytes;
 
 pub use ahead::Ahead;
-pub use state::{Applied, DocumentState, NewPart, Pending};
+pub use pending::Pending;
+pub use state::{Applied, DocumentState, NewPart};
 
 use self::{nesting::Nesting, persistence::Persistence, staging::Staging};
 use crate::{

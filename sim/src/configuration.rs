@@ -4,11 +4,7 @@ use std::fmt::Debug;
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{
-    Outcome, Recording, Shape, Swarm, full, run,
-    shrink::Shrink,
-    swarm::{ENOUGH, Habit, Visitor},
-};
+use crate::{Outcome, Recording, Shape, Swarm, full, run, shrink::Shrink};
 
 /// The configuration of a world, of either layer: drawn, or written down.
 pub trait Configuration: Shrink + Debug + Serialize + DeserializeOwned + Sync {
@@ -34,16 +30,11 @@ impl Configuration for Swarm {
         self.panics
     }
 
-    fn with_panics(mut self) -> Self {
-        self.panics = true;
-        let is_forgetful = |visitor: &Visitor| visitor.habit == Habit::Forgetful;
-        if self.clients.iter().any(is_forgetful) {
-            // Who comes back in the middle of what was not told yet writes on
-            // before it is asked. Where several do, each brings a delete more
-            // than may wait, and would have filled the gap of another's.
-            self.engine.pending_delete_ranges_max = ENOUGH;
+    fn with_panics(self) -> Self {
+        Self {
+            panics: true,
+            ..self
         }
-        self
     }
 
     fn run(&self, seed: u64, recording: Recording) -> Outcome {

@@ -85,11 +85,16 @@ impl DeleteSet {
             .flat_map(move |ranges| ranges.within(range.clone()))
     }
 
-    /// How many ranges of a client reach past a clock.
-    pub(crate) fn ranges_past(&self, client: ClientId, clock: Clock) -> usize {
-        self.clients
-            .get(&client)
-            .map_or(0, |ranges| ranges.within(clock..Clock::MAX).count())
+    /// The parts of a client's ranges that reach past a clock.
+    pub(crate) fn past(&self, client: ClientId, clock: Clock) -> impl Iterator<Item = ClockRange> {
+        self.within(client, clock..Clock::MAX)
+    }
+
+    /// Whether a client's ranges reach past a clock.
+    pub(crate) fn reaches_past(&self, client: ClientId, clock: Clock) -> bool {
+        let ranges = self.clients.get(&client);
+        let last = ranges.and_then(|ranges| ranges.0.last_key_value());
+        last.is_some_and(|(_, end)| clock < *end)
     }
 
     /// All of it, ascending.

@@ -1,6 +1,6 @@
 //! Loading a document that was saved.
 
-use super::{DocumentState, delete_set::DeleteSet, structs::StructStore};
+use super::{DocumentState, delete_set::DeleteSet, pending::Awaited, structs::StructStore};
 use crate::update::{DecodeError, Deletes, Sections, Trust};
 
 impl DocumentState {
@@ -28,6 +28,11 @@ impl DocumentState {
             state.apply(update)?;
             return Ok(state);
         }
-        Ok(Self { structs, deletes })
+        let awaited = Awaited::of(&structs, &deletes);
+        Ok(Self {
+            structs,
+            deletes,
+            awaited,
+        })
     }
 }

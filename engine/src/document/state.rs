@@ -11,6 +11,7 @@ use super::{
     compaction,
     delete_set::DeleteSet,
     lineage::Lineage,
+    pending::{Awaited, Pending},
     structs::{ClientStructs, StructStore},
 };
 use crate::{
@@ -30,6 +31,7 @@ use crate::{
 pub struct DocumentState {
     pub(super) structs: StructStore,
     pub(super) deletes: DeleteSet,
+    pub(super) awaited: Awaited,
 }
 
 /// What an update brought.
@@ -53,15 +55,6 @@ pub enum NewPart {
     All,
     /// This much, as an update.
     Some(Bytes),
-}
-
-/// How much is kept for later without being of use yet.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Pending {
-    /// Runs of structs whose predecessors are unknown.
-    pub gap_runs: usize,
-    /// Deleted ranges that name unknown ids.
-    pub delete_ranges: usize,
 }
 
 impl DocumentState {
@@ -97,9 +90,12 @@ impl DocumentState {
         for (client, range) in &added.deleted {
             self.deletes.insert(*client, range.clone(), &mut deleted);
         }
-        let integrated = self
-            .structs
-            .integrate_waiting(&added.clients(), &added.named);
+        let grown = added.clients();
+        let told = deleted.chunk_by(|a, b| a.0 == b.0);
+        for client in told.map(|theirs| theirs[0].0).chain(grown.clone()) {
+            self.awaited.mind(client, &self.structs, &self.deletes);
+        }
+        let integrated = self.structs.integrate_waiting(&grown, &added.named);
         let resend = without(integrated, &added.structs);
         all_new |= planted::is(Bug::PartRelayedWhole);
         let nothing_new = added.structs.is_empty() && deleted.is_empty();
@@ -137,25 +133,9 @@ impl DocumentState {
         update.deletes().any(lacks_delete) || update.structs().any(lacks_struct)
     }
 
-    /// What an update would add to what is kept without being of use yet, once
-    /// those on their way are there. May count too much, never too little.
-    #[must_use]
-    pub fn pending_in(&self, update: &Update<'_>, ahead: &Ahead) -> Pending {
-        let mut gap_runs = 0;
-        let mut last: Option<Id> = None;
-        for item in update.structs() {
-            let known = self.clock(item.id.client, ahead);
-            let opens_gap = last != Some(item.id) && item.id.clock > known;
-            gap_runs += usize::from(opens_gap && !self.structs.knows(item.id));
-            last = Some(Id {
-                client: item.id.client,
-                clock: item.end(),
-            });
-        }
-        Pending {
-            gap_runs,
-            delete_ranges: self.new_pending_deletes(update, ahead),
-        }
+    /// Whether a client has written to it.
+    pub(super) fn knows_client(&self, client: ClientId) -> bool {
+        self.structs.client(client).is_some()
     }
 
     /// How many clients have written to it.
@@ -205,15 +185,6 @@ impl DocumentState {
             }
         }
         deepest + loose
-    }
-
-    /// What is kept without being of use yet.
-    #[must_use]
-    pub fn pending(&self) -> Pending {
-        Pending {
-            gap_runs: self.structs.gap_runs(),
-            delete_ranges: self.pending_delete_ranges(),
-        }
     }
 
     /// Notes that an update, which opens so many gaps, is on its way.
@@ -287,6 +258,7 @@ impl DocumentState {
     /// deleted is dropped, as Yjs does.
     pub fn compact(&mut self, gc: bool) {
         compaction::compact(&mut self.structs, &mut self.deletes, gc);
+        self.awaited = Awaited::of(&self.structs, &self.deletes);
     }
 
     /// Whether every id of `other`, present or deleted, is here too.
@@ -312,6 +284,7 @@ impl DocumentState {
     /// Panics if something does not hold that always must.
     pub fn check(&self) {
         self.structs.check();
+        assert_eq!(self.awaited, Awaited::of(&self.structs, &self.deletes));
     }
 
     /// How many structs it holds; `None` if more than `pieces` had to be looked
@@ -339,23 +312,6 @@ impl DocumentState {
         blocks.map(super::block::Block::len_bytes).sum()
     }
 
-    /// How many deleted ranges of an update are new and name ids that are
-    /// unknown even after it.
-    fn new_pending_deletes(&self, update: &Update<'_>, ahead: &Ahead) -> usize {
-        let is_unknown = |(client, range): &(ClientId, ClockRange)| {
-            range.end > self.clock(*client, ahead) && !self.deletes.has(*client, range.clone())
-        };
-        let mut unknown = update.deletes().filter(is_unknown).peekable();
-        if unknown.peek().is_none() {
-            return 0;
-        }
-        let clocks = self.clocks_after(update, ahead);
-        let stays_unknown = |(client, range): &(ClientId, ClockRange)| {
-            clocks.get(client).is_none_or(|clock| range.end > *clock)
-        };
-        unknown.filter(stays_unknown).count()
-    }
-
     /// Whether a struct is unknown, and deleted.
     fn was_awaited(&self, new: &Struct<'_>) -> bool {
         let mut deleted = self.deletes.within(new.id.client, new.id.clock..new.end());
@@ -371,7 +327,11 @@ impl DocumentState {
 
     /// The clocks of those clients that an update tells of, as they are after
     /// it.
-    fn clocks_after(&self, update: &Update<'_>, ahead: &Ahead) -> BTreeMap<ClientId, Clock> {
+    pub(super) fn clocks_after(
+        &self,
+        update: &Update<'_>,
+        ahead: &Ahead,
+    ) -> BTreeMap<ClientId, Clock> {
         let mut clocks = BTreeMap::new();
         for item in update.structs() {
             let client = item.id.client;
@@ -386,15 +346,8 @@ impl DocumentState {
         clocks
     }
 
-    fn clock(&self, client: ClientId, ahead: &Ahead) -> Clock {
+    pub(super) fn clock(&self, client: ClientId, ahead: &Ahead) -> Clock {
         self.structs.clock(client).max(ahead.clock(client))
-    }
-
-    fn pending_delete_ranges(&self) -> usize {
-        self.deletes
-            .clients()
-            .map(|client| self.deletes.ranges_past(client, self.structs.clock(client)))
-            .sum()
     }
 
     /// A section per client with something to tell from a clock on.

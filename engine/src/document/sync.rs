@@ -221,7 +221,7 @@ impl Document {
         let room = self.room(cx, bytes.len());
         let admitted = room
             .and_then(|()| self.growth_allowed(cx, &update, bytes.len()))
-            .and_then(|()| self.gaps_allowed(cx, opens))
+            .and_then(|()| self.gaps_allowed(cx, &update, opens))
             .and_then(|()| self.nesting_allowed(cx, &update, bytes.len(), out));
         let received = Received {
             from: conn,
@@ -325,20 +325,33 @@ impl Document {
         }
     }
 
-    /// Whether so much more may wait for what is unknown, or why not.
-    fn gaps_allowed(&self, cx: Context<'_>, opens: Pending) -> Result<(), Rejection> {
+    /// Whether so much more may wait for what is unknown, or why not. An update
+    /// that brings as well what others wait for is judged by what is left.
+    fn gaps_allowed(
+        &self,
+        cx: Context<'_>,
+        update: &Update<'_>,
+        opens: Pending,
+    ) -> Result<(), Rejection> {
         if opens == Pending::default() || planted::is(Bug::GapsUnbounded) {
             return Ok(());
         }
-        let (here, ahead) = (self.state.pending(), self.staging.ahead().pending());
-        let gap_runs = here.gap_runs + ahead.gap_runs + opens.gap_runs;
-        let delete_ranges = here.delete_ranges + ahead.delete_ranges + opens.delete_ranges;
-        let too_many = opens.gap_runs > 0 && gap_runs > cx.config.gap_runs_max
-            || opens.delete_ranges > 0 && delete_ranges > cx.config.pending_delete_ranges_max;
-        match too_many {
-            true => Err(Rejection::TooManyGaps),
-            false => Ok(()),
-        }
+        let on_way = self.staging.ahead().pending();
+        let is_within = |here: Pending| {
+            let gap_runs = here.gap_runs + on_way.gap_runs;
+            let delete_ranges = here.delete_ranges + on_way.delete_ranges;
+            (opens.gap_runs == 0 || gap_runs <= cx.config.gap_runs_max)
+                && (opens.delete_ranges == 0
+                    || delete_ranges <= cx.config.pending_delete_ranges_max)
+        };
+        let here = self.state.pending();
+        let at_most = Pending {
+            gap_runs: here.gap_runs + opens.gap_runs,
+            delete_ranges: here.delete_ranges + opens.delete_ranges,
+        };
+        (is_within(at_most) || is_within(self.state.pending_after(update)))
+            .then_some(())
+            .ok_or(Rejection::TooManyGaps)
     }
 
     /// Does not take an update. Closing the connection would make a loop: the

@@ -23,6 +23,7 @@ fn survive(state: &mut DocumentState, bytes: &[u8], known: &StateVector) {
     let decoded = Update::decode(bytes);
     let _ = load(bytes);
     let before = state.encode();
+    let foretold = decoded.as_ref().map(|update| state.pending_after(update));
     let applied = match state.apply(bytes) {
         Ok(applied) => applied,
         Err(error) => {
@@ -32,6 +33,9 @@ fn survive(state: &mut DocumentState, bytes: &[u8], known: &StateVector) {
         }
     };
     state.check();
+    let (foretold, pending) = (foretold.unwrap(), state.pending());
+    assert_eq!(foretold.gap_runs, pending.gap_runs);
+    assert!(foretold.delete_ranges >= pending.delete_ranges);
     let parts = [state.diff(known), state.encode()];
     let part = match &applied.new_part {
         NewPart::Some(part) => Some(part),

@@ -117,6 +117,30 @@ fn so_many_gaps_may_be_open_and_no_more() {
 
 #[test]
 fn too_many_gaps_do_not_keep_out_deletions_that_wait_nor_these_gaps() {
+#[test]
+fn what_fills_gaps_may_open_as_many() {
+    let config = Config {
+        gap_runs_max: 1,
+        pending_delete_ranges_max: 1,
+        ..Config::default()
+    };
+    let mut world = World::with(config);
+    let (one, two) = (world.joined("d"), world.joined("d"));
+    let mut is_taken = |sections: &[_], deletes: &[_]| {
+        world.send_update(one, &wire::update(sections, deletes));
+        world.advance(secs(60));
+        world.send(one, protocol::sync_step_2(&wire::update(&[], &[])));
+        count(&world.take(two), [0, 2]) > 0
+    };
+    let letters = |client, clock, letters| (client, clock, vec![wire::text_after(99, 0, letters)]);
+    assert!(is_taken(&[letters(1, 2, "c")], &[(2, 0, 2)]));
+    assert!(!is_taken(&[letters(3, 2, "c")], &[]), "a second gap");
+    assert!(!is_taken(&[], &[(4, 0, 1)]), "a second wait");
+    assert!(is_taken(&[letters(1, 0, "ab"), letters(3, 2, "c")], &[]));
+    assert!(is_taken(&[letters(2, 0, "ab")], &[(4, 0, 1)]));
+    assert!(!is_taken(&[], &[(5, 0, 1)]));
+}
+
     let (gap, deletion) = (text(1, 5, "behind a gap"), wire::deletion(2, 0, 1));
     let cases = [(0, 9, &gap, &deletion), (9, 0, &deletion, &gap)];
     for (gap_runs_max, pending_delete_ranges_max, stored, sent) in cases {

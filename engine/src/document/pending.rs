@@ -1,0 +1,165 @@
+//! What is kept for later without being of use yet: structs whose predecessors
+//! are unknown, and deleted ranges that name unknown ids.
+//!
+//! Both are bounded, as nobody may ever bring what they wait for. So every update
+//! that adds to them is asked what it adds, which must not take time with the
+//! number of clients that a document ever had.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{
+    DocumentState, ahead::Ahead, causality::Stretch, delete_set::DeleteSet, structs::StructStore,
+};
+use crate::update::{ClientId, Clock, ClockRange, Id, Update};
+
+/// How much is kept for later without being of use yet.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Pending {
+    /// Runs of structs whose predecessors are unknown.
+    pub gap_runs: usize,
+    /// Deleted ranges that name unknown ids.
+    pub delete_ranges: usize,
+}
+
+/// The clients of which ids are deleted that are unknown, or behind a gap.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Awaited(BTreeSet<ClientId>);
+
+impl Awaited {
+    pub(super) fn of(structs: &StructStore, deletes: &DeleteSet) -> Self {
+        let is_awaited = |client: &ClientId| deletes.reaches_past(*client, structs.clock(*client));
+        Self(deletes.clients().filter(is_awaited).collect())
+    }
+
+    /// Notes that more is known, or deleted, of a client.
+    pub(super) fn mind(&mut self, client: ClientId, structs: &StructStore, deletes: &DeleteSet) {
+        match deletes.reaches_past(client, structs.clock(client)) {
+            true => self.0.insert(client),
+            false => self.0.remove(&client),
+        };
+    }
+}
+
+impl DocumentState {
+    /// What is kept without being of use yet.
+    #[must_use]
+    pub fn pending(&self) -> Pending {
+        let past = |client: &ClientId| {
+            let known = self.structs.clock(*client);
+            self.deletes.past(*client, known).count()
+        };
+        Pending {
+            gap_runs: self.structs.gap_runs(),
+            delete_ranges: self.awaited.0.iter().map(past).sum(),
+        }
+    }
+
+    /// What an update would add to what is kept without being of use yet, once
+    /// those on their way are there. May count too much, never too little.
+    #[must_use]
+    pub fn pending_in(&self, update: &Update<'_>, ahead: &Ahead) -> Pending {
+        let mut gap_runs = 0;
+        let mut last: Option<Id> = None;
+        for item in update.structs() {
+            let known = self.clock(item.id.client, ahead);
+            let opens_gap = last != Some(item.id) && item.id.clock > known;
+            gap_runs += usize::from(opens_gap && !self.structs.knows(item.id));
+            last = Some(Id {
+                client: item.id.client,
+                clock: item.end(),
+            });
+        }
+        Pending {
+            gap_runs,
+            delete_ranges: self.new_pending_deletes(update, ahead),
+        }
+    }
+
+    /// What [`DocumentState::pending`] says once an update is applied: it may
+    /// bring what others wait for. Takes time with the update and with what is
+    /// pending.
+    #[must_use]
+    pub fn pending_after(&self, update: &Update<'_>) -> Pending {
+        let told = update
+            .structs()
+            .map(|item| (item.id.client, item.clocks(), item.is_deleted()));
+        let told: Vec<_> = told.collect();
+        let deleted = told.iter().filter(|(.., is_deleted)| *is_deleted);
+        let deleted = deleted.map(|(client, clocks, _)| (*client, clocks.clone()));
+        let deleted = DeleteSet::from(deleted.chain(update.deletes()).collect::<Vec<_>>());
+        let mut runs = Runs::default();
+        for (client, clocks, _) in told {
+            runs.add(self, client, clocks);
+        }
+        let mut waiting = self.awaited.0.clone();
+        waiting.extend(deleted.clients());
+        let past = |client: &ClientId| {
+            let known = runs.clock(self, *client);
+            let before = self.deletes.past(*client, known);
+            let parts = before.chain(deleted.past(*client, known));
+            let parts: Vec<Stretch> = parts.map(|range| (*client, range)).collect();
+            DeleteSet::from(parts).stretches().len()
+        };
+        Pending {
+            gap_runs: self.structs.gap_runs() + runs.behind_gaps() - runs.were_behind_gaps,
+            delete_ranges: waiting.iter().map(past).sum(),
+        }
+    }
+
+    /// How many deleted ranges of an update are new and name ids that are
+    /// unknown even after it.
+    fn new_pending_deletes(&self, update: &Update<'_>, ahead: &Ahead) -> usize {
+        let is_unknown = |(client, range): &(ClientId, ClockRange)| {
+            range.end > self.clock(*client, ahead) && !self.deletes.has(*client, range.clone())
+        };
+        let mut unknown = update.deletes().filter(is_unknown).peekable();
+        if unknown.peek().is_none() {
+            return 0;
+        }
+        let clocks = self.clocks_after(update, ahead);
+        let stays_unknown = |(client, range): &(ClientId, ClockRange)| {
+            clocks.get(client).is_none_or(|clock| range.end > *clock)
+        };
+        unknown.filter(stays_unknown).count()
+    }
+}
+
+/// The runs of known clocks of those clients that an update tells of, from the
+/// end of their first one on, as they are after it.
+#[derive(Default)]
+struct Runs {
+    of: BTreeMap<ClientId, DeleteSet>,
+    /// How many of them there were before that did not begin with the first clock.
+    were_behind_gaps: usize,
+}
+
+impl Runs {
+    fn add(&mut self, state: &DocumentState, client: ClientId, clocks: ClockRange) {
+        let runs = self.of.entry(client).or_insert_with(|| {
+            let known = state.structs.clock(client);
+            let theirs = state.structs.client(client);
+            let behind_gaps = theirs.map(|theirs| theirs.runs(known)).unwrap_or_default();
+            self.were_behind_gaps += behind_gaps.len();
+            let first = (known > 0).then_some(0..known);
+            let all = first.into_iter().chain(behind_gaps);
+            DeleteSet::from(all.map(|run| (client, run)).collect::<Vec<_>>())
+        });
+        runs.add(client, clocks);
+    }
+
+    /// The clock of a client in the state vector.
+    fn clock(&self, state: &DocumentState, client: ClientId) -> Clock {
+        let known = state.structs.clock(client);
+        let runs = self.of.get(&client);
+        let first = runs.and_then(|runs| runs.past(client, 0).next());
+        first.map_or(known, |first| if first.start == 0 { first.end } else { 0 })
+    }
+
+    fn behind_gaps(&self) -> usize {
+        let behind_gaps = |(client, runs): (&ClientId, &DeleteSet)| {
+            let runs = runs.past(*client, 0);
+            runs.filter(|run| run.start > 0).count()
+        };
+        self.of.iter().map(behind_gaps).sum()
+    }
+}
