@@ -14,7 +14,6 @@ use std::{
 };
 
 use bytes::Bytes;
-use smallvec::SmallVec;
 use thiserror::Error;
 
 use crate::{
@@ -101,18 +100,12 @@ impl Awareness {
         message: &[u8],
         config: &Config,
     ) -> Result<Option<Vec<u8>>, AwarenessError> {
-        self.is_within(conn, message, config)?;
-        let mut news: SmallVec<[Said<'_>; 4]> = SmallVec::new();
-        let mut entries = Entries::of(message)?;
-        while let Some(said) = entries.next()? {
-            self.mark(&said, conn);
-            if self.counts(&said, conn) {
-                self.set(now, conn, &said);
-                news.push(said);
-            }
+        let news = self.news(conn, message, config)?;
+        for said in news.values() {
+            self.set(now, conn, said);
         }
         self.forget_beyond(config.awareness_gone_max);
-        Ok((!news.is_empty()).then(|| encode(&news)))
+        Ok((!news.is_empty()).then(|| encode(news.into_values())))
     }
 
     /// Removes what connections owned. Returns what to tell all others.
@@ -171,7 +164,7 @@ impl Awareness {
             state: None,
         });
         let all: Vec<_> = known.chain(forgotten).collect();
-        (!all.is_empty()).then(|| encode(&all))
+        (!all.is_empty()).then(|| encode(all.into_iter()))
     }
 
     /// Whether an id is owned by exactly the connection that its entry names.
@@ -196,57 +189,79 @@ impl Awareness {
         }
     }
 
-    /// Whether what a connection says is well formed and leaves it within the
-    /// limits. Keeps nothing of what is only an echo: a message may hold millions.
-    fn is_within(
+    /// What a connection says that is new, its last word on each client. Keeps
+    /// nothing of what is only an echo: a message may hold millions.
+    fn news<'m>(
         &self,
         conn: ConnId,
-        message: &[u8],
+        message: &'m [u8],
         config: &Config,
-    ) -> Result<(), AwarenessError> {
-        let most = config.awareness_ids_max;
-        let owned = self.owned.get(&conn).into_iter().flatten();
-        let mut sizes: BTreeMap<_, _> = owned
-            .map(|id| (*id, self.entries[id].state_len()))
-            .collect();
+    ) -> Result<BTreeMap<ClientId, Said<'m>>, AwarenessError> {
+        let mut news = BTreeMap::new();
+        // States among them; some may be null further on, for others.
+        let (mut states, most) = (0, config.awareness_ids_max.saturating_mul(2));
         let mut entries = Entries::of(message)?;
         while let Some(said) = entries.next()? {
             said.check(config)?;
-            if !self.counts(&said, conn) {
+            self.mark(&said, conn);
+            if !self.counts(&said, conn, &news) {
                 continue;
             }
-            match said.state {
-                Some(state) => sizes.insert(said.client, state.len()),
-                None => sizes.remove(&said.client),
-            };
-            // Some may be gone further on, for others.
-            if sizes.len() > most.saturating_mul(2) {
+            states += usize::from(said.state.is_some());
+            if states > most {
                 return Err(AwarenessError::TooManyIds);
             }
+            let was_said = match self.entries.contains_key(&said.client) || said.state.is_some() {
+                true => news.insert(said.client, said),
+                // It came and went: nobody needs to know.
+                false => news.remove(&said.client),
+            };
+            let had_state = was_said.is_some_and(|was: Said<'_>| was.state.is_some());
+            states -= usize::from(had_state);
         }
         entries.end()?;
-        if sizes.len() > most {
-            return Err(AwarenessError::TooManyIds);
+        self.is_within(conn, &news, config)?;
+        Ok(news)
+    }
+
+    /// Whether news leave a connection within the limits.
+    fn is_within(
+        &self,
+        conn: ConnId,
+        news: &BTreeMap<ClientId, Said<'_>>,
+        config: &Config,
+    ) -> Result<(), AwarenessError> {
+        let owned = self.owned.get(&conn).into_iter().flatten();
+        let kept = owned.filter(|id| !news.contains_key(id));
+        let kept = kept.map(|id| self.entries[id].state_len());
+        let new = news.values().filter_map(|said| said.state);
+        let (mut ids, mut bytes) = (0, 0);
+        for size in kept.chain(new.map(<[u8]>::len)) {
+            ids += 1;
+            bytes += size;
         }
-        let bytes: usize = sizes.values().sum();
-        match bytes > config.awareness_bytes_max && !planted::is(Bug::AwarenessUnbounded) {
-            true => Err(AwarenessError::TooMuch),
-            false => Ok(()),
+        match () {
+            () if ids > config.awareness_ids_max => Err(AwarenessError::TooManyIds),
+            () if bytes > config.awareness_bytes_max && !planted::is(Bug::AwarenessUnbounded) => {
+                Err(AwarenessError::TooMuch)
+            }
+            () => Ok(()),
         }
     }
 
-    /// Whether it says something new, and is this connection's to say.
-    fn counts(&self, said: &Said<'_>, conn: ConnId) -> bool {
-        match (self.entries.get(&said.client), said.state) {
-            (None, state) => state.is_some(),
-            (Some(known), Some(_)) if planted::is(Bug::AwarenessEchoOwns) => {
-                said.clock >= known.clock
-            }
-            (Some(known), Some(_)) if planted::is(Bug::AwarenessClockBack) => {
-                said.clock != known.clock
-            }
-            (Some(known), Some(_)) => said.clock > known.clock,
-            (Some(known), None) => known.owner == Some(conn) && said.clock >= known.clock,
+    /// Whether it says something new, after what was said before in the same
+    /// message, and is this connection's to say.
+    fn counts(&self, said: &Said<'_>, conn: ConnId, before: &BTreeMap<ClientId, Said<'_>>) -> bool {
+        let (clock, owner) = match (before.get(&said.client), self.entries.get(&said.client)) {
+            (Some(before), _) => (before.clock, before.state.map(|_| conn)),
+            (None, Some(known)) => (known.clock, known.owner),
+            (None, None) => return said.state.is_some(),
+        };
+        match said.state {
+            Some(_) if planted::is(Bug::AwarenessEchoOwns) => said.clock >= clock,
+            Some(_) if planted::is(Bug::AwarenessClockBack) => said.clock != clock,
+            Some(_) => said.clock > clock,
+            None => owner == Some(conn) && said.clock >= clock,
         }
     }
 
@@ -355,8 +370,8 @@ impl Awareness {
                 self.disown(owner, client);
             }
         }
-        let news: Vec<_> = ids.iter().map(|id| self.entries[id].said(*id)).collect();
-        (!news.is_empty()).then(|| encode(&news))
+        let news = ids.iter().map(|id| self.entries[id].said(*id));
+        (!ids.is_empty()).then(|| encode(news))
     }
 }
 
@@ -439,7 +454,7 @@ pub(crate) fn gone(message: &[u8]) -> Vec<(ClientId, u64)> {
     gone
 }
 
-fn encode(said: &[Said<'_>]) -> Vec<u8> {
+fn encode<'a>(said: impl ExactSizeIterator<Item = Said<'a>>) -> Vec<u8> {
     let mut out = Vec::new();
     write_var_uint(&mut out, said.len() as u64);
     for said in said {

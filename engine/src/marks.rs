@@ -162,6 +162,10 @@ marks! {
     WaitingKeptAlive = "waiting_kept_alive",
     /// All were left out of something large, to be told when it is their turn.
     LargeLeftOut = "large_left_out",
+    /// All were left out of an awareness message, to be told when it is their turn.
+    LargeAwareness = "large_awareness",
+    /// There was no room to keep what a connection knows.
+    KnownForgotten = "known_forgotten",
     /// Who was left out together shared what they missed.
     MissedShared = "missed_shared",
     /// Somebody waited for a large answer because of what was on its way to all.

@@ -15,6 +15,7 @@ use crate::{
     planted::{self, Bug},
     protocol,
     timer::Timer,
+    update::ClientId,
 };
 
 impl Document {
@@ -189,14 +190,34 @@ impl Document {
     /// closes a connection on which it hears nothing for 30 s, alone or not.
     pub(super) fn tell_awareness(&mut self, cx: Context<'_>, states: &[u8], out: &mut Effects) {
         let frame = protocol::awareness(states);
+        let is_large = self.is_large(cx, &frame);
         let mut connections = self.connections.values();
-        let gone = match connections.any(|connection| connection.outbox.lags()) {
+        let gone = match is_large || connections.any(|connection| connection.outbox.lags()) {
             true => awareness::gone(states),
             false => Vec::new(),
         };
+        if is_large {
+            marks::hit(Mark::LargeAwareness);
+            return self.leave_out_of_awareness(cx, &gone, out);
+        }
         self.send_to_all(cx, frame, out, |_, connection| {
             !connection.outbox.leaves_out_awareness(&gone)
         });
+    }
+
+    /// Leaves all out of a large awareness message, which says that these are
+    /// gone: each is told who is there when it is its turn.
+    fn leave_out_of_awareness(
+        &mut self,
+        cx: Context<'_>,
+        gone: &[(ClientId, u64)],
+        out: &mut Effects,
+    ) {
+        for conn in self.connections.keys().copied().collect::<Vec<_>>() {
+            self.leave_out(cx, conn, None, out);
+            self.connection(conn).outbox.leaves_out_awareness(gone);
+            self.tell(cx, conn, out);
+        }
     }
 
     /// Sends to those that got nothing for long and have read the rest, those

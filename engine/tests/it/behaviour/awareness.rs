@@ -50,6 +50,48 @@ fn of_a_message_only_what_is_new_is_relayed() {
 }
 
 #[test]
+fn of_a_message_only_the_last_word_on_each_client_is_relayed() {
+    let mut world = World::new();
+    let (one, two) = (world.greeted("d"), world.greeted("d"));
+    let comes_and_goes = (100..1_000).map(|id| [(id, 1, "{}"), (id, 1, "null")]);
+    let comes_and_goes: Vec<_> = comes_and_goes.collect();
+    let mut message = comes_and_goes.concat();
+    message.extend((1..1_000).map(|clock| (7, clock, "{}")));
+    message.extend([(7, 5, "1"), (8, 1, "{}"), (8, 2, "[]")]);
+    world.send(one, awareness(&message));
+    let told = awareness(&[(7, 999, "{}"), (8, 2, "[]")]);
+    assert_eq!(world.take(two), [told]);
+    world.leave(one);
+    let gone = awareness(&[(7, 999, "null"), (8, 2, "null")]);
+    assert_eq!(world.take(two), [gone]);
+}
+
+#[test]
+fn a_connection_may_not_pass_its_limits_by_telling_of_a_client_twice() {
+    let config = Config {
+        awareness_bytes_max: 600,
+        ..Config::default()
+    };
+    let mut world = World::with(config);
+    let (one, owner) = (world.greeted("d"), world.greeted("d"));
+    let large = format!("\"{}\"", "x".repeat(298));
+    world.send(owner, awareness(&[(7, 5, "{}")]));
+    // Its own null does not make room for what it says of the same client again.
+    world.send(
+        one,
+        awareness(&[
+            (7, 6, &large),
+            (8, 1, &large),
+            (7, 6, "null"),
+            (7, 7, &large),
+            (9, 1, "{}"),
+        ]),
+    );
+    let (code, _) = world.closed(one);
+    assert_eq!(code, CloseCode::PolicyViolation);
+}
+
+#[test]
 fn when_a_connection_goes_what_it_owned_is_removed_at_the_same_clock() {
     let mut world = World::new();
     let (one, two) = (world.greeted("d"), world.greeted("d"));

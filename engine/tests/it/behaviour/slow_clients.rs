@@ -536,6 +536,66 @@ fn much_presence_is_told_when_it_is_ones_turn() {
 }
 
 #[test]
+fn a_large_awareness_message_is_told_to_each_when_it_has_read() {
+    let mut world = World::with(small_outbox());
+    let (shows, slow) = (world.greeted("d"), world.greeted("d"));
+    world.stall(slow);
+    let state = format!("\"{}\"", "x".repeat(300));
+    world.send(shows, awareness(&[(1, 1, &state)]));
+    let told = world.take(slow);
+    assert_eq!(told, [awareness(&[(1, 1, &state)])]);
+    for clock in 2..10 {
+        world.send(shows, awareness(&[(1, clock, &state)]));
+    }
+    assert!(world.take(slow).is_empty(), "it has not read the first");
+    world.written(slow, bytes_of(&told));
+    assert_eq!(world.take(slow), [awareness(&[(1, 9, &state)])]);
+}
+
+#[test]
+fn what_clients_know_takes_no_more_memory_than_it_may() {
+    let all = |world: &mut World, slow: ConnId, bytes: usize| {
+        world.written(slow, bytes);
+        state_of_frames(&world.take(slow)).state_vector()
+    };
+    let lags_having_read = |known_bytes_max| {
+        let mut world = World::with(Config {
+            known_bytes_max,
+            ..small_outbox()
+        });
+        let (writer, slow) = (world.joined("d"), world.joined("d"));
+        world.send_update(writer, &text(2, 0, "told"));
+        world.take(slow);
+        world.stall(slow);
+        write_letters(&mut world, writer, 0..20);
+        let on_its_way = bytes_of(&world.take(slow));
+        let missed = all(&mut world, slow, on_its_way);
+        missed.clock(ClientId(2))
+    };
+    assert_eq!(lags_having_read(32), 0, "it knows that");
+    assert_eq!(lags_having_read(31), 4, "nobody knows what it knows");
+
+    let asks_before_it_has_read = |known_bytes_max| {
+        let mut world = World::with(Config {
+            known_bytes_max,
+            ..Config::default()
+        });
+        let writer = world.joined("d");
+        world.send_update(writer, &text(1, 0, "told"));
+        let slow = world.greeted("d");
+        world.stall(slow);
+        world.send(slow, wire::sync_step_1(&[]));
+        let on_its_way = bytes_of(&world.take(slow));
+        // Of clients that have written nothing nothing is kept.
+        world.send(slow, wire::sync_step_1(&[(1, 4), (7, 9), (8, 9)]));
+        let answer = all(&mut world, slow, on_its_way);
+        answer.clock(ClientId(1))
+    };
+    assert_eq!(asks_before_it_has_read(16), 0, "it has that");
+    assert_eq!(asks_before_it_has_read(15), 4);
+}
+
+#[test]
 fn nothing_is_sent_to_keep_a_connection_alive_that_does_not_read() {
     let mut world = World::with(small_outbox());
     let (writer, slow) = (world.joined("d"), world.joined("d"));
