@@ -108,6 +108,10 @@ pub struct Config {
     /// it is written, it is told at once what it missed. The update that reaches
     /// past it, and an answer, come on top of it.
     pub outbox_bytes_max: usize,
+    /// What a document keeps of what connections know that wait to be told the
+    /// rest, as state vectors of 16 bytes for each client. Past it a connection is
+    /// told all there is.
+    pub known_bytes_max: usize,
     /// How long a connection that is left out may write nothing at all before
     /// it is closed.
     pub stall_max: Duration,
@@ -300,6 +304,7 @@ impl Default for Config {
             answers_bytes_max: 512 << 20,
             answers_bytes_per_user_max: 64 << 20,
             answer_bytes_per_second_min: 32 << 10,
+            known_bytes_max: 4 << 20,
             join_kept: Duration::from_secs(1),
             join_kept_bytes_min: 16 << 10,
         }

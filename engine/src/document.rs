@@ -17,6 +17,7 @@ mod delete_set;
 mod fanout;
 mod inspect;
 mod join;
+mod known;
 mod lag;
 mod lineage;
 mod load;
@@ -78,6 +79,8 @@ pub(crate) struct Document {
     nesting: Nesting,
     /// All there is, as an answer to one who knows nothing.
     whole: Option<Bytes>,
+    /// Memory that it takes to know what connections know, or more.
+    known_bytes_at_most: usize,
     /// What those missed who know this much, as an update frame.
     missed: Option<(Arc<StateVector>, Bytes)>,
     /// Room that it takes, about.
@@ -139,6 +142,7 @@ impl Document {
             connections: BTreeMap::new(),
             persistence: Persistence::new(jitter),
             timers: TimerTable::default(),
+            known_bytes_at_most: 0,
             nesting: Nesting::default(),
             whole: None,
             missed: None,
@@ -413,6 +417,9 @@ impl Document {
             Phase::Draining => assert!(self.connections.is_empty(), "nobody is in any more"),
             Phase::Gone(Left::Clean) => {
                 assert!(!self.is_unsaved(), "what leaves memory is saved");
+        let known = self.known_bytes();
+        assert!(known <= self.known_bytes_at_most);
+        assert!(known <= config.known_bytes_max, "what is known is bounded");
                 assert!(!self.staging.holds_records());
             }
             Phase::Gone(_) => assert!(self.staging.is_empty()),

@@ -212,6 +212,10 @@ bugs! {
     DeletesRefusedWhenFull = "deletes_refused_when_full",
     /// A document takes an update if it is not full yet, however large that is.
     FullSeenLate = "full_seen_late",
+    /// Documents grow however much memory all take together.
+    GrowthUnbounded = "growth_unbounded",
+    /// What connections know is kept however many wait.
+    KnownUnbounded = "known_unbounded",
     /// Clients are counted only where they have written alone.
     ClientsUncounted = "clients_uncounted",
     /// Clients are not counted whose first updates wait for the journal.

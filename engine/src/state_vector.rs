@@ -62,6 +62,17 @@ impl StateVector {
         self.clocks.iter().all(|(_, clock)| *clock == 0)
     }
 
+    /// Leaves out what is told of other clients than these.
+    pub(crate) fn retain(&mut self, mut is_kept: impl FnMut(ClientId) -> bool) {
+        self.clocks.retain(|(client, _)| is_kept(*client));
+        self.clocks.shrink_to_fit();
+    }
+
+    /// Memory that it takes, in bytes.
+    pub(crate) const fn memory(&self) -> usize {
+        self.clocks.len() * size_of::<(ClientId, Clock)>()
+    }
+
     /// The bytes of it, clients descending as Yjs writes them.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {

@@ -43,6 +43,11 @@ pub(crate) struct LimitSettings {
     #[arg(long, env = "OUTBOX_BYTES_MAX", value_parser = outbox_bytes_max)]
     #[arg(default_value = defaults::OUTBOX_BYTES_MAX, value_name = "SIZE")]
     pub(crate) outbox_bytes_max: usize,
+    /// What a document keeps of what clients know that wait or lag, 16 bytes for
+    /// each client that has written to it; past it a client is told all there is
+    #[arg(long, env = "KNOWN_BYTES_MAX", value_parser = known_bytes_max)]
+    #[arg(default_value = defaults::KNOWN_BYTES_MAX, value_name = "SIZE")]
+    pub(crate) known_bytes_max: usize,
     /// How long such a client, or one that was answered, may read nothing at all
     /// before it is closed (1013)
     #[arg(long, env = "STALL_MAX", value_parser = stall_max)]
@@ -129,6 +134,7 @@ impl LimitSettings {
             .documents_bytes_max
             .saturating_add(self.documents_bytes_max / 4);
         config.outbox_bytes_max = self.outbox_bytes_max;
+        config.known_bytes_max = self.known_bytes_max;
         config.stall_max = self.stall_max;
         config.answers_bytes_max = self.answers_bytes_max;
         config.answers_bytes_per_user_max = self.answers_bytes_per_user_max;
@@ -153,6 +159,7 @@ mod defaults {
     pub(super) const UNSAVED_BYTES_TOTAL_MAX: &str = "512MiB";
     pub(super) const DOCUMENTS_BYTES_MAX: &str = "1GiB";
     pub(super) const OUTBOX_BYTES_MAX: &str = "1MiB";
+    pub(super) const KNOWN_BYTES_MAX: &str = "4MiB";
     pub(super) const STALL_MAX: &str = "60s";
     pub(super) const ANSWERS_BYTES_MAX: &str = "512MiB";
     pub(super) const ANSWERS_BYTES_PER_USER_MAX: &str = "64MiB";
@@ -194,6 +201,10 @@ fn documents_bytes_max(text: &str) -> Parsed<usize> {
 
 fn outbox_bytes_max(text: &str) -> Parsed<usize> {
     bytes::parse(or(text, defaults::OUTBOX_BYTES_MAX))
+}
+
+fn known_bytes_max(text: &str) -> Parsed<usize> {
+    bytes::parse(or(text, defaults::KNOWN_BYTES_MAX))
 }
 
 fn stall_max(text: &str) -> Parsed<Duration> {
@@ -268,6 +279,7 @@ mod tests {
         );
         assert_eq!(documents_bytes_max(""), Ok(config.documents_bytes_max));
         assert_eq!(outbox_bytes_max(""), Ok(config.outbox_bytes_max));
+        assert_eq!(known_bytes_max(""), Ok(config.known_bytes_max));
         assert_eq!(stall_max(""), Ok(config.stall_max));
         assert_eq!(answers_bytes_max(""), Ok(config.answers_bytes_max));
         assert_eq!(

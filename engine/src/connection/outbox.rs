@@ -102,6 +102,11 @@ impl Outbox {
         matches!(&self.lag, Some(lag) if lag.knows.is_none())
     }
 
+    /// What it is noted to know.
+    pub(crate) fn knows(&self) -> Option<&Arc<StateVector>> {
+        self.lag.as_ref()?.knows.as_ref()
+    }
+
     /// Leaves it out of updates; it knows this much.
     pub(crate) fn leave_out(&mut self, knows: Arc<StateVector>) {
         if let Some(lag) = &mut self.lag {

@@ -64,24 +64,25 @@ impl Document {
 
     /// Before the document changes: notes what those know who will not hear of
     /// it.
-    pub(super) fn leave_out_lagging(&mut self) {
+    pub(super) fn leave_out_lagging(&mut self, cx: Context<'_>) {
         if !planted::is(Bug::LagNotedLate) {
-            self.note_known();
+            self.note_known(cx);
         }
     }
 
     /// Notes what those know who are left out and miss nothing yet.
-    pub(super) fn note_known(&mut self) {
-        let will_miss = |connection: &&mut Connection| {
+    pub(super) fn note_known(&mut self, cx: Context<'_>) {
+        let will_miss = |connection: &Connection| {
             connection.subscribed && connection.outbox.will_miss_updates()
         };
-        let mut will_miss = self.connections.values_mut().filter(will_miss).peekable();
-        if will_miss.peek().is_none() {
+        if !self.connections.values().any(will_miss) {
             return;
         }
-        let known = Arc::new(self.state.integrated());
-        for connection in will_miss {
-            connection.outbox.leave_out(Arc::clone(&known));
+        let known = self.keep_known(cx, self.state.integrated());
+        for connection in self.connections.values_mut() {
+            if will_miss(connection) {
+                connection.outbox.leave_out(Arc::clone(&known));
+            }
         }
     }
 

@@ -558,7 +558,7 @@ impl Document {
         let covers = stored.covers(&self.state) || planted::is(Bug::AdoptedUnchecked);
         let contained = covers && !planted::is(Bug::OwnWriteTakenAsForeign);
         let ours = self.state.encode();
-        self.leave_out_lagging();
+        self.leave_out_lagging(cx);
         self.forget_join();
         let foreign = self.state.apply(&snapshot.body)?;
         // Where both hold the same id, what is stored stays: others have read

@@ -243,7 +243,7 @@ impl Document {
         received: Received,
         out: &mut Effects,
     ) {
-        self.leave_out_lagging();
+        self.leave_out_lagging(cx);
         let applied = self.state.apply_decoded(update);
         let bytes = received.update.len();
         if applied.new_part == NewPart::Nothing {

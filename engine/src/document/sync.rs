@@ -1,6 +1,6 @@
 //! What clients say, and what the document makes of it.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -36,13 +36,16 @@ impl Document {
         }
         let mut messages = Messages::new(frame);
         let mut first = true;
-        let mut asks_awareness = false;
+        let (mut asks, mut asks_awareness) = (false, false);
         while let Some(message) = messages.read_next()? {
             // A frame that is one update and nothing else can be relayed.
             let whole = (first && messages.is_at_end()).then_some(frame);
             first = false;
             match message {
-                Message::SyncStep1(known) => self.sync_step_1(cx, conn, known)?,
+                Message::SyncStep1(known) => {
+                    self.sync_step_1(cx, conn, known)?;
+                    asks = true;
+                }
                 Message::SyncStep2(update) => {
                     let connection = self.connection(conn);
                     connection.has_answered();
@@ -58,6 +61,9 @@ impl Document {
         }
         self.tell(cx, conn, out);
         if asks_awareness {
+        if asks {
+            self.keep_asked(cx, conn);
+        }
             self.answer_query_awareness(cx, conn, out);
         }
         Ok(())
@@ -89,7 +95,7 @@ impl Document {
         out: &mut Effects,
     ) {
         if planted::is(Bug::LagNotedLate) {
-            self.note_known();
+            self.note_known(cx);
         }
         let new_part = match &applied.new_part {
             NewPart::Nothing => return,
@@ -116,7 +122,7 @@ impl Document {
     ) {
         if self.is_large(cx, &frame) {
             marks::hit(Mark::LargeLeftOut);
-            let known = Arc::new(self.state.integrated_before(applied));
+            let known = self.keep_known(cx, self.state.integrated_before(applied));
             self.leave_out_all(cx, from, &known, out);
         } else {
             self.send_update(cx, from, frame, out);

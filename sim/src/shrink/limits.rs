@@ -11,6 +11,9 @@ pub(crate) const LIMITS: &[(&str, Reset)] = &[
         to.stall_max = from.stall_max;
         to.answer_bytes_per_second_min = from.answer_bytes_per_second_min;
     }),
+    ("as much known as usual", |to, from| {
+        to.known_bytes_max = from.known_bytes_max;
+    }),
     ("answers kept as usual", |to, from| {
         to.join_kept_bytes_min = from.join_kept_bytes_min;
     }),

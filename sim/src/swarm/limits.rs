@@ -66,4 +66,6 @@ pub(crate) fn draw_readers(rng: &mut ChaCha8Rng, engine: &mut Config) {
     engine.answer_bytes_per_second_min = *rate;
     let keepalive = [500, 15_000, 15_000].choose(rng).expect("not empty");
     engine.keepalive = millis(*keepalive);
+    let known = [0, 16, 32, ENOUGH, ENOUGH].choose(rng).expect("not empty");
+    engine.known_bytes_max = *known;
 }

@@ -1,7 +1,7 @@
 //! Clients that do not read, and clients that nothing is said to.
 
 use bytes::Bytes;
-use ysyncd_engine::{CloseCode, Config, ConnId, Event, protocol};
+use ysyncd_engine::{CloseCode, Config, ConnId, Event, protocol, update::ClientId};
 
 use super::{
     wire::{self, awareness, state_of_frames, text},
