@@ -195,6 +195,10 @@ impl Config {
     /// What a message that holds a document has around it, at most.
     pub const FRAME_OVERHEAD: usize = 64 << 10;
 
+    /// Room that a client takes, about, which has written to a document, in
+    /// addition to what it has written.
+    pub const CLIENT_BYTES: usize = 400;
+
     /// Checks that the limits fit together. Small ones are no fault.
     ///
     /// # Errors
@@ -300,11 +304,11 @@ impl Default for Config {
             resync_delay_max: Duration::from_secs(60),
             closing_max: Duration::from_secs(5),
             outbox_bytes_max: 1 << 20,
+            known_bytes_max: 4 << 20,
             stall_max: Duration::from_secs(60),
             answers_bytes_max: 512 << 20,
             answers_bytes_per_user_max: 64 << 20,
             answer_bytes_per_second_min: 32 << 10,
-            known_bytes_max: 4 << 20,
             join_kept: Duration::from_secs(1),
             join_kept_bytes_min: 16 << 10,
         }

@@ -22,8 +22,8 @@ mod lag;
 mod lineage;
 mod load;
 mod nesting;
-mod persistence;
 mod pending;
+mod persistence;
 mod staging;
 mod state;
 mod structs;
@@ -61,10 +61,6 @@ use crate::{
     timer::{Timer, TimerTable},
 };
 
-/// Room that a client takes, about, which has written to a document, in addition to
-/// what it has written.
-const CLIENT_BYTES: usize = 400;
-
 /// A document in memory.
 #[derive(Debug)]
 pub(crate) struct Document {
@@ -79,12 +75,12 @@ pub(crate) struct Document {
     nesting: Nesting,
     /// All there is, as an answer to one who knows nothing.
     whole: Option<Bytes>,
-    /// Memory that it takes to know what connections know, or more.
-    known_bytes_at_most: usize,
     /// What those missed who know this much, as an update frame.
     missed: Option<(Arc<StateVector>, Bytes)>,
     /// Room that it takes, about.
     bytes: usize,
+    /// Memory that it takes to know what connections know, or more.
+    known_bytes_at_most: usize,
 }
 
 /// Where a document is in its life.
@@ -121,8 +117,8 @@ pub(crate) struct Context<'a> {
     pub(crate) journal: JournalHealth,
     /// Bytes of updates that no landed snapshot covers, of all documents.
     pub(crate) unsaved_bytes: usize,
-    /// Room that all documents take, about, in bytes.
-    pub(crate) documents_bytes: usize,
+    /// Room that all other documents take, about, in bytes.
+    pub(crate) others_bytes: usize,
     /// When documents may be looked at as a whole again: that holds up all
     /// others.
     pub(crate) may_look_at: Duration,
@@ -142,11 +138,11 @@ impl Document {
             connections: BTreeMap::new(),
             persistence: Persistence::new(jitter),
             timers: TimerTable::default(),
-            known_bytes_at_most: 0,
             nesting: Nesting::default(),
             whole: None,
             missed: None,
             bytes: 0,
+            known_bytes_at_most: 0,
         };
         if journaled {
             let doc = document.id.clone();
@@ -192,7 +188,7 @@ impl Document {
         let whole = self.whole.as_ref().map_or(0, Bytes::len);
         let missed = self.missed.as_ref().map_or(0, |(_, frame)| frame.len());
         let clients = self.state.clients() + self.staging.ahead().newcomers();
-        self.size() + clients * CLIENT_BYTES + whole + missed + self.awareness.bytes()
+        self.size() + clients * Config::CLIENT_BYTES + whole + missed + self.awareness.bytes()
     }
 
     /// What it comes to, about, in bytes.
@@ -417,13 +413,13 @@ impl Document {
             Phase::Draining => assert!(self.connections.is_empty(), "nobody is in any more"),
             Phase::Gone(Left::Clean) => {
                 assert!(!self.is_unsaved(), "what leaves memory is saved");
-        let known = self.known_bytes();
-        assert!(known <= self.known_bytes_at_most);
-        assert!(known <= config.known_bytes_max, "what is known is bounded");
                 assert!(!self.staging.holds_records());
             }
             Phase::Gone(_) => assert!(self.staging.is_empty()),
         }
+        let known = self.known_bytes();
+        assert!(known <= self.known_bytes_at_most);
+        assert!(known <= config.known_bytes_max, "what is known is bounded");
         for connection in self.connections.values() {
             connection.outbox.check(config, connection.waits);
             let is_minded = self.timers.is_set(Timer::Stall);

@@ -72,7 +72,7 @@ pub struct Engine {
     failures: Failures,
     /// Until when all have been looked at that may be. See [`LOOK_RATE`].
     looked_until: Duration,
-    /// When room for documents to grow may be looked for again.
+    /// When room for documents may be looked for again.
     room_sought_again: Duration,
     /// Documents in memory only to be brought into the store.
     pushing: usize,

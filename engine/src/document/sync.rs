@@ -7,6 +7,7 @@ use bytes::Bytes;
 use super::{Applied, Context, Document, NewPart, Pending, staging::Received};
 use crate::{
     awareness::AwarenessError,
+    config::Config,
     connection::{Connection, Resync},
     effect::{Effect, Effects, Fault},
     event::Event,
@@ -60,10 +61,10 @@ impl Document {
             }
         }
         self.tell(cx, conn, out);
-        if asks_awareness {
         if asks {
             self.keep_asked(cx, conn);
         }
+        if asks_awareness {
             self.answer_query_awareness(cx, conn, out);
         }
         Ok(())
@@ -286,7 +287,7 @@ impl Document {
         cx.journal != JournalHealth::Failed
             && self.unsaved_bytes() <= config.unsaved_bytes_max / 2
             && cx.unsaved_bytes <= config.unsaved_bytes_total_max / 2
-            && cx.documents_bytes < config.documents_growth_max
+            && cx.others_bytes + self.bytes() < config.documents_growth_max
     }
 
     /// Whether the document may grow by an update, or why not. Deleting is
@@ -305,29 +306,27 @@ impl Document {
             true => 0,
             false => bytes,
         };
+        let ahead = self.staging.ahead();
+        let new = match planted::is(Bug::ClientsUncounted) {
+            true => 0,
+            false => self.state.new_clients(update, ahead),
+        };
+        let newcomers = match planted::is(Bug::StagedClientsUncounted) {
+            true => 0,
+            false => ahead.newcomers(),
+        };
+        let clients = self.state.clients() + newcomers + new;
+        let grows_to = cx.others_bytes + self.bytes() + bytes + new * Config::CLIENT_BYTES;
+        let is_full = grows_to > config.documents_growth_max && !planted::is(Bug::GrowthUnbounded);
         match () {
             () if self.size() + bytes > config.document_bytes_max && tells_structs() => {
                 Err(Rejection::DocumentFull)
             }
-            () if cx.documents_bytes + bytes > config.documents_growth_max && tells_structs() => {
-                Err(Rejection::MemoryFull)
+            () if is_full && tells_structs() => Err(Rejection::MemoryFull),
+            () if new > 0 && clients > config.document_clients_max => {
+                Err(Rejection::TooManyClients)
             }
-            () => {
-                let ahead = self.staging.ahead();
-                let new = match planted::is(Bug::ClientsUncounted) {
-                    true => 0,
-                    false => self.state.new_clients(update, ahead),
-                };
-                let newcomers = match planted::is(Bug::StagedClientsUncounted) {
-                    true => 0,
-                    false => ahead.newcomers(),
-                };
-                let known = self.state.clients() + newcomers;
-                let is_within = known + new <= config.document_clients_max;
-                (new == 0 || is_within)
-                    .then_some(())
-                    .ok_or(Rejection::TooManyClients)
-            }
+            () => Ok(()),
         }
     }
 

@@ -45,7 +45,7 @@ impl Engine {
             config: &self.config,
             journal: self.journaling.health(),
             unsaved_bytes,
-            documents_bytes: self.totals.documents,
+            others_bytes: self.totals.documents - slot.share.documents,
             may_look_at: self.looked_until,
         };
         let (document, out, is_pushed) = (&mut slot.document, &mut self.effects, slot.pushed);

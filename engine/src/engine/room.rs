@@ -9,8 +9,12 @@ use crate::{
     marks::{self, Mark},
 };
 
-/// How long after room was looked for it is looked for again.
-const SEEK_PAUSE: Duration = Duration::from_millis(100);
+/// How long room is not looked for after it was, for each document that was asked
+/// to leave and could not: so that this takes a twentieth of the time at most …
+const SEEK_PAUSE: Duration = Duration::from_micros(20);
+
+/// … but for so many, which take next to none.
+const SEEK_FREE: u32 = 100;
 
 impl Engine {
     pub(super) fn may_push(&self) -> bool {
@@ -40,32 +44,32 @@ impl Engine {
         self.let_idle_go(now, most)
     }
 
-    /// Lets idle documents go if what comes might not be taken otherwise. Now and
-    /// then, as that takes time with their number, and may be in vain.
+    /// Lets idle documents go if what comes might not be taken otherwise.
     pub(super) fn make_room_to_grow(&mut self, now: Duration, bytes: usize) {
         let most = self.config.documents_growth_max.saturating_sub(bytes);
-        if self.totals.documents > most && now >= self.room_sought_again {
-            self.room_sought_again = now + SEEK_PAUSE;
-            self.let_idle_go(now, most);
-        }
+        self.let_idle_go(now, most);
     }
 
     /// Lets idle documents go, first those that the store has, then those that it
     /// does not take and the journal has, until all together take so many bytes
     /// at most. False if they take more.
     fn let_idle_go(&mut self, now: Duration, most: usize) -> bool {
+        if self.totals.documents <= most || now < self.room_sought_again {
+            return self.totals.documents <= most;
+        }
+        let mut in_vain = 0;
         for let_go in [Document::evict, Document::abandon] {
-            if self.totals.documents <= most {
-                return true;
-            }
             for (_, key) in self.idle.iter().copied().collect::<Vec<_>>() {
                 if self.totals.documents <= most {
-                    return true;
+                    break;
                 }
                 self.with(now, key, let_go);
-                marks::hit_if(Mark::EvictedForRoom, || !self.documents.contains_key(&key));
+                let has_left = !self.documents.contains_key(&key);
+                marks::hit_if(Mark::EvictedForRoom, || has_left);
+                in_vain += u32::from(!has_left);
             }
         }
+        self.room_sought_again = now + SEEK_PAUSE * in_vain.saturating_sub(SEEK_FREE);
         self.totals.documents <= most
     }
 

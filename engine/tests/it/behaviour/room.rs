@@ -1,5 +1,7 @@
 //! Limits on what documents take together, and turns at the store.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use ysyncd_engine::{CloseCode, Config, ConnId, Event, Refusal, Rejection, StoreError, protocol};
 
@@ -116,8 +118,6 @@ fn so_many_gaps_may_be_open_and_no_more() {
 }
 
 #[test]
-fn too_many_gaps_do_not_keep_out_deletions_that_wait_nor_these_gaps() {
-#[test]
 fn what_fills_gaps_may_open_as_many() {
     let config = Config {
         gap_runs_max: 1,
@@ -141,6 +141,8 @@ fn what_fills_gaps_may_open_as_many() {
     assert!(!is_taken(&[], &[(5, 0, 1)]));
 }
 
+#[test]
+fn too_many_gaps_do_not_keep_out_deletions_that_wait_nor_these_gaps() {
     let (gap, deletion) = (text(1, 5, "behind a gap"), wire::deletion(2, 0, 1));
     let cases = [(0, 9, &gap, &deletion), (9, 0, &deletion, &gap)];
     for (gap_runs_max, pending_delete_ranges_max, stored, sent) in cases {
@@ -265,6 +267,56 @@ fn where_all_documents_are_in_use_no_more_are_loaded() {
         Stage::Refused(Refusal::Full),
         "a is in use still"
     );
+}
+
+#[test]
+fn room_is_not_looked_for_in_vain_all_the_time() {
+    let config = Config {
+        documents_bytes_max: 100_000,
+        ..Config::default()
+    };
+    let mut world = World::with(config);
+    for doc in 0.. {
+        let conn = world.open(&doc.to_string());
+        if world.stage(conn) == Stage::Refused(Refusal::Full) {
+            break;
+        }
+        let op = world.take_load();
+        world.loaded(op, Ok(None));
+        world.send_update(conn, &text(1, 0, "a"));
+        world.leave(conn);
+    }
+    world.advance(secs(5));
+    let opens = |world: &mut World| {
+        let conn = world.open("another");
+        world.stage(conn) != Stage::Refused(Refusal::Full)
+    };
+    assert!(!opens(&mut world), "nothing is saved");
+    let save = world.take_save();
+    world.saved(save.op, Ok("1"));
+    assert!(!opens(&mut world), "it has just been looked for");
+    world.advance(Duration::from_millis(20));
+    assert!(opens(&mut world));
+}
+
+#[test]
+fn what_grows_is_counted_update_by_update_and_with_room_for_each_client() {
+    let config = Config {
+        documents_bytes_max: 4_000,
+        documents_growth_max: 4_000,
+        ..Config::default()
+    };
+    let mut world = World::with(config);
+    let (one, other) = (world.joined("d"), world.joined("d"));
+    let updates = (1..100).map(|client| protocol::update(&text(client, 0, "a")));
+    world.send(one, updates.collect::<Vec<_>>().concat());
+    let taken = world.take(other).len();
+    assert!(
+        (8..=9).contains(&taken),
+        "{taken} clients of some 420 bytes"
+    );
+    let status = world.status();
+    assert!(status.documents_bytes <= 4_000, "{status:?}");
 }
 
 #[test]

@@ -18,6 +18,8 @@ pub(super) struct Growth {
     bytes_max: usize,
     clients_max: usize,
     depth_max: usize,
+    /// Of all documents together.
+    total_max: usize,
     /// Whether any of that is limited.
     is_limited: bool,
     documents: BTreeMap<DocId, Size>,
@@ -38,11 +40,15 @@ impl Growth {
     pub(super) fn new(config: &Config) -> Self {
         let (bytes_max, clients_max) = (config.document_bytes_max, config.document_clients_max);
         let depth_max = config.type_depth_max;
+        let total_max = config.documents_growth_max;
         Self {
             bytes_max,
             clients_max,
             depth_max,
-            is_limited: bytes_max.min(clients_max).min(depth_max) < ENOUGH,
+            total_max,
+            is_limited: [bytes_max, clients_max, depth_max, total_max]
+                .into_iter()
+                .any(|most| most < ENOUGH),
             documents: BTreeMap::new(),
         }
     }
@@ -97,6 +103,12 @@ impl Growth {
         Invariant::Bounded.holds(is_within, || {
             format!("{doc} has {bytes} bytes, and takes more than it deletes")
         })?;
+        let all = self.documents.values().map(|size| size.least);
+        let all = all.sum::<usize>() + update.len();
+        let is_within = all <= self.total_max || ids.has_no_structs();
+        Invariant::Bounded.holds(is_within, || {
+            format!("{doc} takes more than it deletes, and all have {all} bytes")
+        })?;
         let (known, new) = clients(here, &ids);
         let is_within = new == 0 || known + new <= self.clients_max;
         Invariant::Bounded.holds(is_within, || {
@@ -137,6 +149,20 @@ fn clients(here: &Ids, update: &Ids) -> (usize, usize) {
     let known = of(here);
     let new = of(update);
     (known.len(), new.difference(&known).count())
+}
+
+/// How many clients wrote what a message brings.
+pub(super) fn writers(message: &[u8]) -> usize {
+    let clients = |update| {
+        Ids::of_valid(update)
+            .structs()
+            .clients()
+            .collect::<Vec<_>>()
+    };
+    updates(message)
+        .flat_map(clients)
+        .collect::<BTreeSet<_>>()
+        .len()
 }
 
 fn types(update: &[u8]) -> usize {

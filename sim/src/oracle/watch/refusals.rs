@@ -5,7 +5,7 @@ use ysyncd_engine::{
     protocol::{Message, Messages},
 };
 
-use super::{Ids, Invariant, Violation, Watch, is_judged};
+use super::{Ids, Invariant, Violation, Watch, growth::writers, is_judged};
 use crate::swarm::ENOUGH;
 
 /// What one engine refuses with the input under way.
@@ -114,10 +114,11 @@ impl Watch {
     /// What was refused as too much is unsaved would have been too much.
     pub(super) fn refused_for_room(&mut self, status: &Status) -> Result<(), Violation> {
         if std::mem::take(&mut self.refusals.for_memory) {
-            let (bytes, more) = (status.documents_bytes, self.message.len());
+            let more = self.message.len() + writers(&self.message) * Config::CLIENT_BYTES;
+            let bytes = status.documents_bytes;
             let is_for_cause = bytes + more > self.refusals.documents_growth_max;
             Invariant::RefusedForCause.holds(is_for_cause, || {
-                format!("an update of {more} bytes is refused where documents take {bytes}")
+                format!("an update that takes {more} bytes is refused where documents take {bytes}")
             })?;
         }
         if !std::mem::take(&mut self.refusals.for_room) {
