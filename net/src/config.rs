@@ -275,7 +275,7 @@ mod tests {
         type Change = fn(&mut Config);
         let zero = |setting| ConfigError::Zero { setting };
         let engine = ysyncd_engine::ConfigError::StateVectorTooSmall;
-        let bad: [(Change, ConfigError); 15] = [
+        let bad: [(Change, ConfigError); 16] = [
             (
                 |config| config.engine.state_vector_entries_max = 1,
                 engine.into(),
