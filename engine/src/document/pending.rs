@@ -87,7 +87,7 @@ impl DocumentState {
         let deleted = told.iter().filter(|(.., is_deleted)| *is_deleted);
         let deleted = deleted.map(|(client, clocks, _)| (*client, clocks.clone()));
         let deleted = DeleteSet::from(deleted.chain(update.deletes()).collect::<Vec<_>>());
-        let mut runs = Runs::default();
+        let mut runs = RunsAfter::default();
         for (client, clocks, _) in told {
             runs.add(self, client, clocks);
         }
@@ -127,13 +127,13 @@ impl DocumentState {
 /// The runs of known clocks of those clients that an update tells of, from the
 /// end of their first one on, as they are after it.
 #[derive(Default)]
-struct Runs {
+struct RunsAfter {
     of: BTreeMap<ClientId, DeleteSet>,
     /// How many of them there were before that did not begin with the first clock.
     were_behind_gaps: usize,
 }
 
-impl Runs {
+impl RunsAfter {
     fn add(&mut self, state: &DocumentState, client: ClientId, clocks: ClockRange) {
         let runs = self.of.entry(client).or_insert_with(|| {
             let known = state.structs.clock(client);

@@ -12,7 +12,7 @@ use super::{
     delete_set::DeleteSet,
     lineage::Lineage,
     pending::{Awaited, Pending},
-    structs::{ClientStructs, StructStore},
+    structs::{ClientStructs, Runs, StructStore},
 };
 use crate::{
     lib0::{Reader, write_var_uint},
@@ -245,13 +245,13 @@ impl DocumentState {
     pub fn diff(&self, known: &StateVector) -> Bytes {
         let next = Clock::from(planted::is(Bug::OffByOneInDiff));
         let sections = self.sections(|client| known.clock(client) + next);
-        encode(&sections, &self.deletes)
+        encode(sections, &self.deletes)
     }
 
     /// The whole document as an update.
     #[must_use]
     pub fn encode(&self) -> Bytes {
-        encode(&self.sections(|_| 0), &self.deletes)
+        encode(self.sections(|_| 0), &self.deletes)
     }
 
     /// Tells the same document in fewer bytes. With `gc`, content that was
@@ -361,7 +361,7 @@ impl DocumentState {
                 if planted::is(Bug::GapRunsNotEncoded) {
                     runs.retain(|run| run.start < structs.contiguous_end());
                 }
-                Section::new(*client, structs, &runs)
+                Section::new(*client, structs, runs)
             })
             .collect()
     }
@@ -373,11 +373,11 @@ impl DocumentState {
             .chunk_by(|a, b| a.0 == b.0)
             .filter_map(|stretches| {
                 let client = stretches[0].0;
-                let ranges: Vec<_> = stretches.iter().map(|(_, range)| range.clone()).collect();
-                Section::new(client, self.structs.client(client)?, &ranges)
+                let ranges = stretches.iter().map(|(_, range)| range.clone());
+                Section::new(client, self.structs.client(client)?, ranges.collect())
             })
             .collect();
-        encode(&sections, deletes)
+        encode(sections, deletes)
     }
 }
 
@@ -400,43 +400,46 @@ fn without(stretches: Vec<Stretch>, others: &[Stretch]) -> Vec<Stretch> {
     DeleteSet::from(rest).stretches()
 }
 
-/// One client's part of an update.
+/// One client's part of an update: ascending ranges of known clocks, at least one,
+/// told with Skips between them.
 struct Section<'a> {
     client: ClientId,
-    start: Clock,
-    segments: Vec<Segment<'a>>,
+    structs: &'a ClientStructs,
+    ranges: Runs,
 }
 
 impl<'a> Section<'a> {
-    /// Tells ascending ranges of known clocks, with Skips between them. None
-    /// if there are no ranges.
-    fn new(client: ClientId, structs: &'a ClientStructs, ranges: &[ClockRange]) -> Option<Self> {
-        let start = ranges.first()?.start;
-        let mut segments = Vec::new();
-        let mut end = start;
-        for range in ranges {
+    /// None if there are no ranges.
+    fn new(client: ClientId, structs: &'a ClientStructs, ranges: Runs) -> Option<Self> {
+        (!ranges.is_empty()).then_some(Self {
+            client,
+            structs,
+            ranges,
+        })
+    }
+
+    /// The pieces that tell it, in place of what was in `segments`.
+    fn find_segments(&self, segments: &mut Vec<Segment<'a>>) {
+        segments.clear();
+        let mut end = self.ranges[0].start;
+        for range in &self.ranges {
             if end < range.start && !planted::is(Bug::SkippedSkip) {
                 marks::hit(Mark::SkipWritten);
                 segments.push(Segment::Skip(range.start - end));
             }
-            structs.segments(range, &mut segments);
+            self.structs.segments(range, segments);
             end = range.end;
         }
-        Some(Self {
-            client,
-            start,
-            segments,
-        })
     }
 
-    fn write(&self, out: &mut Vec<u8>) {
-        let structs = self.segments.iter().map(Segment::structs).sum();
+    fn write(&self, segments: &[Segment<'_>], out: &mut Vec<u8>) {
+        let structs = segments.iter().map(Segment::structs).sum();
         write_var_uint(out, structs);
         write_var_uint(out, self.client.0);
-        write_var_uint(out, u64::from(self.start));
+        write_var_uint(out, u64::from(self.ranges[0].start));
         // The parts of one struct ascend and follow each other, Skips between.
         let (mut cursor, mut cut) = (Cursor::default(), None);
-        for segment in &self.segments {
+        for segment in segments {
             if let Segment::Part { of, .. } = segment
                 && cut.replace(of.id) != Some(of.id)
             {
@@ -449,11 +452,14 @@ impl<'a> Section<'a> {
 
 /// Writes an update. Sections come with clients descending: the merging of
 /// Yjs loses data otherwise.
-fn encode(sections: &[Section<'_>], deletes: &DeleteSet) -> Bytes {
+fn encode(sections: Vec<Section<'_>>, deletes: &DeleteSet) -> Bytes {
     let mut out = Vec::new();
     write_var_uint(&mut out, sections.len() as u64);
-    for section in sections {
-        section.write(&mut out);
+    // There may be a section for each of a great many clients.
+    let mut segments = Vec::new();
+    for section in &sections {
+        section.find_segments(&mut segments);
+        section.write(&segments, &mut out);
     }
     deletes.write(&mut out);
     out.into()

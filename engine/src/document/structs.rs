@@ -32,6 +32,9 @@ pub(super) enum Placement {
     Unknown,
 }
 
+/// Ascending ranges of a client's clocks, mostly one.
+pub(super) type Runs = SmallVec<[ClockRange; 1]>;
+
 /// The structs of one client.
 #[derive(Debug, Clone)]
 pub(crate) struct ClientStructs {
@@ -230,8 +233,8 @@ impl ClientStructs {
     }
 
     /// The runs of known clocks from `from` on.
-    pub(crate) fn runs(&self, from: Clock) -> Vec<ClockRange> {
-        let mut runs: Vec<ClockRange> = Vec::new();
+    pub(crate) fn runs(&self, from: Clock) -> Runs {
+        let mut runs = Runs::new();
         for block in &self.blocks[self.first_reaching(from)..] {
             match runs.last_mut() {
                 Some(run) if run.end == block.clocks.start => run.end = block.clocks.end,

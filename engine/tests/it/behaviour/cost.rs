@@ -62,3 +62,33 @@ fn to_see_that_nothing_is_new_costs_no_more_in_a_large_document() {
     let (small, large) = (seeing_nothing_new(100), seeing_nothing_new(1_000_000));
     assert!(large < 10 * small, "{large:?}, not {small:?}");
 }
+
+/// What it takes for each byte to answer one who asks for a document of many
+/// clients, and what to see that an update tells nothing new, the best of some
+/// tries.
+fn asking_and_telling_again(clients: u64) -> (Duration, Duration) {
+    let letter = |client| (client, 0, vec![wire::first_text("a")]);
+    let sections: Vec<_> = (1..=clients).rev().map(letter).collect();
+    let update = wire::update(&sections, &[]);
+    let state = DocumentState::load(&update).expect("an update");
+    let best = |mut once: Box<dyn FnMut() + '_>| {
+        let one_try = |_| {
+            let start = Instant::now();
+            once();
+            start.elapsed()
+        };
+        (0..10).map(one_try).min().expect("some tries")
+    };
+    let asks = best(Box::new(|| assert_eq!(state.encode().len(), update.len())));
+    let tells = best(Box::new(|| {
+        let again = Update::decode(&update).expect("an update");
+        assert!(!state.lacks(&again));
+    }));
+    (asks, tells)
+}
+
+#[test]
+fn to_ask_for_a_document_of_many_clients_costs_about_what_it_costs_to_tell_it() {
+    let (asks, tells) = asking_and_telling_again(50_000);
+    assert!(asks < 4 * tells, "{asks:?}, not {tells:?}");
+}
