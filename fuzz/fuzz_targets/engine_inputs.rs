@@ -20,7 +20,17 @@ use ysyncd_engine::{
 #[derive(Debug, Arbitrary)]
 struct Plan {
     journal: Option<Journal>,
+    limits: Limits,
     steps: Vec<Step>,
+}
+
+/// Which of the limits are so low that they are reached soon.
+#[derive(Debug, Arbitrary)]
+struct Limits {
+    answers: bool,
+    growth: bool,
+    known: bool,
+    types: bool,
 }
 
 /// A journal, and whether it holds records of an earlier life.
@@ -34,6 +44,7 @@ struct Journal {
 enum Step {
     Open {
         doc: bool,
+        user: bool,
         reads_only: bool,
         /// For how many seconds it may stay.
         seconds: Option<u8>,
@@ -54,6 +65,9 @@ enum Step {
         conn: u8,
     },
     Closed {
+        conn: u8,
+    },
+    Freed {
         conn: u8,
     },
     Wait {
@@ -93,6 +107,11 @@ struct Driver {
     now: Now,
     conns: u64,
     sent: BTreeMap<ConnId, u64>,
+    written: BTreeMap<ConnId, u64>,
+    /// Bytes that came, from whomever.
+    came: usize,
+    /// Whether the journal told of updates, which limits do not hold for.
+    replays: bool,
     operations: Vec<(OpId, StoreCommand)>,
     writes: u64,
     /// In the order in which they came.
@@ -101,14 +120,27 @@ struct Driver {
     journal_failed: bool,
 }
 
+const OUTBOX_BYTES_MAX: usize = 1 << 8;
+
+const UNSAVED_BYTES_TOTAL_MAX: usize = 1_500;
+
+/// What the server says of its own, and around what it was told.
+const MESSAGE_OVERHEAD: usize = 4 << 10;
+
 fuzz_target!(|plan: Plan| {
+    let low = |is_low: bool, low: usize| if is_low { low } else { 1 << 20 };
     let config = Config {
         journal: plan.journal.is_some(),
-        outbox_bytes_max: 1 << 10,
+        outbox_bytes_max: OUTBOX_BYTES_MAX,
         staged_bytes_max: 100,
         unsaved_bytes_max: 1_000,
-        unsaved_bytes_total_max: 1_500,
+        unsaved_bytes_total_max: UNSAVED_BYTES_TOTAL_MAX,
         documents_bytes_max: 1_000,
+        documents_growth_max: low(plan.limits.growth, 2_000),
+        known_bytes_max: low(plan.limits.known, 16),
+        answers_bytes_max: low(plan.limits.answers, 300),
+        answers_bytes_per_user_max: low(plan.limits.answers, 200),
+        type_depth_max: low(plan.limits.types, 2),
         store_operations_max: 1,
         gap_runs_max: 3,
         pending_delete_ranges_max: 3,
@@ -123,6 +155,9 @@ fuzz_target!(|plan: Plan| {
         },
         conns: 0,
         sent: BTreeMap::new(),
+        written: BTreeMap::new(),
+        came: 0,
+        replays: false,
         operations: Vec::new(),
         writes: 0,
         journal: VecDeque::new(),
@@ -144,16 +179,22 @@ impl Driver {
         match step {
             Step::Open {
                 doc,
+                user,
                 reads_only,
                 seconds,
-            } => self.open(doc, reads_only, seconds),
+            } => self.open(doc, user, reads_only, seconds),
             Step::Frame { conn, bytes } => self.receive(conn, bytes.into()),
             Step::Update { conn, bytes } => self.receive(conn, protocol::update(&bytes)),
             Step::Awareness { conn, bytes } => self.receive(conn, protocol::awareness(&bytes)),
             Step::Written { conn } => {
                 let conn = self.conn(conn);
                 let total_bytes = self.sent.get(&conn).copied().unwrap_or(0);
+                self.written.insert(conn, total_bytes);
                 self.input(Input::Written { conn, total_bytes });
+            }
+            Step::Freed { conn } => {
+                let conn = self.conn(conn);
+                self.input(Input::Freed { conn });
             }
             Step::Closed { conn } => {
                 let conn = self.conn(conn);
@@ -188,12 +229,12 @@ impl Driver {
         ConnId(u64::from(conn) % self.conns.max(1) + 1)
     }
 
-    fn open(&mut self, doc: bool, reads_only: bool, seconds: Option<u8>) {
+    fn open(&mut self, doc: bool, user: bool, reads_only: bool, seconds: Option<u8>) {
         self.conns += 1;
         let conn = ConnId(self.conns);
         let doc = self::doc(if doc { "a" } else { "b" });
         let grant = Grant {
-            user: UserId::new("somebody").expect("a valid name"),
+            user: UserId::new(if user { "one" } else { "two" }).expect("a valid name"),
             access: match reads_only {
                 true => Access::Read,
                 false => Access::Write,
@@ -205,6 +246,7 @@ impl Driver {
 
     fn receive(&mut self, conn: u8, bytes: Bytes) {
         let conn = self.conn(conn);
+        self.came += bytes.len();
         self.input(Input::Received { conn, bytes });
     }
 
@@ -219,6 +261,7 @@ impl Driver {
         let etag = Etag(self.writes.to_string().into());
         match (command, error, answer) {
             (StoreCommand::Load { .. }, None, Answer::Stored(body)) => {
+                self.came += body.len();
                 let body = body.into();
                 StoreResult::Loaded(Ok(Some(Snapshot { body, etag })))
             }
@@ -248,7 +291,11 @@ impl Driver {
             JournalCommand::Read { .. } => JournalResult::Read(done.and_then(|()| match answer {
                 JournalAnswer::Good | JournalAnswer::Failed => Ok(Vec::new()),
                 JournalAnswer::Damaged => Err(JournalError::Damaged(String::new())),
-                JournalAnswer::Records { first, updates } => Ok(records(first, updates)),
+                JournalAnswer::Records { first, updates } => {
+                    self.replays = true;
+                    self.came += updates.iter().map(Vec::len).sum::<usize>();
+                    Ok(records(first, updates))
+                }
             })),
         }
     }
@@ -270,6 +317,20 @@ impl Driver {
                 }
                 _ => {}
             }
+        }
+        self.check_bounds();
+    }
+
+    /// Nobody who does not read, and nobody who writes, has the server hold more
+    /// than it may.
+    fn check_bounds(&self) {
+        let status = self.engine.status(self.now);
+        assert!(self.replays || status.unsaved_bytes <= UNSAVED_BYTES_TOTAL_MAX + self.came);
+        // One message and one answer with who is there may come on top of it.
+        let most = OUTBOX_BYTES_MAX + 3 * self.came + MESSAGE_OVERHEAD;
+        for (conn, sent) in &self.sent {
+            let waiting = sent - self.written.get(conn).copied().unwrap_or(0);
+            assert!(waiting <= most as u64, "{waiting} bytes for {conn:?}");
         }
     }
 }
