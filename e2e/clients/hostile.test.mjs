@@ -11,12 +11,12 @@ const FRAMES = 10_000
 const GROWTH_BYTES_MAX = 32 * 2 ** 20
 
 /**
- * How much slower the pair may be than when it was alone. What is wanted is
- * twice; a machine that does other things, and the attackers' own work on it,
- * come on top.
+ * How much slower the pair may be than when the same is sent to another server on
+ * the same machine: what the attackers take of the processors is not what this is
+ * about. Some milliseconds are the scheduler's.
  */
 const SLOWER_MAX = 2
-const NOISE_MS = 150
+const NOISE_MS = 20
 
 test('two clients write on, undisturbed, whatever others send', async t => {
   const server = await startServer(t)
@@ -27,20 +27,23 @@ test('two clients write on, undisturbed, whatever others send', async t => {
 
   const seed = Number(process.env.YSYNCD_SEED ?? Date.now() % 1_000_000)
   t.diagnostic(`YSYNCD_SEED=${seed}`)
+  const elsewhere = attackOn(await startServer(t), seed)
+  const beside = await typing(pair, 'beside', { until: elsewhere })
+  await elsewhere
   const attack = attackOn(server, seed)
   const during = await typing(pair, 'attacked', { until: attack })
   const report = await attack
   const after = await server.residentBytes()
 
-  const p99 = [quiet, during].map(({ ms }) => ms[Math.floor(ms.length * 0.99)])
+  const p99 = [quiet, beside, during].map(({ ms }) => ms[Math.floor(ms.length * 0.99)])
   t.diagnostic(`${report.inputs} hostile inputs, ${report.frames} frames at random (${report.closed} closed for one)`)
-  t.diagnostic(`p99 of ${quiet.ms.length} edits ${p99[0].toFixed(1)} ms quiet, of ${during.ms.length} ${p99[1].toFixed(1)} ms attacked`)
+  t.diagnostic(`p99 of ${quiet.ms.length} edits ${p99[0].toFixed(1)} ms quiet, of ${beside.ms.length} ${p99[1].toFixed(1)} ms beside another that is attacked, of ${during.ms.length} ${p99[2].toFixed(1)} ms attacked`)
   t.diagnostic(`memory ${(before / 2 ** 20).toFixed(1)} MiB before, ${(after / 2 ** 20).toFixed(1)} MiB after`)
   assert.deepEqual(report.wrong, [], 'each is refused or taken as it should')
   assert.equal(report.frames, FRAMES)
   for (const { closes } of pair) assert.deepEqual(closes, [], 'only senders are closed')
   await converged(pair)
-  assert.ok(p99[1] <= SLOWER_MAX * p99[0] + NOISE_MS, `p99 ${p99[1]} ms, quiet ${p99[0]} ms`)
+  assert.ok(p99[2] <= SLOWER_MAX * p99[1] + NOISE_MS, `p99 ${p99[2]} ms, beside another ${p99[1]} ms`)
   assert.ok(after - before < GROWTH_BYTES_MAX, `memory grew by ${after - before} bytes`)
   assert.equal(server.child.exitCode, null, 'it is alive')
   assert.deepEqual(await server.stop(), { code: 0, signal: null })

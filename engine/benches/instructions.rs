@@ -15,9 +15,13 @@ use self::workload::{Served, cursor, document, keystroke, recorded_snapshot, sca
 type Measure = (&'static str, fn() -> u64);
 
 /// Names, and what does it and says how many units it did.
-const MEASURES: [Measure; 12] = [
+const MEASURES: [Measure; 13] = [
     ("apply an update of a session", apply_session),
     ("receive an update of a session", receive_session),
+    (
+        "receive an update of a session, journaled",
+        receive_journaled,
+    ),
     ("deliver a keystroke in a room of 100", keystrokes_in_room),
     ("deliver a cursor in a room of 100", cursors_in_room),
     ("load a struct of a snapshot", load_snapshot),
@@ -69,11 +73,18 @@ fn apply_session() -> u64 {
 }
 
 fn receive_session() -> u64 {
+    receive_session_by(Served::with(1))
+}
+
+fn receive_journaled() -> u64 {
+    receive_session_by(Served::with_journal())
+}
+
+fn receive_session_by(mut served: Served) -> u64 {
     let frames: Vec<_> = session()
         .iter()
         .map(|update| protocol::update(update))
         .collect();
-    let mut served = Served::with(1);
     measured(|| receive(&mut served, &frames));
     frames.len() as u64
 }

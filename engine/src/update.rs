@@ -23,7 +23,7 @@ pub use decode::{DecodeError, Update};
 pub use outline::{Holds, Outline, Place};
 
 pub(crate) use content::{Content, Cursor, Payload};
-pub(crate) use decode::{Deletes, Sections};
+pub(crate) use decode::{Deletes, KeptUpdate, Sections};
 pub(crate) use structs::{
     Body, Head, Item, Lead, ParentRef, Position, Struct, write_gc, write_skip,
 };

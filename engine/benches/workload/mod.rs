@@ -8,7 +8,7 @@ use flate2::read::GzDecoder;
 use serde_json::Value;
 use yrs::{Doc, Options, Text, TextRef, Transact, TransactionMut, block::ClientID};
 use ysyncd_engine::{
-    Config, ConnId, DocId, Engine, Input, Now, Output, StoreResult,
+    Config, ConnId, DocId, Engine, Input, JournalCommand, JournalResult, Now, Output, StoreResult,
     auth::{Grant, UserId},
     document::DocumentState,
     lib0::{write_var_bytes, write_var_uint},
@@ -150,8 +150,19 @@ pub(crate) struct Served {
 impl Served {
     /// With so many connections to one document, which is empty.
     pub(crate) fn with(connections: u64) -> Self {
+        Self::new(connections, false)
+    }
+
+    /// With one, and a journal that makes durable at once what it is told.
+    #[allow(dead_code, reason = "not every benchmark has a journal")]
+    pub(crate) fn with_journal() -> Self {
+        Self::new(1, true)
+    }
+
+    fn new(connections: u64, journal: bool) -> Self {
         // Nothing is saved meanwhile, and more is written than documents hold.
         let config = Config {
+            journal,
             document_bytes_max: usize::MAX / 2,
             unsaved_bytes_max: usize::MAX / 2,
             unsaved_bytes_total_max: usize::MAX / 2,
@@ -205,6 +216,14 @@ impl Served {
                 Output::Store { op, .. } => {
                     let result = StoreResult::Loaded(Ok(None));
                     self.engine.handle(now, Input::Store { op, result });
+                }
+                Output::Journal { op, command } => {
+                    let result = match command {
+                        JournalCommand::Append { .. } => JournalResult::Appended(Ok(())),
+                        JournalCommand::Trim { .. } => JournalResult::Trimmed(Ok(())),
+                        other => unreachable!("nothing asks for {other:?}"),
+                    };
+                    self.engine.handle(now, Input::Journal { op, result });
                 }
                 _ => {}
             }

@@ -58,19 +58,8 @@ impl DocumentState {
     /// those on their way are there. May count too much, never too little.
     #[must_use]
     pub fn pending_in(&self, update: &Update<'_>, ahead: &Ahead) -> Pending {
-        let mut gap_runs = 0;
-        let mut last: Option<Id> = None;
-        for item in update.structs() {
-            let known = self.clock(item.id.client, ahead);
-            let opens_gap = last != Some(item.id) && item.id.clock > known;
-            gap_runs += usize::from(opens_gap && !self.structs.knows(item.id));
-            last = Some(Id {
-                client: item.id.client,
-                clock: item.end(),
-            });
-        }
         Pending {
-            gap_runs,
+            gap_runs: self.new_gap_runs(update, ahead),
             delete_ranges: self.new_pending_deletes(update, ahead),
         }
     }
@@ -104,6 +93,24 @@ impl DocumentState {
             gap_runs: self.structs.gap_runs() + runs.behind_gaps() - runs.were_behind_gaps,
             delete_ranges: waiting.iter().map(past).sum(),
         }
+    }
+
+    /// How many runs of an update follow what is unknown, and are so themselves.
+    fn new_gap_runs(&self, update: &Update<'_>, ahead: &Ahead) -> usize {
+        let opens_gap = |id: Id| id.clock > self.clock(id.client, ahead) && !self.structs.knows(id);
+        if let Some((client, clocks)) = update.run() {
+            let (client, clock) = (*client, clocks.start);
+            return usize::from(opens_gap(Id { client, clock }));
+        }
+        let (mut gap_runs, mut last) = (0, None);
+        for item in update.structs() {
+            gap_runs += usize::from(last != Some(item.id) && opens_gap(item.id));
+            last = Some(Id {
+                client: item.id.client,
+                clock: item.end(),
+            });
+        }
+        gap_runs
     }
 
     /// How many deleted ranges of an update are new and name ids that are

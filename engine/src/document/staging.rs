@@ -24,7 +24,7 @@ use crate::{
     planted::{self, Bug},
     protocol,
     rejection::Rejection,
-    update::{DecodeError, Update},
+    update::{DecodeError, KeptUpdate, Update},
 };
 
 /// What of a document is on its way to the journal or in it.
@@ -54,7 +54,7 @@ pub(super) struct Staging {
 #[derive(Debug)]
 struct Staged {
     from: ConnId,
-    update: Bytes,
+    update: KeptUpdate,
     /// The frame that it came in, if that holds nothing else.
     frame: Option<Bytes>,
     position: Position,
@@ -132,19 +132,19 @@ impl Staging {
     pub(super) fn check(&self) {
         assert!(self.trimmed <= self.covered && self.covered <= self.applied);
         assert!(self.applied <= self.issued);
-        let bytes = self.queue.iter().map(|staged| staged.update.len());
+        let bytes = self.queue.iter().map(|staged| staged.update.bytes().len());
         assert_eq!(self.bytes, bytes.sum::<usize>());
         let positions = self.queue.iter().map(|staged| staged.position);
         assert!(positions.is_sorted() && self.queue.iter().all(|s| s.position > self.applied));
     }
 
-    fn push(&mut self, cx: Context<'_>, received: Received) -> Position {
+    fn push(&mut self, cx: Context<'_>, update: &Update<'_>, received: Received) -> Position {
         self.issued.0 += 1;
         let position = self.issued;
         self.bytes += received.update.len();
         self.queue.push_back(Staged {
             from: received.from,
-            update: received.update,
+            update: KeptUpdate::new(received.update, update),
             frame: received.frame,
             position,
             opens_gap: received.opens_gap,
@@ -156,7 +156,7 @@ impl Staging {
     fn pop(&mut self) -> Staged {
         let staged = self.queue.pop_front();
         let staged = staged.expect("each append has one result, in order");
-        self.bytes -= staged.update.len();
+        self.bytes -= staged.update.bytes().len();
         if self.queue.is_empty() && !planted::is(Bug::AheadNotReset) {
             self.ahead = Ahead::default();
         }
@@ -175,16 +175,16 @@ impl Document {
         out: &mut Effects,
     ) {
         self.state.expect(update, opens, &mut self.staging.ahead);
-        let (from, update) = (received.from, received.update.clone());
+        let (from, bytes) = (received.from, received.update.clone());
         if planted::is(Bug::SentBeforeDurable) {
-            self.send_update(cx, Some(from), protocol::update(&update), out);
+            self.send_update(cx, Some(from), protocol::update(&bytes), out);
         }
-        let position = self.staging.push(cx, received);
+        let position = self.staging.push(cx, update, received);
         let doc = self.id.clone();
         out.push(Effect::Journal(JournalCommand::Append {
             doc,
             position,
-            update,
+            update: bytes,
         }));
         let is_full = self.staging.bytes > cx.config.staged_bytes_max;
         if is_full && self.staging.paused.insert(from) {
@@ -209,14 +209,12 @@ impl Document {
                 self.staging.applied = staged.position;
                 let received = Received {
                     from: staged.from,
-                    update: staged.update,
+                    update: staged.update.bytes().clone(),
                     frame: staged.frame,
                     opens_gap: staged.opens_gap,
                 };
-                let bytes = received.update.clone();
-                let update = Update::decode(&bytes).expect("it was decoded when it came");
                 let before = self.state.clients();
-                self.take(cx, &update, received, out);
+                self.take(cx, &staged.update.update(), received, out);
                 let came = self.state.clients() - before;
                 self.staging.ahead.have_come(came);
             }

@@ -123,6 +123,11 @@ impl DocumentState {
     /// Whether an update tells something that is not here yet.
     #[must_use]
     pub fn lacks(&self, update: &Update<'_>) -> bool {
+        if let Some((client, clocks)) = update.run()
+            && self.end(*client) <= clocks.start
+        {
+            return true;
+        }
         let lacks_struct = |item: Struct<'_>| match self.structs.client(item.id.client) {
             Some(structs) => !structs.missing(item.id.clock..item.end()).is_empty(),
             None => true,
@@ -148,11 +153,15 @@ impl DocumentState {
     /// its way included.
     #[must_use]
     pub fn new_clients(&self, update: &Update<'_>, ahead: &Ahead) -> usize {
+        let is_new = |client| self.structs.client(client).is_none() && !ahead.has(client);
+        if let Some((client, _)) = update.run() {
+            return usize::from(is_new(*client));
+        }
         let (mut new, mut last) = (BTreeSet::new(), None);
         for item in update.structs() {
             let client = item.id.client;
             let is_next = last.replace(client) != Some(client);
-            if is_next && self.structs.client(client).is_none() && !ahead.has(client) {
+            if is_next && is_new(client) {
                 new.insert(client);
             }
         }
@@ -332,6 +341,17 @@ impl DocumentState {
         update: &Update<'_>,
         ahead: &Ahead,
     ) -> BTreeMap<ClientId, Clock> {
+        if let Some((client, run)) = update.run() {
+            let known = self.clock(*client, ahead);
+            let clock = match run.start <= known {
+                true => self.structs.end_of_known(Id {
+                    client: *client,
+                    clock: run.end.max(known),
+                }),
+                false => known,
+            };
+            return BTreeMap::from([(*client, clock)]);
+        }
         let mut clocks = BTreeMap::new();
         for item in update.structs() {
             let client = item.id.client;
@@ -348,6 +368,12 @@ impl DocumentState {
 
     pub(super) fn clock(&self, client: ClientId, ahead: &Ahead) -> Clock {
         self.structs.clock(client).max(ahead.clock(client))
+    }
+
+    /// The end of all that a client has written, gaps or not.
+    fn end(&self, client: ClientId) -> Clock {
+        let structs = self.structs.client(client);
+        structs.map_or(0, ClientStructs::end)
     }
 
     /// A section per client with something to tell from a clock on.

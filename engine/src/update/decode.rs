@@ -1,5 +1,6 @@
 //! Reading an update: all of the grammar is checked before anything is used.
 
+use bytes::Bytes;
 use thiserror::Error;
 
 use super::{
@@ -57,12 +58,49 @@ pub enum DecodeError {
 ///
 /// Nothing is allocated: what an update holds is read again whenever it is
 /// looked at, so that its size in memory is that of its bytes.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Update<'a> {
     bytes: &'a [u8],
-    deletes: &'a [u8],
+    found: Found,
+}
+
+/// What was found when an update was checked.
+#[derive(Debug, Clone)]
+struct Found {
+    /// Where the deletes begin.
+    deletes_at: usize,
     canonical: bool,
     types: usize,
+    /// All structs, if they are one run of one client.
+    run: Option<(ClientId, ClockRange)>,
+}
+
+/// An update that is kept for a while.
+#[derive(Debug)]
+pub(crate) struct KeptUpdate {
+    bytes: Bytes,
+    found: Found,
+}
+
+impl KeptUpdate {
+    /// Keeps an update that `bytes` were found to be.
+    pub(crate) fn new(bytes: Bytes, update: &Update<'_>) -> Self {
+        debug_assert_eq!(bytes, update.bytes);
+        let found = update.found.clone();
+        Self { bytes, found }
+    }
+
+    pub(crate) const fn bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+
+    /// It, without checking the bytes again.
+    pub(crate) fn update(&self) -> Update<'_> {
+        Update {
+            bytes: &self.bytes,
+            found: self.found.clone(),
+        }
+    }
 }
 
 impl<'a> Update<'a> {
@@ -73,34 +111,45 @@ impl<'a> Update<'a> {
     /// The first rule that is broken. Time is linear in the bytes.
     pub fn decode(bytes: &'a [u8]) -> Result<Self, DecodeError> {
         let mut sections = Sections::new(bytes, Trust::Input)?;
-        let (mut skips, mut types) = (false, 0);
-        while sections.next_section()?.is_some() {
+        let (mut skips, mut types, mut runs) = (false, 0, 0);
+        let mut run = None;
+        while let Some(client) = sections.next_section()? {
+            let start = sections.next.clock;
             while let Some(item) = sections.next_struct()? {
                 skips |= matches!(item.body, Body::Skip);
                 types += usize::from(item.is_type());
             }
+            runs += 1;
+            run = Some((client, start..sections.next.clock));
         }
         let deletes = sections.rest();
         let mut ranges = Deletes::new(deletes)?;
         while ranges.next_range()?.is_some() {}
-        Ok(Self {
-            bytes,
-            deletes,
+        let found = Found {
+            deletes_at: bytes.len() - deletes.len(),
             canonical: sections.canonical && !skips && ranges.canonical,
             types,
-        })
+            run: run.filter(|(_, clocks)| runs == 1 && !skips && !clocks.is_empty()),
+        };
+        Ok(Self { bytes, found })
+    }
+
+    /// The clocks of all structs, if they are one run of one client, as what
+    /// somebody types is.
+    pub(crate) const fn run(&self) -> Option<&(ClientId, ClockRange)> {
+        self.found.run.as_ref()
     }
 
     /// How many structs hold a type.
     pub(crate) const fn types(&self) -> usize {
-        self.types
+        self.found.types
     }
 
     /// Whether it stands as Yjs would write it: one section per client in
     /// descending order, each a single run, and the deletes in order too. Yjs
     /// takes others, but loses some of what they tell.
     pub(crate) const fn is_canonical(&self) -> bool {
-        self.canonical
+        self.found.canonical
     }
 
     /// What it holds, section after section, for people to read.
@@ -133,7 +182,8 @@ impl<'a> Update<'a> {
 
     /// The deleted ranges, in the order they came.
     pub fn deletes(&self) -> impl Iterator<Item = (ClientId, ClockRange)> {
-        let mut ranges = Deletes::new(self.deletes).expect(CHECKED);
+        let deletes = &self.bytes[self.found.deletes_at..];
+        let mut ranges = Deletes::new(deletes).expect(CHECKED);
         std::iter::from_fn(move || ranges.next_range().expect(CHECKED))
     }
 }
