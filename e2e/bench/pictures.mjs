@@ -55,8 +55,9 @@ export const curves = (title, names, points) => {
     if (own.length === 0) return ''
     const last = own.at(-1)
     // Names at the ends of curves keep out of each other's way.
-    let at = y(last.p99)
-    while (ends.some(taken => Math.abs(taken - at) < 13)) at += 13
+    const isFree = at => ends.every(taken => Math.abs(taken - at) >= 13)
+    const near = Array.from({ length: 2 * height }, (_, i) => y(last.p99) + (i % 2 ? 1 : -1) * Math.ceil(i / 2))
+    const at = near.find(isFree)
     ends.push(at)
     const path = own.map(point => `${x(point.rate).toFixed(1)},${y(point.p99).toFixed(1)}`).join(' ')
     const dashed = isOurs(name) && name !== names[0] ? ' dashed' : ''
