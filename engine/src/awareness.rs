@@ -35,11 +35,20 @@ pub(crate) struct Awareness {
     entries: BTreeMap<ClientId, Entry>,
     /// Those of the entries that are of clients which left, the oldest first.
     gone: BTreeSet<(Duration, ClientId)>,
-    owned: BTreeMap<ConnId, BTreeSet<ClientId>>,
+    owned: BTreeMap<Owner, BTreeSet<ClientId>>,
     /// Bytes of the states.
     state_bytes: usize,
     /// All that is known, as a frame for those who join.
     all: Option<Bytes>,
+}
+
+/// Who speaks for a client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Owner {
+    /// A connection here.
+    Conn(ConnId),
+    /// A node, with whichever of its lives was heard of last.
+    Node(u64),
 }
 
 /// What is known of one client.
@@ -49,8 +58,8 @@ struct Entry {
     /// `None`: it left. Kept for a while, so that a late echo of its last
     /// state does not bring it back.
     state: Option<Box<[u8]>>,
-    /// The connection that speaks for it, while it has one and a state.
-    owner: Option<ConnId>,
+    /// Who speaks for it, while there is somebody and it has a state.
+    owner: Option<Owner>,
     updated: Duration,
 }
 
@@ -96,7 +105,7 @@ impl Awareness {
     pub(crate) fn apply(
         &mut self,
         now: Duration,
-        conn: ConnId,
+        conn: Owner,
         message: &[u8],
         config: &Config,
     ) -> Result<Option<Vec<u8>>, AwarenessError> {
@@ -109,7 +118,7 @@ impl Awareness {
     }
 
     /// Removes what connections owned. Returns what to tell all others.
-    pub(crate) fn leave(&mut self, now: Duration, conns: &[ConnId]) -> Option<Vec<u8>> {
+    pub(crate) fn leave(&mut self, now: Duration, conns: &[Owner]) -> Option<Vec<u8>> {
         let owned = conns.iter().filter_map(|conn| self.owned.remove(conn));
         let ids = owned.flatten().collect();
         self.remove(now, &ids)
@@ -125,7 +134,8 @@ impl Awareness {
         {
             self.forget_oldest();
         }
-        let silent = self.entries.iter().filter(|(_, entry)| due(entry));
+        let silent = self.entries.iter();
+        let silent = silent.filter(|(_, entry)| due(entry) && !entry.is_kept());
         let silent: BTreeSet<_> = silent.map(|(client, _)| *client).collect();
         marks::hit_if(Mark::AwarenessExpired, || !silent.is_empty());
         self.remove(now, &silent)
@@ -133,8 +143,18 @@ impl Awareness {
 
     /// When [`Awareness::expire`] has something to do next.
     pub(crate) fn next_expiry(&self, config: &Config) -> Option<Duration> {
-        let updated = self.entries.values().map(|entry| entry.updated);
+        let expire = self.entries.values().filter(|entry| !entry.is_kept());
+        let updated = expire.map(|entry| entry.updated);
         Some(updated.min()? + config.awareness_timeout)
+    }
+
+    /// The states of those for whom connections here speak; `None` if there are
+    /// none.
+    pub(crate) fn spoken_for(&self) -> Option<Vec<u8>> {
+        let is_here = |entry: &Entry| matches!(entry.owner, Some(Owner::Conn(_)));
+        let here = self.entries.iter().filter(|(_, entry)| is_here(entry));
+        let here: Vec<_> = here.map(|(id, entry)| entry.said(*id)).collect();
+        (!here.is_empty()).then(|| encode(here.into_iter()))
     }
 
     /// Bytes that it takes, about.
@@ -181,10 +201,12 @@ impl Awareness {
         }
         let left = self.entries.values().filter(|entry| entry.state.is_none());
         assert_eq!(self.gone.len(), left.count());
-        for (conn, ids) in &self.owned {
-            assert!(connections.contains(conn), "owners are connected");
+        for (owner, ids) in &self.owned {
+            if let Owner::Conn(conn) = owner {
+                assert!(connections.contains(conn), "owners are connected");
+            }
             for id in ids {
-                assert_eq!(self.entries[id].owner, Some(*conn));
+                assert_eq!(self.entries[id].owner, Some(*owner));
             }
         }
     }
@@ -193,13 +215,16 @@ impl Awareness {
     /// nothing of what is only an echo: a message may hold millions.
     fn news<'m>(
         &self,
-        conn: ConnId,
+        conn: Owner,
         message: &'m [u8],
         config: &Config,
     ) -> Result<BTreeMap<ClientId, Said<'m>>, AwarenessError> {
         let mut news = BTreeMap::new();
         // States among them; some may be null further on, for others.
-        let (mut states, most) = (0, config.awareness_ids_max.saturating_mul(2));
+        let (mut states, most) = match conn {
+            Owner::Conn(_) => (0, config.awareness_ids_max.saturating_mul(2)),
+            Owner::Node(_) => (0, usize::MAX),
+        };
         let mut entries = Entries::of(message)?;
         while let Some(said) = entries.next()? {
             said.check(config)?;
@@ -227,10 +252,13 @@ impl Awareness {
     /// Whether news leave a connection within the limits.
     fn is_within(
         &self,
-        conn: ConnId,
+        conn: Owner,
         news: &BTreeMap<ClientId, Said<'_>>,
         config: &Config,
     ) -> Result<(), AwarenessError> {
+        if let Owner::Node(_) = conn {
+            return self.is_within_of_node(news, config);
+        }
         let owned = self.owned.get(&conn).into_iter().flatten();
         let kept = owned.filter(|id| !news.contains_key(id));
         let kept = kept.map(|id| self.entries[id].state_len());
@@ -249,9 +277,24 @@ impl Awareness {
         }
     }
 
+    /// The same of what a node says. All that is known here may take so much
+    /// room: what its clients may say it has looked after itself.
+    fn is_within_of_node(
+        &self,
+        news: &BTreeMap<ClientId, Said<'_>>,
+        config: &Config,
+    ) -> Result<(), AwarenessError> {
+        let new = news.values().filter_map(|said| said.state);
+        let new = new.map(<[u8]>::len).sum::<usize>();
+        match self.state_bytes + new > config.bus_awareness_bytes_max {
+            true => Err(AwarenessError::TooMuch),
+            false => Ok(()),
+        }
+    }
+
     /// Whether it says something new, after what was said before in the same
     /// message, and is this connection's to say.
-    fn counts(&self, said: &Said<'_>, conn: ConnId, before: &BTreeMap<ClientId, Said<'_>>) -> bool {
+    fn counts(&self, said: &Said<'_>, conn: Owner, before: &BTreeMap<ClientId, Said<'_>>) -> bool {
         let (clock, owner) = match (before.get(&said.client), self.entries.get(&said.client)) {
             (Some(before), _) => (before.clock, before.state.map(|_| conn)),
             (None, Some(known)) => (known.clock, known.owner),
@@ -266,7 +309,7 @@ impl Awareness {
     }
 
     /// Marks what a connection says of others, or again.
-    fn mark(&self, said: &Said<'_>, conn: ConnId) {
+    fn mark(&self, said: &Said<'_>, conn: Owner) {
         let Some(known) = self.entries.get(&said.client) else {
             return;
         };
@@ -285,7 +328,7 @@ impl Awareness {
         });
     }
 
-    fn set(&mut self, now: Duration, conn: ConnId, said: &Said<'_>) {
+    fn set(&mut self, now: Duration, conn: Owner, said: &Said<'_>) {
         let owner = said.state.map(|_| conn);
         let same = |known: &Entry| said.state.is_some() && known.state.as_deref() == said.state;
         let updated = match self.entries.get(&said.client) {
@@ -339,7 +382,7 @@ impl Awareness {
         }
     }
 
-    fn disown(&mut self, conn: ConnId, client: ClientId) {
+    fn disown(&mut self, conn: Owner, client: ClientId) {
         if let Some(ids) = self.owned.get_mut(&conn) {
             ids.remove(&client);
             if ids.is_empty() {
@@ -376,6 +419,11 @@ impl Awareness {
 }
 
 impl Entry {
+    /// Whether it does not expire: by mistake.
+    fn is_kept(&self) -> bool {
+        planted::is(Bug::BusAwarenessKept) && matches!(self.owner, Some(Owner::Node(_)))
+    }
+
     fn state_len(&self) -> usize {
         self.state.as_ref().map_or(0, |state| state.len())
     }

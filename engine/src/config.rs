@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::bus::Node;
+
 /// How an engine behaves. [`Config::default`] is what production uses.
 ///
 /// The binary has a variable for each limit. What it leaves as it is are delays
@@ -130,6 +132,26 @@ pub struct Config {
     pub join_kept: Duration,
     /// … and if it has at least so many bytes; less is made anew.
     pub join_kept_bytes_min: usize,
+    /// Which node this is to others on a bus, and which of its lives. `None`:
+    /// there is no bus, and nothing is ever asked of one.
+    pub node: Option<Node>,
+    /// Largest message on the bus, in bytes. What is larger goes by way of the
+    /// store.
+    pub bus_message_bytes_max: usize,
+    /// Size of all awareness states of a document, past which none are taken from
+    /// other nodes.
+    pub bus_awareness_bytes_max: usize,
+    /// How often a node tells the others what it has of a document that changes
+    /// …
+    pub bus_digest_interval: Duration,
+    /// … and of one that does not. From the one to the other the pause doubles
+    /// each time.
+    pub bus_digest_idle: Duration,
+    /// A node asks for what it lacks of a document no more often than this.
+    pub bus_exchange_pause: Duration,
+    /// How long what came by the bus waits to be saved here: whoever took it
+    /// from a client saves it earlier, and says so.
+    pub foreign_save_wait: Duration,
 }
 
 /// Why limits do not fit together. The messages name fields in capitals, as the
@@ -306,6 +328,13 @@ impl Default for Config {
             outbox_bytes_max: 1 << 20,
             known_bytes_max: 4 << 20,
             stall_max: Duration::from_secs(60),
+            node: None,
+            bus_message_bytes_max: 17 << 20,
+            bus_awareness_bytes_max: 4 << 20,
+            bus_digest_interval: Duration::from_secs(5),
+            bus_digest_idle: Duration::from_secs(60),
+            bus_exchange_pause: Duration::from_secs(1),
+            foreign_save_wait: Duration::from_secs(90),
             answers_bytes_max: 512 << 20,
             answers_bytes_per_user_max: 64 << 20,
             answer_bytes_per_second_min: 32 << 10,

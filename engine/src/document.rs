@@ -8,13 +8,17 @@
 //! A document shares nothing with others. It is told what happens, one input
 //! at a time, and returns effects.
 
+mod adoption;
 mod ahead;
 mod append;
 mod block;
+mod bus;
 mod causality;
 mod compaction;
 mod delete_set;
+mod digest;
 mod fanout;
+mod healing;
 mod inspect;
 mod join;
 mod known;
@@ -41,9 +45,10 @@ pub use ahead::Ahead;
 pub use pending::Pending;
 pub use state::{Applied, DocumentState, NewPart};
 
-use self::{nesting::Nesting, persistence::Persistence, staging::Staging};
+use self::{bus::OnBus, nesting::Nesting, persistence::Persistence, staging::Staging};
 use crate::{
-    awareness::Awareness,
+    awareness::{Awareness, Owner},
+    bus::Node,
     config::Config,
     connection::{Connection, Rights},
     effect::{Effect, Effects, Fault},
@@ -73,6 +78,7 @@ pub(crate) struct Document {
     persistence: Persistence,
     timers: TimerTable,
     nesting: Nesting,
+    bus: OnBus,
     /// All there is, as an answer to one who knows nothing.
     whole: Option<Bytes>,
     /// What those missed who know this much, as an update frame.
@@ -122,6 +128,8 @@ pub(crate) struct Context<'a> {
     /// When documents may be looked at as a whole again: that holds up all
     /// others.
     pub(crate) may_look_at: Duration,
+    /// Who this node is to others, while the bus is up.
+    pub(crate) bus: Option<Node>,
 }
 
 impl Document {
@@ -136,6 +144,7 @@ impl Document {
             state: DocumentState::default(),
             awareness: Awareness::default(),
             connections: BTreeMap::new(),
+            bus: OnBus::new(&jitter),
             persistence: Persistence::new(jitter),
             timers: TimerTable::default(),
             nesting: Nesting::default(),
@@ -173,7 +182,8 @@ impl Document {
 
     /// Whether it holds changes that are lost with the process.
     pub(crate) fn is_undurable(&self, journal: JournalHealth) -> bool {
-        let is_kept = journal != JournalHealth::Off && !self.persistence.is_only_here();
+        let is_elsewhere = self.persistence.is_only_here() || self.persistence.holds_foreign();
+        let is_kept = journal != JournalHealth::Off && !is_elsewhere;
         let is_staged = !self.staging.is_empty() && !planted::is(Bug::StagedCalledDurable);
         is_staged || self.is_unsaved() && !is_kept
     }
@@ -227,7 +237,8 @@ impl Document {
         };
         let age = |since: Option<Duration>| since.map(|since| now.saturating_sub(since));
         status.oldest_undurable = status.oldest_undurable.max(age(undurable));
-        let unsaved = unsaved.into_iter().chain(staged).min();
+        let foreign = self.persistence.foreign_since();
+        let unsaved = unsaved.into_iter().chain(staged).chain(foreign).min();
         status.oldest_unsaved = status.oldest_unsaved.max(age(unsaved));
     }
 
@@ -360,7 +371,8 @@ impl Document {
     /// again.
     pub(crate) fn has_room(&mut self, cx: Context<'_>, out: &mut Effects) {
         if matches!(self.phase, Phase::Live | Phase::Draining) {
-            self.ask_refused_soon(cx);
+            // Not at once: a tick may have made room.
+            self.ask_refused_at(cx.now + Duration::from_millis(1));
             self.forget_covered(cx, out);
         }
     }
@@ -396,7 +408,9 @@ impl Document {
         if self.connections.contains_key(&conn) {
             let fault = Fault::new(CloseCode::GoingAway, "the server is shutting down");
             // Those who stay go in a moment, too: they need not be told.
-            let _left = self.close(cx, &[conn], &fault, out);
+            if let Some(left) = self.close(cx, &[conn], &fault, out) {
+                self.publish_awareness(cx, &left, out);
+            }
         }
     }
 
@@ -406,6 +420,10 @@ impl Document {
         let connected: BTreeSet<_> = self.connections.keys().copied().collect();
         self.awareness.check(&connected);
         self.persistence.check();
+        assert!(
+            !self.bus.is_subscribed || self.timers.is_set(Timer::Digest),
+            "what others lack is noticed some day"
+        );
         self.staging.check();
         match &self.phase {
             Phase::Loading { .. } => assert!(self.connections.is_empty(), "nobody is in yet"),
@@ -446,6 +464,8 @@ impl Document {
             Timer::Resync => self.ask_again(cx, out),
             Timer::Expiry => self.close_expired(cx, out),
             Timer::Stall => self.close_stalled(cx, out),
+            Timer::Digest => self.tell_digest(cx, out),
+            Timer::Exchange => self.ask_difference(cx, out),
             Timer::Join => self.forget_kept(),
         }
     }
@@ -512,7 +532,8 @@ impl Document {
             self.staging.closed(*conn);
         }
         self.wait_if_idle(cx);
-        self.awareness.leave(cx.now, conns)
+        let conns: Vec<_> = conns.iter().copied().map(Owner::Conn).collect();
+        self.awareness.leave(cx.now, &conns)
     }
 
     fn wait_if_idle(&mut self, cx: Context<'_>) {
@@ -560,7 +581,8 @@ impl Document {
     pub(crate) fn abandon(&mut self, cx: Context<'_>, out: &mut Effects) {
         let is_kept = cx.journal == JournalHealth::Works && !self.staging.is_busy();
         let is_stuck = self.persistence.is_failing() && !self.persistence.is_busy();
-        if is_kept && is_stuck && self.is_idle() && !self.persistence.is_only_here() {
+        let is_elsewhere = self.persistence.is_only_here() || self.persistence.holds_foreign();
+        if is_kept && is_stuck && self.is_idle() && !is_elsewhere {
             marks::hit(Mark::PushedGaveWay);
             self.leave(Left::Journaled, out);
         }
@@ -569,7 +591,8 @@ impl Document {
     fn leave_if_drained(&mut self, out: &mut Effects) {
         let is_staged = self.staging.is_busy() && !planted::is(Bug::LeftWhileStaged);
         let is_busy = self.persistence.is_busy() || is_staged;
-        let is_saved = !self.is_unsaved() || planted::is(Bug::UnsavedLeft);
+        let is_foreign = self.persistence.is_foreign_alone() && planted::is(Bug::ForeignLeft);
+        let is_saved = !self.is_unsaved() || is_foreign || planted::is(Bug::UnsavedLeft);
         if self.phase == Phase::Draining && is_saved && !is_busy {
             let left = match self.staging.holds_records() {
                 true => Left::Journaled,

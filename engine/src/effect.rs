@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use bytes::Bytes;
 
 use crate::{
+    bus::BusCommand,
     event::Event,
     id::ConnId,
     journal::JournalCommand,
@@ -34,6 +35,7 @@ pub(crate) enum Effect {
     Resume(ConnId),
     /// A document of so many bytes was looked at as a whole.
     LookedAt(usize),
+    Bus(BusCommand),
     Event(Event),
 }
 

@@ -2,6 +2,7 @@
 
 mod answers;
 mod backlog;
+mod bus;
 mod effects;
 mod inspect;
 mod quarantine;
@@ -18,6 +19,7 @@ use std::{
 use self::{
     answers::Answers,
     backlog::Backlog,
+    bus::Bus,
     quarantine::Failures,
     shutdown::Shutdown,
     slot::{Slot, Standing, Totals},
@@ -69,6 +71,7 @@ pub struct Engine {
     answers: Answers,
     journaling: Journaling,
     backlog: Backlog,
+    bus: Bus,
     failures: Failures,
     /// Until when all have been looked at that may be. See [`LOOK_RATE`].
     looked_until: Duration,
@@ -125,6 +128,7 @@ impl Engine {
             turn: None,
             answers: Answers::default(),
             backlog: Backlog::default(),
+            bus: Bus::default(),
             failures: Failures::default(),
             looked_until: Duration::ZERO,
             room_sought_again: Duration::ZERO,
@@ -190,6 +194,7 @@ impl Engine {
                     self.backlog.found(now, doc);
                 }
             }
+            Input::Bus(told) => self.told_by_bus(now, told),
             Input::Shutdown { deadline } => self.shut_down(now, deadline),
         }
         self.give_answers(now);
@@ -214,6 +219,7 @@ impl Engine {
         let closing = shutdown.and_then(|shutdown| shutdown.closing.next_timeout());
         let deadline = shutdown.map(|shutdown| shutdown.deadline);
         let answers = self.answers.next_timeout();
+        let bus = self.bus.next_timeout();
         [
             documents,
             journal,
@@ -221,6 +227,7 @@ impl Engine {
             closing,
             deadline,
             answers,
+            bus,
         ]
         .into_iter()
         .flatten()
@@ -235,6 +242,7 @@ impl Engine {
         let mut status = Status {
             documents_to_push: self.backlog.len() + self.pushing,
             answers_bytes: self.answers.bytes(),
+            bus_is_up: self.bus.is_up(),
             journal_failed: health == JournalHealth::Failed,
             ..Status::default()
         };
@@ -326,6 +334,7 @@ impl Engine {
             idle_since: None,
             share: Totals::default(),
             is_loading: standing.is_loading,
+            on_bus: false,
             entry,
             pushed,
         };
@@ -346,6 +355,7 @@ impl Engine {
 
     fn tick(&mut self, now: Duration) {
         self.tick_documents(now);
+        self.subscribe_again(now);
         if self.journaling.take_due(now) {
             let op = self.next_op();
             let command = JournalCommand::Reopen;

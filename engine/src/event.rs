@@ -5,11 +5,12 @@ use std::borrow::Cow;
 
 use crate::{
     auth::UserId,
+    bus::BusRefusal,
     id::{ConnId, DocId},
     journal::JournalError,
     output::CloseCode,
     rejection::Rejection,
-    store::StoreError,
+    store::{Etag, StoreError},
     update::DecodeError,
 };
 
@@ -92,6 +93,39 @@ pub enum Event {
     SnapshotMerged {
         /// Which document.
         doc: DocId,
+    },
+    /// Another node has written a snapshot, as it says on the bus, and that is
+    /// the stored object from now on.
+    SnapshotAdopted {
+        /// Which document.
+        doc: DocId,
+        /// The object.
+        etag: Etag,
+        /// Whether it holds all that is here, which then need not be written.
+        is_whole: bool,
+    },
+    /// An update was published on the bus.
+    BusPublished {
+        /// Size of the update.
+        bytes: usize,
+    },
+    /// An update came by the bus, and told something new.
+    BusApplied {
+        /// Size of the update.
+        bytes: usize,
+    },
+    /// Something that another node has was missing here, was noticed by its
+    /// digest, and is here now.
+    BusHealed {
+        /// Which document.
+        doc: DocId,
+    },
+    /// A message of the bus was not taken.
+    BusMessageRefused {
+        /// Which document it was said to be of.
+        doc: DocId,
+        /// Why.
+        reason: BusRefusal,
     },
     /// An update was not taken, and its sender asked to sync again later.
     UpdateRefused {

@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use crate::{
     auth::Grant,
+    bus::BusInput,
     id::{ConnId, DocId, OpId},
     journal::JournalResult,
     store::StoreResult,
@@ -77,6 +78,9 @@ pub enum Input {
         /// Which.
         docs: Vec<DocId>,
     },
+    /// The bus between nodes tells something. Only where
+    /// [`Config::node`](crate::Config::node) is set.
+    Bus(BusInput),
     /// Close all connections, save what is not saved, and report `Drained`.
     Shutdown {
         /// When to give up waiting for the store, on the monotonic clock.

@@ -100,6 +100,7 @@ mod time;
 mod timer;
 
 pub mod auth;
+pub mod bus;
 pub mod document;
 pub mod lib0;
 pub mod marks;
@@ -108,6 +109,7 @@ pub mod protocol;
 pub mod state_vector;
 pub mod update;
 
+pub use bus::{BusCommand, BusInput, BusRefusal, Node};
 pub use config::{Config, ConfigError};
 pub use engine::Engine;
 pub use event::Event;

@@ -107,6 +107,49 @@ marks! {
     /// A document left while the journal held something of it.
     LeftJournaled = "left_journaled",
 
+    // The bus between nodes.
+    /// Documents were subscribed to again as the bus came up.
+    BusSubscribedAgain = "bus_subscribed_again",
+    /// A message of the bus was not taken.
+    BusRefused = "bus_refused",
+    /// One's own message came back.
+    BusOwnEcho = "bus_own_echo",
+    /// A node was heard of in a life that is over.
+    BusStale = "bus_stale",
+    /// A node was heard of in another life than before, and whom it had spoken
+    /// for was gone.
+    BusNextLife = "bus_next_life",
+    /// An update came by the bus that told something new.
+    BusApplied = "bus_applied",
+    /// One came that told nothing new.
+    BusNothingNew = "bus_nothing_new",
+    /// One came that opened a gap.
+    BusGap = "bus_gap",
+    /// Something was too large for the bus.
+    BusTooLarge = "bus_too_large",
+    /// Awareness of another node's client was taken.
+    BusAwareness = "bus_awareness",
+    /// A digest was not told, as another node had just told the same.
+    DigestSpared = "digest_spared",
+    /// A node asked for what another has.
+    DifferenceAsked = "difference_asked",
+    /// What a node was to ask for had come meanwhile.
+    DifferenceGone = "difference_gone",
+    /// A node did not ask, as another one had asked that has the same.
+    AskingSpared = "asking_spared",
+    /// Two nodes each had something that the other had not.
+    BothLack = "both_lack",
+    /// A node told another what that lacked.
+    DifferenceTold = "difference_told",
+    /// What was missing came.
+    BusHealed = "bus_healed",
+    /// Another node's snapshot was found to hold all that is here.
+    SavedAdopted = "saved_adopted",
+    /// Another node's snapshot was found to hold what was here some time before.
+    SavedAdoptedInPart = "saved_adopted_in_part",
+    /// The store was read as another node had written.
+    StoreLookedInto = "store_looked_into",
+
     // Updates that are not taken at once.
     /// An update was refused as too much waited to be saved.
     RefusedNotSaved = "refused_not_saved",
@@ -162,8 +205,6 @@ marks! {
     WaitingKeptAlive = "waiting_kept_alive",
     /// All were left out of something large, to be told when it is their turn.
     LargeLeftOut = "large_left_out",
-    /// All were left out of an awareness message, to be told when it is their turn.
-    LargeAwareness = "large_awareness",
     /// There was no room to keep what a connection knows.
     KnownForgotten = "known_forgotten",
     /// Who was left out together shared what they missed.

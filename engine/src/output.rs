@@ -6,6 +6,7 @@ use bytes::Bytes;
 use smallvec::SmallVec;
 
 use crate::{
+    bus::BusCommand,
     event::Event,
     id::{ConnId, DocId, OpId},
     journal::JournalCommand,
@@ -64,6 +65,9 @@ pub enum Output {
         /// What to do.
         command: JournalCommand,
     },
+    /// Have the bus between nodes do something. Only where
+    /// [`Config::node`](crate::Config::node) is set, and while the bus is up.
+    Bus(BusCommand),
     /// Read no more from this connection until `Resume`: more waits to become
     /// durable than there is room for. What was read already may still be
     /// handed in.

@@ -315,6 +315,35 @@ bugs! {
     /// others.
     KeepalivePutOff = "keepalive_put_off",
 
+    // The bus between nodes.
+    /// What comes by the bus is published again.
+    BusEchoed = "bus_echoed",
+    /// When the bus is up again, nobody subscribes to the documents in memory.
+    NotSubscribedAgain = "not_subscribed_again",
+    /// What a node said in an earlier life is taken to be of this one.
+    BusStaleTaken = "bus_stale_taken",
+    /// Digests say nothing of deletes.
+    DigestWithoutDeletes = "digest_without_deletes",
+    /// Digests say nothing of what stands behind gaps.
+    DigestWithoutGaps = "digest_without_gaps",
+    /// Digests are told to those who join, and never again.
+    DigestToldOnce = "digest_told_once",
+    /// What another node has written is taken to hold all that is here.
+    SavedAdoptedUnchecked = "saved_adopted_unchecked",
+    /// What came by the bus is left to others to save, whatever becomes of them.
+    ForeignNeverSaved = "foreign_never_saved",
+    /// A document leaves memory with what came by the bus, which nobody may have
+    /// saved.
+    ForeignLeft = "foreign_left",
+    /// An update is published when it comes, before the journal has it.
+    PublishedBeforeDurable = "published_before_durable",
+    /// What comes by the bus is not told to the clients here.
+    BusUntold = "bus_untold",
+    /// A node that joins is not told who is there.
+    BusJoinerUntold = "bus_joiner_untold",
+    /// Clients of another node that is gone are shown for ever.
+    BusAwarenessKept = "bus_awareness_kept",
+
     // Sockets.
     /// What a socket did not take of a write is not written again.
     PartialWriteLost = "partial_write_lost",

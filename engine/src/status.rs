@@ -27,6 +27,8 @@ pub struct Status {
     /// Documents in memory or not whose journal records wait to be brought
     /// into the store.
     pub documents_to_push: usize,
+    /// Whether the bus between nodes is up; `false` where there is none.
+    pub bus_is_up: bool,
     /// Whether the journal has failed and has not come back yet.
     pub journal_failed: bool,
 }

@@ -19,12 +19,16 @@ pub(crate) enum Timer {
     Expiry,
     /// To close connections whose transport writes nothing.
     Stall,
+    /// To tell other nodes what it has.
+    Digest,
+    /// To ask another node for what is missing.
+    Exchange,
     /// To forget an answer kept for those who come together.
     Join,
 }
 
 impl Timer {
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::Store,
         Self::Idle,
         Self::Keepalive,
@@ -32,6 +36,8 @@ impl Timer {
         Self::Resync,
         Self::Expiry,
         Self::Stall,
+        Self::Digest,
+        Self::Exchange,
         Self::Join,
     ];
 }

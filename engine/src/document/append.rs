@@ -260,6 +260,7 @@ impl<'s> Appender<'s> {
         let placement = self.placement(new);
         match placement.superseded(new) {
             Some(before) if self.is_superseded(&before) => self.add_last_unit(new, before),
+            Some(before) if self.lives_on(new) => self.add_apart(new, &before),
             _ => self.add_placed(new, placement),
         }
     }
@@ -274,6 +275,25 @@ impl<'s> Appender<'s> {
                 self.added.superseded.push((self.client, before.clone()));
                 false
             }
+        }
+    }
+
+    /// Whether the last unit of a map entry is deleted by nobody, though those
+    /// before it are. Yjs has joined them as it knew them all to be deleted; what
+    /// told of the last has not come by the bus.
+    fn lives_on(&self, new: &Struct<'_>) -> bool {
+        let deletes = self.deletes.filter(|_| self.store.from_elsewhere);
+        deletes.is_some_and(|deletes| !deletes.has(self.client, new.clocks()))
+    }
+
+    /// Adds a map entry whose last unit lives, apart from what was `before` it.
+    fn add_apart(&mut self, new: &Struct<'_>, before: &ClockRange) {
+        self.added.as_it_is = false;
+        for part in [before.clone(), before.end..new.end()] {
+            let mut bytes = Vec::new();
+            new.write_part(part.start, part.end, &mut Cursor::default(), &mut bytes);
+            let part = read_part(&bytes, self.client, part.start);
+            self.add_placed(&part, Placement::Entry);
         }
     }
 

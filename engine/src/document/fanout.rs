@@ -197,7 +197,6 @@ impl Document {
             false => Vec::new(),
         };
         if is_large {
-            marks::hit(Mark::LargeAwareness);
             return self.leave_out_of_awareness(cx, &gone, out);
         }
         self.send_to_all(cx, frame, out, |_, connection| {
@@ -270,6 +269,7 @@ impl Document {
     pub(super) fn tell_left(&mut self, cx: Context<'_>, left: Option<Vec<u8>>, out: &mut Effects) {
         if let Some(left) = left {
             self.tell_awareness(cx, &left, out);
+            self.publish_awareness(cx, &left, out);
         }
     }
 

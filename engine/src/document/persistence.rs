@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use super::{Context, Document, DocumentState, NewPart, Phase};
 use crate::{
+    bus::{Body, StateDigest},
     effect::{Effect, Effects, Lane},
     event::Event,
     journal::{JournalError, JournalRecord, Position},
@@ -47,6 +48,11 @@ pub(super) struct Persistence {
     unsaved_since: Option<Duration>,
     /// Bytes of the updates that no write has taken along.
     unsaved_bytes: usize,
+    /// When the first change came of another node, which saves it, that no
+    /// landed snapshot covers here.
+    foreign_since: Option<Duration>,
+    /// The version with the last such change.
+    foreign_version: u64,
     /// When the last change came, and when the last write landed.
     changed_at: Option<Duration>,
     saved_at: Option<Duration>,
@@ -71,6 +77,8 @@ const SAVE_DELAY_TIMES_MAX: usize = 6;
 enum MustRead {
     Conflict,
     UnknownOutcome,
+    /// Another node has written it.
+    Foreign,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,6 +99,8 @@ struct Writing {
     unsaved_bytes: usize,
     /// The last record of the journal that it holds.
     applied: Position,
+    /// What it holds, where other nodes are told.
+    digest: Option<StateDigest>,
 }
 
 impl Persistence {
@@ -103,6 +113,8 @@ impl Persistence {
             doing: Doing::Nothing,
             unsaved_since: None,
             unsaved_bytes: 0,
+            foreign_since: None,
+            foreign_version: 0,
             changed_at: None,
             saved_at: None,
             failures: 0,
@@ -165,10 +177,52 @@ impl Persistence {
         }
     }
 
+    /// The stored object, as last read, written, or heard of.
+    pub(super) const fn stored(&self) -> Option<&Etag> {
+        self.stored.as_ref()
+    }
+
+    /// When the first change of another node came that the store may not have.
+    pub(super) const fn foreign_since(&self) -> Option<Duration> {
+        self.foreign_since
+    }
+
+    /// Whether it holds changes of another node that no landed snapshot covers.
+    /// No journal has them here.
+    pub(super) const fn holds_foreign(&self) -> bool {
+        self.saved_version < self.foreign_version
+    }
+
+    /// Whether all that no landed snapshot covers is of other nodes.
+    pub(super) const fn is_foreign_alone(&self) -> bool {
+        self.holds_foreign() && self.unsaved_since().is_none()
+    }
+
+    /// Whether what another node has written can be taken for the stored object
+    /// now, if it holds no more than is here.
+    pub(super) fn may_adopt(&self) -> bool {
+        let is_free = matches!(self.doing, Doing::Nothing | Doing::Waiting);
+        is_free && self.must_read.is_none() && !self.only_here
+    }
+
+    /// What another node has written is the stored object from now on.
+    pub(super) fn adopt(&mut self, etag: Etag) {
+        self.stored = Some(etag);
+        self.stored_is_empty = false;
+    }
+
+    fn foreign_changed(&mut self, now: Duration) {
+        self.version += 1;
+        self.foreign_version = self.version;
+        self.foreign_since.get_or_insert(now);
+    }
+
     pub(super) fn check(&self) {
         assert!(self.is_dirty() || self.unsaved_bytes() == 0);
         assert!(self.saved_version <= self.version);
-        assert!(!self.is_dirty() || self.unsaved_since.is_some() || self.is_busy());
+        let since = self.unsaved_since.or(self.foreign_since);
+        assert!(!self.is_dirty() || since.is_some() || self.is_busy());
+        assert!(self.is_dirty() || self.foreign_since.is_none());
         assert!(!self.retrying || !self.is_busy(), "one try at a time");
     }
 
@@ -189,6 +243,7 @@ impl Document {
     /// Notes a change that is to be saved.
     pub(super) fn changed(&mut self, cx: Context<'_>, bytes: usize) {
         self.bytes += bytes;
+        self.digest_changed(cx);
         self.persistence.version += 1;
         self.persistence.changed_at = Some(cx.now);
         planted::panic_at(cx.now);
@@ -203,6 +258,47 @@ impl Document {
                 false => (cx.now + debounce).min(since + wait_max),
             };
             self.timers.set(Timer::Store, due);
+        }
+    }
+
+    /// Notes a change that came from another node, which saves it. It is saved
+    /// here if that takes too long.
+    pub(super) fn changed_elsewhere(&mut self, cx: Context<'_>, bytes: usize, out: &mut Effects) {
+        self.bytes += bytes;
+        self.digest_changed(cx);
+        self.persistence.foreign_changed(cx.now);
+        self.persistence.changed_at = Some(cx.now);
+        planted::panic_at(cx.now);
+        if self.phase == Phase::Draining && !self.is_retrying() {
+            self.save_now(out);
+        }
+        self.save_foreign_later(cx);
+    }
+
+    /// Plans to save what came from other nodes, unless something is saved
+    /// earlier.
+    fn save_foreign_later(&mut self, cx: Context<'_>) {
+        let persistence = &self.persistence;
+        let is_planned = persistence.is_busy() || persistence.retrying;
+        if let Some(since) = persistence.foreign_since
+            && persistence.unsaved_since.is_none()
+            && !is_planned
+        {
+            let wait = match planted::is(Bug::ForeignNeverSaved) {
+                true => Duration::from_secs(100_000),
+                false => cx.config.foreign_save_wait,
+            };
+            self.timers.set(Timer::Store, (since + wait).max(cx.now));
+        }
+    }
+
+    /// Another node has written what may not be here: has it read.
+    pub(super) fn look_into_store(&mut self, out: &mut Effects) {
+        let persistence = &mut self.persistence;
+        persistence.must_read.get_or_insert(MustRead::Foreign);
+        if !persistence.is_busy() && !persistence.retrying {
+            marks::hit(Mark::StoreLookedInto);
+            self.store_due(out);
         }
     }
 
@@ -249,7 +345,7 @@ impl Document {
             self.persistence.doing = Doing::Reading;
             let doc = self.id.clone();
             out.push(Effect::Store(StoreCommand::Load { doc }));
-        } else if self.persistence.is_dirty() {
+        } else if self.persistence.is_dirty() && !self.adopt(cx, out) {
             self.write_snapshot(cx, out);
         }
         self.leave_if_drained(out);
@@ -290,6 +386,9 @@ impl Document {
         self.state.compact(cx.config.gc);
         let body = self.state.encode();
         self.bytes = body.len();
+        // To compact may tell more deletes.
+        self.bus.forget_digest();
+        let digest = cx.config.node.map(|_| self.digest());
         let persistence = &mut self.persistence;
         persistence.doing = Doing::Writing(Writing {
             version: persistence.version,
@@ -297,6 +396,7 @@ impl Document {
             unsaved_since: persistence.unsaved_since.take(),
             unsaved_bytes: std::mem::take(&mut persistence.unsaved_bytes),
             applied: self.staging.applied(),
+            digest,
         });
         let condition = match &persistence.stored {
             Some(etag) => Condition::Matches(etag.clone()),
@@ -409,7 +509,9 @@ impl Document {
         let doc = self.id.clone();
         match saved {
             Ok(etag) => {
+                self.tell_saved(cx, &writing, &etag, out);
                 self.persistence.stored = Some(etag);
+                self.persistence.must_read = None;
                 self.persistence.stored_is_empty = false;
                 self.persistence.saved_version = match planted::is(Bug::DirtyFlagCleared) {
                     true => self.persistence.version,
@@ -421,6 +523,9 @@ impl Document {
                 if !self.is_unsaved() {
                     self.persistence.unsaved_bytes = 0;
                 }
+                let came_since = self.persistence.holds_foreign();
+                self.persistence.foreign_since = came_since.then_some(cx.now);
+                self.tell_in_store(cx, out);
                 let bytes = writing.bytes;
                 out.push(Effect::Event(Event::SnapshotSaved { doc, bytes }));
                 self.save_later(cx, out);
@@ -456,6 +561,15 @@ impl Document {
                     self.retry_later(cx);
                 }
             }
+        }
+    }
+
+    /// Tells other nodes that a snapshot has landed.
+    fn tell_saved(&mut self, cx: Context<'_>, writing: &Writing, etag: &Etag, out: &mut Effects) {
+        self.bus.knows_stored();
+        if let Some(digest) = writing.digest {
+            let etag = &*etag.0;
+            self.publish(cx, Body::Saved { digest, etag }, out);
         }
     }
 
@@ -520,7 +634,7 @@ impl Document {
             (Some(MustRead::Conflict), false) => marks::hit(Mark::ForeignConflictMerged),
             (Some(MustRead::UnknownOutcome), true) => marks::hit(Mark::UnknownOutcomeLanded),
             (Some(MustRead::UnknownOutcome), false) => marks::hit(Mark::UnknownOutcomeLost),
-            (None, _) => {}
+            (Some(MustRead::Foreign) | None, _) => {}
         }
     }
 
@@ -533,17 +647,24 @@ impl Document {
         self.staging.uncover();
     }
 
-    /// All that is here is in the store.
+    /// All that is here is in the store, as that has told.
     fn is_stored(&mut self, cx: Context<'_>, out: &mut Effects) {
+        self.persistence.failures = 0;
+        self.all_is_stored(cx, out);
+        self.ask_refused_soon(cx);
+    }
+
+    /// All that is here is in the store.
+    pub(super) fn all_is_stored(&mut self, cx: Context<'_>, out: &mut Effects) {
         let persistence = &mut self.persistence;
         persistence.saved_version = persistence.version;
         persistence.unsaved_since = None;
+        persistence.foreign_since = None;
         persistence.unsaved_bytes = 0;
         persistence.must_read = None;
         persistence.only_here = false;
-        persistence.failures = 0;
         self.cover(cx, self.staging.applied(), out);
-        self.ask_refused_soon(cx);
+        self.tell_in_store(cx, out);
     }
 
     /// Takes in what the store holds, and tells it to the clients. True if all
@@ -567,6 +688,8 @@ impl Document {
             .apply(&ours)
             .expect("our own state is a valid update");
         self.state = stored;
+        self.digest_changed(cx);
+        self.bus.knows_stored();
         self.nesting.forget();
         // What both hold does not count twice.
         self.bytes = ours.len()
@@ -591,6 +714,10 @@ impl Document {
     /// step with the other.
     fn write_merged(&mut self, cx: Context<'_>) {
         self.persistence.must_read = None;
+        if !self.persistence.is_dirty() {
+            // It was taken to be there.
+            self.persistence.foreign_changed(cx.now);
+        }
         let pause = self.persistence.jitter.up_to(cx.config.conflict_delay_max);
         self.retry_in(cx, pause);
     }
@@ -598,6 +725,10 @@ impl Document {
     /// Plans the next write, after one has succeeded.
     fn save_later(&mut self, cx: Context<'_>, out: &mut Effects) {
         let Some(since) = self.persistence.unsaved_since else {
+            if self.phase == Phase::Draining {
+                self.save_now(out);
+            }
+            self.save_foreign_later(cx);
             return;
         };
         marks::hit(Mark::CoalescedSave);

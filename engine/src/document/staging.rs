@@ -179,6 +179,9 @@ impl Document {
         if planted::is(Bug::SentBeforeDurable) {
             self.send_update(cx, Some(from), protocol::update(&bytes), out);
         }
+        if planted::is(Bug::PublishedBeforeDurable) {
+            self.publish_update(cx, Some(from), &protocol::update(&bytes), out);
+        }
         let position = self.staging.push(cx, update, received);
         let doc = self.id.clone();
         out.push(Effect::Journal(JournalCommand::Append {

@@ -82,6 +82,10 @@ impl DocumentState {
             }
             all_new &= self.deletes.insert(client, range, &mut deleted);
         }
+        for (client, range) in self.deletes_told_by_structs(update) {
+            all_new = false;
+            self.deletes.insert(client, range, &mut deleted);
+        }
         let added = self
             .structs
             .append(&mut update.sections(), Some(&self.deletes));
@@ -118,6 +122,19 @@ impl DocumentState {
                 .then(|| self.encode_stretches(resend, &DeleteSet::default())),
             told,
         }
+    }
+
+    /// What another node tells to be deleted with the structs alone: it sends on what
+    /// was new to it, and that a struct was deleted may have been known to it before.
+    /// Clients name all that is deleted.
+    fn deletes_told_by_structs(&self, update: &Update<'_>) -> Vec<Stretch> {
+        if !self.structs.from_elsewhere {
+            return Vec::new();
+        }
+        let deleted = update.structs().filter(Struct::is_deleted);
+        let deleted = deleted.map(|item| (item.id.client, item.clocks()));
+        let is_new = |(client, clocks): &Stretch| !self.deletes.has(*client, clocks.clone());
+        deleted.filter(is_new).collect()
     }
 
     /// Whether an update tells something that is not here yet.
@@ -254,13 +271,23 @@ impl DocumentState {
     pub fn diff(&self, known: &StateVector) -> Bytes {
         let next = Clock::from(planted::is(Bug::OffByOneInDiff));
         let sections = self.sections(|client| known.clock(client) + next);
-        encode(sections, &self.deletes)
+        encode(&sections, &self.deletes)
+    }
+
+    /// The same, without the deletes if a peer knows them.
+    #[must_use]
+    pub fn diff_for(&self, known: &StateVector, deletes: bool) -> Bytes {
+        let sections = self.sections(|client| known.clock(client));
+        match deletes {
+            true => encode(&sections, &self.deletes),
+            false => encode(&sections, &DeleteSet::default()),
+        }
     }
 
     /// The whole document as an update.
     #[must_use]
     pub fn encode(&self) -> Bytes {
-        encode(self.sections(|_| 0), &self.deletes)
+        encode(&self.sections(|_| 0), &self.deletes)
     }
 
     /// Tells the same document in fewer bytes. With `gc`, content that was
@@ -403,7 +430,7 @@ impl DocumentState {
                 Section::new(client, self.structs.client(client)?, ranges.collect())
             })
             .collect();
-        encode(sections, deletes)
+        encode(&sections, deletes)
     }
 }
 
@@ -478,12 +505,12 @@ impl<'a> Section<'a> {
 
 /// Writes an update. Sections come with clients descending: the merging of
 /// Yjs loses data otherwise.
-fn encode(sections: Vec<Section<'_>>, deletes: &DeleteSet) -> Bytes {
+fn encode(sections: &[Section<'_>], deletes: &DeleteSet) -> Bytes {
     let mut out = Vec::new();
     write_var_uint(&mut out, sections.len() as u64);
     // There may be a section for each of a great many clients.
     let mut segments = Vec::new();
-    for section in &sections {
+    for section in sections {
         section.find_segments(&mut segments);
         section.write(&segments, &mut out);
     }

@@ -18,6 +18,8 @@ use crate::{
 pub(crate) struct StructStore {
     pub(super) clients: BTreeMap<ClientId, ClientStructs>,
     pub(super) blocked: Blocked,
+    /// Whether what is added comes from another node, and may come in part.
+    pub(super) from_elsewhere: bool,
     gap_runs: usize,
 }
 

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::{Applied, Context, Document, NewPart, Pending, staging::Received};
 use crate::{
-    awareness::AwarenessError,
+    awareness::{AwarenessError, Owner},
     config::Config,
     connection::{Connection, Resync},
     effect::{Effect, Effects, Fault},
@@ -103,6 +103,7 @@ impl Document {
             NewPart::All => as_it_came(),
             NewPart::Some(part) => protocol::update(part),
         };
+        self.publish_update(cx, from, &new_part, out);
         self.tell_all(cx, from, new_part, applied, out);
         if let Some(resend) = &applied.resend
             && !planted::is(Bug::ResendMissing)
@@ -172,10 +173,15 @@ impl Document {
     /// There may be room again for what was refused: asks for it as soon as
     /// there is.
     pub(super) fn ask_refused_soon(&mut self, cx: Context<'_>) {
+        self.ask_refused_at(cx.now);
+    }
+
+    /// The same, at this time.
+    pub(super) fn ask_refused_at(&mut self, due: Duration) {
         let refused = |connection: &&mut Connection| connection.resync == Resync::Refused;
         for connection in self.connections.values_mut().filter(refused) {
-            connection.resync_at = cx.now;
-            self.timers.set(Timer::Resync, cx.now);
+            connection.resync_at = due;
+            self.timers.set(Timer::Resync, due);
         }
     }
 
@@ -424,8 +430,10 @@ impl Document {
         states: &[u8],
         out: &mut Effects,
     ) -> Result<(), Fault> {
-        if let Some(news) = self.awareness.apply(cx.now, conn, states, cx.config)? {
+        let owner = Owner::Conn(conn);
+        if let Some(news) = self.awareness.apply(cx.now, owner, states, cx.config)? {
             self.tell_awareness(cx, &news, out);
+            self.publish_awareness(cx, &news, out);
             self.watch_awareness(cx);
         }
         Ok(())

@@ -7,6 +7,7 @@ use super::{
     slot::{Slot, Standing},
 };
 use crate::{
+    bus::BusCommand,
     document::{Context, Document, Left},
     effect::{Effect, Effects},
     event::Event,
@@ -37,6 +38,7 @@ impl Engine {
         handle: impl FnOnce(&mut Document, Context<'_>, &mut Effects),
     ) {
         let unsaved_bytes = self.unsaved_bytes();
+        let bus = self.on_bus();
         let Some(slot) = self.documents.get_mut(&key) else {
             return;
         };
@@ -47,6 +49,7 @@ impl Engine {
             unsaved_bytes,
             others_bytes: self.totals.documents - slot.share.documents,
             may_look_at: self.looked_until,
+            bus,
         };
         let (document, out, is_pushed) = (&mut slot.document, &mut self.effects, slot.pushed);
         let is_leaving = self.shutdown.is_some() || is_pushed;
@@ -83,10 +86,14 @@ impl Engine {
         replace(&mut self.due, key, &mut slot.timeout, standing.timeout);
         let idle_since = standing.is_idle.then(|| slot.idle_since.unwrap_or(now));
         replace(&mut self.idle, key, &mut slot.idle_since, idle_since);
+        let goes_live = slot.is_loading && !standing.is_loading && standing.left.is_none();
         slot.is_loading = standing.is_loading;
         self.totals.add(standing.share);
         self.totals
             .subtract(std::mem::replace(&mut slot.share, standing.share));
+        if goes_live {
+            self.subscribe(key);
+        }
         if let Some(left) = standing.left {
             self.drop_document(now, key, left);
         }
@@ -166,6 +173,7 @@ impl Engine {
                 self.looked_until = self.looked_until.max(now) + takes;
                 return;
             }
+            Effect::Bus(command) => Output::Bus(command),
             Effect::Event(event) => Output::Event(event),
         };
         self.outputs.push_back(output);
@@ -190,6 +198,10 @@ impl Engine {
             .remove(&(slot.idle_since.unwrap_or_default(), key));
         self.totals.subtract(slot.share);
         self.pushing -= usize::from(slot.pushed);
+        if slot.on_bus {
+            let doc = slot.name.clone();
+            self.command_bus(BusCommand::Unsubscribe { doc });
+        }
         slot
     }
 

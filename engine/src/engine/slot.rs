@@ -21,6 +21,8 @@ pub(super) struct Slot {
     pub(super) share: Totals,
     /// Whether it was not there yet when it last handled something.
     pub(super) is_loading: bool,
+    /// Whether it was subscribed to since the bus came up.
+    pub(super) on_bus: bool,
     /// What the backlog knew of it, if the journal may hold something of it.
     pub(super) entry: Option<Entry>,
     /// Whether it is here only to be brought into the store.

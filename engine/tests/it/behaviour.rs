@@ -3,6 +3,7 @@
 
 mod awareness;
 mod bad_input;
+mod bus;
 mod copies;
 mod cost;
 mod crafted;

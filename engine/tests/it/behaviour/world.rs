@@ -33,6 +33,8 @@ pub(super) struct World {
     peers: BTreeMap<ConnId, Peer>,
     asked: VecDeque<(OpId, StoreCommand)>,
     journal: VecDeque<(OpId, JournalCommand)>,
+    /// What the bus is asked, in order.
+    pub(super) bus: Vec<ysyncd_engine::BusCommand>,
 }
 
 /// The other end of a connection.
@@ -103,6 +105,7 @@ impl World {
             peers: BTreeMap::new(),
             asked: VecDeque::new(),
             journal: VecDeque::new(),
+            bus: Vec::new(),
         }
     }
 
@@ -387,6 +390,7 @@ impl World {
             Output::Store { op, command } => self.asked.push_back((op, command)),
             Output::Event(event) => self.events.push(event),
             Output::Journal { op, command } => self.journal.push_back((op, command)),
+            Output::Bus(command) => self.bus.push(command),
             Output::Pause { conn } => assert!(self.paused.insert(conn), "paused once"),
             Output::Resume { conn } => assert!(self.paused.remove(&conn), "it was paused"),
             Output::Drained { unsaved, journaled } => {

@@ -1,0 +1,338 @@
+//! A document on the bus between nodes: what it publishes, and what it makes of
+//! what others do.
+//!
+//! What clients say here is published when it is part of the document, and so
+//! durable where there is a journal. What comes from others is applied at once,
+//! told to the clients here, and never published again. It is durable where it
+//! was taken, and saved from there; here it waits longer (`persistence.rs`).
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::Duration,
+};
+
+use bytes::Bytes;
+
+use super::{Context, Document, NewPart, Phase, healing::Healing};
+use crate::{
+    awareness::Owner,
+    bus::{Body, BusCommand, BusRefusal, Envelope, Node, StateDigest},
+    effect::{Effect, Effects},
+    event::Event,
+    id::ConnId,
+    marks::{self, Mark},
+    planted::{self, Bug},
+    protocol::{self, Message, Messages},
+    random::Jitter,
+    store::Etag,
+    update::Update,
+};
+
+/// Nodes whose lives are remembered. Nobody has so many.
+const NODES_MAX: usize = 256;
+
+/// Digests of states that are remembered.
+const RECENT_MAX: usize = 8;
+
+/// A document as the bus knows it.
+#[derive(Debug)]
+pub(super) struct OnBus {
+    /// Whether what others publish comes here.
+    pub(super) is_subscribed: bool,
+    /// The highest life that was heard of each other node.
+    lives: BTreeMap<u64, u64>,
+    /// What the document holds now, if somebody has looked.
+    digest: Option<StateDigest>,
+    /// What it held at some times since it last knew what is stored.
+    recent: VecDeque<StateDigest>,
+    /// What somebody else has stored, and is not known to be here.
+    pub(super) saved: Option<Saved>,
+    pub(super) healing: Healing,
+    pub(super) jitter: Jitter,
+}
+
+/// What another node says to have stored.
+#[derive(Debug)]
+pub(super) struct Saved {
+    pub(super) etag: Etag,
+    pub(super) digest: StateDigest,
+    pub(super) heard_at: Duration,
+}
+
+/// What a message comes from, as far as its sender's lives are known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sender {
+    /// A node in the life that was heard of last, or in a later one.
+    Current,
+    /// A node that has started again since.
+    Stale,
+}
+
+impl OnBus {
+    /// Draws from a stream of its own: what others draw stays the same.
+    pub(super) fn new(jitter: &Jitter) -> Self {
+        Self {
+            is_subscribed: false,
+            lives: BTreeMap::new(),
+            digest: None,
+            recent: VecDeque::new(),
+            saved: None,
+            healing: Healing::default(),
+            jitter: jitter.clone().fork(),
+        }
+    }
+
+    /// The document changes.
+    pub(super) const fn forget_digest(&mut self) {
+        self.digest = None;
+    }
+
+    /// What is stored is known: what the document held before tells nothing new
+    /// of that.
+    pub(super) fn knows_stored(&mut self) {
+        self.recent.clear();
+        self.saved = None;
+    }
+
+    /// Whether the document held this at some time.
+    pub(super) fn held(&self, digest: &StateDigest) -> bool {
+        self.recent.contains(digest)
+    }
+}
+
+impl Document {
+    /// What it holds, in short. Made once until it changes.
+    pub(super) fn digest(&mut self) -> StateDigest {
+        if let Some(digest) = self.bus.digest {
+            return digest;
+        }
+        let digest = self.state.digest();
+        self.bus.digest = Some(digest);
+        if self.bus.recent.len() == RECENT_MAX {
+            self.bus.recent.pop_front();
+        }
+        self.bus.recent.push_back(digest);
+        digest
+    }
+
+    /// What others publish comes from now on: tells them what is here, and who.
+    pub(crate) fn subscribed(&mut self, cx: Context<'_>, out: &mut Effects) {
+        if matches!(self.phase, Phase::Live | Phase::Draining) {
+            self.bus.is_subscribed = true;
+            let digest = self.digest();
+            self.publish(cx, Body::Joined(digest), out);
+            self.publish_present(cx, out);
+            self.begin_telling(cx);
+        }
+    }
+
+    /// The bus is down: nothing comes any more.
+    pub(crate) fn bus_lost(&mut self, _: Context<'_>, _: &mut Effects) {
+        self.bus.is_subscribed = false;
+        self.stop_telling();
+    }
+
+    /// Somebody has published something.
+    pub(crate) fn bus_received(&mut self, cx: Context<'_>, message: &Bytes, out: &mut Effects) {
+        if !matches!(self.phase, Phase::Live | Phase::Draining) {
+            return;
+        }
+        if let Err(reason) = self.take_message(cx, message, out) {
+            marks::hit(Mark::BusRefused);
+            let doc = self.id.clone();
+            out.push(Effect::Event(Event::BusMessageRefused { doc, reason }));
+        }
+        self.leave_if_drained(out);
+    }
+
+    fn take_message(
+        &mut self,
+        cx: Context<'_>,
+        message: &Bytes,
+        out: &mut Effects,
+    ) -> Result<(), BusRefusal> {
+        if message.len() > cx.config.bus_message_bytes_max {
+            return Err(BusRefusal::TooBig);
+        }
+        let Envelope { from, body } = Envelope::decode(message)?;
+        if cx.bus.is_none_or(|own| own == from) {
+            marks::hit(Mark::BusOwnEcho);
+            return Ok(());
+        }
+        let sender = self.sender(cx, from, out)?;
+        match body {
+            // What a node took in an earlier life is as good as ever.
+            Body::Update(update) => self.take_foreign(cx, update, out).map(drop),
+            Body::Diff(update) => self.take_diff(cx, update, out),
+            _ if sender == Sender::Stale && !planted::is(Bug::BusStaleTaken) => {
+                marks::hit(Mark::BusStale);
+                Ok(())
+            }
+            Body::Awareness(states) => self.take_foreign_awareness(cx, from, states, out),
+            Body::Joined(digest) => {
+                self.publish_present(cx, out);
+                self.compare(cx, from.id, digest);
+                Ok(())
+            }
+            Body::Digest(digest) => {
+                self.compare(cx, from.id, digest);
+                Ok(())
+            }
+            Body::State {
+                to,
+                digest,
+                state_vector,
+            } => self.take_state(cx, from.id, to, digest, state_vector, out),
+            Body::Saved { digest, etag } => {
+                self.heard_saved(cx, from.id, etag, digest, out);
+                Ok(())
+            }
+            Body::InStore => {
+                self.look_into_store(out);
+                Ok(())
+            }
+        }
+    }
+
+    /// Whether a node's life is over. In a new one, whom it spoke for is gone.
+    fn sender(
+        &mut self,
+        cx: Context<'_>,
+        from: Node,
+        out: &mut Effects,
+    ) -> Result<Sender, BusRefusal> {
+        if let Some(own) = cx.bus.filter(|own| own.id == from.id)
+            && from.incarnation < own.incarnation
+        {
+            return Ok(Sender::Stale);
+        }
+        let known = self.bus.lives.get(&from.id).copied();
+        if known.is_none() && self.bus.lives.len() >= NODES_MAX {
+            return Err(BusRefusal::TooManyNodes);
+        }
+        if known.is_some_and(|life| from.incarnation < life) {
+            return Ok(Sender::Stale);
+        }
+        self.bus.lives.insert(from.id, from.incarnation);
+        if known.is_some_and(|life| life < from.incarnation)
+            && let Some(left) = self.awareness.leave(cx.now, &[Owner::Node(from.id)])
+        {
+            marks::hit(Mark::BusNextLife);
+            self.tell_awareness(cx, &left, out);
+        }
+        Ok(Sender::Current)
+    }
+
+    /// Applies an update that another node has taken. No limit holds for it: to
+    /// refuse it here would only keep the nodes apart. True if it told something
+    /// new.
+    pub(super) fn take_foreign(
+        &mut self,
+        cx: Context<'_>,
+        bytes: &[u8],
+        out: &mut Effects,
+    ) -> Result<bool, BusRefusal> {
+        let update = Update::decode(bytes).map_err(BusRefusal::Update)?;
+        self.leave_out_lagging(cx);
+        let gaps_before = self.state.pending().gap_runs;
+        self.state.structs.from_elsewhere = true;
+        let applied = self.state.apply_decoded(&update);
+        self.state.structs.from_elsewhere = false;
+        if applied.new_part == NewPart::Nothing {
+            marks::hit(Mark::BusNothingNew);
+            return Ok(false);
+        }
+        marks::hit(Mark::BusApplied);
+        self.forget_join();
+        if update.types() > 0 {
+            self.nesting.forget();
+        }
+        self.changed_elsewhere(cx, bytes.len(), out);
+        let event = Event::BusApplied { bytes: bytes.len() };
+        out.push(Effect::Event(event));
+        if !planted::is(Bug::BusUntold) {
+            self.relay(cx, None, &applied, || protocol::update(bytes), out);
+        }
+        if self.state.pending().gap_runs > gaps_before {
+            marks::hit(Mark::BusGap);
+            self.tell_soon(cx);
+        }
+        Ok(true)
+    }
+
+    /// Takes awareness of another node's clients, and tells it to those here.
+    fn take_foreign_awareness(
+        &mut self,
+        cx: Context<'_>,
+        from: Node,
+        states: &[u8],
+        out: &mut Effects,
+    ) -> Result<(), BusRefusal> {
+        let owner = Owner::Node(from.id);
+        let news = self.awareness.apply(cx.now, owner, states, cx.config);
+        if let Some(news) = news.map_err(|_| BusRefusal::Awareness)? {
+            marks::hit(Mark::BusAwareness);
+            if planted::is(Bug::BusEchoed) {
+                self.publish_awareness(cx, &news, out);
+            }
+            self.tell_awareness(cx, &news, out);
+            self.watch_awareness(cx);
+        }
+        Ok(())
+    }
+
+    /// Publishes what of a client's update was new, which has just been told to
+    /// others here. `frame` holds it and nothing else.
+    pub(super) fn publish_update(
+        &mut self,
+        cx: Context<'_>,
+        from: Option<ConnId>,
+        frame: &Bytes,
+        out: &mut Effects,
+    ) {
+        let is_own = from.is_some() || planted::is(Bug::BusEchoed);
+        if cx.bus.is_none() || !is_own {
+            return;
+        }
+        let Ok(Some(Message::Update(update) | Message::SyncStep2(update))) =
+            Messages::new(frame).read_next()
+        else {
+            return;
+        };
+        if self.publish(cx, Body::Update(update), out) {
+            let bytes = update.len();
+            out.push(Effect::Event(Event::BusPublished { bytes }));
+        } else {
+            marks::hit(Mark::BusTooLarge);
+            self.tell_soon(cx);
+        }
+    }
+
+    /// Publishes what clients here say of who is there.
+    pub(super) fn publish_awareness(&mut self, cx: Context<'_>, states: &[u8], out: &mut Effects) {
+        self.publish(cx, Body::Awareness(states), out);
+    }
+
+    /// Publishes who is connected here.
+    fn publish_present(&mut self, cx: Context<'_>, out: &mut Effects) {
+        if let Some(states) = self.awareness.spoken_for()
+            && !planted::is(Bug::BusJoinerUntold)
+        {
+            self.publish(cx, Body::Awareness(&states), out);
+        }
+    }
+
+    /// Publishes something. False if it is too large.
+    pub(super) fn publish(&self, cx: Context<'_>, body: Body<'_>, out: &mut Effects) -> bool {
+        let Some(from) = cx.bus else {
+            return true;
+        };
+        let message = Envelope { from, body }.encode();
+        let fits = message.len() <= cx.config.bus_message_bytes_max;
+        if fits {
+            let doc = self.id.clone();
+            out.push(Effect::Bus(BusCommand::Publish { doc, message }));
+        }
+        fits
+    }
+}
