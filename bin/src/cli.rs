@@ -7,6 +7,7 @@ mod doc;
 mod handshakes;
 mod journal;
 mod limits;
+mod nodes;
 mod presence;
 mod rates;
 
@@ -28,6 +29,7 @@ pub(crate) use self::{
     handshakes::HandshakeSettings,
     journal::{JournalSettings, JournalSync, Switch},
     limits::LimitSettings,
+    nodes::NodeSettings,
     presence::PresenceSettings,
     rates::RateSettings,
 };
@@ -186,6 +188,8 @@ pub(crate) struct ServeSettings {
     pub(crate) limits: LimitSettings,
     #[command(flatten)]
     pub(crate) presence: PresenceSettings,
+    #[command(flatten)]
+    pub(crate) nodes: NodeSettings,
     #[command(flatten)]
     pub(crate) handshakes: HandshakeSettings,
     #[command(flatten)]

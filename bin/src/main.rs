@@ -3,6 +3,7 @@
 
 mod bytes;
 mod cli;
+mod cluster;
 mod descriptors;
 mod doc;
 mod duration;

@@ -15,7 +15,7 @@ use ysyncd_net::{Config, Demo, Drained, Inspector, Stores};
 
 use crate::{
     cli::{AccessSettings, Expiry, ServeSettings},
-    descriptors,
+    cluster, descriptors,
     failure::Failure,
     journal,
     secret::{self, Secret},
@@ -75,6 +75,7 @@ async fn serve(settings: &ServeSettings) -> Result<(), Failure> {
         journal = journal::describe(&settings.journal),
         "listening"
     );
+    let cluster = cluster::open(settings, address)?;
     if secret.file.is_some() {
         greet(address, &secret, has_page, is_open);
     }
@@ -83,7 +84,7 @@ async fn serve(settings: &ServeSettings) -> Result<(), Failure> {
         snapshots: store,
         journal,
     };
-    let served = ysyncd_net::serve(listener, stores, config, signals.shutdown()).await;
+    let served = ysyncd_net::serve(listener, stores, cluster, config, signals.shutdown()).await;
     conclude(&served.map_err(Failure::outside)?)
 }
 
@@ -117,6 +118,7 @@ fn check(settings: &ServeSettings) -> Result<(), Failure> {
             settings.save_debounce, settings.save_max_wait
         )));
     }
+    cluster::check(settings)?;
     store::check(&settings.store)
 }
 

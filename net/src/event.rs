@@ -122,6 +122,19 @@ fn log(event: &Event) {
         Event::SnapshotMerged { doc } => {
             info!(doc = doc.as_str(), "another writer's snapshot merged");
         }
+        Event::SnapshotAdopted { doc, .. } => {
+            debug!(doc = doc.as_str(), "another node's snapshot adopted");
+        }
+        Event::BusPublished { .. } | Event::BusApplied { .. } => {}
+        Event::BusHealed { doc } => {
+            info!(
+                doc = doc.as_str(),
+                "something was missing that another node has"
+            );
+        }
+        Event::BusMessageRefused { doc, reason } => {
+            warn!(doc = doc.as_str(), %reason, "a message of the bus was not taken");
+        }
         Event::UpdateRefused { doc, conn, reason } => {
             info!(doc = doc.as_str(), conn = conn.0, %reason, "update refused");
         }

@@ -58,12 +58,13 @@ fn status(shard: &Shard) -> String {
     let status = shard.status();
     format!(
         "{{\"ok\":true,\"version\":\"{}\",\"uptime_seconds\":{},\"documents\":{},\"connections\":{},\
-         \"journal\":\"{}\"}}\n",
+         \"journal\":\"{}\",\"bus\":\"{}\"}}\n",
         env!("CARGO_PKG_VERSION"),
         shard.uptime().as_secs(),
         status.documents_loading + status.documents_live + status.documents_draining,
         shard.metrics().connections(),
         journal(shard.has_journal(), &status),
+        bus(shard.bus_is_up()),
     )
 }
 
@@ -74,6 +75,15 @@ pub(crate) fn journal(exists: bool, status: &Status) -> &'static str {
         (false, _) => "off",
         (true, false) => "ok",
         (true, true) => "failed",
+    }
+}
+
+/// A bus that is down makes nobody unwell, either: nodes go on alone.
+fn bus(is_up: Option<bool>) -> &'static str {
+    match is_up {
+        None => "off",
+        Some(true) => "up",
+        Some(false) => "down",
     }
 }
 

@@ -72,7 +72,7 @@
 //!     let config = Config::new(tokens, 1); // a random seed in production
 //!     // Until this resolves; a real server waits for a signal.
 //!     let shutdown = sleep(Duration::from_millis(50));
-//!     let left = serve(listener, stores, config, shutdown).await?;
+//!     let left = serve(listener, stores, None, config, shutdown).await?;
 //!     assert!(left.unsaved.is_empty());
 //!     Ok(())
 //! })
@@ -93,7 +93,7 @@
 //!
 //! What the engine asks of the stores is carried out beside it (`store`,
 //! `journal`): store operations side by side, those of the journal one after
-//! the other.
+//! the other. So is what it has to say to other nodes ([`bus`]).
 //!
 //! Everything before the upgrade is plain HTTP (`http`, `request`); an
 //! upgraded stream is spoken to by a `Connection` through a `WebSocket`, the
@@ -105,6 +105,7 @@
 
 mod accept;
 mod address;
+pub mod bus;
 mod config;
 mod connection;
 mod event;
@@ -134,6 +135,7 @@ mod unfinished;
 mod websocket;
 
 pub use address::{TrustedProxies, TrustedProxiesError};
+pub use bus::Cluster;
 pub use config::{Clock, Config, ConfigError};
 pub use event::brief;
 pub use listener::Listener;

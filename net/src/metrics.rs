@@ -1,5 +1,6 @@
 //! What is counted, and under which names.
 
+mod bus;
 mod journal;
 mod limits;
 mod snapshots;
@@ -13,6 +14,7 @@ use prometheus_client::{
 use ysyncd_engine::{CloseCode, Event, Status};
 use ysyncd_storage::journal::Journal;
 
+pub(crate) use bus::{BusMetrics, Direction};
 pub(crate) use journal::JournalMetrics;
 pub(crate) use limits::LimitMetrics;
 pub(crate) use snapshots::SnapshotMetrics;
@@ -40,6 +42,7 @@ pub(crate) struct Metrics {
     pub(crate) limits: LimitMetrics,
     pub(crate) snapshots: SnapshotMetrics,
     pub(crate) journal: JournalMetrics,
+    pub(crate) bus: BusMetrics,
     status: StatusGauges,
 }
 
@@ -77,6 +80,7 @@ impl Metrics {
         metrics.status.register(&mut registry);
         metrics.snapshots.register(&mut registry);
         metrics.journal.register(&mut registry);
+        metrics.bus.register(&mut registry);
         Self {
             registry,
             ..metrics
@@ -150,13 +154,26 @@ impl Metrics {
             } => {
                 self.limits.stalled.inc();
             }
+            Event::SnapshotAdopted { .. } => {
+                self.snapshots.adopted.inc();
+            }
+            Event::BusApplied { .. } => {
+                self.bus.applied.inc();
+            }
+            Event::BusHealed { .. } => {
+                self.bus.heals.inc();
+            }
+            Event::BusMessageRefused { .. } => {
+                self.bus.refused.inc();
+            }
             Event::SnapshotFailed { error, .. } => self.snapshots.failed(error),
             // Told by the engine's status, or counted where it happens: at the
-            // journal, and where a connection ends.
+            // journal, on the bus, and where a connection ends.
             Event::DocumentUnloaded { .. }
             | Event::JournalFailed { .. }
             | Event::JournalRecovered
             | Event::AnswerTurn { .. }
+            | Event::BusPublished { .. }
             | Event::ConnectionClosed { .. } => {}
         }
     }
@@ -305,6 +322,7 @@ mod tests {
             conn: ConnId(1),
             reason: Rejection::TooDeep,
         });
+        metrics.record(&Event::BusHealed { doc: doc.clone() });
         for code in [CloseCode::TryAgainLater, CloseCode::InvalidPayload] {
             metrics.record(&Event::ConnectionClosed {
                 conn: ConnId(1),
@@ -324,6 +342,7 @@ mod tests {
             oldest_undurable: Some(Duration::from_millis(7_500)),
             oldest_unsaved: None,
             documents_to_push: 8,
+            bus_is_up: false,
             journal_failed: true,
         };
         let journal = MemoryJournal::new();
@@ -351,6 +370,10 @@ mod tests {
             "connections_closed_for_stall_total 1",
             "messages_held_total{budget=\"user\"} 0",
             "messages_timed_out_total 0",
+            "bus_configured 0",
+            "bus_up 0",
+            "bus_heals_total 1",
+            "bus_messages_dropped_total{direction=\"incoming\"} 0",
         ] {
             assert!(
                 text.contains(&format!("\nysyncd_{line}\n")),

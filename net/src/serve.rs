@@ -13,7 +13,7 @@ use ysyncd_engine::{DocId, JournalError};
 use ysyncd_storage::{SnapshotStore, journal::Journal};
 
 use crate::{
-    Config, Listener, connection,
+    Cluster, Config, Listener, connection,
     event::brief,
     http,
     shard::Shard,
@@ -61,8 +61,10 @@ pub enum ServeError {
 /// the configured time for that is over. Says which documents hold changes
 /// that the store lacks.
 ///
-/// Whether the engine uses a journal is decided by `stores`, whatever
-/// `config` says.
+/// Whether the engine uses a journal is decided by `stores`, and who it is to
+/// other nodes by `cluster`, whatever `config` says. Without a cluster it speaks
+/// to no other node; several that share a store do so all the same without
+/// losing anything, but see each other's edits only when they read from it.
 ///
 /// Must run inside a [`tokio::task::LocalSet`] on a runtime with time: its
 /// tasks stay on the thread that polls them. Dropping the future ends
@@ -79,13 +81,15 @@ pub enum ServeError {
 pub async fn serve<L: Listener>(
     listener: L,
     stores: Stores,
+    cluster: Option<Cluster>,
     mut config: Config,
     shutdown: impl Future<Output = ()>,
 ) -> Result<Drained, ServeError> {
     config.engine.journal = stores.journal.is_some();
-    let shard = Rc::new(Shard::new(config.engine.clone(), config.seed, stores));
+    config.engine.node = cluster.as_ref().map(|cluster| cluster.node);
+    let shard = Shard::new(config.engine.clone(), config.seed, stores, cluster);
     let mut server = Server {
-        shard,
+        shard: Rc::new(shard),
         config: Rc::new(config),
         tasks: JoinSet::new(),
     };
@@ -138,6 +142,9 @@ impl Server {
             .spawn_local(Rc::clone(&self.shard).keep_journal());
         self.tasks
             .spawn_local(Rc::clone(&self.shard).keep_flushing());
+        if self.shard.bus_is_up().is_some() {
+            self.tasks.spawn_local(Rc::clone(&self.shard).keep_bus());
+        }
         self.tasks.spawn_local(Rc::clone(&self.shard).reach_store());
     }
 

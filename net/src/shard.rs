@@ -16,14 +16,15 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 use ysyncd_engine::{
-    CloseCode, Config, ConnId, Engine, Input, Inspection, InspectionLimits, JournalError, Now,
-    OpId, Output, Status, StoreCommand, StoreResult,
+    BusInput, CloseCode, Config, ConnId, Engine, Input, Inspection, InspectionLimits, JournalError,
+    Now, OpId, Output, Status, StoreCommand, StoreResult,
     marks::{self, Mark},
     planted::{self, Bug},
 };
 
 use crate::{
-    Drained, Stores,
+    Cluster, Drained, Stores,
+    bus::{self, BusQueue},
     event::EventLog,
     flush::FlushQueue,
     journal::{self, Answer, JournalQueue},
@@ -51,6 +52,9 @@ pub(crate) struct Shard {
     flush_queue: FlushQueue,
     stores: Stores,
     journal_queue: JournalQueue,
+    /// How other nodes are reached, if there are any.
+    cluster: Option<Cluster>,
+    bus_queue: Rc<BusQueue>,
     start: Instant,
     readiness: Readiness,
     /// When the timer is set to go off. `None` if it is not set.
@@ -71,8 +75,13 @@ pub(crate) struct Shard {
 }
 
 impl Shard {
-    pub(crate) fn new(config: Config, seed: u64, stores: Stores) -> Self {
+    pub(crate) fn new(config: Config, seed: u64, stores: Stores, cluster: Option<Cluster>) -> Self {
         debug_assert_eq!(config.journal, stores.journal.is_some());
+        debug_assert_eq!(config.node.is_some(), cluster.is_some());
+        let metrics = Metrics::new();
+        if cluster.is_some() {
+            metrics.bus.configured();
+        }
         Self {
             engine: RefCell::new(Engine::new(config, seed)),
             inputs: RefCell::default(),
@@ -81,6 +90,8 @@ impl Shard {
             flush_queue: FlushQueue::default(),
             stores,
             journal_queue: JournalQueue::default(),
+            cluster,
+            bus_queue: Rc::new(BusQueue::new(metrics.bus.clone())),
             start: Instant::now(),
             readiness: Readiness::default(),
             armed: Cell::new(None),
@@ -89,7 +100,7 @@ impl Shard {
             drained_notify: Notify::new(),
             handling: Cell::new(false),
             scratch: RefCell::new(vec![0; SCRATCH_BYTES].into_boxed_slice()),
-            metrics: Metrics::new(),
+            metrics,
             quotas: Rc::default(),
             unfinished: Rc::default(),
             events: EventLog::default(),
@@ -200,6 +211,19 @@ impl Shard {
         }
     }
 
+    /// Carries messages to and from other nodes, until the engine has drained.
+    pub(crate) async fn keep_bus(self: Rc<Self>) {
+        let Some(cluster) = &self.cluster else {
+            return;
+        };
+        let shard = Rc::clone(&self);
+        let hand_over = move |inputs: Vec<BusInput>| {
+            shard.input_all(inputs.into_iter().map(Input::Bus));
+        };
+        let (bus, queue) = (Rc::clone(&cluster.bus), Rc::clone(&self.bus_queue));
+        bus::drive(bus, queue, Rc::new(hand_over), self.drained()).await;
+    }
+
     /// Asks the store until it has answered once, or the engine has drained.
     pub(crate) async fn reach_store(self: Rc<Self>) {
         tokio::select! {
@@ -276,6 +300,11 @@ impl Shard {
         &self.inspected
     }
 
+    /// Whether the bus to other nodes is up, if there is to be one.
+    pub(crate) fn bus_is_up(&self) -> Option<bool> {
+        self.cluster.as_ref().map(|_| self.bus_queue.is_up())
+    }
+
     pub(crate) fn has_journal(&self) -> bool {
         self.stores.journal.is_some()
     }
@@ -336,6 +365,7 @@ impl Shard {
                 spawn_local(Rc::clone(self).store(op, command));
             }
             Output::Journal { op, command } => self.journal_queue.push(op, command),
+            Output::Bus(command) => self.bus_queue.push(command),
             Output::Event(event) => {
                 self.metrics.record(&event);
                 self.events.write(&event);

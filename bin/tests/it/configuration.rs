@@ -162,6 +162,35 @@ fn a_bad_value_is_told_in_one_line_that_names_the_variable() {
 }
 
 #[test]
+fn an_url_that_is_none_of_redis_is_told_and_not_repeated() {
+    let folder = tempfile::tempdir().unwrap();
+    for bad in [
+        "redis.example.org:6379",
+        "http://:pa55word@redis.example.org",
+        "redis://:pa55word@redis.example.org:none",
+        "redis://",
+    ] {
+        let ended = output(folder.path(), &[], &[SECRET, ("REDIS_URL", bad)]);
+        let told = String::from_utf8(ended.stderr).unwrap();
+        assert_eq!(ended.status.code(), Some(2), "{bad}: {told}");
+        assert_eq!(told.lines().count(), 1, "{told}");
+        let says = "ysyncd: REDIS_URL: expected a URL such as redis://";
+        assert!(told.starts_with(says), "{told}");
+        assert!(!told.contains("pa55word"), "{told}");
+    }
+    let environment = [
+        SECRET,
+        ("REDIS_URL", "redis://redis.example.org"),
+        ("REDIS_PREFIX", "a:b"),
+    ];
+    let ended = output(folder.path(), &[], &environment);
+    let told = String::from_utf8(ended.stderr).unwrap();
+    assert_eq!(ended.status.code(), Some(2), "{told}");
+    assert!(told.contains("REDIS_PREFIX is \"a:b\": expected"), "{told}");
+    assert!(!folder.path().join("data").exists(), "something was begun");
+}
+
+#[test]
 fn limits_that_do_not_fit_together_are_told_in_one_line_that_names_both() {
     let folder = tempfile::tempdir().unwrap();
     for (variable, value, says) in [
@@ -278,6 +307,9 @@ fn help_explains_every_variable_and_shows_no_secret() {
         "AWS_ENDPOINT_URL_S3",
         "AWS_ACCESS_KEY_ID",
         "DATA_DIR",
+        "REDIS_URL",
+        "REDIS_PREFIX",
+        "NODE_NAME",
         "LOG_FORMAT",
         "LOG",
         "RUST_LOG",
@@ -333,4 +365,8 @@ fn help_explains_every_variable_and_shows_no_secret() {
         assert!(help.contains(variable), "{variable}");
     }
     assert!(!help.contains(SECRET.1), "{help}");
+    let url = ("REDIS_URL", "redis://:pa55word@redis.example.org");
+    let shown = output(folder.path(), &["--help"], &[url]);
+    let help = String::from_utf8(shown.stdout).unwrap();
+    assert!(!help.contains("pa55word"), "{help}");
 }

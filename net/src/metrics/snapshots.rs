@@ -20,6 +20,7 @@ pub(crate) struct SnapshotMetrics {
     pub(super) saved: Counter,
     pub(super) saved_bytes: Counter,
     pub(super) merged: Counter,
+    pub(super) adopted: Counter,
     attempts: Counter,
     failed: Family<Failed, Counter>,
     load_latency: Histogram,
@@ -43,6 +44,7 @@ impl Default for SnapshotMetrics {
             saved: Counter::default(),
             saved_bytes: Counter::default(),
             merged: Counter::default(),
+            adopted: Counter::default(),
             attempts: Counter::default(),
             failed,
             load_latency: Histogram::new(STORE_SECONDS),
@@ -86,6 +88,11 @@ impl SnapshotMetrics {
                 "snapshots_merged",
                 "Snapshots of other writers merged",
                 &self.merged,
+            ),
+            (
+                "snapshots_adopted",
+                "Snapshots of other nodes that need not be written here, as the bus told of them",
+                &self.adopted,
             ),
         ] {
             registry.register(name, help, counter.clone());

@@ -70,7 +70,7 @@ impl House {
             snapshots: Arc::new(MemoryStore::new()),
             journal: None,
         };
-        let shard = Rc::new(Shard::new(config.engine.clone(), 1, stores));
+        let shard = Rc::new(Shard::new(config.engine.clone(), 1, stores, None));
         spawn_local(Rc::clone(&shard).keep_time());
         spawn_local(Rc::clone(&shard).keep_flushing());
         Self {

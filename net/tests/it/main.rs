@@ -12,6 +12,8 @@ mod messages;
 mod page;
 mod rates;
 mod readiness;
+#[cfg(feature = "redis")]
+mod redis;
 mod requests;
 mod shutdown;
 mod support;

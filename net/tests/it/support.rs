@@ -19,7 +19,7 @@ use ysyncd_engine::{
     Condition, DocId, Etag, Snapshot, StoreError,
     auth::{TokenKey, TokenVerifier, UserId},
 };
-use ysyncd_net::{Config, Drained, ServeError, Stores, serve};
+use ysyncd_net::{Cluster, Config, Drained, ServeError, Stores, serve};
 use ysyncd_storage::{SnapshotStore, StoreFuture, memory::MemoryStore};
 
 /// Longer than anything here takes, shorter than anyone's patience.
@@ -68,6 +68,15 @@ impl Server {
     }
 
     pub(crate) async fn with_stores(stores: Stores, tweak: impl FnOnce(&mut Config)) -> Self {
+        Self::with_all(stores, None, tweak).await
+    }
+
+    /// One of several that share a store.
+    pub(crate) async fn with_all(
+        stores: Stores,
+        cluster: Option<Cluster>,
+        tweak: impl FnOnce(&mut Config),
+    ) -> Self {
         let mut config = Config::new(TokenVerifier::new(key()), 1);
         config.close_timeout = Duration::from_secs(1);
         tweak(&mut config);
@@ -76,12 +85,9 @@ impl Server {
         let stop = Rc::new(Notify::new());
         let stopped = Rc::clone(&stop);
         let served = spawn_local(async move {
-            serve(
-                listener,
-                stores,
-                config,
-                async move { stopped.notified().await },
-            )
+            serve(listener, stores, cluster, config, async move {
+                stopped.notified().await;
+            })
             .await
         });
         Self {
