@@ -2,6 +2,7 @@
 //! the bytes: what hostile clients send is shown, too. What is long is cut, and
 //! it is said how long it was.
 
+mod bus;
 mod update;
 mod values;
 mod words;

@@ -15,6 +15,7 @@
 //! ledger    what must not be lost
 //! presence  who is there, as clients are told
 //! contract  whether the S3 client tells what the bucket did
+//! bus       a bus between nodes that loses things
 //! scatter   a journal that several ask
 //! wire      streams, cut into pieces and written down
 //! timeline  what happened    log   what servers say of it
@@ -23,6 +24,7 @@
 //! ```
 
 mod bucket;
+mod bus;
 mod contract;
 mod excuses;
 mod hostile;

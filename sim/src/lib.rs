@@ -55,7 +55,10 @@ pub use configuration::Configuration;
 pub use floor::floor;
 pub use oracle::{Invariant, Violation};
 pub use planting::{NotBuiltIn, can_plant, plant, take_marks};
-pub use swarm::{Habit, Happening, Incident, JournalFaults, Shape, StoreFaults, Swarm, Visitor};
+pub use swarm::{
+    BusFaults, BusIncident, Habit, Happening, Incident, JournalFaults, Shape, StoreFaults, Swarm,
+    Visitor,
+};
 pub use tape::{Head, Tape, TapeError};
 pub use trace::Recording;
 pub use world::{Outcome, run};

@@ -143,6 +143,17 @@ pub enum Invariant {
     /// A document that fails takes along its own connections, all of them, and
     /// nothing else.
     Contained = 55,
+    /// The words to the bus: what is in memory is subscribed to, nothing is asked
+    /// while it is down, and nothing that came by it is published again.
+    BusWords = 56,
+    /// When nobody says anything, nodes hardly do.
+    BusQuiet = 57,
+    /// What another node has written is taken for stored only if it holds what
+    /// it is taken to hold.
+    AdoptedTruly = 58,
+    /// Nodes on a bus come to hold the same, though nobody writes or reads
+    /// anything.
+    Across = 59,
 }
 
 /// An invariant that did not hold.

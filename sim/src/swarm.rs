@@ -4,6 +4,7 @@
 //! A drawn swarm is plain data: it can be written down, shrunk, and run again
 //! under its seed.
 
+mod bus;
 mod incident;
 mod limits;
 mod random;
@@ -16,7 +17,10 @@ use rand::{RngExt, rngs::ChaCha8Rng, seq::IndexedRandom};
 use serde::{Deserialize, Serialize};
 use ysyncd_engine::Config;
 
-pub use self::incident::{Happening, Incident};
+pub use self::{
+    bus::{BusFaults, BusIncident},
+    incident::{Happening, Incident},
+};
 pub(crate) use self::{
     limits::{ENOUGH, draw_engine, draw_readers},
     random::{Purpose, between, chance, millis, stream},
@@ -37,7 +41,8 @@ pub enum Shape {
 pub struct Swarm {
     /// How many documents there are.
     pub documents: usize,
-    /// How many servers share the store. They know nothing of each other.
+    /// How many servers share the store. Without a bus they know nothing of each
+    /// other.
     pub nodes: usize,
     /// Clients that edit.
     pub clients: Vec<Visitor>,
@@ -91,6 +96,9 @@ pub struct Swarm {
     /// until then.
     #[serde(default)]
     pub raises_limits: bool,
+    /// The bus between the nodes, if there is one.
+    #[serde(default)]
+    pub bus: Option<BusFaults>,
     /// The engines' own configuration.
     pub engine: Config,
 }
@@ -180,6 +188,9 @@ impl Swarm {
         swarm.draw_rights(&mut stream(seed, Purpose::Rights));
         draw_readers(&mut stream(seed, Purpose::Readers), &mut swarm.engine);
         swarm.draw_transports(&mut stream(seed, Purpose::Transports));
+        if shape == Shape::Swarm {
+            bus::add(&mut stream(seed, Purpose::Bus), &mut swarm);
+        }
         swarm.bear_gaps();
         swarm
     }
@@ -226,6 +237,7 @@ impl Swarm {
             incidents: Vec::new(),
             raises_limits: false,
             panics: false,
+            bus: None,
             engine,
         };
         swarm.incidents = incident::draw(rng, &swarm);

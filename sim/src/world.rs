@@ -1,6 +1,7 @@
 //! A world: nodes, their clients, a store and journals, and an event queue
 //! ordered by time and then by the order of scheduling.
 
+mod bus;
 mod clients;
 mod incidents;
 mod intruders;
@@ -17,6 +18,7 @@ use rand::rngs::ChaCha8Rng;
 use ysyncd_engine::{ConnId, DocId, OpId, StoreResult, planted::Bug};
 
 use self::{
+    bus::{Bus, Told},
     intruders::Intruder,
     judgement::Guests,
     narration::Narration,
@@ -126,6 +128,7 @@ struct World {
     streams: Vec<ChaCha8Rng>,
     intruders: Vec<Intruder>,
     network: ChaCha8Rng,
+    bus: Bus,
     transports: ChaCha8Rng,
     /// One per document, and what all of them draw from.
     other_writers: (Vec<Client>, ChaCha8Rng),
@@ -181,6 +184,10 @@ enum Event {
     JournalAnswers(Life, Answers),
     /// Somebody else writes a stored object.
     OtherWriter,
+    /// The bus tells an engine something, if it still is on that connection.
+    Bus(Life, u64, Told),
+    /// What the swarm has drawn befalls the bus.
+    BusIncident(usize),
     /// What the swarm has drawn comes to pass.
     Incident(usize),
     /// Somebody puts right what was damaged in the store.
@@ -230,6 +237,7 @@ impl World {
                 .map(|at| Intruder::new(seed, at))
                 .collect(),
             network: stream(seed, Purpose::Network),
+            bus: Bus::new(seed, swarm.nodes),
             transports: stream(seed, Purpose::Transports),
             other_writers: (
                 (0..swarm.documents).map(other).collect(),
@@ -269,6 +277,12 @@ impl World {
         for at in 0..self.swarm.incidents.len() {
             self.after(self.swarm.incidents[at].at, Event::Incident(at));
         }
+        let of_bus = self.swarm.bus.iter().flat_map(|bus| &bus.incidents);
+        let of_bus: Vec<_> = of_bus.map(|incident| incident.at).collect();
+        for (at, when) in of_bus.into_iter().enumerate() {
+            self.after(when, Event::BusIncident(at));
+        }
+        (0..self.nodes.len()).for_each(|node| self.connect_bus(node));
         self.run_until(self.swarm.storm)?;
         self.note(Place::Elsewhere, "everything heals");
         self.healed = true;
@@ -363,6 +377,8 @@ impl World {
             }
             Event::JournalAnswers(life, answers) => self.journal_answers(life, answers),
             Event::OtherWriter => self.write_as_other(),
+            Event::Bus(life, epoch, told) => self.bus_tells(life, epoch, told),
+            Event::BusIncident(at) => self.befall_bus(at),
             Event::Incident(at) => self.befall(at),
             Event::Mend => {
                 self.mend();

@@ -5,7 +5,7 @@ use ysyncd_engine::{
     StoreCommand, StoreError, StoreResult,
 };
 
-use super::{Explained, LONG, SHORT, explained_frame, update, update_lines};
+use super::{Explained, LONG, SHORT, bus, explained_frame, update, update_lines};
 
 /// What the engine is told.
 #[must_use]
@@ -26,6 +26,7 @@ pub fn input(input: &Input) -> Explained {
             journal_result(result).after(&format!("journal {}: ", op.0))
         }
         Input::JournalHolds { docs } => format!("the journal holds {}", documents(docs)).into(),
+        Input::Bus(told) => bus::input(told),
         Input::Shutdown { deadline } => format!("shut down until {deadline:?}").into(),
     }
 }
@@ -47,6 +48,7 @@ pub fn output(output: &Output) -> Explained {
         Output::Journal { op, command } => {
             journal_command(command).after(&format!("journal {}: ", op.0))
         }
+        Output::Bus(command) => bus::command(command),
         Output::Pause { conn } => format!("pause {}", conn.0).into(),
         Output::Resume { conn } => format!("resume {}", conn.0).into(),
         Output::Event(what) => event(what).after("event: "),
@@ -155,6 +157,20 @@ pub fn event(event: &Event) -> Explained {
         Event::SnapshotSaved { doc, bytes } => format!("{doc} saved: {bytes} bytes").into(),
         Event::SnapshotFailed { doc, error } => format!("{doc} not saved: {error}").into(),
         Event::SnapshotMerged { doc } => format!("{doc} merged with another's snapshot").into(),
+        Event::SnapshotAdopted {
+            doc,
+            etag,
+            is_whole,
+        } => {
+            let what = if *is_whole { "all" } else { "some" };
+            format!("{doc}: another node has stored {what}, etag {:?}", &*etag.0).into()
+        }
+        Event::BusPublished { bytes } => format!("published {bytes} bytes").into(),
+        Event::BusApplied { bytes } => format!("applied {bytes} bytes of the bus").into(),
+        Event::BusHealed { doc } => format!("{doc} healed by the bus").into(),
+        Event::BusMessageRefused { doc, reason } => {
+            format!("{doc}: refused a message of the bus: {reason}").into()
+        }
         Event::UpdateRefused { doc, conn, reason } => {
             format!("{doc}: refused an update of {}: {reason}", conn.0).into()
         }

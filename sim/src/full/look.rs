@@ -82,7 +82,12 @@ fn is_staged_bounded(scene: &Scene, at: usize, staged: u64) -> Result<(), Violat
 /// Once all was saved, what is new waits no longer than it may.
 fn is_saved_in_time(scene: &Scene, at: usize, metrics: &str) -> Result<(), Violation> {
     let (node, engine) = (&scene.nodes[at], &scene.swarm.engine);
-    let longest = engine.save_debounce.max(engine.save_wait_max) + SAVING;
+    let own = engine.save_debounce.max(engine.save_wait_max);
+    let foreign = match scene.swarm.twists.bus {
+        Some(_) => engine.foreign_save_wait,
+        None => Duration::ZERO,
+    };
+    let longest = own.max(foreign) + SAVING;
     let oldest = gauge(metrics, "oldest_unsaved_seconds").unwrap_or(0);
     let has_caught_up = node.caught_up.get() == Some(node.life.get());
     Invariant::SavedInTime.holds(!has_caught_up || oldest <= longest.as_secs(), || {

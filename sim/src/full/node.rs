@@ -2,14 +2,15 @@
 
 use std::{io, rc::Rc, sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use rand::{RngExt, rngs::ChaCha8Rng};
 use tokio::{
     sync::Notify,
     task::spawn_local,
     time::{sleep, timeout},
 };
-use ysyncd_engine::auth::TokenVerifier;
-use ysyncd_net::{Config, Drained, Stores, serve};
+use ysyncd_engine::{DocId, Node, auth::TokenVerifier};
+use ysyncd_net::{Cluster, Config, Drained, Stores, serve};
 use ysyncd_storage::{
     SnapshotStore,
     journal::{
@@ -22,6 +23,7 @@ use ysyncd_storage::{
 
 use super::{
     bucket,
+    bus::SimulatedBus,
     contract::Watched,
     http_client,
     narration::{self, Narrated},
@@ -53,7 +55,7 @@ pub(super) async fn live(scene: Rc<Scene>, at: usize) -> turmoil::Result {
     match serve_once(&scene, at, life, &shutdown).await {
         Ok(left) => {
             scene.note(Lane::Node(at), format_args!("ends: {left:?}"));
-            judge_end(&scene, at, &left);
+            judge_end(&scene, at, &left).await?;
         }
         Err(error) => scene.note(Lane::Node(at), format_args!("gives up: {error}")),
     }
@@ -97,16 +99,20 @@ async fn serve_once(
     if let Some(caps) = &net.caps {
         caps.apply_to(&mut config);
     }
+    let cluster = scene.swarm.twists.bus.clone().map(|faults| Cluster {
+        node: Node {
+            id: at as u64 + 1,
+            incarnation: life,
+        },
+        bus: Rc::new(SimulatedBus::new(scene, faults, at, life)),
+    });
     let stores = Stores { snapshots, journal };
     let has_journal = stores.journal.is_some();
     node.serves.set(true);
     let told = Rc::clone(shutdown);
-    let left = serve(
-        listener,
-        stores,
-        config,
-        async move { told.notified().await },
-    )
+    let left = serve(listener, stores, cluster, config, async move {
+        told.notified().await;
+    })
     .await?;
     if has_journal {
         // Whatever else still holds the journal ends with the process.
@@ -154,11 +160,7 @@ async fn open_journal(
 ) -> Result<Arc<dyn Journal>, Box<dyn std::error::Error>> {
     let device = scene.nodes[at].disk.device();
     *scene.nodes[at].device.borrow_mut() = Some(Arc::clone(&device));
-    let options = JournalOptions {
-        sync: scene.swarm.sync,
-        segment_bytes: scene.swarm.segment_bytes,
-        ..JournalOptions::new("s3://simulated")
-    };
+    let options = journal_options(scene);
     judge_disk(scene, at, &options).await?;
     let desk = Desk {
         scene: Rc::clone(scene),
@@ -187,7 +189,8 @@ async fn judge_disk(
     let since = scene.nodes[at].sure_until.get();
     for (number, doc) in scene.docs.iter().enumerate() {
         let records = journal.read(doc).await?;
-        let updates: Vec<_> = records.into_iter().map(|record| record.update).collect();
+        let mut updates: Vec<_> = records.into_iter().map(|record| record.update).collect();
+        updates.extend(kept_elsewhere(scene, at, doc).await?);
         let mut ledger = scene.ledger.borrow_mut();
         let survives = ledger.survives(at, number, &updates, since);
         scene.judge(survives);
@@ -211,28 +214,67 @@ impl Workplace for AtOnce {
 }
 
 /// What a node says in the end has to be true.
-fn judge_end(scene: &Scene, at: usize, left: &Drained) {
+async fn judge_end(
+    scene: &Scene,
+    at: usize,
+    left: &Drained,
+) -> Result<(), Box<dyn std::error::Error>> {
     if scene.is_ending.get() && !(left.unsaved.is_empty() && left.journaled.is_empty()) {
         let detail = format_args!("node{at} ends with {left:?}");
         scene.violated(Invariant::Drained, detail);
     }
     if scene.swarm.nodes > 1 && scene.swarm.is_one_machine {
         // Another process may have taken over what an earlier life left.
-        return;
+        return Ok(());
     }
     let lists = [&left.unsaved, &left.journaled];
     for (number, doc) in scene.docs.iter().enumerate() {
         if lists.iter().all(|list| !list.contains(doc)) {
-            // Nothing in the journal may be needed any more.
-            let nothing: [Vec<u8>; 0] = [];
+            // Nothing in its journal may be needed any more.
+            let elsewhere = kept_elsewhere(scene, at, doc).await?;
             let mut ledger = scene.ledger.borrow_mut();
-            let survives = ledger.survives(at, number, &nothing, None);
+            let survives = ledger.survives(at, number, &elsewhere, None);
             let detail = |violation| {
                 let detail = format!("node{at} ends with {left:?}, and: {violation}");
                 Invariant::DrainedTruly.violated(detail)
             };
             scene.judge(survives.map_err(detail));
         }
+    }
+    Ok(())
+}
+
+/// What the journals of other nodes hold of a document, if these tell each
+/// other of it: there everything that they tell is durable.
+async fn kept_elsewhere(
+    scene: &Scene,
+    at: usize,
+    doc: &DocId,
+) -> Result<Vec<Bytes>, Box<dyn std::error::Error>> {
+    let mut kept = Vec::new();
+    if scene.swarm.twists.bus.is_none() {
+        return Ok(kept);
+    }
+    for (_, node) in scene
+        .nodes
+        .iter()
+        .enumerate()
+        .filter(|(other, _)| *other != at)
+    {
+        let options = journal_options(scene);
+        let journal =
+            DiskJournal::open_at(&AtOnce, node.disk.copy().device(), "/journal", &options)?;
+        let records = journal.read(doc).await?;
+        kept.extend(records.into_iter().map(|record| record.update));
+    }
+    Ok(kept)
+}
+
+fn journal_options(scene: &Scene) -> JournalOptions {
+    JournalOptions {
+        sync: scene.swarm.sync,
+        segment_bytes: scene.swarm.segment_bytes,
+        ..JournalOptions::new("s3://simulated")
     }
 }
 

@@ -18,6 +18,7 @@ use ysyncd_storage::journal::disk::{SimulatedDevice, SimulatedDisk};
 
 use super::{
     bucket::Bucket,
+    bus::Hub,
     contract::Calls,
     http_client::SkewedClock,
     ledger::Ledger,
@@ -56,6 +57,7 @@ pub(super) struct Scene {
     pub(super) clients: Vec<RefCell<Client>>,
     pub(super) nodes: Vec<Node>,
     pub(super) bucket: RefCell<Bucket>,
+    pub(super) hub: RefCell<Hub>,
     pub(super) ledger: RefCell<Ledger>,
     pub(super) calls: Calls,
     /// The time where no host is at its turn.
@@ -146,6 +148,7 @@ impl Scene {
                 .collect(),
             nodes: (0..swarm.nodes).map(node).collect(),
             bucket: Bucket::new(seed).into(),
+            hub: RefCell::default(),
             ledger: ledger.into(),
             calls: Calls::default(),
             time: Cell::default(),
@@ -202,6 +205,15 @@ impl Scene {
         self.timeline
             .borrow_mut()
             .bytes(self.now(), lane, verb, bytes);
+    }
+
+    /// Where a client goes when all come together at a node. With a bus they
+    /// need not: it brings them together wherever they are.
+    pub(super) fn place(&self, client: usize, node: usize) -> usize {
+        match self.swarm.twists.bus {
+            Some(_) => self.swarm.visitors[client].home,
+            None => node,
+        }
     }
 
     /// Tells a node to end.

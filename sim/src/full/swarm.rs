@@ -96,6 +96,24 @@ pub struct Twists {
     /// Whether the writes of a server go to its journal one by one, as those of
     /// several would.
     pub scatters: bool,
+    /// What the bus between nodes does, if there is one.
+    #[serde(default)]
+    pub bus: Option<BusFaults>,
+}
+
+/// What can go wrong on the bus between nodes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BusFaults {
+    /// How long a message takes. Those that take longer are overtaken.
+    pub delay: Range<Duration>,
+    /// A message's chance to be lost …
+    pub lost: f64,
+    /// … and to come twice.
+    pub doubled: f64,
+    /// How long a node is connected …
+    pub stays: Range<Duration>,
+    /// … and how long it is not.
+    pub away: Range<Duration>,
 }
 
 /// Limits of a server's network side.
@@ -338,10 +356,32 @@ impl Swarm {
                 twist::add(&mut stream(seed, Purpose::Twists), &mut swarm);
                 swarm.draw_rights(&mut stream(seed, Purpose::Rights));
                 draw_readers(&mut stream(seed, Purpose::Readers), &mut swarm.engine);
+                swarm.draw_bus(&mut stream(seed, Purpose::Buses));
                 swarm
             }
             Shape::Small => Self::draw_small(seed),
         }
+    }
+
+    /// Most worlds with several nodes have a bus between them, if all that they
+    /// take is kept by their journals: what one node has shown may be durable at
+    /// another, and may not be lost there.
+    fn draw_bus(&mut self, rng: &mut ChaCha8Rng) {
+        let is_kept = self.engine.journal && self.sync == SyncMode::Always;
+        if self.nodes == 1 || !is_kept || !rng.random_bool(0.9) {
+            return;
+        }
+        let stays = one_of(rng, &[300, 2_000, 60_000]);
+        self.twists.bus = Some(BusFaults {
+            delay: Duration::ZERO..millis(one_of(rng, &[5, 50, 1_000])),
+            lost: chance(rng, 0.3),
+            doubled: chance(rng, 0.2),
+            stays: millis(stays / 3)..millis(stays),
+            away: Duration::ZERO..millis(one_of(rng, &[20, 500, 3_000])),
+        });
+        self.engine.bus_digest_interval = millis(one_of(rng, &[200, 1_000, 5_000]));
+        self.engine.bus_exchange_pause = millis(one_of(rng, &[50, 1_000]));
+        self.engine.foreign_save_wait = millis(one_of(rng, &[500, 5_000, 20_000]));
     }
 
     /// What a seed draws, but for the size of its world: three clients of one

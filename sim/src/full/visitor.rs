@@ -114,7 +114,7 @@ impl Visitor {
                     continue;
                 }
                 Mood::Gather(node) => {
-                    self.node = node;
+                    self.node = self.scene.place(self.at, node);
                     sleep(self.backoff().min(millis(500))).await;
                 }
             }
@@ -307,7 +307,7 @@ impl Visitor {
         match mood {
             _ if self.has_left() => Ok(Some(Over::Left)),
             Mood::Storm => Ok(self.act(session)),
-            Mood::Gather(node) if node == session.node => {
+            Mood::Gather(node) if self.scene.place(self.at, node) == session.node => {
                 if self.scene.now() < self.scene.calm_until.get() {
                     self.edit(Some(session));
                     self.announce(session);

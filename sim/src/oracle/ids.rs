@@ -134,6 +134,14 @@ impl Ids {
         self.structs.is_empty()
     }
 
+    /// The deletes alone.
+    pub(crate) fn deletes(&self) -> Self {
+        Self {
+            structs: Runs::default(),
+            deletes: self.deletes.clone(),
+        }
+    }
+
     /// The structs alone.
     pub(crate) fn structs(&self) -> Self {
         Self {

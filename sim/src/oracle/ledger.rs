@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use ysyncd_engine::DocId;
+use ysyncd_engine::{DocId, Etag};
 
 use super::{Ids, Invariant, Violation, Watch, is_judged};
 use crate::journal::Journal;
@@ -24,6 +24,8 @@ struct Ledger {
     removed: Ids,
     /// Without journals: what nodes took and the store does not have.
     taken: Vec<Taken>,
+    /// What each version of the object held, where nodes tell each other.
+    versions: BTreeMap<String, Ids>,
 }
 
 /// What a node without a journal took.
@@ -54,6 +56,40 @@ impl Ledgers {
         ledger.taken.retain(|taken| !stored.cover(&taken.ids));
         ledger.stored = stored;
         Ok(())
+    }
+
+    /// An object that was written got this name.
+    pub(crate) fn named(&mut self, doc: &DocId, etag: &Etag, body: &[u8]) {
+        if is_judged(doc) {
+            let ids = Ids::of_valid(body);
+            let versions = &mut self.ledger(doc).versions;
+            versions.insert(etag.0.to_string(), ids);
+        }
+    }
+
+    /// A node that holds so much takes an object for stored that another one has
+    /// written, which holds all of it or not.
+    pub(crate) fn adopted(
+        &mut self,
+        doc: &DocId,
+        etag: &Etag,
+        here: &Ids,
+        is_whole: bool,
+    ) -> Result<(), Violation> {
+        if !is_judged(doc) {
+            return Ok(());
+        }
+        let body = self.ledger(doc).versions.get(&*etag.0);
+        let Some(body) = body.cloned() else {
+            let detail = format!("{doc}: no object was called {etag:?}");
+            return Err(Invariant::AdoptedTruly.violated(detail));
+        };
+        Invariant::AdoptedTruly.holds(here.cover(&body), || {
+            format!("{doc}: {:?} is stored, and not here", here.lacking(&body))
+        })?;
+        Invariant::AdoptedTruly.holds(!is_whole || body.cover(here), || {
+            format!("{doc}: not stored is {:?}", body.lacking(here))
+        })
     }
 
     /// Somebody removed the object: what it held may be gone. The rest may not.

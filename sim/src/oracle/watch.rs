@@ -1,6 +1,7 @@
 //! One engine, judged by what goes into it and what comes out.
 
 mod answers;
+mod bus;
 mod connections;
 mod documents;
 mod entries;
@@ -24,8 +25,15 @@ use ysyncd_engine::{
 
 pub(crate) use self::connections::INTRUDER;
 use self::{
-    connections::Connections, documents::Documents, gaps::Gaps, growth::Growth,
-    journal::JournalWatch, refusals::Refusals, relays::Relays, store::StoreWatch,
+    bus::BusWatch,
+    connections::{Connections, awareness_clocks},
+    documents::Documents,
+    gaps::Gaps,
+    growth::Growth,
+    journal::JournalWatch,
+    refusals::Refusals,
+    relays::Relays,
+    store::StoreWatch,
 };
 use super::{Ids, Invariant, Violation, is_judged};
 
@@ -43,6 +51,7 @@ pub(crate) struct Watch {
     gaps: Gaps,
     growth: Growth,
     refusals: Refusals,
+    bus: BusWatch,
     limits: Limits,
     /// Whose message is the input under way.
     receiving: Option<ConnId>,
@@ -74,6 +83,7 @@ struct Limits {
     unsaved_bytes_total_max: usize,
     save_debounce: Duration,
     save_wait_max: Duration,
+    foreign_save_wait: Duration,
     largest_update: usize,
     /// Bytes that were replayed, which no limit holds for.
     replayed: usize,
@@ -93,11 +103,13 @@ impl Watch {
             gaps: Gaps::new(config),
             growth: Growth::new(config),
             refusals: Refusals::new(config),
+            bus: BusWatch::new(config),
             limits: Limits {
                 unsaved_bytes_max: config.unsaved_bytes_max,
                 unsaved_bytes_total_max: config.unsaved_bytes_total_max,
                 save_debounce: config.save_debounce,
                 save_wait_max: config.save_wait_max,
+                foreign_save_wait: config.foreign_save_wait,
                 largest_update: 0,
                 replayed: 0,
             },
@@ -133,6 +145,7 @@ impl Watch {
     /// Notes what the engine is about to be told.
     pub(crate) fn input(&mut self, now: Duration, input: &Input) {
         (self.receiving, self.is_tick) = (None, matches!(input, Input::Tick));
+        self.bus.begins(matches!(input, Input::Bus(_)));
         match input {
             Input::Open { conn, doc, grant } => {
                 self.connections.opened(*conn, doc.clone(), grant);
@@ -150,7 +163,7 @@ impl Watch {
             Input::Freed { conn } => self.connections.freed(*conn),
             Input::Store { op, result } => {
                 if let Some(doc) = self.store.result(now, *op, result) {
-                    self.stored(&doc, result);
+                    self.stored(now, &doc, result);
                 }
             }
             Input::Journal { op, result } => {
@@ -158,6 +171,7 @@ impl Watch {
                 self.journaled(now, command, from, result);
             }
             Input::JournalHolds { docs } => self.journal.holds(docs),
+            Input::Bus(told) => self.told_by_bus(now, told),
             Input::Shutdown { deadline } => {
                 let before = self.deadline.unwrap_or(*deadline);
                 self.deadline = Some(before.min(*deadline));
@@ -195,6 +209,15 @@ impl Watch {
                 self.journal
                     .command(*op, command, from, &self.documents, connections)
             }
+            Output::Bus(command) => self.asks_bus(now, command),
+            Output::Event(EngineEvent::SnapshotAdopted {
+                doc,
+                etag,
+                is_whole,
+            }) => {
+                self.adopts(doc, etag, *is_whole);
+                Ok(())
+            }
             Output::Event(EngineEvent::DocumentLoaded { doc, replayed, .. }) => {
                 self.store.loaded(doc);
                 self.journal.loaded(doc, *replayed)?;
@@ -203,6 +226,7 @@ impl Watch {
             }
             Output::Event(EngineEvent::DocumentUnloaded { doc }) => {
                 self.store.unloaded(doc);
+                self.bus.unloaded(doc);
                 self.growth.forget(doc);
                 self.relays.forget(doc);
                 self.journal.unloaded(doc, &self.documents)?;
@@ -231,6 +255,7 @@ impl Watch {
         Invariant::Panic.holds(self.bears_failures, || format!("{doc} failed: {message}"))?;
         self.taking.take_if(|taking| taking.doc == *doc);
         self.connections.failed(doc);
+        self.bus.unloaded(doc);
         self.documents.failed(doc);
         self.store.failed(doc);
         self.relays.forget(doc);
@@ -255,6 +280,7 @@ impl Watch {
                 self.taken.push((doc.clone(), ids));
             }
         }
+        self.bus_settled(now, self.is_tick)?;
         self.gaps.take_violation()?;
         let news = self.documents.take_news();
         let mut news = news.iter();
@@ -292,6 +318,13 @@ impl Watch {
         let late = waiting.find(|doc| self.store.is_free(doc));
         Invariant::SavedInTime.holds(late.is_none(), || {
             format!("{late:?} waits to be written since before {since:?}")
+        })?;
+        // Others have to save it, and if they do not, it is saved here.
+        let since = since.saturating_sub(self.limits.foreign_save_wait);
+        let mut waiting = self.documents.foreign_before(since);
+        let late = waiting.find(|doc| self.store.is_free(doc));
+        Invariant::SavedInTime.holds(late.is_none(), || {
+            format!("{late:?} of another node waits since before {since:?}")
         })
     }
 
@@ -386,7 +419,12 @@ impl Watch {
                     self.connections.knows(conn, &ids);
                     updates.push((update.to_vec(), ids));
                 }
-                Message::Awareness(states) => self.connections.says_awareness(conn, states),
+                Message::Awareness(states) => {
+                    for (client, clock, _) in awareness_clocks(states).into_iter().flatten() {
+                        self.bus.said(&doc, client, clock);
+                    }
+                    self.connections.says_awareness(conn, states);
+                }
                 Message::QueryAwareness => {}
             }
         }
@@ -395,7 +433,7 @@ impl Watch {
         }
     }
 
-    fn stored(&mut self, doc: &DocId, result: &StoreResult) {
+    fn stored(&mut self, now: Duration, doc: &DocId, result: &StoreResult) {
         if !is_judged(doc) {
             return;
         }
@@ -418,7 +456,7 @@ impl Watch {
                 Err(_) => self.documents.read_in_vain(doc),
             },
             StoreResult::Loaded(Ok(None)) => self.documents.read(doc, None),
-            StoreResult::Saved(Ok(_)) => self.documents.saved(doc),
+            StoreResult::Saved(Ok(_)) => self.documents.saved(now, doc),
             StoreResult::Loaded(Err(_)) | StoreResult::Saved(Err(_)) => {}
         }
     }
@@ -531,6 +569,11 @@ impl Watch {
                 Message::SyncStep1(known) => Ids::below(known),
                 Message::SyncStep2(update) | Message::Update(update) => Ids::of(update),
                 Message::Awareness(states) => {
+                    for (client, clock, is_here) in awareness_clocks(states).into_iter().flatten() {
+                        if is_here {
+                            self.bus.may_tell(&doc, client, clock)?;
+                        }
+                    }
                     self.connections
                         .are_told_awareness(now, &doc, conns, states)?;
                     continue;
@@ -597,6 +640,7 @@ impl Watch {
                 () if is_unsaved
                     && self.has_journal
                     && is_kept
+                    && !self.documents.holds_foreign(doc)
                     && !self.documents.is_bereft(doc)
                     && !self.journal.is_appending(doc) =>
                 {

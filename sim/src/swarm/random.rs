@@ -22,6 +22,8 @@ pub(crate) enum Purpose {
     Readers,
     /// How what is sent leaves the server.
     Transports,
+    /// The bus between nodes.
+    Bus,
     /// What one node's journal does.
     Journal(usize),
     /// What one intruder does.
@@ -43,6 +45,7 @@ pub(crate) fn stream(seed: u64, purpose: Purpose) -> ChaCha8Rng {
         Purpose::Twists => 4,
         Purpose::Readers => 7,
         Purpose::Transports => 8,
+        Purpose::Bus => 9,
         Purpose::Journal(node) => 10 + node as u64,
         Purpose::Intruder(intruder) => 50 + intruder as u64,
         Purpose::Client(client) => 100 + client as u64,

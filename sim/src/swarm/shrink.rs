@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ysyncd_engine::Config;
 
-use super::{Content, Habit, Swarm, millis};
+use super::{BusFaults, Content, Habit, Swarm, millis};
 use crate::shrink::{LIMITS, Shrink, Step, Steps};
 
 impl Shrink for Swarm {
@@ -31,11 +31,15 @@ fn take_from_world(steps: &mut Steps<'_, Swarm>, swarm: &Swarm) {
     }
     steps.add("one node", |swarm| {
         swarm.nodes = 1;
+        swarm.bus = None;
         swarm
             .clients
             .iter_mut()
             .for_each(|visitor| visitor.node = 0);
     });
+    if swarm.bus.is_some() {
+        take_from_bus(steps);
+    }
     steps.add("no incident", |swarm| swarm.incidents.clear());
     for at in 0..swarm.incidents.len() {
         let what = &swarm.incidents[at].what;
@@ -48,6 +52,31 @@ fn take_from_world(steps: &mut Steps<'_, Swarm>, swarm: &Swarm) {
         swarm.other_writer = None;
     });
     steps.add("the last document less", drop_document);
+}
+
+fn take_from_bus(steps: &mut Steps<'_, Swarm>) {
+    steps.add("no bus", |swarm| swarm.bus = None);
+    steps.add("two nodes", |swarm| {
+        swarm.nodes = swarm.nodes.min(2);
+        let last = swarm.nodes - 1;
+        for visitor in &mut swarm.clients {
+            visitor.node = visitor.node.min(last);
+        }
+    });
+    let mut of_bus = |what: &'static str, take: fn(&mut BusFaults)| {
+        steps.add(what, |swarm| {
+            if let Some(bus) = &mut swarm.bus {
+                take(bus);
+            }
+        });
+    };
+    of_bus("nothing befalls the bus", |bus| bus.incidents.clear());
+    of_bus("the bus loses nothing", |bus| bus.loss = 0.0);
+    of_bus("the bus doubles nothing", |bus| bus.double = 0.0);
+    of_bus("the bus delays nothing", |bus| bus.late = 0.0);
+    of_bus("the bus repeats nothing", |bus| bus.old = 0.0);
+    of_bus("no garbage", |bus| bus.garbage = 0.0);
+    of_bus("a fast bus", |bus| bus.latency = Duration::ZERO..millis(1));
 }
 
 fn take_from_clients(steps: &mut Steps<'_, Swarm>, swarm: &Swarm) {

@@ -54,6 +54,7 @@ impl World {
     pub(super) fn end_incidents(&mut self) {
         self.outage_until = self.now;
         self.mend();
+        self.heal_bus();
         for node in &mut self.nodes {
             node.cut_off_until = self.now;
         }
@@ -88,6 +89,8 @@ impl World {
             Event::Answer(life, ..)
             | Event::JournalLands(life)
             | Event::JournalAnswers(life, _) => self.nodes[life.node].frozen_until,
+            Event::Bus(life, ..) => self.nodes[life.node].frozen_until,
+            Event::BusIncident(at) => self.nodes[self.bus_incident_node(*at)?].frozen_until,
             Event::Incident(at) => match self.swarm.incidents[*at].what {
                 Happening::Shutdown { node, .. } => self.nodes.get(node)?.frozen_until,
                 _ => return None,

@@ -51,6 +51,15 @@ impl World {
     pub(super) fn heal_and_judge(&mut self) -> Result<(), Violation> {
         match (self.swarm.is_cramped(), self.nodes.len()) {
             (false, 1) => self.gather_and_judge(Guests::Together),
+            (false, _) if self.swarm.bus.is_some() => {
+                self.gather(Guests::Everybody)?;
+                self.judge_across()?;
+                // Who came by something saves it where nobody else says to have.
+                self.run_until(self.now + self.swarm.engine.foreign_save_wait)?;
+                self.gather_and_judge(Guests::Everybody)?;
+                self.gather_and_judge(Guests::Nobody)?;
+                self.gather_and_judge(Guests::Together)
+            }
             (false, _) => {
                 // Each brings what it knows to its node, and the nodes theirs
                 // to the store.
@@ -96,7 +105,11 @@ impl World {
         let tries = engine.retry_delay_max + engine.reopen_delay_max + engine.resync_delay_max;
         let saves = engine.save_wait_max * 2 + engine.idle_grace;
         let healing = thaw + tries * 2 + saves + Duration::from_secs(40);
-        healing.min(HEALING_MAX)
+        let digests = match self.swarm.bus {
+            Some(_) => engine.bus_digest_idle * 2,
+            None => Duration::ZERO,
+        };
+        healing.min(HEALING_MAX) + digests
     }
 
     /// Whether a client is connected to another node than it may be.
@@ -114,8 +127,10 @@ impl World {
         // Nothing new is said while judging.
         self.queue
             .retain(|_, event| !matches!(event, Event::Act(_) | Event::Renew(_)));
+        let published = self.bus.published;
         self.run_until(self.now + JOINING)?;
         self.judge_quiet()?;
+        self.judge_bus_quiet(published)?;
         let docs = (0..self.docs.len()).filter(|doc| guests.include(*doc));
         let docs: Vec<_> = docs.collect();
         let mut shown = Vec::new();
@@ -171,6 +186,40 @@ impl World {
             )?;
         }
         Ok(())
+    }
+
+    /// Nodes that have a document in memory hold the same of it, though nobody
+    /// has written or read anything for that.
+    fn judge_across(&self) -> Result<(), Violation> {
+        for doc in &self.docs {
+            let nodes = self.nodes.iter().enumerate();
+            let holders = nodes.filter_map(|(at, node)| Some((at, node.watch.holds(doc)?)));
+            let holders: Vec<_> = holders.collect();
+            // What one holds to follow from other deletes, another may not yet.
+            let mut implied = Ids::default();
+            holders
+                .iter()
+                .for_each(|(_, (_, of_one))| implied.add(of_one));
+            for (at, (here, _)) in &holders {
+                for (other, (there, _)) in &holders {
+                    let lacks = implied.lacking(&here.lacking(there));
+                    Invariant::Across.holds(lacks.is_empty(), || {
+                        format!("{doc}: node {at} lacks what node {other} has: {lacks:?}")
+                    })?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// While nobody said anything, nodes have told what they have, and hardly
+    /// that.
+    fn judge_bus_quiet(&self, published: usize) -> Result<(), Violation> {
+        let came = self.bus.published - published;
+        let most = 2 * self.nodes.len() * (self.docs.len() + 1);
+        Invariant::BusQuiet.holds(came <= most, || {
+            format!("{came} messages were published in {JOINING:?}")
+        })
     }
 
     fn is_damaged(&self, doc: usize) -> bool {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ysyncd_engine::{ConnId, DocId, Engine, Event as EngineEvent, Input, Now, Output};
 
-use super::{Event, Place, World, network::Down};
+use super::{Event, Place, World, bus::configuration, network::Down};
 use crate::{
     client::Link,
     journal::Journal,
@@ -58,9 +58,9 @@ pub(super) struct Drained {
 impl Node {
     pub(super) fn new(seed: u64, at: usize, swarm: &Swarm) -> Self {
         Self {
-            engine: Engine::new(swarm.engine.clone(), engine_seed(seed, at, 0)),
+            engine: Engine::new(configuration(swarm, at, 0), engine_seed(seed, at, 0)),
             life: 0,
-            watch: watch(swarm),
+            watch: watch(swarm, at, 0),
             journal: Journal::new(seed, at),
             journal_free: Duration::ZERO,
             frozen_until: Duration::ZERO,
@@ -121,7 +121,7 @@ impl World {
                 hash_output(hash, &output);
             }
             node.watch.output(now, &output)?;
-            self.output(at, output);
+            self.output(at, output)?;
         }
         let node = &mut self.nodes[at];
         let status = || node.engine.status(Now { mono: now });
@@ -145,7 +145,8 @@ impl World {
         let node = &mut self.nodes[at];
         if node.tape.is_none() {
             let seed = engine_seed(self.seed, at, node.life);
-            let tape = Tape::new(&self.swarm.engine, seed);
+            let config = configuration(&self.swarm, at, node.life);
+            let tape = Tape::new(&config, seed);
             node.tape = Some((tape, Hash::default()));
         }
         Some(true)
@@ -164,7 +165,7 @@ impl World {
         }
     }
 
-    fn output(&mut self, at: usize, output: Output) {
+    fn output(&mut self, at: usize, output: Output) -> Result<(), Violation> {
         match output {
             Output::Accept { conn } => self.send_down(conn, Down::Accepted),
             Output::Refuse { conn, reason } => {
@@ -191,11 +192,21 @@ impl World {
                 self.nodes[at].journal.submit(op, command);
                 self.start_batch(at);
             }
+            Output::Bus(command) => self.ask_bus(at, command),
             Output::Pause { conn } => self.pause(conn),
             Output::Resume { conn } => self.resume(conn),
             Output::Event(event) => {
                 if let EngineEvent::DocumentFailed { doc, .. } = &event {
                     self.ledgers.failed(at, doc);
+                }
+                if let EngineEvent::SnapshotAdopted {
+                    doc,
+                    etag,
+                    is_whole,
+                } = &event
+                    && let Some((here, _)) = self.nodes[at].watch.holds(doc)
+                {
+                    self.ledgers.adopted(doc, etag, here, *is_whole)?;
                 }
                 if let Some(narration) = &mut self.narration {
                     narration.event(self.now, at, &event);
@@ -205,6 +216,7 @@ impl World {
                 self.nodes[at].drained = Some(Drained { unsaved, journaled });
             }
         }
+        Ok(())
     }
 
     /// The engine of a node is gone, and its connections with it. The next one
@@ -214,8 +226,9 @@ impl World {
         let node = &mut self.nodes[at];
         node.life += 1;
         let seed = engine_seed(self.seed, at, node.life);
-        node.engine = Engine::new(self.swarm.engine.clone(), seed);
-        let watch = std::mem::replace(&mut node.watch, watch(&self.swarm));
+        let life = node.life;
+        node.engine = Engine::new(configuration(&self.swarm, at, life), seed);
+        let watch = std::mem::replace(&mut node.watch, watch(&self.swarm, at, life));
         self.tapes.extend(node.tape.take().map(finish));
         (node.drained, node.unchecked) = (None, 0);
         node.journal.crash();
@@ -227,6 +240,7 @@ impl World {
             self.ledgers.lose_window(at, since)?;
         }
         self.damage_records(at);
+        self.connect_bus(at);
         let docs: Vec<_> = self.nodes[at].journal.documents().cloned().collect();
         match docs.is_empty() {
             true => Ok(()),
@@ -282,8 +296,9 @@ impl World {
 }
 
 /// Somebody who watches an engine from its start.
-fn watch(swarm: &Swarm) -> Watch {
-    Watch::new(&swarm.engine).bearing_failures(swarm.panics)
+fn watch(swarm: &Swarm, at: usize, life: u64) -> Watch {
+    let config = configuration(swarm, at, life);
+    Watch::new(&config).bearing_failures(swarm.panics)
 }
 
 fn finish((mut tape, hash): (Tape, Hash)) -> Tape {

@@ -70,6 +70,9 @@ impl World {
                 format!("{doc} is overwritten, and could not be read")
             })?;
             self.ledgers.landed(doc, &stored.body)?;
+            if self.swarm.bus.is_some() {
+                self.ledgers.named(doc, &stored.etag, &stored.body);
+            }
         }
         if let Some(answer) = answer {
             if let Some(narration) = &mut self.narration {

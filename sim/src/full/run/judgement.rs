@@ -55,7 +55,8 @@ impl World {
         self.sim.client("watch", look::watch(scene));
         // Who is gone must not be taken to be there.
         let is_soon = self.scene.swarm.engine.idle_grace < LOOKING;
-        if self.scene.swarm.nodes > 1 || is_soon {
+        let is_apart = self.scene.swarm.nodes > 1 && self.scene.swarm.twists.bus.is_none();
+        if is_apart || is_soon {
             // Without a bus nodes see each other through the bucket alone: all
             // have to let go of the documents before one has everything.
             let is_let_go = |world: &Self| {

@@ -31,6 +31,10 @@ pub(in crate::full) enum Purpose {
     /// The times of a node's disk, per life.
     Disk(usize, u64),
     Node(usize, u64),
+    /// Which worlds have a bus between nodes, and how bad a one.
+    Buses,
+    /// What a bus does to a node's messages, per life.
+    Bus(usize, u64),
 }
 
 /// The stream of a seed for a purpose.
@@ -49,12 +53,14 @@ pub(in crate::full) fn stream(seed: u64, purpose: Purpose) -> ChaCha8Rng {
         Purpose::Content => numbered(1, 8, 0),
         Purpose::Rights => numbered(1, 9, 0),
         Purpose::Readers => numbered(1, 10, 0),
+        Purpose::Buses => numbered(1, 11, 0),
         Purpose::Client(at) => numbered(2, at, 0),
         Purpose::Habits(at) => numbered(7, at, 0),
         Purpose::Looker(number) => numbered(6, 0, number),
         Purpose::Pieces(node, life) => numbered(3, node, life),
         Purpose::Disk(node, life) => numbered(4, node, life),
         Purpose::Node(node, life) => numbered(5, node, life),
+        Purpose::Bus(node, life) => numbered(8, node, life),
     });
     rng
 }

@@ -154,6 +154,7 @@ const TWISTS: &[(&str, Take)] = &[
     ("nobody reads metrics", |swarm| swarm.twists.scrapes = None),
     ("no document is locked", |swarm| swarm.twists.locked.clear()),
     ("journals are kept", keep_journals),
+    ("no bus between nodes", |swarm| swarm.twists.bus = None),
     ("writes that go to the journal together", |swarm| {
         swarm.twists.scatters = false;
     }),

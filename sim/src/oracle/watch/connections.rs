@@ -216,6 +216,39 @@ impl Connections {
         }
     }
 
+    /// Another node says something of a client, as such a connection would.
+    pub(super) fn node_says(&mut self, doc: &DocId, client: u64, clock: u64, speaker: ConnId) {
+        self.presence.said_elsewhere(doc, client, clock, speaker);
+    }
+
+    /// Another node says that a client is gone.
+    pub(super) fn node_says_gone(&mut self, doc: &DocId, client: u64) {
+        if !self.remembers && !self.is_read(doc) {
+            self.presence.may_be_forgotten(doc, client);
+        }
+    }
+
+    /// Another node has started again: whom it spoke for is gone.
+    pub(super) fn node_has_left(&mut self, doc: &DocId, speaker: ConnId) {
+        if self.is_open(doc) && (self.is_read(doc) || self.remembers) {
+            self.presence.left(doc, speaker);
+        }
+    }
+
+    /// Whether somebody has said this clock of a client.
+    pub(super) fn was_said(&self, doc: &DocId, client: u64, clock: u64) -> bool {
+        self.presence.was_said(doc, client, clock)
+    }
+
+    /// Whether connections speak for somebody who is there.
+    pub(super) fn speaks_for_somebody(&self, doc: &DocId) -> bool {
+        let is_in = |conn: ConnId| {
+            let connection = self.open.get(&conn);
+            connection.is_some_and(|connection| connection.stage == Stage::Accepted)
+        };
+        self.presence.speakers(doc).any(is_in)
+    }
+
     /// All is said in answer to an input: who is gone is told to be, and after
     /// a tick nobody has heard nothing for longer than may be.
     pub(super) fn settled(&mut self, now: Duration, is_tick: bool) -> Result<(), Violation> {
@@ -511,7 +544,7 @@ impl Connections {
 }
 
 /// The ids and clocks of an awareness message, and whether they are there.
-fn awareness_clocks(states: &[u8]) -> Result<Vec<(u64, u64, bool)>, ReadError> {
+pub(super) fn awareness_clocks(states: &[u8]) -> Result<Vec<(u64, u64, bool)>, ReadError> {
     let mut reader = Reader::new(states);
     let mut clocks = Vec::new();
     for _ in 0..reader.var_uint()? {

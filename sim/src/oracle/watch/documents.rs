@@ -33,6 +33,11 @@ struct Known {
     records: BTreeMap<Position, Ids>,
     /// All that memory must hold.
     here: Ids,
+    /// Something of it came from another node since it was last known to be in
+    /// the store.
+    is_foreign: bool,
+    /// Since when, or when something else of it was stored last.
+    foreign_since: Option<Duration>,
     /// When the first change came that no write has taken along.
     unsaved_since: Option<Duration>,
     /// All that was ever known to be durable.
@@ -40,6 +45,8 @@ struct Known {
     /// What is deleted because its parent is. Compaction tells that; clients
     /// know it without being told, and it is as durable as the parent.
     implied: Ids,
+    /// What other nodes have told to be deleted: perhaps as its parent is.
+    elsewhere: Ids,
 }
 
 impl Documents {
@@ -92,6 +99,12 @@ impl Documents {
         };
         known.stored = stored.unwrap_or_default();
         known.durable.add(&known.stored);
+        if known
+            .not_implied(&known.stored.lacking(&known.here))
+            .is_empty()
+        {
+            (known.unsaved_since, known.foreign_since) = (None, None);
+        }
         if known.is_loaded {
             let merged = known.stored.clone();
             self.applied(doc, &merged);
@@ -129,11 +142,56 @@ impl Documents {
     }
 
     /// The snapshot that was handed out has landed.
-    pub(super) fn saved(&mut self, doc: &DocId) {
+    pub(super) fn saved(&mut self, now: Duration, doc: &DocId) {
         let known = self.known(doc);
         known.stored = std::mem::take(&mut known.saving);
+        known.is_foreign &= !known.stored.cover(&known.here);
+        known.foreign_since = known.foreign_since.and(known.is_foreign.then_some(now));
         known.is_bereft = false;
         known.durable.add(&known.stored);
+    }
+
+    /// An update comes from another node, which has it, and has looked after what
+    /// is durable of it. Deletes may be told that follow from others.
+    pub(super) fn comes_from_elsewhere(
+        &mut self,
+        now: Duration,
+        doc: &DocId,
+        ids: &Ids,
+        is_durable: bool,
+    ) {
+        let known = self.known(doc);
+        let news = known.here.lacking(ids);
+        if news.is_empty() {
+            return;
+        }
+        known.is_foreign = true;
+        known.foreign_since.get_or_insert(now);
+        if is_durable {
+            known.durable.add(&news.structs());
+        }
+        known.elsewhere.add(&news.deletes());
+        self.applied(doc, ids);
+    }
+
+    /// Whether something came from another node that is not known to be stored.
+    pub(super) fn holds_foreign(&self, doc: &DocId) -> bool {
+        self.documents
+            .get(doc)
+            .is_some_and(|known| known.is_foreign)
+    }
+
+    /// What another node has stored is known to be here, and to be all of it or
+    /// not.
+    pub(super) fn adopted(&mut self, doc: &DocId, is_whole: bool) {
+        let known = self.known(doc);
+        if is_whole {
+            known.stored = known.here.clone();
+            known.unsaved_since = None;
+            known.is_bereft = false;
+            (known.is_foreign, known.foreign_since) = (false, None);
+            known.durable.add(&known.here);
+        }
     }
 
     /// The journal has a record.
@@ -168,6 +226,7 @@ impl Documents {
     pub(super) fn loaded(&mut self, doc: &DocId) {
         let known = self.known(doc);
         known.is_loaded = true;
+        known.is_foreign = false;
         known.here = known.stored.clone();
         for ids in known.records.values() {
             known.here.add(ids);
@@ -183,6 +242,8 @@ impl Documents {
         })?;
         known.is_loaded = false;
         (known.here, known.implied) = (Ids::default(), Ids::default());
+        known.elsewhere = Ids::default();
+        known.foreign_since = None;
         known.unsaved_since = None;
         Ok(())
     }
@@ -194,6 +255,8 @@ impl Documents {
         let known = self.known(doc);
         known.is_loaded = false;
         (known.here, known.implied) = (Ids::default(), Ids::default());
+        known.elsewhere = Ids::default();
+        known.foreign_since = None;
         known.saving = Ids::default();
         known.unsaved_since = None;
     }
@@ -216,6 +279,14 @@ impl Documents {
             .map(|(doc, _)| doc)
     }
 
+    /// Documents with something of other nodes that waits to be stored since
+    /// before then.
+    pub(super) fn foreign_before(&self, then: Duration) -> impl Iterator<Item = &DocId> {
+        let waits = move |known: &Known| known.foreign_since.is_some_and(|since| since < then);
+        let waiting = self.documents.iter().filter(move |(_, known)| waits(known));
+        waiting.map(|(doc, _)| doc)
+    }
+
     /// Whether a frame may tell this of a document.
     pub(super) fn may_tell(
         &mut self,
@@ -228,7 +299,7 @@ impl Documents {
             format!("{doc}: told of client {stranger:?}")
         })?;
         let known = self.known(doc);
-        let lacking = || known.implied.lacking(&known.durable.lacking(told));
+        let lacking = || known.not_implied(&known.durable.lacking(told));
         let may = !must_be_durable || known.durable.cover(told) || lacking().is_empty();
         Invariant::SentDurable.holds(may, || {
             format!("{doc}: told, and not durable: {:?}", lacking())
@@ -266,7 +337,7 @@ impl Documents {
     pub(super) fn is_saved(&self, doc: &DocId) -> bool {
         self.documents.get(doc).is_none_or(|known| {
             let mut records = known.records.values();
-            let lacking = known.implied.lacking(&known.stored.lacking(&known.here));
+            let lacking = known.not_implied(&known.stored.lacking(&known.here));
             lacking.is_empty() && records.all(|ids| known.stored.cover(ids))
         })
     }
@@ -290,9 +361,15 @@ impl Documents {
 }
 
 impl Known {
+    /// Without what is known to be deleted because its parent is, or may be.
+    fn not_implied(&self, ids: &Ids) -> Ids {
+        self.elsewhere.lacking(&self.implied.lacking(ids))
+    }
+
     fn kept(&self) -> Ids {
         let mut kept = self.stored.clone();
         kept.add(&self.implied);
+        kept.add(&self.elsewhere);
         self.records.values().for_each(|ids| kept.add(ids));
         kept
     }

@@ -51,6 +51,33 @@ impl Presence {
         }
     }
 
+    /// Another node says something of a client, as such a connection would, and
+    /// may just have started again.
+    pub(super) fn said_elsewhere(&mut self, doc: &DocId, client: u64, clock: u64, by: ConnId) {
+        if self
+            .known(doc, client)
+            .said
+            .is_some_and(|(before, _)| clock > before)
+        {
+            self.gone.remove(&(doc.clone(), client));
+        }
+        self.said(doc, client, clock, by);
+    }
+
+    /// Whether a connection said this clock of a client, or a higher one.
+    pub(super) fn was_said(&self, doc: &DocId, client: u64, clock: u64) -> bool {
+        let known = self.documents.get(doc).and_then(|known| known.get(&client));
+        let said = known.and_then(|known| known.said);
+        said.is_some_and(|(said, _)| clock <= said)
+    }
+
+    /// Who speaks for those who are there.
+    pub(super) fn speakers(&self, doc: &DocId) -> impl Iterator<Item = ConnId> {
+        let clients = self.documents.get(doc).into_iter().flatten();
+        let here = clients.filter(|(_, known)| known.is_here);
+        here.filter_map(|(_, known)| known.said.map(|(_, conn)| conn))
+    }
+
     /// Those who have a document open are told of a client.
     pub(super) fn told(
         &mut self,
@@ -89,7 +116,13 @@ impl Presence {
 
     /// Nobody has the document open any more, and nobody is told who goes.
     pub(super) fn forget(&mut self, doc: &DocId) {
-        self.documents.remove(doc);
+        if let Some(clients) = self.documents.get_mut(doc) {
+            // Whom another node speaks for is still there.
+            clients.retain(|_, known| known.said.is_some_and(|(_, by)| is_node(by)));
+            for known in clients.values_mut() {
+                (known.is_here, known.told) = (false, None);
+            }
+        }
         self.gone.retain(|(of, _)| of != doc);
     }
 
@@ -165,6 +198,16 @@ impl Presence {
         let clients = self.documents.entry(doc.clone()).or_default();
         clients.entry(client).or_default()
     }
+}
+
+/// The connection that another node speaks as.
+pub(super) const fn speaker(node: u64) -> ConnId {
+    ConnId(u64::MAX - node)
+}
+
+/// Whether it is one as which a node speaks.
+const fn is_node(conn: ConnId) -> bool {
+    conn.0 > u64::MAX / 2
 }
 
 impl Known {

@@ -76,6 +76,11 @@ impl StoreWatch {
         self.failures.remove(doc);
     }
 
+    /// What another node has written is known now.
+    pub(super) fn adopted(&mut self, doc: &DocId, etag: &Etag) {
+        self.known.insert(doc.clone(), etag.clone());
+    }
+
     /// A document has failed: it is read anew, whatever is still under way.
     pub(super) fn failed(&mut self, doc: &DocId) {
         self.unloaded(doc);

@@ -1,0 +1,212 @@
+//! A bus between nodes that delays, loses and doubles what it carries, and is
+//! lost now and then itself.
+
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    convert::Infallible,
+    rc::Rc,
+    time::Duration,
+};
+
+use rand::{RngExt, rngs::ChaCha8Rng};
+use tokio::{
+    sync::Notify,
+    time::{sleep, timeout},
+};
+use ysyncd_engine::DocId;
+use ysyncd_net::bus::{Bus, BusFuture, BusPort, Publication, Subscription};
+
+use super::{
+    scene::Scene,
+    swarm::{BusFaults, Purpose},
+    timeline::Lane,
+};
+use crate::swarm::{between, millis};
+
+/// How long a message takes when nothing goes wrong.
+const QUICK: std::ops::Range<Duration> = Duration::ZERO..millis(5);
+
+/// What all nodes have in common: who is connected, and what is on its way.
+#[derive(Debug, Default)]
+pub(super) struct Hub {
+    members: BTreeMap<usize, Member>,
+}
+
+/// One connection of one node.
+#[derive(Debug, Default)]
+struct Member {
+    docs: BTreeSet<DocId>,
+    mail: VecDeque<(Duration, Publication)>,
+    arrives: Rc<Notify>,
+}
+
+/// How one life of a node reaches the others.
+pub(super) struct SimulatedBus {
+    scene: Rc<Scene>,
+    faults: BusFaults,
+    at: usize,
+    rng: RefCell<ChaCha8Rng>,
+}
+
+impl SimulatedBus {
+    pub(super) fn new(scene: &Rc<Scene>, faults: BusFaults, at: usize, life: u64) -> Self {
+        Self {
+            rng: scene.stream(Purpose::Bus(at, life)).into(),
+            scene: Rc::clone(scene),
+            faults,
+            at,
+        }
+    }
+
+    async fn keep(&self, port: BusPort) -> Infallible {
+        loop {
+            sleep(self.draw(&self.faults.away)).await;
+            let arrives = Rc::<Notify>::default();
+            let member = Member {
+                arrives: Rc::clone(&arrives),
+                ..Member::default()
+            };
+            self.scene.hub.borrow_mut().members.insert(self.at, member);
+            self.scene.note(Lane::Node(self.at), "reaches the bus");
+            port.up();
+            let stays = self.draw(&self.faults.stays);
+            let carried = async {
+                tokio::select! {
+                    biased;
+                    never = self.receive(&port, &arrives) => never,
+                    never = self.subscribe(&port) => never,
+                    never = self.publish(&port) => never,
+                }
+            };
+            tokio::select! {
+                biased;
+                never = carried => match never {},
+                () = self.lost_after(stays) => {}
+            }
+            self.scene.hub.borrow_mut().members.remove(&self.at);
+            self.scene.note(Lane::Node(self.at), "loses the bus");
+            port.down();
+        }
+    }
+
+    /// It is lost only while things go wrong.
+    async fn lost_after(&self, stays: Duration) {
+        sleep(stays).await;
+        if self.scene.is_healed() {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    async fn receive(&self, port: &BusPort, arrives: &Notify) -> Infallible {
+        loop {
+            let now = self.scene.now();
+            let due = self.next_due();
+            match due {
+                Some(due) if due <= now => port.received(self.take(now)),
+                Some(due) => _ = timeout(due - now, arrives.notified()).await,
+                None => arrives.notified().await,
+            }
+        }
+    }
+
+    fn next_due(&self) -> Option<Duration> {
+        let hub = self.scene.hub.borrow();
+        let mail = &hub.members.get(&self.at)?.mail;
+        mail.iter().map(|(due, _)| *due).min()
+    }
+
+    /// What has arrived by now, in the order in which it did.
+    fn take(&self, now: Duration) -> Vec<Publication> {
+        let mut hub = self.scene.hub.borrow_mut();
+        let Some(member) = hub.members.get_mut(&self.at) else {
+            return Vec::new();
+        };
+        let mail = std::mem::take(&mut member.mail);
+        let (mut arrived, later): (Vec<_>, Vec<_>) =
+            mail.into_iter().partition(|(due, _)| *due <= now);
+        member.mail = later.into();
+        arrived.sort_by_key(|(due, _)| *due);
+        arrived.into_iter().map(|(_, message)| message).collect()
+    }
+
+    async fn subscribe(&self, port: &BusPort) -> Infallible {
+        loop {
+            for change in port.subscriptions().await {
+                sleep(self.delay()).await;
+                if let Some(member) = self.scene.hub.borrow_mut().members.get_mut(&self.at) {
+                    match &change {
+                        Subscription::Begin(doc) => member.docs.insert(doc.clone()),
+                        Subscription::End(doc) => member.docs.remove(doc),
+                    };
+                }
+                if let Subscription::Begin(doc) = change {
+                    port.subscribed([doc]);
+                }
+            }
+        }
+    }
+
+    async fn publish(&self, port: &BusPort) -> Infallible {
+        loop {
+            let messages = port.publications(64 << 10).await;
+            for message in &messages {
+                self.send(message);
+            }
+            port.published(&messages);
+            // What comes meanwhile waits in the queue.
+            sleep(self.draw(&QUICK)).await;
+        }
+    }
+
+    /// To all who have subscribed, oneself included.
+    fn send(&self, message: &Publication) {
+        let mut hub = self.scene.hub.borrow_mut();
+        let now = self.scene.now();
+        for member in hub.members.values_mut() {
+            if !member.docs.contains(&message.doc) {
+                continue;
+            }
+            for _ in 0..self.copies() {
+                member.mail.push_back((now + self.delay(), message.clone()));
+                member.arrives.notify_one();
+            }
+        }
+    }
+
+    /// How often a message arrives.
+    fn copies(&self) -> usize {
+        if self.scene.is_healed() {
+            return 1;
+        }
+        let mut rng = self.rng.borrow_mut();
+        match rng.random_bool(self.faults.lost) {
+            true => 0,
+            false => 1 + usize::from(rng.random_bool(self.faults.doubled)),
+        }
+    }
+
+    fn delay(&self) -> Duration {
+        match self.scene.is_healed() {
+            true => self.draw(&QUICK),
+            false => self.draw(&self.faults.delay),
+        }
+    }
+
+    fn draw(&self, range: &std::ops::Range<Duration>) -> Duration {
+        between(&mut self.rng.borrow_mut(), range)
+    }
+}
+
+impl Bus for SimulatedBus {
+    fn run(&self, port: BusPort) -> BusFuture<'_> {
+        Box::pin(self.keep(port))
+    }
+}
+
+impl Drop for SimulatedBus {
+    /// A process that ends leaves nothing connected.
+    fn drop(&mut self) {
+        self.scene.hub.borrow_mut().members.remove(&self.at);
+    }
+}
