@@ -11,7 +11,7 @@ use super::Parsed;
 #[command(next_help_heading = "Several nodes")]
 pub(crate) struct NodeSettings {
     /// Redis through which servers that share a store carry edits and cursors to
-    /// each other: redis://[user:password@]host[:port], or rediss:// for TLS.
+    /// each other: `redis://user:password@host:port`, with `rediss` for TLS.
     /// Without one, what people write at one server is seen at another when that
     /// reads the store again. Set the variable rather than the option, which
     /// others on the machine see
