@@ -371,8 +371,7 @@ impl Document {
     /// again.
     pub(crate) fn has_room(&mut self, cx: Context<'_>, out: &mut Effects) {
         if matches!(self.phase, Phase::Live | Phase::Draining) {
-            // Not at once: a tick may have made room.
-            self.ask_refused_at(cx.now + Duration::from_millis(1));
+            self.ask_refused_soon(cx);
             self.forget_covered(cx, out);
         }
     }

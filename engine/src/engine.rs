@@ -147,6 +147,7 @@ impl Engine {
     /// that the engine does not know any more is ignored.
     pub fn handle(&mut self, now: Now, input: Input) {
         let now = now.mono;
+        let is_tick = matches!(input, Input::Tick);
         match input {
             Input::Open { conn, doc, grant } => self.open(now, conn, &doc, grant),
             Input::Received { conn, bytes } => {
@@ -197,10 +198,21 @@ impl Engine {
             Input::Bus(told) => self.told_by_bus(now, told),
             Input::Shutdown { deadline } => self.shut_down(now, deadline),
         }
+        self.give_turns_of_all_kinds(now);
+        // Turns may have made room with what another node has saved: those who wait
+        // for it are asked with the same tick.
+        if is_tick && self.due.first().is_some_and(|(due, _)| *due <= now) {
+            self.tick_documents(now);
+            self.give_turns_of_all_kinds(now);
+        }
+        self.report_drained(now);
+    }
+
+    /// Lets those go on whose turn it is, of all kinds.
+    fn give_turns_of_all_kinds(&mut self, now: Duration) {
         self.give_answers(now);
         self.push(now);
         self.give_turns(now);
-        self.report_drained(now);
     }
 
     /// The next thing to do outside; `None` when all is told. Outputs are to be

@@ -147,14 +147,15 @@ impl Ledger {
     }
 
     /// A node without a journal has ended. What it showed before `since` has to
-    /// be stored; the rest may be gone.
-    pub(super) fn lose_window(&self, node: usize, since: Duration) -> Result<(), Violation> {
-        let all = self.0.iter().enumerate();
+    /// be stored; the rest may be gone, and counts no longer if it is: the node may
+    /// be ended again before it is up.
+    pub(super) fn lose_window(&mut self, node: usize, since: Duration) -> Result<(), Violation> {
+        let all = self.0.iter_mut().enumerate();
         for (doc, document) in all.filter(|(_, document)| !document.is_bereft) {
             let mut kept = document.stored.clone();
             let nothing: [Vec<u8>; 0] = [];
             document.imply(node, &mut kept, &nothing)?;
-            let Some(shown) = document.shown.get(node) else {
+            let Some(shown) = document.shown.get_mut(node) else {
                 continue;
             };
             if let Some(missing) = shown.missing_before(since, &kept) {
@@ -163,6 +164,7 @@ impl Ledger {
                 );
                 return Err(Invariant::LossWindow.violated(detail));
             }
+            shown.forget_but(&kept);
         }
         Ok(())
     }
