@@ -88,6 +88,26 @@ impl Block {
         None
     }
 
+    /// Puts a struct before all others that adjoins the first. False if the block
+    /// is full.
+    #[must_use]
+    pub(crate) fn push_front(&mut self, first: &Struct<'_>, listed: bool) -> bool {
+        debug_assert_eq!(self.clocks.start, first.end());
+        if self.bytes.len() + first.bytes.len() > BYTES_FULL {
+            return false;
+        }
+        self.bytes.splice(..0, first.bytes.iter().copied());
+        self.last_at += first.bytes.len();
+        self.clocks.start = first.id.clock;
+        self.structs += 1;
+        self.all_listed &= listed;
+        let places = self.places(first.id.client);
+        let places = places.map(|(at, item)| (item.id.clock, at));
+        let step = INDEX_STEP as usize;
+        self.index = places.skip(step).step_by(step).collect();
+        true
+    }
+
     /// The block after this one. As this one is full, that will be too.
     fn start_next(&mut self, first: &Struct<'_>, listed: bool) -> Self {
         self.finish();

@@ -88,7 +88,7 @@ impl DocumentState {
         }
         let added = self
             .structs
-            .append(&mut update.sections(), Some(&self.deletes));
+            .append(&mut update.sections_in_order(), Some(&self.deletes));
         let added = added.expect("an update was checked as a whole");
         all_new &= added.as_it_is;
         for (client, range) in &added.deleted {

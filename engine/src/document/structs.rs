@@ -45,6 +45,9 @@ pub(crate) struct ClientStructs {
     blocks: Vec<Block>,
     /// Everything below is known: the client's clock in the state vector.
     contiguous_end: Clock,
+    /// The runs of known clocks behind the first gap: start to end. There may be
+    /// many blocks, of which an update may name all again and again.
+    behind_gaps: BTreeMap<Clock, Clock>,
     /// Everything below can be integrated by whoever has what we have.
     pub(super) integrated_end: Clock,
     /// Whether its next struct waits for another client's.
@@ -171,6 +174,7 @@ impl ClientStructs {
             client,
             blocks: Vec::new(),
             contiguous_end: 0,
+            behind_gaps: BTreeMap::new(),
             integrated_end: 0,
             blocked: false,
             listed_end: 0,
@@ -203,8 +207,14 @@ impl ClientStructs {
             assert_eq!(told.len(), block.len_structs());
             block.check(self.client);
         }
-        let first = self.runs(0).into_iter().next().filter(|run| run.start == 0);
-        assert_eq!(self.contiguous_end, first.map_or(0, |run| run.end));
+        let mut told: Vec<ClockRange> = Vec::new();
+        for block in &self.blocks {
+            match told.last_mut() {
+                Some(run) if run.end == block.clocks.start => run.end = block.clocks.end,
+                _ => told.push(block.clocks.clone()),
+            }
+        }
+        assert_eq!(self.runs(0).to_vec(), told, "runs are what blocks tell");
         assert!(self.integrated_end <= self.contiguous_end);
         assert!(self.blocked || self.integrated_end == self.contiguous_end);
         assert!(self.listed_end <= self.contiguous_end);
@@ -219,14 +229,14 @@ impl ClientStructs {
         if from >= range.end {
             return missing;
         }
-        for block in &self.blocks[self.first_reaching(from)..] {
-            if block.clocks.start >= range.end {
+        for run in self.runs_behind(from) {
+            if run.start >= range.end {
                 break;
             }
-            if from < block.clocks.start {
-                missing.push(from..block.clocks.start);
+            if from < run.start {
+                missing.push(from..run.start);
             }
-            from = block.clocks.end;
+            from = run.end;
         }
         if from < range.end {
             missing.push(from..range.end);
@@ -236,14 +246,20 @@ impl ClientStructs {
 
     /// The runs of known clocks from `from` on.
     pub(crate) fn runs(&self, from: Clock) -> Runs {
-        let mut runs = Runs::new();
-        for block in &self.blocks[self.first_reaching(from)..] {
-            match runs.last_mut() {
-                Some(run) if run.end == block.clocks.start => run.end = block.clocks.end,
-                _ => runs.push(block.clocks.start.max(from)..block.clocks.end),
-            }
-        }
-        runs
+        let first = from..self.contiguous_end;
+        let first = (!first.is_empty()).then_some(first);
+        let behind = self.runs_behind(from);
+        let behind = behind.map(|run| run.start.max(from)..run.end);
+        first.into_iter().chain(behind).collect()
+    }
+
+    /// The runs behind the first gap that reach past a clock.
+    fn runs_behind(&self, clock: Clock) -> impl Iterator<Item = ClockRange> {
+        let before = self.behind_gaps.range(..=clock).next_back();
+        let before = before.filter(|(_, end)| clock < **end);
+        let after = self.behind_gaps.range(clock.saturating_add(1)..);
+        let runs = before.into_iter().chain(after);
+        runs.map(|(start, end)| *start..*end)
     }
 
     /// The pieces that tell known clocks.
@@ -279,14 +295,9 @@ impl ClientStructs {
 
     /// Up to where all is known from a clock on.
     fn end_of_known(&self, from: Clock) -> Clock {
-        let mut end = from.max(self.contiguous_end);
-        for block in &self.blocks[self.first_reaching(end)..] {
-            if block.clocks.start > end {
-                break;
-            }
-            end = block.clocks.end;
-        }
-        end
+        let end = from.max(self.contiguous_end);
+        let run = self.behind_gaps.range(..=end).next_back();
+        run.map_or(end, |(_, run_end)| end.max(*run_end))
     }
 
     pub(super) fn block(&self, clock: Clock) -> Option<&Block> {
@@ -340,22 +351,20 @@ impl ClientStructs {
     /// certainly no map entry.
     pub(super) fn insert(&mut self, new: &Struct<'_>, listed: bool) -> Touched {
         let at = self.first_reaching(new.id.clock);
-        let left = at.checked_sub(1).map(|left| &mut self.blocks[left]);
-        let left = left.filter(|left| left.clocks.end == new.id.clock);
-        let touches_left = left.is_some();
-        let new_block = match left {
-            Some(left) => left.push(new, listed),
-            None => Some(Block::new(new, listed)),
-        };
         let right = self.blocks.get(at);
         let touches_right = right.is_some_and(|right| right.clocks.start == new.end());
+        let left = at.checked_sub(1);
+        let left = left.filter(|left| self.blocks[*left].clocks.end == new.id.clock);
+        let touches_left = left.is_some();
+        let new_block = match left {
+            Some(left) => self.blocks[left].push(new, listed),
+            None if touches_right && self.blocks[at].push_front(new, listed) => None,
+            None => Some(Block::new(new, listed)),
+        };
         if let Some(new_block) = new_block {
             self.blocks.insert(at, new_block);
         }
-        if self.contiguous_end == new.id.clock {
-            self.contiguous_end = new.end();
-            self.pass_known(at);
-        }
+        self.note_run(new.clocks());
         if listed && self.listed_end == new.id.clock {
             self.listed_end = new.end();
             self.pass_listed(at);
@@ -376,13 +385,19 @@ impl ClientStructs {
         }
     }
 
-    /// Moves the contiguous end over blocks that a new struct connected.
-    fn pass_known(&mut self, from: usize) {
-        for block in &self.blocks[from..] {
-            if block.clocks.start > self.contiguous_end {
-                break;
+    /// Notes that clocks are known which were not.
+    fn note_run(&mut self, new: ClockRange) {
+        let end = self.behind_gaps.remove(&new.end).unwrap_or(new.end);
+        if self.contiguous_end == new.start {
+            self.contiguous_end = end;
+            return;
+        }
+        let before = self.behind_gaps.range_mut(..new.start).next_back();
+        match before.filter(|(_, before)| **before == new.start) {
+            Some((_, before)) => *before = end,
+            None => {
+                self.behind_gaps.insert(new.start, end);
             }
-            self.contiguous_end = block.clocks.end.max(self.contiguous_end);
         }
     }
 }

@@ -180,6 +180,30 @@ impl<'a> Update<'a> {
         Sections::new(self.bytes, Trust::Stored).expect(CHECKED)
     }
 
+    /// The same in an order in which each of a client follows what came of it: a
+    /// client may send any number of sections, the last first.
+    pub(crate) fn sections_in_order(&self) -> Sections<'a> {
+        let mut sections = self.sections();
+        if self.is_canonical() {
+            return sections;
+        }
+        let mut order = Vec::new();
+        loop {
+            let at = self.bytes.len() - sections.reader.rest().len();
+            let Some(client) = sections.next_section().expect(CHECKED) else {
+                break;
+            };
+            let at = u32::try_from(at).expect("a message is smaller than 4 GiB");
+            order.push((client, sections.next.clock, at));
+            while sections.next_struct().expect(CHECKED).is_some() {}
+        }
+        order.sort_unstable();
+        Sections {
+            order: Some(order.into_iter()),
+            ..self.sections()
+        }
+    }
+
     /// The deleted ranges, in the order they came.
     pub fn deletes(&self) -> impl Iterator<Item = (ClientId, ClockRange)> {
         let deletes = &self.bytes[self.found.deletes_at..];
@@ -199,6 +223,9 @@ pub(crate) struct Sections<'a> {
     next: Id,
     /// The client of the section being read.
     section: Option<ClientId>,
+    /// Where the sections begin, if they are not to be read as they stand.
+    order: Option<std::vec::IntoIter<(ClientId, Clock, u32)>>,
+    bytes: &'a [u8],
     /// Whether the sections so far descend by client, one each, none empty.
     canonical: bool,
 }
@@ -217,6 +244,8 @@ impl<'a> Sections<'a> {
                 clock: 0,
             },
             section: None,
+            order: None,
+            bytes,
             canonical: true,
         })
     }
@@ -228,6 +257,10 @@ impl<'a> Sections<'a> {
             return Ok(None);
         }
         self.sections_left -= 1;
+        if let Some(order) = &mut self.order {
+            let (.., at) = order.next().expect("it names all sections");
+            self.reader = Reader::new(&self.bytes[at as usize..]);
+        }
         self.structs_left = read_count(&mut self.reader)?;
         let client = read_client(&mut self.reader)?;
         let clock = read_clock(&mut self.reader)?;

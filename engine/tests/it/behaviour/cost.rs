@@ -37,17 +37,17 @@ fn typing_behind_a_map_entry_costs_what_it_costs_elsewhere() {
 
 /// How long it takes to see that an update tells nothing new which names all that
 /// one client has written again and again, the best of some tries.
-fn seeing_nothing_new(letters: u64) -> Duration {
+fn seeing_nothing_new(letters: u64, first: u64) -> Duration {
     let mut state = DocumentState::default();
-    for clock in 0..letters {
+    for clock in first..first + letters {
         // Each begins anew, so that none is joined with the last.
-        let first = wire::first_text("a");
-        let update = wire::update(&[(1, clock, vec![first])], &[]);
+        let letter = wire::first_text("a");
+        let update = wire::update(&[(1, clock, vec![letter])], &[]);
         state.apply(&update).expect("an update");
     }
     let mut gc = vec![0];
     write_var_uint(&mut gc, letters);
-    let again = wire::update(&vec![(1, 0, vec![gc]); 1_000], &[]);
+    let again = wire::update(&vec![(1, first, vec![gc]); 1_000], &[]);
     let again = Update::decode(&again).expect("an update");
     let one_try = || {
         let start = Instant::now();
@@ -59,8 +59,12 @@ fn seeing_nothing_new(letters: u64) -> Duration {
 
 #[test]
 fn to_see_that_nothing_is_new_costs_no_more_in_a_large_document() {
-    let (small, large) = (seeing_nothing_new(100), seeing_nothing_new(1_000_000));
-    assert!(large < 10 * small, "{large:?}, not {small:?}");
+    // From the first clock on, and behind a gap.
+    for first in [0, 1] {
+        let small = seeing_nothing_new(100, first);
+        let large = seeing_nothing_new(1_000_000, first);
+        assert!(large < 10 * small, "{first}: {large:?}, not {small:?}");
+    }
 }
 
 /// What it takes for each byte to answer one who asks for a document of many
@@ -91,4 +95,46 @@ fn asking_and_telling_again(clients: u64) -> (Duration, Duration) {
 fn to_ask_for_a_document_of_many_clients_costs_about_what_it_costs_to_tell_it() {
     let (asks, tells) = asking_and_telling_again(50_000);
     assert!(asks < 4 * tells, "{asks:?}, not {tells:?}");
+}
+
+/// Letters of one client, the last first, each a section of its own.
+fn backwards(letters: u64) -> Vec<wire::Section> {
+    let letter = |clock| (1, clock, vec![wire::text_after(2, 0, "a")]);
+    (0..letters).rev().map(letter).collect()
+}
+
+fn time_to_apply(updates: &[Vec<u8>]) -> Duration {
+    let one_try = |_| {
+        let mut state = DocumentState::default();
+        let start = Instant::now();
+        for update in updates {
+            state.apply(update).expect("an update");
+        }
+        start.elapsed()
+    };
+    (0..3).map(one_try).min().expect("some tries")
+}
+
+#[test]
+fn what_comes_backwards_costs_about_what_it_costs_forwards() {
+    let sections = backwards(100_000);
+    let backwards = time_to_apply(&[wire::update(&sections, &[])]);
+    let forwards: Vec<_> = sections.into_iter().rev().collect();
+    let forwards = time_to_apply(&[wire::update(&forwards, &[])]);
+    assert!(backwards < 5 * forwards, "{backwards:?}, not {forwards:?}");
+}
+
+#[test]
+fn updates_that_come_backwards_do_not_cost_more_the_more_there_are() {
+    let apart = |letters| -> Vec<_> {
+        let sections = backwards(letters).into_iter();
+        sections
+            .map(|section| wire::update(&[section], &[]))
+            .collect()
+    };
+    let (few, many) = (
+        time_to_apply(&apart(10_000)),
+        time_to_apply(&apart(100_000)),
+    );
+    assert!(many < 30 * few, "{many:?}, not {few:?}");
 }
