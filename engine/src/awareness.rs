@@ -157,6 +157,11 @@ impl Awareness {
         (!here.is_empty()).then(|| encode(here.into_iter()))
     }
 
+    /// Bytes of the states that are known.
+    pub(crate) const fn state_bytes(&self) -> usize {
+        self.state_bytes
+    }
+
     /// Bytes that it takes, about.
     pub(crate) fn bytes(&self) -> usize {
         self.state_bytes + self.all.as_ref().map_or(0, Bytes::len)
