@@ -39,6 +39,14 @@ impl Ahead {
         self.pending.delete_ranges += opens.delete_ranges;
     }
 
+    /// An update that opens so many gaps and brings so many types is here, or will
+    /// never be.
+    pub(super) const fn arrived(&mut self, opens: Pending, types: usize) {
+        self.types -= types;
+        self.pending.gap_runs -= opens.gap_runs;
+        self.pending.delete_ranges -= opens.delete_ranges;
+    }
+
     /// The next clock of a client; 0 if nothing of it is on its way.
     pub(super) fn clock(&self, client: ClientId) -> Clock {
         self.clocks.get(&client).copied().unwrap_or(0)

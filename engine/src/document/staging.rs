@@ -59,6 +59,9 @@ struct Staged {
     frame: Option<Bytes>,
     position: Position,
     opens_gap: bool,
+    /// What it brings that is counted as long as it is on its way.
+    opens: Pending,
+    types: usize,
     since: Duration,
 }
 
@@ -138,7 +141,13 @@ impl Staging {
         assert!(positions.is_sorted() && self.queue.iter().all(|s| s.position > self.applied));
     }
 
-    fn push(&mut self, cx: Context<'_>, update: &Update<'_>, received: Received) -> Position {
+    fn push(
+        &mut self,
+        cx: Context<'_>,
+        update: &Update<'_>,
+        (opens, types): (Pending, usize),
+        received: Received,
+    ) -> Position {
         self.issued.0 += 1;
         let position = self.issued;
         self.bytes += received.update.len();
@@ -148,6 +157,8 @@ impl Staging {
             frame: received.frame,
             position,
             opens_gap: received.opens_gap,
+            opens,
+            types,
             since: cx.now,
         });
         position
@@ -157,6 +168,7 @@ impl Staging {
         let staged = self.queue.pop_front();
         let staged = staged.expect("each append has one result, in order");
         self.bytes -= staged.update.bytes().len();
+        self.ahead.arrived(staged.opens, staged.types);
         if self.queue.is_empty() && !planted::is(Bug::AheadNotReset) {
             self.ahead = Ahead::default();
         }
@@ -174,6 +186,7 @@ impl Document {
         received: Received,
         out: &mut Effects,
     ) {
+        let types = self.state.new_types(update);
         self.state.expect(update, opens, &mut self.staging.ahead);
         let (from, bytes) = (received.from, received.update.clone());
         if planted::is(Bug::SentBeforeDurable) {
@@ -182,7 +195,7 @@ impl Document {
         if planted::is(Bug::PublishedBeforeDurable) {
             self.publish_update(cx, Some(from), &protocol::update(&bytes), out);
         }
-        let position = self.staging.push(cx, update, received);
+        let position = self.staging.push(cx, update, (opens, types), received);
         let doc = self.id.clone();
         out.push(Effect::Journal(JournalCommand::Append {
             doc,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ysyncd_engine::{Config, ConnId, Event, Rejection};
+use ysyncd_engine::{Config, ConnId, Event, JournalResult, Rejection};
 
 use super::{
     wire::{self, text, text_after},
@@ -237,4 +237,26 @@ fn what_is_on_its_way_to_the_disk_counts() {
         staged += 1;
     }
     assert_eq!(staged, MAX);
+}
+
+#[test]
+fn what_has_arrived_counts_no_longer_as_on_its_way() {
+    let config = Config {
+        journal: true,
+        ..config()
+    };
+    let mut world = World::with(config);
+    let conn = world.joined("d");
+    world.send_update(conn, &wire::update(&[(1, 0, vec![outermost()])], &[]));
+    for clock in 1..4 * MAX {
+        // Beside the one before, and on its way before that has arrived.
+        world.send_update(
+            conn,
+            &wire::update(&[(1, clock, vec![behind(clock - 1)])], &[]),
+        );
+        let (op, _) = world.take_append();
+        world.journal(op, JournalResult::Appended(Ok(())));
+        world.advance(Duration::from_millis(10));
+    }
+    assert_eq!(refusals(&world), 0);
 }
