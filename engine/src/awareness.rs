@@ -291,9 +291,12 @@ impl Awareness {
     ) -> Result<(), AwarenessError> {
         let new = news.values().filter_map(|said| said.state);
         let new = new.map(<[u8]>::len).sum::<usize>();
-        match self.state_bytes + new > config.bus_awareness_bytes_max {
-            true => Err(AwarenessError::TooMuch),
-            false => Ok(()),
+        let replaced = news.keys().filter_map(|id| self.entries.get(id));
+        let replaced = replaced.map(Entry::state_len).sum::<usize>();
+        let is_within = self.state_bytes + new - replaced <= config.bus_awareness_bytes_max;
+        match is_within || new <= replaced {
+            true => Ok(()),
+            false => Err(AwarenessError::TooMuch),
         }
     }
 

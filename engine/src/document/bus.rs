@@ -244,9 +244,7 @@ impl Document {
         }
         marks::hit(Mark::BusApplied);
         self.forget_join();
-        if update.types() > 0 {
-            self.nesting.forget();
-        }
+        self.nesting.came(update.types(), bytes.len());
         self.changed_elsewhere(cx, bytes.len(), out);
         let event = Event::BusApplied { bytes: bytes.len() };
         out.push(Effect::Event(event));

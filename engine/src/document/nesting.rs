@@ -53,6 +53,14 @@ impl Nesting {
         });
     }
 
+    /// Types came that were not asked about, in so many bytes.
+    pub(super) const fn came(&mut self, types: usize, bytes: usize) {
+        if let Some(seen) = &mut self.seen {
+            seen.types += types;
+            seen.grown += bytes;
+        }
+    }
+
     /// Nothing is known any more.
     pub(super) const fn forget(&mut self) {
         self.seen = None;

@@ -286,7 +286,10 @@ impl Document {
         {
             let wait = match planted::is(Bug::ForeignNeverSaved) {
                 true => Duration::from_secs(100_000),
-                false => cx.config.foreign_save_wait,
+                // It may be nowhere else.
+                false if cx.journal == JournalHealth::Off => self.save_delays(cx).1,
+                // The other node may wait long where documents are large.
+                false => cx.config.foreign_save_wait.max(self.save_delays(cx).1 * 2),
             };
             self.timers.set(Timer::Store, (since + wait).max(cx.now));
         }

@@ -233,15 +233,22 @@ fn who_hears_that_all_it_has_is_saved_does_not_save_it() {
 
 #[test]
 fn what_nobody_saves_is_saved_here_after_a_while() {
-    let (mut two, _) = node(TWO, &Config::default());
-    hears(&mut two, says(ONE, Body::Update(&text(1, 0, "a"))));
-    two.advance(secs(89));
-    assert!(two.store_is_idle());
-    assert_eq!(two.status().oldest_unsaved, Some(secs(89)));
-    two.advance(secs(2));
-    let save = two.take_save();
-    two.saved(save.op, Ok("1"));
-    assert_eq!(two.status().oldest_unsaved, None);
+    // Without a journal it may be nowhere else soon.
+    for (journal, wait) in [(true, 90), (false, 30)] {
+        let config = Config {
+            journal,
+            ..Config::default()
+        };
+        let (mut two, _) = node(TWO, &config);
+        hears(&mut two, says(ONE, Body::Update(&text(1, 0, "a"))));
+        two.advance(secs(wait - 1));
+        assert!(two.store_is_idle());
+        assert_eq!(two.status().oldest_unsaved, Some(secs(wait - 1)));
+        two.advance(secs(2));
+        let save = two.take_save();
+        two.saved(save.op, Ok("1"));
+        assert_eq!(two.status().oldest_unsaved, None);
+    }
 }
 
 #[test]
