@@ -118,6 +118,19 @@ fn who_says_a_higher_clock_owns_the_id() {
 }
 
 #[test]
+fn a_clock_that_cannot_be_raised_goes_with_its_connection() {
+    let most = (1 << 53) - 1;
+    let mut world = World::new();
+    let (one, two) = (world.greeted("d"), world.greeted("d"));
+    world.send(one, awareness(&[(1, most, "{}")]));
+    assert_eq!(world.take(two), [awareness(&[(1, most, "{}")])]);
+    world.send(two, awareness(&[(1, most, "[]")]));
+    assert!(world.take(two).is_empty(), "it says nothing new");
+    world.leave(one);
+    assert_eq!(world.take(two), [awareness(&[(1, most, "null")])]);
+}
+
+#[test]
 fn a_null_counts_only_from_the_owner() {
     let mut world = World::new();
     let (owner, other) = (world.greeted("d"), world.greeted("d"));
