@@ -351,12 +351,14 @@ impl Swarm {
     #[must_use]
     pub fn draw(seed: u64, shape: Shape) -> Self {
         match shape {
-            Shape::Swarm => {
+            Shape::Swarm | Shape::Apart => {
                 let mut swarm = Self::draw_any(seed);
                 twist::add(&mut stream(seed, Purpose::Twists), &mut swarm);
                 swarm.draw_rights(&mut stream(seed, Purpose::Rights));
                 draw_readers(&mut stream(seed, Purpose::Readers), &mut swarm.engine);
-                swarm.draw_bus(&mut stream(seed, Purpose::Buses));
+                if shape == Shape::Swarm {
+                    swarm.draw_bus(&mut stream(seed, Purpose::Buses));
+                }
                 swarm
             }
             Shape::Small => Self::draw_small(seed),

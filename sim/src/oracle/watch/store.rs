@@ -220,7 +220,7 @@ impl StoreWatch {
         match result {
             StoreResult::Saved(Ok(_)) => self.in_trouble.remove(&doc),
             // What was read may have to be merged and written, after a pause.
-            StoreResult::Loaded(Ok(_)) => false,
+            StoreResult::Loaded(Ok(_)) if !self.loaded.contains(&doc) => false,
             _ => self.in_trouble.insert(doc.clone()),
         };
         if matches!(
