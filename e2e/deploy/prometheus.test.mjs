@@ -72,7 +72,8 @@ test('Prometheus scrapes both /metrics and /healthz', async t => {
   })
   const query = async expression => {
     const url = `http://127.0.0.1:${port}/api/v1/query?query=${encodeURIComponent(expression)}`
-    const answer = await fetch(url).then(response => response.json(), () => null)
+    // It refuses, or says in words that it is not ready, while it starts.
+    const answer = await fetch(url).then(response => response.json()).catch(() => null)
     return Object.fromEntries((answer?.data?.result ?? []).map(({ metric, value }) => [metric.job, Number(value[1])]))
   }
   const both = value => ({ '/metrics': value, '/healthz': value })
