@@ -185,7 +185,9 @@ impl Swarm {
         swarm.content = Content::draw(&mut stream(seed, Purpose::Content));
         match shape {
             Shape::Small => swarm.become_small(),
-            Shape::Swarm | Shape::Apart => twist::add(&mut stream(seed, Purpose::Twists), &mut swarm),
+            Shape::Swarm | Shape::Apart => {
+                twist::add(&mut stream(seed, Purpose::Twists), &mut swarm);
+            }
         }
         swarm.draw_rights(&mut stream(seed, Purpose::Rights));
         draw_readers(&mut stream(seed, Purpose::Readers), &mut swarm.engine);
