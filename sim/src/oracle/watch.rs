@@ -154,7 +154,7 @@ impl Watch {
                 self.receiving = Some(*conn);
                 self.message = bytes.clone();
                 self.limits.largest_update = self.limits.largest_update.max(bytes.len());
-                self.received(*conn, bytes);
+                self.received(now, *conn, bytes);
             }
             Input::Written { conn, total_bytes } => {
                 self.connections.written(now, *conn, *total_bytes);
@@ -227,6 +227,7 @@ impl Watch {
             Output::Event(EngineEvent::DocumentUnloaded { doc }) => {
                 self.store.unloaded(doc);
                 self.bus.unloaded(doc);
+                self.connections.unloaded(doc);
                 self.growth.forget(doc);
                 self.relays.forget(doc);
                 self.journal.unloaded(doc, &self.documents)?;
@@ -393,7 +394,7 @@ impl Watch {
         self.connections.all_resumed(since)
     }
 
-    fn received(&mut self, conn: ConnId, frame: &[u8]) {
+    fn received(&mut self, now: Duration, conn: ConnId, frame: &[u8]) {
         let Some(doc) = self.connections.judged_doc(conn).cloned() else {
             return;
         };
@@ -423,7 +424,7 @@ impl Watch {
                     for (client, clock, _) in awareness_clocks(states).into_iter().flatten() {
                         self.bus.said(&doc, client, clock);
                     }
-                    self.connections.says_awareness(conn, states);
+                    self.connections.says_awareness(now, conn, states);
                 }
                 Message::QueryAwareness => {}
             }

@@ -141,9 +141,29 @@ impl World {
             self.judge_leaving()?;
         }
         for (&doc, shown) in docs.iter().zip(&shown) {
+            let shown = self.shown_by(0, doc, shown.as_deref())?;
             self.judge_joiner(Invariant::Joiner, doc, 0, shown.as_deref())?;
         }
         Ok(())
+    }
+
+    /// What a node has to show of a document to somebody new, if its clients are
+    /// shown this. One that has to read it knows what somebody else wrote last,
+    /// which others do not before they write.
+    fn shown_by(
+        &self,
+        node: usize,
+        doc: usize,
+        shown: Option<&str>,
+    ) -> Result<Option<String>, Violation> {
+        let reads = self.nodes[node].watch.holds(&self.docs[doc]).is_none();
+        let is_whole = !self.vanished.contains(&self.docs[doc]);
+        match shown {
+            Some(_) if self.swarm.other_writer.is_some() && reads && is_whole => {
+                self.stored(doc).map(Some)
+            }
+            shown => Ok(shown.map(ToOwned::to_owned)),
+        }
     }
 
     /// The nodes go down and come up again: what was stored is served.

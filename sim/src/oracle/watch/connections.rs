@@ -186,6 +186,11 @@ impl Connections {
         self.has_left(&doc, conn);
     }
 
+    /// A document has left memory: nobody knows any more who was there.
+    pub(super) fn unloaded(&mut self, doc: &DocId) {
+        self.presence.unloaded(doc);
+    }
+
     /// What was on its way to a connection that is gone takes no more memory.
     pub(super) fn freed(&mut self, conn: ConnId) {
         self.get(conn).outbox.freed();
@@ -201,7 +206,7 @@ impl Connections {
     }
 
     /// A connection says who is there.
-    pub(super) fn says_awareness(&mut self, conn: ConnId, states: &[u8]) {
+    pub(super) fn says_awareness(&mut self, now: Duration, conn: ConnId, states: &[u8]) {
         if !self.is_in(conn) {
             return;
         }
@@ -210,7 +215,10 @@ impl Connections {
             // Nobody but its owner can say of a client that it is gone.
             if is_here {
                 self.presence.said(&doc, client, clock, conn);
-            } else if !self.remembers && !self.is_read(&doc) {
+            } else if !self.is_read(&doc) && self.remembers {
+                self.presence
+                    .says_gone_untold(now, &doc, client, clock, conn);
+            } else if !self.is_read(&doc) {
                 self.presence.may_be_forgotten(&doc, client);
             }
         }

@@ -126,6 +126,28 @@ impl Presence {
         self.gone.retain(|(of, _)| of != doc);
     }
 
+    /// A document has left memory, and with it who was there.
+    pub(super) fn unloaded(&mut self, doc: &DocId) {
+        self.documents.remove(doc);
+        self.gone.retain(|(of, _)| of != doc);
+    }
+
+    /// Whoever speaks for a client says that it is gone, and nobody reads that.
+    pub(super) fn says_gone_untold(
+        &mut self,
+        now: Duration,
+        doc: &DocId,
+        client: u64,
+        clock: u64,
+        by: ConnId,
+    ) {
+        let known = self.known(doc, client);
+        let is_owner = |&(said, owner): &(u64, ConnId)| owner == by && said <= clock;
+        if known.said.as_ref().is_some_and(is_owner) {
+            known.goes_untold(now);
+        }
+    }
+
     /// A client may be gone and forgotten, untold.
     pub(super) fn may_be_forgotten(&mut self, doc: &DocId, client: u64) {
         if let Some(clients) = self.documents.get_mut(doc) {
