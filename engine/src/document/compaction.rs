@@ -47,6 +47,12 @@ pub(super) fn compact(structs: &mut StructStore, deletes: &mut DeleteSet, gc: bo
                 marks::hit(Mark::Superseded);
                 delete(client, before.clone());
                 out.push_last_unit(&item, &before);
+            } else if let Some(before) = descent.placement.superseded(&item)
+                && !deletes.has(client, item.clocks())
+            {
+                // It came before anybody could tell that it is an entry.
+                let collect = collected.then_some(&*deletes);
+                out.push_apart(&item, &before, descent, collect);
             } else if collected {
                 out.push_collected(&item, descent, deletes);
             } else {
@@ -96,6 +102,26 @@ impl Blocks {
         self.push_written(client, before.end, false, |out| {
             item.write_part(before.end, item.end(), &mut Cursor::default(), out);
         });
+    }
+
+    /// Pushes a map entry of which the last unit lives apart from those before it,
+    /// which are deleted.
+    fn push_apart(
+        &mut self,
+        item: &Struct<'_>,
+        before: &ClockRange,
+        descent: Descent,
+        collect: Option<&DeleteSet>,
+    ) {
+        for part in [before.clone(), before.end..item.end()] {
+            let mut bytes = Vec::new();
+            item.write_part(part.start, part.end, &mut Cursor::default(), &mut bytes);
+            let part = read_part(&bytes, item.id.client, part.start);
+            match collect {
+                Some(deletes) => self.push_collected(&part, descent, deletes),
+                None => self.push(&part, false),
+            }
+        }
     }
 
     /// Pushes a struct without what Yjs would have dropped.

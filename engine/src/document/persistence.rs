@@ -586,6 +586,11 @@ impl Document {
         self.persistence.doing = Doing::Nothing;
         let doc = self.id.clone();
         match loaded {
+            // There was no object, and there is nothing to put into one.
+            Ok(None) if self.persistence.stored.is_none() && !self.is_unsaved() => {
+                self.persistence.must_read = None;
+                self.persistence.failures = 0;
+            }
             Ok(None) => {
                 self.mark_read_again(false);
                 marks::hit_if(Mark::ObjectVanished, || self.persistence.stored.is_some());
