@@ -29,15 +29,23 @@ use crate::{
 
 const NULL: &[u8] = b"null";
 
+/// Memory that an entry takes beside its state, about, in bytes.
+const ENTRY_BYTES: usize = 160;
+
 /// The awareness of one document.
 #[derive(Debug, Default)]
 pub(crate) struct Awareness {
     entries: BTreeMap<ClientId, Entry>,
     /// Those of the entries that are of clients which left, the oldest first.
     gone: BTreeSet<(Duration, ClientId)>,
+    /// Those of the others, each with a time when it was heard of, if not the last:
+    /// it is looked at again when it could have been silent since.
+    watched: BTreeSet<(Duration, ClientId)>,
     owned: BTreeMap<Owner, BTreeSet<ClientId>>,
     /// Bytes of the states.
     state_bytes: usize,
+    /// Memory that the entries take for which nodes speak, about, in bytes.
+    node_bytes: usize,
     /// All that is known, as a frame for those who join.
     all: Option<Bytes>,
 }
@@ -61,6 +69,8 @@ struct Entry {
     /// Who speaks for it, while there is somebody and it has a state.
     owner: Option<Owner>,
     updated: Duration,
+    /// Since when it is watched, while it has a state.
+    watched: Duration,
 }
 
 /// Why an awareness message is not taken.
@@ -128,24 +138,37 @@ impl Awareness {
     /// Returns what to tell all.
     pub(crate) fn expire(&mut self, now: Duration, config: &Config) -> Option<Vec<u8>> {
         let timeout = config.awareness_timeout;
-        let due = |entry: &Entry| entry.updated + timeout <= now;
         while let Some(&(since, _)) = self.gone.first()
             && since + timeout <= now
         {
             self.forget_oldest();
         }
-        let silent = self.entries.iter();
-        let silent = silent.filter(|(_, entry)| due(entry) && !entry.is_kept());
-        let silent: BTreeSet<_> = silent.map(|(client, _)| *client).collect();
+        let mut silent = BTreeSet::new();
+        while let Some(&(since, client)) = self.watched.first()
+            && since + timeout <= now
+        {
+            self.watched.pop_first();
+            let entry = self.entries.get_mut(&client);
+            let entry = entry.expect("who is watched is known");
+            let heard = match entry.is_kept() {
+                true => now,
+                false => entry.updated,
+            };
+            if heard + timeout <= now {
+                silent.insert(client);
+            } else {
+                entry.watched = heard;
+                self.watched.insert((heard, client));
+            }
+        }
         marks::hit_if(Mark::AwarenessExpired, || !silent.is_empty());
         self.remove(now, &silent)
     }
 
-    /// When [`Awareness::expire`] has something to do next.
+    /// When [`Awareness::expire`] may have something to do next.
     pub(crate) fn next_expiry(&self, config: &Config) -> Option<Duration> {
-        let expire = self.entries.values().filter(|entry| !entry.is_kept());
-        let updated = expire.map(|entry| entry.updated);
-        Some(updated.min()? + config.awareness_timeout)
+        let (since, _) = self.watched.first()?;
+        Some(*since + config.awareness_timeout)
     }
 
     /// The states of those for whom connections here speak; `None` if there are
@@ -164,7 +187,8 @@ impl Awareness {
 
     /// Bytes that it takes, about.
     pub(crate) fn bytes(&self) -> usize {
-        self.state_bytes + self.all.as_ref().map_or(0, Bytes::len)
+        let entries = self.entries.len() * ENTRY_BYTES;
+        self.state_bytes + entries + self.all.as_ref().map_or(0, Bytes::len)
     }
 
     /// All that is known, those who left included, as a frame: a client that
@@ -196,7 +220,11 @@ impl Awareness {
     pub(crate) fn check(&self, connections: &BTreeSet<ConnId>) {
         let states = self.entries.values().map(Entry::state_len);
         assert_eq!(self.state_bytes, states.sum::<usize>());
+        let sizes = self.entries.values().map(Entry::node_size);
+        assert_eq!(self.node_bytes, sizes.sum::<usize>());
         for (client, entry) in &self.entries {
+            let is_watched = self.watched.contains(&(entry.watched, *client));
+            assert_eq!(is_watched, entry.state.is_some(), "who has a state");
             let gone = self.gone.contains(&(entry.updated, *client));
             assert_eq!(gone, entry.state.is_none(), "who has no state left");
             if let Some(owner) = entry.owner {
@@ -206,6 +234,7 @@ impl Awareness {
         }
         let left = self.entries.values().filter(|entry| entry.state.is_none());
         assert_eq!(self.gone.len(), left.count());
+        assert_eq!(self.gone.len() + self.watched.len(), self.entries.len());
         for (owner, ids) in &self.owned {
             if let Owner::Conn(conn) = owner {
                 assert!(connections.contains(conn), "owners are connected");
@@ -282,18 +311,18 @@ impl Awareness {
         }
     }
 
-    /// The same of what a node says. All that is known here may take so much
-    /// room: what its clients may say it has looked after itself.
+    /// The same of what a node says. All that nodes say may take so much room: what
+    /// its clients may say each has looked after itself.
     fn is_within_of_node(
         &self,
         news: &BTreeMap<ClientId, Said<'_>>,
         config: &Config,
     ) -> Result<(), AwarenessError> {
         let new = news.values().filter_map(|said| said.state);
-        let new = new.map(<[u8]>::len).sum::<usize>();
+        let new = new.map(|state| state.len() + ENTRY_BYTES).sum::<usize>();
         let replaced = news.keys().filter_map(|id| self.entries.get(id));
-        let replaced = replaced.map(Entry::state_len).sum::<usize>();
-        let is_within = self.state_bytes + new - replaced <= config.bus_awareness_bytes_max;
+        let replaced = replaced.map(Entry::node_size).sum::<usize>();
+        let is_within = self.node_bytes + new - replaced <= config.bus_awareness_bytes_max;
         match is_within || new <= replaced {
             true => Ok(()),
             false => Err(AwarenessError::TooMuch),
@@ -343,23 +372,37 @@ impl Awareness {
             Some(known) if planted::is(Bug::AwarenessLiveExpired) && same(known) => known.updated,
             _ => now,
         };
+        let before = self.entries.get(&said.client);
+        let here = before.filter(|known| known.state.is_some());
+        let watched = here.map_or(now, |known| known.watched);
         let entry = Entry {
             clock: said.clock,
             state: said.state.map(Into::into),
             owner,
             updated,
+            watched,
         };
         self.forget_frame();
         self.state_bytes += entry.state_len();
+        self.node_bytes += entry.node_size();
         let before = self.entries.insert(said.client, entry);
         self.state_bytes -= before.as_ref().map_or(0, Entry::state_len);
+        self.node_bytes -= before.as_ref().map_or(0, Entry::node_size);
         if let Some(entry) = &before
             && entry.state.is_none()
         {
             self.gone.remove(&(entry.updated, said.client));
         }
-        if said.state.is_none() {
-            self.gone.insert((now, said.client));
+        let had_state = before.as_ref().is_some_and(|entry| entry.state.is_some());
+        match said.state {
+            Some(_) if had_state => {}
+            Some(_) => {
+                self.watched.insert((watched, said.client));
+            }
+            None => {
+                self.watched.remove(&(watched, said.client));
+                self.gone.insert((now, said.client));
+            }
         }
         let before = before.and_then(|entry| entry.owner);
         if before != owner {
@@ -414,6 +457,8 @@ impl Awareness {
             let entry = self.entries.get_mut(&client);
             let entry = entry.expect("ids that are owned or listed exist");
             self.state_bytes -= entry.state_len();
+            self.node_bytes -= entry.node_size();
+            self.watched.remove(&(entry.watched, client));
             entry.state = None;
             entry.updated = now;
             self.gone.insert((now, client));
@@ -430,6 +475,14 @@ impl Entry {
     /// Whether it does not expire: by mistake.
     fn is_kept(&self) -> bool {
         planted::is(Bug::BusAwarenessKept) && matches!(self.owner, Some(Owner::Node(_)))
+    }
+
+    /// Memory that it takes, if a node speaks for it.
+    fn node_size(&self) -> usize {
+        match self.owner {
+            Some(Owner::Node(_)) => self.state_len() + ENTRY_BYTES,
+            Some(Owner::Conn(_)) | None => 0,
+        }
     }
 
     fn state_len(&self) -> usize {
