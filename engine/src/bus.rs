@@ -97,7 +97,4 @@ pub enum BusRefusal {
     /// It tells awareness that is malformed, or too much of it.
     #[error("awareness that is malformed, or too much")]
     Awareness,
-    /// There are more nodes than anybody has.
-    #[error("too many nodes")]
-    TooManyNodes,
 }

@@ -267,9 +267,11 @@ impl Document {
                 marks::hit_if(Mark::OpenWhileLoading, || !waiting.is_empty());
                 waiting.insert(conn, rights);
             }
-            Phase::Live | Phase::Draining => {
+            Phase::Live => self.accept(cx, conn, rights, out),
+            Phase::Draining => {
                 self.phase = Phase::Live;
                 self.accept(cx, conn, rights, out);
+                self.catch_up_with_bus(cx, out);
             }
             Phase::Gone(_) => unreachable!("a document that is gone is not asked any more"),
         }
@@ -407,9 +409,9 @@ impl Document {
         if self.connections.contains_key(&conn) {
             let fault = Fault::new(CloseCode::GoingAway, "the server is shutting down");
             // Those who stay go in a moment, too: they need not be told.
-            if let Some(left) = self.close(cx, &[conn], &fault, out) {
-                self.publish_awareness(cx, &left, out);
-            }
+            // Those at other nodes are not, either: it comes back there in a
+            // moment, or falls silent.
+            self.close(cx, &[conn], &fault, out);
         }
     }
 
@@ -545,6 +547,8 @@ impl Document {
     fn drain(&mut self, out: &mut Effects) {
         debug_assert!(self.connections.is_empty());
         self.phase = Phase::Draining;
+        let doc = self.id.clone();
+        out.push(Effect::Event(Event::DocumentDrains { doc }));
         for timer in [
             Timer::Idle,
             Timer::Keepalive,
@@ -557,6 +561,7 @@ impl Document {
             self.timers.stop(timer);
         }
         self.forget_kept();
+        self.ask_no_more();
         self.save_now(out);
         self.leave_if_drained(out);
     }

@@ -65,6 +65,13 @@ pub enum Event {
     },
     /// The journal works again.
     JournalRecovered,
+    /// Nobody has had a document open for a while, or it has to make room: it
+    /// leaves memory once it is saved, unless somebody opens it before. Of what
+    /// other nodes take meanwhile nothing comes to it.
+    DocumentDrains {
+        /// Which.
+        doc: DocId,
+    },
     /// A document left memory.
     DocumentUnloaded {
         /// Which.
@@ -120,6 +127,9 @@ pub enum Event {
         /// Which document.
         doc: DocId,
     },
+    /// Another server that lives now says to be this node: both have one name.
+    /// Neither hears all that the other says. Told for each message that shows it.
+    BusNameTaken,
     /// A message of the bus was not taken.
     BusMessageRefused {
         /// Which document it was said to be of.

@@ -116,8 +116,12 @@ marks! {
     BusOwnEcho = "bus_own_echo",
     /// A node was heard of in a life that is over.
     BusStale = "bus_stale",
-    /// A node was heard of in another life than before, and whom it had spoken
-    /// for was gone.
+    /// Something came by the bus for a document that was about to leave memory.
+    BusMissed = "bus_missed",
+    /// Such a document was opened again, and told what it held so as to be told
+    /// the rest.
+    BusCaughtUp = "bus_caught_up",
+    /// A node was heard of in another life than before.
     BusNextLife = "bus_next_life",
     /// An update came by the bus that told something new.
     BusApplied = "bus_applied",

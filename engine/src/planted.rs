@@ -322,6 +322,12 @@ bugs! {
     NotSubscribedAgain = "not_subscribed_again",
     /// What a node said in an earlier life is taken to be of this one.
     BusStaleTaken = "bus_stale_taken",
+    /// A document that is about to leave memory goes on taking what other nodes
+    /// say, and stays.
+    DrainingTakes = "draining_takes",
+    /// A document that is opened again as it was about to leave memory never asks
+    /// for what it missed.
+    MissedNotAskedFor = "missed_not_asked_for",
     /// Digests say nothing of deletes.
     DigestWithoutDeletes = "digest_without_deletes",
     /// Digests say nothing of what stands behind gaps.

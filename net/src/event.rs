@@ -1,15 +1,19 @@
 //! The engine's events as log lines.
 
-use std::cell::Cell;
+use std::{cell::Cell, time::Duration};
 
+use tokio::time::Instant;
 use tracing::{debug, error, info, warn};
 use ysyncd_engine::{Event, StoreError};
 
 /// The log. It remembers whether the store is in trouble, so that an outage is
-/// told once, and its end, and not by each document at each try.
+/// told once, and its end, and not by each document at each try; and what was
+/// said of the bus, where one that is at odds could fill the log.
 #[derive(Debug, Default)]
 pub(crate) struct EventLog {
     store_fails: Cell<bool>,
+    bus_refused: OncePer<60>,
+    name_taken: OncePer<60>,
 }
 
 impl EventLog {
@@ -21,6 +25,22 @@ impl EventLog {
             }
             Event::SnapshotSaved { .. } if self.store_fails.replace(false) => {
                 info!("the store takes snapshots again");
+            }
+            Event::BusMessageRefused { doc, reason } => {
+                if let Some(untold) = self.bus_refused.is_due() {
+                    warn!(
+                        doc = doc.as_str(), %reason, untold,
+                        "a message of the bus was not taken (told once a minute)"
+                    );
+                }
+            }
+            Event::BusNameTaken => {
+                if self.name_taken.is_due().is_some() {
+                    error!(
+                        "another server that runs now has this one's NODE_NAME: clients at one \
+                         do not see the cursors at the other; give each server a name of its own"
+                    );
+                }
             }
             _ => {}
         }
@@ -36,6 +56,27 @@ impl EventLog {
                  (each try is logged at debug)"
             );
         }
+    }
+}
+
+/// Lets something be told once in so many seconds.
+#[derive(Debug, Default)]
+struct OncePer<const SECONDS: u64> {
+    told: Cell<Option<Instant>>,
+    untold: Cell<u64>,
+}
+
+impl<const SECONDS: u64> OncePer<SECONDS> {
+    /// How many were not told since the last that was, if this one is to be.
+    fn is_due(&self) -> Option<u64> {
+        let now = Instant::now();
+        let pause = Duration::from_secs(SECONDS);
+        if self.told.get().is_some_and(|told| now < told + pause) {
+            self.untold.set(self.untold.get() + 1);
+            return None;
+        }
+        self.told.set(Some(now));
+        Some(self.untold.take())
     }
 }
 
@@ -105,6 +146,7 @@ fn log(event: &Event) {
             error!(%error, "new updates are refused until the journal works again");
         }
         Event::JournalRecovered => info!("the journal works again"),
+        Event::DocumentDrains { doc } => debug!(doc = doc.as_str(), "document leaves memory"),
         Event::DocumentUnloaded { doc } => debug!(doc = doc.as_str(), "document unloaded"),
         Event::UpdateApplied { .. } => {}
         Event::SnapshotSaved { doc, bytes } => {
@@ -132,9 +174,8 @@ fn log(event: &Event) {
                 "something was missing that another node has"
             );
         }
-        Event::BusMessageRefused { doc, reason } => {
-            warn!(doc = doc.as_str(), %reason, "a message of the bus was not taken");
-        }
+        // Told once a minute, by the log.
+        Event::BusMessageRefused { .. } | Event::BusNameTaken => {}
         Event::UpdateRefused { doc, conn, reason } => {
             info!(doc = doc.as_str(), conn = conn.0, %reason, "update refused");
         }

@@ -167,9 +167,13 @@ impl Metrics {
                 self.bus.refused.inc();
             }
             Event::SnapshotFailed { error, .. } => self.snapshots.failed(error),
+            Event::BusNameTaken => {
+                self.bus.name_taken.inc();
+            }
             // Told by the engine's status, or counted where it happens: at the
             // journal, on the bus, and where a connection ends.
-            Event::DocumentUnloaded { .. }
+            Event::DocumentDrains { .. }
+            | Event::DocumentUnloaded { .. }
             | Event::JournalFailed { .. }
             | Event::JournalRecovered
             | Event::AnswerTurn { .. }

@@ -11,7 +11,7 @@
 //! digest, joined = vector deletes gaps                (32 bytes each)
 //! state        = to vector deletes gaps state-vector
 //! saved        = vector deletes gaps length etag    (UTF-8, its length in 2 bytes)
-//! in store     = nothing
+//! in store     = length etag
 //! ```
 //!
 //! Bytes are taken apart only; what they tell, an update say, is checked by who
@@ -76,7 +76,10 @@ pub enum Body<'a> {
         etag: &'a str,
     },
     /// What a node lacked is too large for the bus, and is in the store.
-    InStore,
+    InStore {
+        /// The name that the store gave to the object.
+        etag: &'a str,
+    },
 }
 
 /// Why bytes are no message.
@@ -156,17 +159,12 @@ impl<'a> Body<'a> {
             }
             SAVED => {
                 let (digest, rest) = take_digest(rest)?;
-                let (len, etag) = take(rest)?;
-                let len = usize::from(u16::from_be_bytes(*len));
-                let (etag, rest) = etag.split_at_checked(len).ok_or(EnvelopeError::End)?;
-                ended(rest)?;
-                let etag = std::str::from_utf8(etag).map_err(|_| EnvelopeError::Utf8)?;
+                let etag = last_etag(rest)?;
                 Self::Saved { digest, etag }
             }
-            IN_STORE => {
-                ended(rest)?;
-                Self::InStore
-            }
+            IN_STORE => Self::InStore {
+                etag: last_etag(rest)?,
+            },
             unknown => return Err(EnvelopeError::Kind(unknown)),
         })
     }
@@ -179,7 +177,7 @@ impl<'a> Body<'a> {
             Self::Digest(_) => DIGEST,
             Self::State { .. } => STATE,
             Self::Saved { .. } => SAVED,
-            Self::InStore => IN_STORE,
+            Self::InStore { .. } => IN_STORE,
             Self::Joined(_) => JOINED,
         }
     }
@@ -190,7 +188,8 @@ impl<'a> Body<'a> {
             Self::Update(bytes) | Self::Diff(bytes) | Self::Awareness(bytes) => bytes.len(),
             Self::State { state_vector, .. } => 8 + StateDigest::BYTES + state_vector.len(),
             Self::Saved { etag, .. } => StateDigest::BYTES + 2 + etag.len(),
-            Self::Digest(_) | Self::Joined(_) | Self::InStore => StateDigest::BYTES,
+            Self::Digest(_) | Self::Joined(_) => StateDigest::BYTES,
+            Self::InStore { etag } => 2 + etag.len(),
         }
     }
 
@@ -211,12 +210,9 @@ impl<'a> Body<'a> {
             }
             Self::Saved { digest, etag } => {
                 digest.write(out);
-                // No store has longer ones; cut, it is of no use, and does no harm.
-                let len = u16::try_from(etag.len()).unwrap_or(u16::MAX);
-                out.extend_from_slice(&len.to_be_bytes());
-                out.extend_from_slice(&etag.as_bytes()[..usize::from(len)]);
+                write_etag(etag, out);
             }
-            Self::InStore => {}
+            Self::InStore { etag } => write_etag(etag, out),
         }
     }
 }
@@ -236,6 +232,22 @@ fn take_digest(bytes: &[u8]) -> Result<(StateDigest, &[u8]), EnvelopeError> {
         gaps: *gaps,
     };
     Ok((digest, rest))
+}
+
+/// An etag that ends the message.
+fn last_etag(bytes: &[u8]) -> Result<&str, EnvelopeError> {
+    let (len, etag) = take(bytes)?;
+    let len = usize::from(u16::from_be_bytes(*len));
+    let (etag, rest) = etag.split_at_checked(len).ok_or(EnvelopeError::End)?;
+    ended(rest)?;
+    std::str::from_utf8(etag).map_err(|_| EnvelopeError::Utf8)
+}
+
+/// No store has longer ones; cut, it is of no use, and does no harm.
+fn write_etag(etag: &str, out: &mut Vec<u8>) {
+    let len = u16::try_from(etag.len()).unwrap_or(u16::MAX);
+    out.extend_from_slice(&len.to_be_bytes());
+    out.extend_from_slice(&etag.as_bytes()[..usize::from(len)]);
 }
 
 const fn ended(rest: &[u8]) -> Result<(), EnvelopeError> {
@@ -275,7 +287,7 @@ mod tests {
                 digest: DIGEST_OF,
                 etag: "\"etag\"",
             },
-            Body::InStore,
+            Body::InStore { etag: "\"etag\"" },
         ]
     }
 
@@ -312,7 +324,7 @@ mod tests {
     fn what_is_unknown_is_no_message() {
         let mut bytes = Envelope {
             from: FROM,
-            body: Body::InStore,
+            body: Body::InStore { etag: "e" },
         }
         .encode()
         .to_vec();

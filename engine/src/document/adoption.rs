@@ -8,7 +8,7 @@
 
 use std::time::Duration;
 
-use super::{Context, Document, bus::Saved};
+use super::{Context, Document, Phase, bus::Saved};
 use crate::{
     bus::StateDigest,
     effect::{Effect, Effects},
@@ -88,7 +88,10 @@ impl Document {
     pub(super) fn look_into_saved(&mut self, cx: Context<'_>, out: &mut Effects) {
         let wait = cx.config.foreign_save_wait;
         let is_old = |saved: &Saved| saved.heard_at + wait <= cx.now;
-        if self.bus.saved.as_ref().is_some_and(is_old) && !self.adopt(cx, out) {
+        if self.bus.saved.as_ref().is_some_and(is_old)
+            && !self.adopt(cx, out)
+            && self.phase == Phase::Live
+        {
             self.look_into_store(out);
         }
     }

@@ -25,10 +25,11 @@ use crate::{
     protocol::{self, Message, Messages},
     random::Jitter,
     store::Etag,
+    timer::Timer,
     update::Update,
 };
 
-/// Nodes whose lives are remembered. Nobody has so many.
+/// Nodes whose lives are remembered. Of more, those are that spoke last.
 const NODES_MAX: usize = 256;
 
 /// Digests of states that are remembered.
@@ -39,8 +40,11 @@ const RECENT_MAX: usize = 8;
 pub(super) struct OnBus {
     /// Whether what others publish comes here.
     pub(super) is_subscribed: bool,
-    /// The highest life that was heard of each other node.
-    lives: BTreeMap<u64, u64>,
+    /// The highest life that was heard of each other node, and when it spoke last.
+    lives: BTreeMap<u64, (u64, Duration)>,
+    /// Whether others have told something that was not taken, as the document was
+    /// about to leave memory.
+    has_missed: bool,
     /// What the document holds now, if somebody has looked.
     digest: Option<StateDigest>,
     /// What it held at some times since it last knew what is stored.
@@ -74,6 +78,7 @@ impl OnBus {
         Self {
             is_subscribed: false,
             lives: BTreeMap::new(),
+            has_missed: false,
             digest: None,
             recent: VecDeque::new(),
             saved: None,
@@ -126,6 +131,27 @@ impl Document {
         }
     }
 
+    /// The document is about to leave memory: what others have and it lacks is not
+    /// asked for.
+    pub(super) fn ask_no_more(&mut self) {
+        self.timers.stop(Timer::Exchange);
+        self.bus.has_missed |= self.bus.healing.forget_difference();
+    }
+
+    /// The document was about to leave memory, and is opened again: tells others
+    /// what is here if that may be less than what they have, so that they ask.
+    pub(super) fn catch_up_with_bus(&mut self, cx: Context<'_>, out: &mut Effects) {
+        self.watch_awareness(cx);
+        if std::mem::take(&mut self.bus.has_missed) && self.bus.is_subscribed {
+            marks::hit(Mark::BusCaughtUp);
+            if !planted::is(Bug::MissedNotAskedFor) {
+                let digest = self.digest();
+                self.publish(cx, Body::Digest(digest), out);
+            }
+            self.begin_telling(cx);
+        }
+    }
+
     /// The bus is down: nothing comes any more.
     pub(crate) fn bus_lost(&mut self, _: Context<'_>, _: &mut Effects) {
         self.bus.is_subscribed = false;
@@ -159,8 +185,17 @@ impl Document {
             marks::hit(Mark::BusOwnEcho);
             return Ok(());
         }
-        let sender = self.sender(cx, from, out)?;
+        let sender = self.sender(cx, from, out);
         match body {
+            // It would be saved again and again here while it is changed there, and
+            // not leave memory.
+            Body::Update(_) | Body::Diff(_) | Body::InStore { .. }
+                if self.phase == Phase::Draining && !planted::is(Bug::DrainingTakes) =>
+            {
+                marks::hit(Mark::BusMissed);
+                self.bus.has_missed = true;
+                Ok(())
+            }
             // What a node took in an earlier life is as good as ever.
             Body::Update(update) => self.take_foreign(cx, update, out).map(drop),
             Body::Diff(update) => self.take_diff(cx, update, out),
@@ -187,40 +222,46 @@ impl Document {
                 self.heard_saved(cx, from.id, etag, digest, out);
                 Ok(())
             }
-            Body::InStore => {
-                self.look_into_store(out);
+            Body::InStore { etag } => {
+                // Who has taken it over has all of it.
+                if self
+                    .persistence
+                    .stored()
+                    .is_none_or(|stored| &*stored.0 != etag)
+                {
+                    self.look_into_store(out);
+                }
                 Ok(())
             }
         }
     }
 
-    /// Whether a node's life is over. In a new one, whom it spoke for is gone.
-    fn sender(
-        &mut self,
-        cx: Context<'_>,
-        from: Node,
-        out: &mut Effects,
-    ) -> Result<Sender, BusRefusal> {
-        if let Some(own) = cx.bus.filter(|own| own.id == from.id)
-            && from.incarnation < own.incarnation
-        {
-            return Ok(Sender::Stale);
+    /// Whether a node's life is over. Whom it spoke for in the one before is not gone
+    /// with that: clients come back, and those that do not fall silent.
+    fn sender(&mut self, cx: Context<'_>, from: Node, out: &mut Effects) -> Sender {
+        if let Some(own) = cx.bus.filter(|own| own.id == from.id) {
+            if from.incarnation < own.incarnation {
+                return Sender::Stale;
+            }
+            out.push(Effect::Event(Event::BusNameTaken));
         }
-        let known = self.bus.lives.get(&from.id).copied();
-        if known.is_none() && self.bus.lives.len() >= NODES_MAX {
-            return Err(BusRefusal::TooManyNodes);
-        }
+        let lives = &mut self.bus.lives;
+        let known = lives.get(&from.id).map(|(life, _)| *life);
         if known.is_some_and(|life| from.incarnation < life) {
-            return Ok(Sender::Stale);
+            return Sender::Stale;
         }
-        self.bus.lives.insert(from.id, from.incarnation);
-        if known.is_some_and(|life| life < from.incarnation)
-            && let Some(left) = self.awareness.leave(cx.now, &[Owner::Node(from.id)])
+        marks::hit_if(Mark::BusNextLife, || {
+            known.is_some_and(|life| life < from.incarnation)
+        });
+        if known.is_none()
+            && lives.len() >= NODES_MAX
+            && let Some(silent) = lives.iter().min_by_key(|(_, (_, at))| *at)
         {
-            marks::hit(Mark::BusNextLife);
-            self.tell_awareness(cx, &left, out);
+            let silent = *silent.0;
+            lives.remove(&silent);
         }
-        Ok(Sender::Current)
+        lives.insert(from.id, (from.incarnation, cx.now));
+        Sender::Current
     }
 
     /// Applies an update that another node has taken. No limit holds for it: to
@@ -245,7 +286,7 @@ impl Document {
         marks::hit(Mark::BusApplied);
         self.forget_join();
         self.nesting.came(update.types(), bytes.len());
-        self.changed_elsewhere(cx, bytes.len(), out);
+        self.changed_elsewhere(cx, bytes.len());
         let event = Event::BusApplied { bytes: bytes.len() };
         out.push(Effect::Event(event));
         if !planted::is(Bug::BusUntold) {

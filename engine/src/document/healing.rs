@@ -18,7 +18,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use super::{Context, Document};
+use super::{Context, Document, Phase};
 use crate::{
     bus::{Body, BusRefusal, StateDigest},
     effect::{Effect, Effects},
@@ -46,13 +46,22 @@ pub(super) struct Healing {
     was_told: bool,
     /// Whose digest was another one, and is to be asked.
     differs: Option<(u64, StateDigest)>,
-    /// When it was last asked.
-    asked: Option<Duration>,
+    /// When another node was last asked, and what was here and there then.
+    asked: Option<(Duration, StateDigest, StateDigest)>,
+    /// How often in a row that was the same, so that asking was of no use.
+    in_vain: u32,
     /// When each node was last answered.
     answered: BTreeMap<u64, Duration>,
     /// What others were told of that is too large for the bus: the store is to
     /// have it.
     pub(super) owes_store: bool,
+}
+
+impl Healing {
+    /// What somebody else has is not asked for any more. True if it was to be.
+    pub(super) const fn forget_difference(&mut self) -> bool {
+        self.differs.take().is_some()
+    }
 }
 
 impl Document {
@@ -134,10 +143,17 @@ impl Document {
         self.ask_soon(cx);
     }
 
+    /// Asks in a moment; the later, the more often that was of no use.
     fn ask_soon(&mut self, cx: Context<'_>) {
+        if self.phase == Phase::Draining {
+            self.ask_no_more();
+            return;
+        }
+        let healing = &self.bus.healing;
         let pause = cx.config.bus_exchange_pause;
+        let longer = (pause * (1 << healing.in_vain.min(10))).min(cx.config.bus_digest_idle);
+        let not_before = healing.asked.map(|(asked, ..)| asked + longer.max(pause));
         let soon = cx.now + self.bus.jitter.up_to(pause / 4);
-        let not_before = self.bus.healing.asked.map(|asked| asked + pause);
         let due = not_before.map_or(soon, |not_before| not_before.max(soon));
         self.timers.set_earlier(Timer::Exchange, due);
     }
@@ -153,7 +169,12 @@ impl Document {
             return;
         }
         marks::hit(Mark::DifferenceAsked);
-        self.bus.healing.asked = Some(cx.now);
+        let healing = &mut self.bus.healing;
+        let asked_before = healing.asked.replace((cx.now, digest, theirs));
+        healing.in_vain = match asked_before {
+            Some((_, here, there)) if (here, there) == (digest, theirs) => healing.in_vain + 1,
+            _ => 0,
+        };
         let state_vector = self.state.state_vector().encode();
         let body = Body::State {
             to,
@@ -189,12 +210,11 @@ impl Document {
             return Err(BusRefusal::TooBig);
         }
         let known = StateVector::decode(state_vector).map_err(BusRefusal::StateVector)?;
-        self.publish_diff(cx, &known, ours, theirs, out);
+        let is_told = self.publish_diff(cx, &known, ours, theirs, out);
         let here = self.state.state_vector();
-        if known
-            .iter()
-            .any(|(client, clock)| here.clock(client) < clock)
-        {
+        let lacks = |(client, clock)| here.clock(client) < clock;
+        // Who is told nothing cannot find out that something is lacking here.
+        if !is_told || known.iter().any(lacks) {
             marks::hit(Mark::BothLack);
             self.bus.healing.differs = Some((from, theirs));
             self.ask_soon(cx);
@@ -202,7 +222,7 @@ impl Document {
         Ok(())
     }
 
-    /// Publishes what a node lacks.
+    /// Publishes what a node lacks. False if that is nothing.
     fn publish_diff(
         &mut self,
         cx: Context<'_>,
@@ -210,10 +230,10 @@ impl Document {
         ours: StateDigest,
         theirs: StateDigest,
         out: &mut Effects,
-    ) {
+    ) -> bool {
         let diff = self.state.diff_for(known, ours.deletes != theirs.deletes);
         if diff[..] == NOTHING {
-            return;
+            return false;
         }
         if self.publish(cx, Body::Diff(&diff), out) {
             marks::hit(Mark::DifferenceTold);
@@ -225,14 +245,19 @@ impl Document {
             }
             self.tell_in_store(cx, out);
         }
+        true
     }
 
     /// What is too large for the bus is in the store: tells so, if somebody is to
     /// be told.
     pub(super) fn tell_in_store(&mut self, cx: Context<'_>, out: &mut Effects) {
-        if self.bus.healing.owes_store && !self.is_unsaved() {
+        if self.bus.healing.owes_store
+            && !self.is_unsaved()
+            && let Some(etag) = self.persistence.stored()
+        {
+            let etag = &*etag.0;
+            self.publish(cx, Body::InStore { etag }, out);
             self.bus.healing.owes_store = false;
-            self.publish(cx, Body::InStore, out);
         }
     }
 
@@ -248,6 +273,8 @@ impl Document {
             marks::hit(Mark::BusHealed);
             let doc = self.id.clone();
             out.push(Effect::Event(Event::BusHealed { doc }));
+            // It may be what somebody has stored.
+            self.adopt(cx, out);
         }
         self.tell_soon(cx);
         Ok(())
@@ -258,6 +285,9 @@ impl Document {
         let pause = cx.config.bus_exchange_pause / 2;
         let answered = &mut self.bus.healing.answered;
         let is_early = answered.get(&node).is_some_and(|at| cx.now < *at + pause);
+        if answered.len() >= ANSWERED_MAX {
+            answered.retain(|_, at| cx.now < *at + pause);
+        }
         let is_let = !is_early && (answered.len() < ANSWERED_MAX || answered.contains_key(&node));
         if is_let {
             answered.insert(node, cx.now);

@@ -263,15 +263,12 @@ impl Document {
 
     /// Notes a change that came from another node, which saves it. It is saved
     /// here if that takes too long.
-    pub(super) fn changed_elsewhere(&mut self, cx: Context<'_>, bytes: usize, out: &mut Effects) {
+    pub(super) fn changed_elsewhere(&mut self, cx: Context<'_>, bytes: usize) {
         self.bytes += bytes;
         self.digest_changed(cx);
         self.persistence.foreign_changed(cx.now);
         self.persistence.changed_at = Some(cx.now);
         planted::panic_at(cx.now);
-        if self.phase == Phase::Draining && !self.is_retrying() {
-            self.save_now(out);
-        }
         self.save_foreign_later(cx);
     }
 
@@ -279,7 +276,8 @@ impl Document {
     /// earlier.
     fn save_foreign_later(&mut self, cx: Context<'_>) {
         let persistence = &self.persistence;
-        let is_planned = persistence.is_busy() || persistence.retrying;
+        let is_planned =
+            persistence.is_busy() || persistence.retrying || self.timers.is_set(Timer::Store);
         if let Some(since) = persistence.foreign_since
             && persistence.unsaved_since.is_none()
             && !is_planned
@@ -291,6 +289,8 @@ impl Document {
                 // The other node may wait long where documents are large.
                 false => cx.config.foreign_save_wait.max(self.save_delays(cx).1 * 2),
             };
+            // Several nodes wait for the same one; one of them is to be first.
+            let wait = wait - self.bus.jitter.up_to(wait / 4);
             self.timers.set(Timer::Store, (since + wait).max(cx.now));
         }
     }

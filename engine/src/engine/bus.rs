@@ -125,6 +125,7 @@ impl Engine {
 
     fn bus_received(&mut self, now: Duration, doc: &DocId, message: &Bytes) {
         if let Some(key) = self.on_bus_as(doc) {
+            self.make_room_to_grow(now, message.len());
             self.with(now, key, |document, cx, out| {
                 document.bus_received(cx, message, out);
             });

@@ -18,6 +18,7 @@ pub(crate) struct BusMetrics {
     dropped: Family<Dropped, Counter>,
     pub(super) applied: Counter,
     pub(super) refused: Counter,
+    pub(super) name_taken: Counter,
     pub(super) heals: Counter,
 }
 
@@ -63,6 +64,7 @@ impl Default for BusMetrics {
             dropped,
             applied: Counter::default(),
             refused: Counter::default(),
+            name_taken: Counter::default(),
             heals: Counter::default(),
         }
     }
@@ -134,6 +136,11 @@ impl BusMetrics {
                 "Messages from the bus that are none, or that no client might send; somebody else \
                  may write to it",
                 &self.refused,
+            ),
+            (
+                "bus_messages_of_namesake",
+                "Messages from another server that runs now and has this one's NODE_NAME",
+                &self.name_taken,
             ),
             (
                 "bus_heals",

@@ -46,7 +46,7 @@ fn said(body: &Body<'_>) -> String {
         Body::Joined(digest) => format!("joined with {}", short(digest)),
         Body::State { to, digest, .. } => format!("to {to}: state {}", short(digest)),
         Body::Saved { digest, etag } => format!("saved {} as {etag:?}", short(digest)),
-        Body::InStore => "the rest is in the store".to_owned(),
+        Body::InStore { etag } => format!("the rest is in the store, as {etag}"),
     }
 }
 

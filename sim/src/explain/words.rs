@@ -152,6 +152,7 @@ pub fn event(event: &Event) -> Explained {
         Event::DocumentFailed { doc, message } => format!("{doc} failed: {message}").into(),
         Event::JournalFailed { error } => error.to_string().into(),
         Event::JournalRecovered => "the journal works again".into(),
+        Event::DocumentDrains { doc } => format!("{doc} is about to leave memory").into(),
         Event::DocumentUnloaded { doc } => format!("{doc} left memory").into(),
         Event::UpdateApplied { bytes } => format!("applied {bytes} bytes").into(),
         Event::SnapshotSaved { doc, bytes } => format!("{doc} saved: {bytes} bytes").into(),
@@ -168,6 +169,7 @@ pub fn event(event: &Event) -> Explained {
         Event::BusPublished { bytes } => format!("published {bytes} bytes").into(),
         Event::BusApplied { bytes } => format!("applied {bytes} bytes of the bus").into(),
         Event::BusHealed { doc } => format!("{doc} healed by the bus").into(),
+        Event::BusNameTaken => "another node has this one's name".into(),
         Event::BusMessageRefused { doc, reason } => {
             format!("{doc}: refused a message of the bus: {reason}").into()
         }

@@ -188,6 +188,7 @@ impl Watch {
         match output {
             Output::Accept { conn } => {
                 let doc = self.connections.doc(*conn);
+                self.bus.opened(doc);
                 Invariant::Order.holds(self.documents.is_loaded(doc), || {
                     format!("{conn:?} is let in, and {doc} is not loaded")
                 })
@@ -224,6 +225,7 @@ impl Watch {
                 self.documents.loaded(doc);
                 Ok(())
             }
+            Output::Event(EngineEvent::DocumentDrains { doc }) => self.drains(doc),
             Output::Event(EngineEvent::DocumentUnloaded { doc }) => {
                 self.store.unloaded(doc);
                 self.bus.unloaded(doc);

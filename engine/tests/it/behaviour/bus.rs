@@ -234,17 +234,18 @@ fn who_hears_that_all_it_has_is_saved_does_not_save_it() {
 #[test]
 fn what_nobody_saves_is_saved_here_after_a_while() {
     // Without a journal it may be nowhere else soon.
-    for (journal, wait) in [(true, 90), (false, 30)] {
+    // Of several nodes one is to be first: each waits for three quarters to all of it.
+    for (journal, least, most) in [(true, 67, 90), (false, 22, 30)] {
         let config = Config {
             journal,
             ..Config::default()
         };
         let (mut two, _) = node(TWO, &config);
         hears(&mut two, says(ONE, Body::Update(&text(1, 0, "a"))));
-        two.advance(secs(wait - 1));
+        two.advance(secs(least));
         assert!(two.store_is_idle());
-        assert_eq!(two.status().oldest_unsaved, Some(secs(wait - 1)));
-        two.advance(secs(2));
+        assert_eq!(two.status().oldest_unsaved, Some(secs(least)));
+        two.advance(secs(most - least + 1));
         let save = two.take_save();
         two.saved(save.op, Ok("1"));
         assert_eq!(two.status().oldest_unsaved, None);
@@ -320,7 +321,7 @@ fn what_is_told_as_deleted_is_deleted_though_its_delete_was_lost() {
 }
 
 #[test]
-fn who_is_there_is_told_across_nodes_and_goes_with_its_node() {
+fn who_is_there_stays_when_its_node_starts_again() {
     let [(mut one, alice), (mut two, bob)] = two_nodes();
     one.send(alice, awareness(&[(1, 1, "{}")]));
     talk([&mut one, &mut two], secs(1));
@@ -332,11 +333,136 @@ fn who_is_there_is_told_across_nodes_and_goes_with_its_node() {
         incarnation: 11,
         ..ONE
     };
-    hears(&mut two, says(next, Body::InStore));
-    assert_eq!(two.take(bob), [awareness(&[(1, 1, "null")])]);
+    hears(&mut two, says(next, Body::InStore { etag: "e9" }));
     let late = says(ONE, Body::Awareness(&[1, 1, 2, 2, b'{', b'}']));
     hears(&mut two, late);
     assert!(two.take(bob).is_empty(), "that life is over");
+    let again = says(next, Body::Awareness(&[1, 1, 2, 2, b'{', b'}']));
+    hears(&mut two, again);
+    assert_eq!(two.take(bob), [awareness(&[(1, 2, "{}")])]);
+    two.advance(secs(31));
+    assert!(two.take(bob).contains(&awareness(&[(1, 2, "null")])));
+}
+
+/// They connect to another node in a moment.
+#[test]
+fn when_a_node_ends_its_clients_are_not_said_to_be_gone() {
+    let (mut one, alice) = node(ONE, &Config::default());
+    one.send(alice, awareness(&[(1, 1, "{}")]));
+    one.bus.clear();
+    let deadline = one.now + secs(10);
+    one.handle(Input::Shutdown { deadline });
+    one.advance(secs(1));
+    let mut said = published(&mut one).into_iter();
+    let is_awareness = |message: Bytes| {
+        let envelope = Envelope::decode(&message).expect("a message of our own");
+        matches!(envelope.body, Body::Awareness(_))
+    };
+    assert!(!said.any(is_awareness));
+}
+
+#[test]
+fn a_document_about_to_leave_takes_nothing_and_catches_up_when_it_is_opened() {
+    let [(mut one, alice), (mut two, bob)] = two_nodes();
+    two.send_update(bob, &text(2, 0, "b"));
+    talk([&mut one, &mut two], secs(10));
+    let save = two.take_save();
+    two.leave(bob);
+    two.advance(secs(31));
+    assert_eq!(two.status().documents_draining, 1);
+    one.send_update(alice, &text(1, 0, "a"));
+    talk([&mut one, &mut two], secs(60));
+    assert!(!two.told(|event| matches!(event, Event::BusApplied { .. })));
+
+    let carol = two.joined("d");
+    talk([&mut one, &mut two], secs(3));
+    let told = two.take(carol);
+    assert!(
+        told.contains(&protocol::update(&text(1, 0, "a"))),
+        "{told:?}"
+    );
+    two.saved(save.op, Ok("1"));
+}
+
+#[test]
+fn a_document_about_to_leave_leaves_though_others_go_on() {
+    let (mut two, bob) = node(TWO, &Config::default());
+    two.send_update(bob, &text(2, 0, "b"));
+    two.leave(bob);
+    two.advance(secs(31));
+    let save = two.take_save();
+    for (clock, letter) in [(0, "a"), (1, "b"), (2, "c")] {
+        hears(&mut two, says(ONE, Body::Update(&text(1, clock, letter))));
+        two.advance(secs(1));
+    }
+    two.saved(save.op, Ok("1"));
+    assert_eq!(two.status().documents_draining, 0);
+}
+
+#[test]
+fn a_namesake_is_told_of() {
+    let (mut one, _) = node(ONE, &Config::default());
+    let [before, after] = [9, 11].map(|incarnation| Node { incarnation, ..ONE });
+    let taken = |event: &Event| matches!(event, Event::BusNameTaken);
+    hears(&mut one, says(before, Body::Digest(digest(&[]))));
+    assert!(
+        !one.told(taken),
+        "that was this one, before it was started again"
+    );
+    hears(&mut one, says(after, Body::Digest(digest(&[]))));
+    assert!(one.told(taken));
+}
+
+#[test]
+fn what_is_asked_for_in_vain_is_asked_for_ever_more_seldom() {
+    let (mut one, _) = node(ONE, &Config::default());
+    let other = digest(&[&text(2, 0, "b")]);
+    let mut asked = 0;
+    for _ in 0..120 {
+        hears(&mut one, says(TWO, Body::Digest(other)));
+        one.advance(secs(1));
+        let said = published(&mut one);
+        let is_asking = |message: &&Bytes| {
+            let envelope = Envelope::decode(message).expect("a message of our own");
+            matches!(envelope.body, Body::State { .. })
+        };
+        asked += said.iter().filter(is_asking).count();
+    }
+    assert!((5..10).contains(&asked), "{asked}");
+}
+
+#[test]
+fn who_has_what_is_in_the_store_does_not_read_it() {
+    let (mut one, alice) = node(ONE, &Config::default());
+    one.send_update(alice, &text(1, 0, "a"));
+    one.advance(secs(6));
+    let save = one.take_save();
+    one.saved(save.op, Ok("1"));
+    hears(&mut one, says(TWO, Body::InStore { etag: "1" }));
+    assert!(one.store_is_idle());
+    hears(&mut one, says(TWO, Body::InStore { etag: "2" }));
+    one.take_load();
+}
+
+/// However small their states are.
+#[test]
+fn what_is_known_of_the_clients_of_other_nodes_is_bounded() {
+    let config = Config {
+        bus_awareness_bytes_max: 10_000,
+        ..Config::default()
+    };
+    let (mut one, _) = node(ONE, &config);
+    let refused = |event: &Event| matches!(event, Event::BusMessageRefused { .. });
+    let tell = |one: &mut World, clients: std::ops::Range<u64>| {
+        let states: Vec<_> = clients.map(|client| (client, 1, "1")).collect();
+        let frame = wire::awareness(&states);
+        // The kind of the message, and its length in two bytes.
+        hears(one, says(TWO, Body::Awareness(&frame[3..])));
+    };
+    tell(&mut one, 1_000..1_050);
+    assert!(!one.told(refused));
+    tell(&mut one, 2_000..2_050);
+    assert!(one.told(refused));
 }
 
 #[test]

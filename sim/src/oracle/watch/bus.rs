@@ -33,6 +33,14 @@ pub(super) struct BusWatch {
     lives: BTreeMap<(DocId, u64), u64>,
     /// What was said of clients in lives that were over, and by nobody else.
     stale: BTreeSet<(DocId, u64, u64)>,
+    /// Documents that are about to leave memory, and take nothing of others; and
+    /// whether others have told them something.
+    draining: BTreeMap<DocId, bool>,
+    /// What a document holds has to be published with the input under way: it is
+    /// opened again, and may have missed something.
+    owes_digest: Option<DocId>,
+    /// Whether the input under way is the word of a node whose life is over.
+    is_stale: bool,
     /// Whether the input under way came by the bus.
     is_told: bool,
     /// Who is there has to be published with the input under way.
@@ -50,20 +58,25 @@ impl BusWatch {
             subscribed: BTreeSet::new(),
             lives: BTreeMap::new(),
             stale: BTreeSet::new(),
+            draining: BTreeMap::new(),
+            owes_digest: None,
+            is_stale: false,
             is_told: false,
             owes_presence: None,
         }
     }
 
     pub(super) fn begins(&mut self, is_told: bool) {
-        self.is_told = is_told;
+        (self.is_told, self.is_stale) = (is_told, false);
     }
 
     pub(super) fn unloaded(&mut self, doc: &DocId) {
         self.lives.retain(|(of, _), _| of != doc);
         self.digests.remove(doc);
+        self.draining.remove(doc);
         // Who has failed meanwhile tells nobody.
         self.owes_presence.take_if(|owes| owes == doc);
+        self.owes_digest.take_if(|owes| owes == doc);
         self.stale.retain(|(of, ..)| of != doc);
     }
 
@@ -80,9 +93,16 @@ impl BusWatch {
         })
     }
 
-    /// Whether a node's life is over; notes that it is this one otherwise. Also
-    /// says whether an earlier one was known.
-    fn hear(&mut self, doc: &DocId, from: Node) -> (bool, bool) {
+    /// A document is opened, perhaps as it was about to leave memory.
+    pub(super) fn opened(&mut self, doc: &DocId) {
+        let has_missed = self.draining.remove(doc).unwrap_or_default();
+        if has_missed && self.up_since.is_some() && self.subscribed.contains(doc) {
+            self.owes_digest = Some(doc.clone());
+        }
+    }
+
+    /// Whether a node's life is over; notes that it is this one otherwise.
+    fn hear(&mut self, doc: &DocId, from: Node) -> bool {
         let own = self.own.filter(|own| own.id == from.id);
         let known = self.lives.get(&(doc.clone(), from.id)).copied();
         let is_over = own.is_some_and(|own| from.incarnation < own.incarnation)
@@ -90,7 +110,7 @@ impl BusWatch {
         if !is_over {
             self.lives.insert((doc.clone(), from.id), from.incarnation);
         }
-        (is_over, known.is_some_and(|life| life < from.incarnation))
+        is_over
     }
 }
 
@@ -127,16 +147,18 @@ impl Watch {
         if self.bus.own == Some(from) {
             return;
         }
-        let (is_over, is_next) = self.bus.hear(doc, from);
-        if is_next {
-            self.connections.node_has_left(doc, speaker(from.id));
-        }
+        let is_over = self.bus.hear(doc, from);
+        let is_update = matches!(body, Body::Update(_) | Body::Diff(_));
+        self.bus.is_stale = is_over && !is_update;
         if let Body::Digest(_) | Body::Joined(_) | Body::Saved { .. } = body
             && let Some(digest) = self.bus.digests.get_mut(doc)
         {
             *digest = now;
         }
         match body {
+            Body::Update(_) | Body::Diff(_) if self.bus.draining.contains_key(doc) => {
+                self.bus.draining.insert(doc.clone(), true);
+            }
             Body::Update(update) | Body::Diff(update) => self.hears_update(now, doc, update),
             Body::Awareness(states) => self.hears_awareness(doc, from, states, is_over),
             Body::Joined(_) if !is_over && self.connections.speaks_for_somebody(doc) => {
@@ -212,8 +234,12 @@ impl Watch {
         if !is_judged(doc) {
             return Ok(());
         }
+        Invariant::BusWords.holds(!self.bus.is_stale, || {
+            format!("{doc}: a node whose life is over is answered with {body:?}")
+        })?;
         if let Body::Digest(_) | Body::Joined(_) = body {
             self.bus.digests.insert(doc.clone(), now);
+            self.bus.owes_digest.take_if(|owes| owes == doc);
         }
         match body {
             Body::Update(_) if self.bus.is_told => {
@@ -240,6 +266,10 @@ impl Watch {
         Invariant::BusWords.holds(owes.is_none(), || {
             format!("{owes:?}: a node joined, and is not told who is there")
         })?;
+        let owes = self.bus.owes_digest.take();
+        Invariant::BusWords.holds(owes.is_none(), || {
+            format!("{owes:?} is opened again, and what it missed is not asked for")
+        })?;
         let is_due = |since: Duration| since + SUBSCRIBING < now;
         if !is_tick || !self.bus.up_since.is_some_and(is_due) {
             return Ok(());
@@ -256,6 +286,13 @@ impl Watch {
         Invariant::BusWords.holds(left_out.is_none(), || {
             format!("{left_out:?} is in memory, and not subscribed to")
         })
+    }
+
+    /// A document is about to leave memory.
+    pub(super) fn drains(&mut self, doc: &DocId) -> Result<(), Violation> {
+        let is_idle = self.documents.is_loaded(doc) && !self.connections.is_open(doc);
+        self.bus.draining.insert(doc.clone(), false);
+        Invariant::LeftClean.holds(is_idle, || format!("{doc} is to leave, and is in use"))
     }
 
     /// The engine takes what another has written for the stored object.

@@ -236,13 +236,6 @@ impl Connections {
         }
     }
 
-    /// Another node has started again: whom it spoke for is gone.
-    pub(super) fn node_has_left(&mut self, doc: &DocId, speaker: ConnId) {
-        if self.is_open(doc) && (self.is_read(doc) || self.remembers) {
-            self.presence.left(doc, speaker);
-        }
-    }
-
     /// Whether somebody has said this clock of a client.
     pub(super) fn was_said(&self, doc: &DocId, client: u64, clock: u64) -> bool {
         self.presence.was_said(doc, client, clock)
