@@ -103,6 +103,11 @@ pub fn frame(bytes: &[u8]) -> String {
     )
 }
 
+/// What a message of the bus says, to be drawn between nodes.
+pub(crate) fn bus_message(message: &[u8]) -> Explained {
+    bus::message(message)
+}
+
 /// What a y-websocket frame says, with its bytes.
 #[must_use]
 pub fn explained_frame(bytes: &[u8]) -> Explained {

@@ -37,6 +37,14 @@ fn envelope(message: &[u8]) -> Explained {
     Explained::new(&text, &hex(message))
 }
 
+/// The same where it is seen who says it.
+pub(super) fn message(message: &[u8]) -> Explained {
+    let said = Envelope::decode(message).map(|envelope| said(&envelope.body));
+    let text = said.unwrap_or_else(|error| format!("no message: {error}"));
+    let Explained { text: who, .. } = envelope(message);
+    Explained::new(&text, &format!("{who}\n{}", hex(message)))
+}
+
 fn said(body: &Body<'_>) -> String {
     match body {
         Body::Update(bytes) => format!("update: {}", update(bytes)),

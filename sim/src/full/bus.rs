@@ -18,11 +18,16 @@ use ysyncd_engine::DocId;
 use ysyncd_net::bus::{Bus, BusFuture, BusPort, Publication, Subscription};
 
 use super::{
+    narration,
     scene::Scene,
     swarm::{BusFaults, Purpose},
     timeline::Lane,
 };
-use crate::swarm::{between, millis};
+use crate::{
+    explain,
+    story::{ArrowId, ArrowKind},
+    swarm::{between, millis},
+};
 
 /// How long a message takes when nothing goes wrong.
 const QUICK: std::ops::Range<Duration> = Duration::ZERO..millis(5);
@@ -37,8 +42,17 @@ pub(super) struct Hub {
 #[derive(Debug, Default)]
 struct Member {
     docs: BTreeSet<DocId>,
-    mail: VecDeque<(Duration, Publication)>,
+    mail: VecDeque<Letter>,
     arrives: Rc<Notify>,
+}
+
+/// A message on its way to a node.
+#[derive(Debug)]
+struct Letter {
+    due: Duration,
+    message: Publication,
+    /// As a story draws it, if one is told and it does not come from the node itself.
+    arrow: Option<ArrowId>,
 }
 
 /// How one life of a node reaches the others.
@@ -113,7 +127,7 @@ impl SimulatedBus {
     fn next_due(&self) -> Option<Duration> {
         let hub = self.scene.hub.borrow();
         let mail = &hub.members.get(&self.at)?.mail;
-        mail.iter().map(|(due, _)| *due).min()
+        mail.iter().map(|letter| letter.due).min()
     }
 
     /// What has arrived by now, in the order in which it did.
@@ -124,10 +138,13 @@ impl SimulatedBus {
         };
         let mail = std::mem::take(&mut member.mail);
         let (mut arrived, later): (Vec<_>, Vec<_>) =
-            mail.into_iter().partition(|(due, _)| *due <= now);
+            mail.into_iter().partition(|letter| letter.due <= now);
         member.mail = later.into();
-        arrived.sort_by_key(|(due, _)| *due);
-        arrived.into_iter().map(|(_, message)| message).collect()
+        arrived.sort_by_key(|letter| letter.due);
+        for arrow in arrived.iter().filter_map(|letter| letter.arrow) {
+            narration::tell(|narration| narration.teller.arrives(now, arrow));
+        }
+        arrived.into_iter().map(|letter| letter.message).collect()
     }
 
     async fn subscribe(&self, port: &BusPort) -> Infallible {
@@ -163,15 +180,43 @@ impl SimulatedBus {
     fn send(&self, message: &Publication) {
         let mut hub = self.scene.hub.borrow_mut();
         let now = self.scene.now();
-        for member in hub.members.values_mut() {
+        for (&to, member) in &mut hub.members {
             if !member.docs.contains(&message.doc) {
                 continue;
             }
-            for _ in 0..self.copies() {
-                member.mail.push_back((now + self.delay(), message.clone()));
+            let copies = self.copies();
+            if copies == 0
+                && let Some(arrow) = self.leaves_for(to, message)
+            {
+                narration::tell(|narration| narration.teller.is_lost(now, arrow));
+            }
+            for _ in 0..copies {
+                member.mail.push_back(Letter {
+                    due: now + self.delay(),
+                    message: message.clone(),
+                    arrow: self.leaves_for(to, message),
+                });
                 member.arrives.notify_one();
             }
         }
+    }
+
+    /// Tells that a message leaves for another node, if a story is told.
+    fn leaves_for(&self, to: usize, message: &Publication) -> Option<ArrowId> {
+        if to == self.at {
+            return None;
+        }
+        let way = (Lane::Node(self.at), Lane::Node(to));
+        let mut arrow = None;
+        narration::tell(|narration| {
+            let way = (narration.lane(way.0), narration.lane(way.1));
+            let what = explain::bus_message(&message.message);
+            let now = narration.now;
+            let id = narration.teller.leaves(now, way, ArrowKind::Bus, what);
+            narration.teller.about(id, message.doc.as_str());
+            arrow = Some(id);
+        });
+        arrow
     }
 
     /// How often a message arrives.

@@ -112,7 +112,7 @@ impl Narration {
         id
     }
 
-    fn lane(&mut self, lane: Lane) -> LaneId {
+    pub(super) fn lane(&mut self, lane: Lane) -> LaneId {
         match self.cast.iter().find(|(known, _)| *known == lane) {
             Some((_, id)) => *id,
             None => self.add(lane, lane.to_string()),

@@ -15,6 +15,7 @@ use ysyncd_engine::{
 use super::{Event, Place, World, node::Life};
 use crate::{
     oracle::Violation,
+    story::ArrowId,
     swarm::{BusFaults, Purpose, Swarm, between, millis, stream},
 };
 
@@ -56,7 +57,7 @@ struct Link {
 pub(super) enum Told {
     Up,
     Subscribed(DocId, u64),
-    Message(DocId, Bytes),
+    Message(DocId, Bytes, Option<ArrowId>),
 }
 
 /// What a node's engine is configured as.
@@ -136,23 +137,25 @@ impl World {
         }
         for to in 0..self.nodes.len() {
             let rng = &mut self.bus.rng;
+            let way = (Some(from), to);
             if rng.random_bool(faults.loss) {
+                self.is_lost(way, doc, message);
                 continue;
             }
             let is_late = rng.random_bool(faults.late);
             let is_double = rng.random_bool(faults.double);
-            self.carry(to, doc, message.clone(), is_late);
+            self.carry(way, doc, message.clone(), is_late);
             if is_double {
-                self.carry(to, doc, message.clone(), true);
+                self.carry(way, doc, message.clone(), true);
             }
             if self.bus.rng.random_bool(faults.old) {
                 let at = self.bus.rng.random_range(0..self.bus.past.len());
                 let (doc, message) = self.bus.past[at].clone();
-                self.carry(to, &doc, message, true);
+                self.carry((None, to), &doc, message, true);
             }
             if self.bus.rng.random_bool(faults.garbage) {
                 let garbage = self.garbage(message);
-                self.carry(to, doc, garbage, false);
+                self.carry((None, to), doc, garbage, false);
             }
         }
     }
@@ -170,12 +173,21 @@ impl World {
         }
     }
 
-    fn carry(&mut self, to: usize, doc: &DocId, message: Bytes, is_late: bool) {
+    /// Takes a message from a node, or from nobody, to another.
+    fn carry(
+        &mut self,
+        way: (Option<usize>, usize),
+        doc: &DocId,
+        message: Bytes,
+        is_late: bool,
+    ) {
+        let to = way.1;
         let latency = self.bus_latency();
-        let link = &mut self.bus.links[to];
-        if !link.is_up || link.split_until > self.now {
+        if !self.bus.links[to].is_up || self.bus.links[to].split_until > self.now {
+            self.is_lost(way, doc, &message);
             return;
         }
+        let link = &mut self.bus.links[to];
         let delay = match is_late {
             true => latency + between(&mut self.bus.rng, &(millis(1)..millis(5_000))),
             false => {
@@ -183,9 +195,31 @@ impl World {
                 link.free - self.now
             }
         };
-        let told = Told::Message(doc.clone(), message);
+        let arrow = self.leaves_by_bus(way, doc, &message);
+        let told = Told::Message(doc.clone(), message, arrow);
         let event = Event::Bus(self.life(to), self.bus.links[to].epoch, told);
         self.after(delay, event);
+    }
+
+    fn leaves_by_bus(
+        &mut self,
+        way: (Option<usize>, usize),
+        doc: &DocId,
+        message: &[u8],
+    ) -> Option<ArrowId> {
+        let narration = self.narration.as_mut()?;
+        narration.bus_carries(self.now, way, doc, message)
+    }
+
+    fn is_lost(&mut self, way: (Option<usize>, usize), doc: &DocId, message: &[u8]) {
+        let arrow = self.leaves_by_bus(way, doc, message);
+        self.bus_arrow_ends(arrow, true);
+    }
+
+    fn bus_arrow_ends(&mut self, arrow: Option<ArrowId>, is_lost: bool) {
+        if let Some(narration) = &mut self.narration {
+            narration.bus_tells(self.now, arrow, is_lost);
+        }
     }
 
     /// Something comes to a node.
@@ -196,9 +230,16 @@ impl World {
         told: Told,
     ) -> Result<(), Violation> {
         let link = &mut self.bus.links[life.node];
-        if link.epoch != epoch {
+        let is_lost = link.epoch != epoch
+            || matches!(&told, Told::Message(doc, ..) if !link.subscribed.contains(doc));
+        if let Told::Message(_, _, arrow) = &told {
+            let arrow = *arrow;
+            self.bus_arrow_ends(arrow, is_lost);
+        }
+        if is_lost {
             return Ok(());
         }
+        let link = &mut self.bus.links[life.node];
         let told = match told {
             Told::Up => {
                 link.is_up = true;
@@ -210,8 +251,7 @@ impl World {
                 }
                 BusInput::Subscribed { doc }
             }
-            Told::Message(doc, _) if !link.subscribed.contains(&doc) => return Ok(()),
-            Told::Message(doc, message) => BusInput::Received { doc, message },
+            Told::Message(doc, message, _) => BusInput::Received { doc, message },
         };
         self.input(life.node, Input::Bus(told))
     }
@@ -223,6 +263,9 @@ impl World {
         };
         let node = incident.node;
         self.note(Place::Elsewhere, format_args!("bus: {incident:?}"));
+        if let Some(narration) = &mut self.narration {
+            narration.lacks_bus(self.now, &incident);
+        }
         let until = self.now + incident.lasts;
         let link = &mut self.bus.links[node];
         if !incident.is_noticed {

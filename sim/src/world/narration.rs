@@ -14,7 +14,7 @@ use crate::{
     explain::{self, Explained},
     oracle::Violation,
     story::{ArrowId, ArrowKind, Heading, LaneId, LaneKind, MomentKind, Storyteller},
-    swarm::{Happening, Swarm},
+    swarm::{BusIncident, Happening, Swarm},
 };
 
 /// What becomes a story.
@@ -198,6 +198,42 @@ impl Narration {
             Some(arrow) => self.teller.arrives(now, arrow),
             None => {}
         }
+    }
+
+    /// Something leaves a node for another by the bus, or comes to it from nobody.
+    pub(super) fn bus_carries(
+        &mut self,
+        now: Duration,
+        (from, to): (Option<usize>, usize),
+        doc: &DocId,
+        message: &[u8],
+    ) -> Option<ArrowId> {
+        if from == Some(to) {
+            // What it has said itself comes back.
+            return None;
+        }
+        let from = from.map_or(self.intruders, |from| self.nodes[from]);
+        let what = explain::bus_message(message);
+        let way = (from, self.nodes[to]);
+        let arrow = self.teller.leaves(now, way, ArrowKind::Bus, what);
+        self.teller.about(arrow, doc.as_str());
+        Some(arrow)
+    }
+
+    /// What a node was told by the bus arrives, or does not.
+    pub(super) fn bus_tells(&mut self, now: Duration, arrow: Option<ArrowId>, is_lost: bool) {
+        self.settle(now, arrow, is_lost);
+    }
+
+    /// A node is without the bus for some time.
+    pub(super) fn lacks_bus(&mut self, now: Duration, incident: &BusIncident) {
+        let what = match incident.is_noticed {
+            true => "the bus is down",
+            false => "the bus tells it nothing",
+        };
+        let lane = self.nodes[incident.node];
+        let shade = self.teller.shade(now, Some(lane), what);
+        self.shades.push((now + incident.lasts, shade));
     }
 
     /// A node asks the store.
