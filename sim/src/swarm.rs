@@ -32,8 +32,6 @@ pub enum Shape {
     /// Of all sizes.
     #[default]
     Swarm,
-    /// The same, with no bus between nodes.
-    Apart,
     /// Three clients of one document, for ten seconds: to compare speeds.
     Small,
 }
@@ -185,9 +183,7 @@ impl Swarm {
         swarm.content = Content::draw(&mut stream(seed, Purpose::Content));
         match shape {
             Shape::Small => swarm.become_small(),
-            Shape::Swarm | Shape::Apart => {
-                twist::add(&mut stream(seed, Purpose::Twists), &mut swarm);
-            }
+            Shape::Swarm => twist::add(&mut stream(seed, Purpose::Twists), &mut swarm),
         }
         swarm.draw_rights(&mut stream(seed, Purpose::Rights));
         draw_readers(&mut stream(seed, Purpose::Readers), &mut swarm.engine);

@@ -121,7 +121,6 @@ impl World {
         let swarm = match (&self.swarm, self.shape) {
             (Some(path), _) => format!(" --swarm {}", path.display()),
             (None, Shape::Small) => " --shape small".to_owned(),
-            (None, Shape::Apart) => " --shape apart".to_owned(),
             (None, Shape::Swarm) => String::new(),
         };
         format!(

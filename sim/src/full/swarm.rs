@@ -351,14 +351,12 @@ impl Swarm {
     #[must_use]
     pub fn draw(seed: u64, shape: Shape) -> Self {
         match shape {
-            Shape::Swarm | Shape::Apart => {
+            Shape::Swarm => {
                 let mut swarm = Self::draw_any(seed);
                 twist::add(&mut stream(seed, Purpose::Twists), &mut swarm);
                 swarm.draw_rights(&mut stream(seed, Purpose::Rights));
                 draw_readers(&mut stream(seed, Purpose::Readers), &mut swarm.engine);
-                if shape == Shape::Swarm {
-                    swarm.draw_bus(&mut stream(seed, Purpose::Buses));
-                }
+                swarm.draw_bus(&mut stream(seed, Purpose::Buses));
                 swarm
             }
             Shape::Small => Self::draw_small(seed),
