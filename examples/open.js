@@ -18,11 +18,13 @@ export const open = async (name, askToken, options = {}) => {
   let timer
   let isClosed = false
   let isShut = false
+  let askedAt = Date.now()
 
   // Before it expires, so that whoever has to connect anew always has a good one.
   const renewIn = ms => { timer = setTimeout(renew, ms) }
   const renew = async () => {
     clearTimeout(timer)
+    askedAt = Date.now()
     const answer = await askToken(name).catch(() => null)
     if (isClosed) return
     if (answer) {
@@ -33,10 +35,13 @@ export const open = async (name, askToken, options = {}) => {
     renewIn(answer ? answer.seconds * 600 : RETRY_MS)
   }
   renewIn(seconds * 600)
-  // ysyncd closes with 4401 when the token of a connection expires; y-websocket then waits for us.
-  provider.on('closed', () => {
+  // ysyncd closes with 4401 when the token of a connection expires or is not taken; y-websocket then
+  // waits for us. After 4403 or 4400 no other token would help: this says why to whoever listens.
+  provider.on('closed', ({ code }) => {
     isShut = true
-    renew()
+    clearTimeout(timer)
+    // Not again and again, if no token is taken that the application mints.
+    if (code === 4401) renewIn(Math.max(0, askedAt + RETRY_MS - Date.now()))
   })
 
   const close = () => {

@@ -3,6 +3,8 @@ import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { get } from 'node:https'
 import { test } from 'node:test'
+import { WebsocketProvider } from 'y-websocket'
+import * as Y from 'yjs'
 import { startCaddy } from '../lib/caddy.mjs'
 import { connected, converged, synced } from '../lib/client.mjs'
 import { freePort } from '../lib/port.mjs'
@@ -11,9 +13,9 @@ import { eventually } from '../lib/wait.mjs'
 
 /** The ways in which a client may show its token. */
 const ways = {
-  'a header': (caddy, token) => ({ params: {}, WebSocketPolyfill: caddy.socket({ Authorization: `Bearer ${token}` }) }),
-  'a cookie': (caddy, token) => ({ params: {}, WebSocketPolyfill: caddy.socket({ Cookie: `theme=dark; ysyncd_token=${token}; x=y` }) }),
-  'the query': (caddy, token) => ({ params: { token }, WebSocketPolyfill: caddy.socket() })
+  'a header': (caddy, token, more) => ({ params: {}, WebSocketPolyfill: caddy.socket({ Authorization: `Bearer ${token}`, ...more }) }),
+  'a cookie': (caddy, token, more) => ({ params: {}, WebSocketPolyfill: caddy.socket({ Cookie: `theme=dark; ysyncd_token=${token}; x=y`, ...more }) }),
+  'the query': (caddy, token, more) => ({ params: { token }, WebSocketPolyfill: caddy.socket(more) })
 }
 
 for (const [way, show] of Object.entries(ways)) {
@@ -54,6 +56,31 @@ for (const [way, show] of Object.entries(ways)) {
       })
     })
     assert.equal(status, 401)
+  })
+
+  // A page would see nothing of a 401, and y-websocket would try for ever.
+  test(`a browser that shows a wrong token in ${way} is told so and stays away`, async t => {
+    const server = await startServer(t)
+    const caddy = await startCaddy(t, [server])
+    const { params, WebSocketPolyfill: Socket } = show(caddy, 'alice:wrong', { Origin: 'https://app.example.org' })
+    let tries = 0
+    class Browser extends Socket {
+      constructor (url, protocols) {
+        super(url, protocols)
+        tries++
+      }
+    }
+    const doc = new Y.Doc()
+    const provider = new WebsocketProvider(caddy.url, 'a', doc, { params, WebSocketPolyfill: Browser, disableBc: true })
+    t.after(() => {
+      provider.destroy()
+      doc.destroy()
+    })
+    const [{ code, reason }] = await new Promise(resolve => provider.on('closed', (...told) => resolve(told)))
+    assert.equal(code, 4401)
+    assert.match(reason, /token/)
+    await new Promise(resolve => setTimeout(resolve, 1_000))
+    assert.equal(tries, 1)
   })
 }
 

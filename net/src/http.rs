@@ -21,13 +21,15 @@ use ysyncd_engine::{
 };
 
 use crate::{
-    Config, health,
+    Config,
+    farewell::Farewell,
+    health,
     link::Link,
     page,
     path::PATH_PREFIX,
     quota::Claim,
     readiness,
-    request::{Rejection, SyncRequest},
+    request::{Refused, Rejection, SyncRequest},
     shard::Shard,
     strangers::StrangerPlace,
     timely::Timely,
@@ -60,6 +62,7 @@ where
         peer,
         place: Cell::new(Some(place)),
         admitted: RefCell::default(),
+        farewell: RefCell::default(),
     };
     let service =
         service_fn(
@@ -84,6 +87,10 @@ where
         }
     };
     let mut stream = parts.io.into_inner().into_inner();
+    if let Some(farewell) = handshake.farewell.take() {
+        farewell.say(stream, config).await;
+        return None;
+    }
     let Some(link) = handshake.admitted.take() else {
         // An error here means that the peer was faster.
         let _ = poll_fn(|cx| Pin::new(&mut stream).poll_shutdown(cx)).await;
@@ -103,19 +110,16 @@ struct Handshake<'a> {
     place: Cell<Option<StrangerPlace>>,
     /// Set by the request that is answered with 101, the last on its stream.
     admitted: RefCell<Option<Link>>,
+    /// The same, for whoever is told at once to go.
+    farewell: RefCell<Option<Farewell>>,
 }
 
 impl Handshake<'_> {
     async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
         let path = request.uri().path();
         if path.starts_with(PATH_PREFIX) {
-            let answer = self.upgrade(request).await.unwrap_or_else(|rejection| {
-                marks::hit(Mark::HandshakeRefused);
-                let status = rejection.status().as_u16();
-                self.shard.metrics().handshake_refused(status);
-                debug!(status, reason = %rejection, "request for a document refused");
-                rejection.response()
-            });
+            let answer = self.upgrade(request).await;
+            let answer = answer.unwrap_or_else(|refused| self.refuse(refused));
             return answer.map(Full::from);
         }
         let respond = match path {
@@ -133,6 +137,25 @@ impl Handshake<'_> {
         respond(self.shard, request.headers()).map(Full::from)
     }
 
+    fn refuse(&self, refused: Refused) -> Response<String> {
+        let Refused {
+            rejection,
+            farewell,
+        } = refused;
+        marks::hit(Mark::HandshakeRefused);
+        let status = rejection.status().as_u16();
+        self.shard.metrics().handshake_refused(status);
+        debug!(status, reason = %rejection, "request for a document refused");
+        match farewell {
+            Some(mut farewell) => {
+                let switching = std::mem::take(&mut farewell.switching);
+                *self.farewell.borrow_mut() = Some(farewell);
+                switching.map(|()| String::new())
+            }
+            None => rejection.response(),
+        }
+    }
+
     fn now(&self) -> Moment {
         Moment {
             mono: self.shard.now().mono,
@@ -142,7 +165,7 @@ impl Handshake<'_> {
 
     /// Holds the request until the engine has answered. If the client goes
     /// away meanwhile, this future is dropped, and the link with it.
-    async fn upgrade(&self, request: Request<Incoming>) -> Result<Response<String>, Rejection> {
+    async fn upgrade(&self, request: Request<Incoming>) -> Result<Response<String>, Refused> {
         let client = (self.config.trusted_proxies).client(self.peer, request.headers());
         let SyncRequest {
             doc,

@@ -110,6 +110,7 @@ mod config;
 mod connection;
 mod event;
 mod exposition;
+mod farewell;
 mod flush;
 mod health;
 mod http;

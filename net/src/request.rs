@@ -18,6 +18,7 @@ use ysyncd_engine::{
 
 use crate::{
     Config,
+    farewell::Farewell,
     path::{PathError, doc_id},
     quota::LimitReached,
 };
@@ -77,33 +78,74 @@ pub(crate) enum Rejection {
     Refused(#[from] Refusal),
 }
 
+/// A request that is refused.
+#[derive(Debug)]
+pub(crate) struct Refused {
+    pub(crate) rejection: Rejection,
+    /// What is said instead to a browser, whose page cannot read an answer.
+    pub(crate) farewell: Option<Farewell>,
+}
+
+impl<R: Into<Rejection>> From<R> for Refused {
+    fn from(rejection: R) -> Self {
+        Self {
+            rejection: rejection.into(),
+            farewell: None,
+        }
+    }
+}
+
 impl SyncRequest {
     /// Checks everything that can be checked without the engine.
     pub(crate) fn parse<B>(
         request: Request<B>,
         config: &Config,
         now: Moment,
-    ) -> Result<Self, Rejection> {
+    ) -> Result<Self, Refused> {
         if request.method() != Method::GET {
-            return Err(Rejection::Method("GET"));
+            return Err(Rejection::Method("GET").into());
         }
-        let doc = doc_id(request.uri().path())?;
+        let doc = doc_id(request.uri().path());
+        if let Err(PathError::Elsewhere) = doc {
+            return Err(PathError::Elsewhere.into());
+        }
         if !request.headers().contains_key(UPGRADE) {
-            return Err(Rejection::UpgradeRequired);
+            return Err(Rejection::UpgradeRequired.into());
         }
         refuse_body(request.headers())?;
         refuse_ambiguous(request.headers())?;
         check_origin(request.headers(), config)?;
-        let token = token(request.headers(), request.uri())?;
-        let claims = config.tokens.verify(&token, now.unix)?;
-        let grant = claims.grant(&doc, now)?;
-        let switching = switching_protocols(request)?;
-        Ok(Self {
-            doc,
-            grant,
-            switching,
-        })
+        let granted = doc
+            .map_err(Rejection::from)
+            .and_then(|doc| Ok((grant(&request, &doc, config, now)?, doc)));
+        let is_browser = request.headers().contains_key(ORIGIN);
+        let switching = switching_protocols(request);
+        match granted {
+            Ok((grant, doc)) => Ok(Self {
+                doc,
+                grant,
+                switching: switching?,
+            }),
+            Err(rejection) => Err(Refused {
+                farewell: switching.ok().filter(|_| is_browser).map(|switching| {
+                    Farewell::new(switching, rejection.status(), &rejection.to_string())
+                }),
+                rejection,
+            }),
+        }
     }
+}
+
+/// What whoever asks may do with a document.
+fn grant<B>(
+    request: &Request<B>,
+    doc: &DocId,
+    config: &Config,
+    now: Moment,
+) -> Result<Grant, Rejection> {
+    let token = token(request.headers(), request.uri())?;
+    let claims = config.tokens.verify(&token, now.unix)?;
+    Ok(claims.grant(doc, now)?)
 }
 
 impl Rejection {

@@ -3,7 +3,10 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use futures_util::StreamExt;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    time::{Instant, sleep, timeout},
+};
 use tokio_tungstenite::tungstenite::Message;
 use ysyncd_engine::auth::{
     Access, Claims, DocumentPattern, Documents, TokenKey, TokenVerifier, UserId,
@@ -121,6 +124,50 @@ fn an_open_connection_ends_with_its_token() {
     });
 }
 
+/// A page sees no status of a handshake that fails.
+#[test]
+fn a_browser_is_told_why_it_is_refused() {
+    run(async {
+        let server = Server::start(|_| {}).await;
+        let hour = Duration::from_secs(3_600);
+        let jwt = key().mint_jwt(&claims(hour, "team/*", Access::Write));
+        let page = |token: &str| format!("{}origin: https://a.example\r\n", with_token(token));
+        for (path, token, code, why) in [
+            ("a", "alice:wrong", 4401, "the token"),
+            ("a", &jwt, 4403, "does not allow this document"),
+            ("%ff", &token("alice"), 4400, "UTF-8"),
+        ] {
+            let mut stream = server.tcp().await;
+            let request = format!(
+                "GET /sync/v1/{path} HTTP/1.1\r\nhost: x\r\n{}\r\n",
+                page(token)
+            );
+            stream.write_all(request.as_bytes()).await.unwrap();
+            // As y-websocket does before it hears anything.
+            stream
+                .write_all(&[0x82, 0x83, 0, 0, 0, 0, 0, 0, 0])
+                .await
+                .unwrap();
+            let mut answer = Vec::new();
+            soon(stream.read_to_end(&mut answer)).await.unwrap();
+            let end = answer.windows(4).position(|four| four == b"\r\n\r\n");
+            let (head, frame) = answer.split_at(end.expect("a head") + 4);
+            assert!(head.starts_with(b"HTTP/1.1 101 "), "{path}");
+            assert_eq!(frame[0], 0x88, "a close frame");
+            assert_eq!(u16::from_be_bytes([frame[2], frame[3]]), code, "{path}");
+            let reason = std::str::from_utf8(&frame[4..]).unwrap();
+            assert!(reason.contains(why), "{reason}");
+        }
+        // Nobody is let in by that.
+        let metrics = server.get("/metrics", "").await;
+        assert!(metrics.contains("ysyncd_connections 0\n"), "{metrics}");
+        for status in [400, 401, 403] {
+            let counted = format!("ysyncd_handshakes_refused_total{{status=\"{status}\"}} 1\n");
+            assert!(metrics.contains(&counted), "{metrics}");
+        }
+    });
+}
+
 #[test]
 fn a_secret_is_replaced_without_a_gap() {
     run(async {
@@ -164,7 +211,6 @@ fn pages_of_other_origins_are_refused_where_origins_are_named() {
 
 /// The first bytes of the answer to a handshake.
 async fn first_line(mut stream: tokio::net::TcpStream, headers: &str) -> String {
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let request = format!("GET /sync/v1/a HTTP/1.1\r\nhost: x\r\n{headers}\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut answer = [0; 12];
