@@ -174,13 +174,7 @@ impl World {
     }
 
     /// Takes a message from a node, or from nobody, to another.
-    fn carry(
-        &mut self,
-        way: (Option<usize>, usize),
-        doc: &DocId,
-        message: Bytes,
-        is_late: bool,
-    ) {
+    fn carry(&mut self, way: (Option<usize>, usize), doc: &DocId, message: Bytes, is_late: bool) {
         let to = way.1;
         let latency = self.bus_latency();
         if !self.bus.links[to].is_up || self.bus.links[to].split_until > self.now {
