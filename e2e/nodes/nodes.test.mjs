@@ -16,6 +16,8 @@ import { eventually, sleep } from '../lib/wait.mjs'
 
 const DOCUMENTS = ['one', 'two', 'three']
 
+const ADMIN_TOKEN = 'an-admin-token-of-the-tests'
+
 /** Edits of which the way from node to node is timed. */
 const TIMED = 300
 
@@ -177,7 +179,7 @@ const sum = records => [...records.values()].reduce((all, seen) => all + seen.up
 
 test('an edit reaches people at another node as fast as at the same', { skip: noS3, timeout: TIMEOUT_MS }, async t => {
   const redis = await startRedis(t)
-  const { nodes: [a, b] } = await startNodes(t, redis)
+  const { nodes: [a, b] } = await startNodes(t, redis, { ADMIN_TOKEN })
   const [alice, neighbour, bob] = [await connected(t, a, 'd'), await connected(t, a, 'd'), await connected(t, b, 'd')]
   const arrivals = client => {
     const times = []
@@ -198,6 +200,10 @@ test('an edit reaches people at another node as fast as at the same', { skip: no
   t.diagnostic(`to the other node: p50 ${ms(other, 0.5)} ms, p99 ${ms(other, 0.99)} ms`)
   // By way of the store it would take seconds.
   assert.ok(other[Math.floor(TIMED / 2)] < 500, 'an edit takes its time')
+  const headers = { authorization: `Bearer ${ADMIN_TOKEN}` }
+  const facts = await (await fetch(`${b.http}/inspector/facts`, { headers })).json()
+  assert.equal(facts.bus, 'up')
+  assert.ok(facts.bus_updates >= TIMED, 'the inspector tells of them')
 })
 
 const ms = (sorted, part) => sorted[Math.floor(sorted.length * part)].toFixed(1)
@@ -216,13 +222,27 @@ test('cursors are seen at the other node, and go with whoever goes', { skip: noS
   await eventually('Alice has gone for both', () => !sees(bob, alice) && !sees(late, alice))
   alice.provider.connect()
   await eventually('and is back', () => sees(bob, alice)?.name === 'Alice')
-  // Those of a node that has died go when it is back, or in time.
+  const lost = []
+  bob.awareness.on('update', ({ removed }) => lost.push(...removed))
+  for (const signal of ['SIGTERM', 'SIGKILL']) {
+    await a.server.stop(signal)
+    await a.start()
+    await eventually('she is there again', () => alice.provider.synced, HEAL_MS)
+    await sleep(1_000)
+    assert.ok(!lost.includes(alice.doc.clientID), `nobody loses sight of those whose node is started again after ${signal}`)
+  }
+  // Those of a node that has died are not seen by who comes half a minute later.
   alice.provider.shouldConnect = false
-  await a.kill()
   late.provider.destroy()
-  await a.start()
-  await connected(t, a, 'd')
-  await eventually('nobody is left of those at the dead node', () => !sees(bob, alice), 45_000)
+  await a.kill()
+  const isGone = async () => {
+    const fresh = await connected(t, b, 'd')
+    const isSeen = sees(fresh, alice)
+    fresh.provider.destroy()
+    return !isSeen
+  }
+  assert.ok(!await isGone(), 'they are not gone at once')
+  await eventually('nobody is left of those at the dead node', isGone, 45_000, 2_000)
   assert.equal(sees(bob, bob).name, 'Bob')
 })
 

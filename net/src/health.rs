@@ -79,7 +79,7 @@ pub(crate) fn journal(exists: bool, status: &Status) -> &'static str {
 }
 
 /// A bus that is down makes nobody unwell, either: nodes go on alone.
-fn bus(is_up: Option<bool>) -> &'static str {
+pub(crate) fn bus(is_up: Option<bool>) -> &'static str {
     match is_up {
         None => "off",
         Some(true) => "up",

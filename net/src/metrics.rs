@@ -182,6 +182,11 @@ impl Metrics {
         }
     }
 
+    /// Updates of other nodes with something new, so far.
+    pub(crate) fn bus_updates_applied(&self) -> u64 {
+        self.bus.applied.get()
+    }
+
     /// Connections open now.
     pub(crate) fn connections(&self) -> i64 {
         self.connections.get()

@@ -68,8 +68,9 @@ const totals = () => {
     Unsaved: [bytes(facts.unsaved_bytes), since(facts.oldest_unsaved)],
     Answers: [bytes(facts.answers_bytes), 'large, on their way']
   }
+  if (facts.bus !== 'off') rows['Other servers'] = otherServers(perSecond('bus_updates'))
   const list = byId('totals')
-  if (!list.children.length) for (const name of Object.keys(rows)) list.append(total(name))
+  if (list.children.length !== Object.keys(rows).length) list.replaceChildren(...Object.keys(rows).map(total))
   Object.values(rows).forEach(([value, note, tone = ''], i) => {
     const [, dd] = list.children[i].children
     dd.firstChild.textContent = value
@@ -77,6 +78,8 @@ const totals = () => {
     dd.lastChild.textContent = note
   })
 }
+
+const otherServers = edits => facts.bus === 'up' ? ['heard', `${rate(edits)}/s edits from them`] : ['not heard', 'Redis is not reached', 'bad']
 
 const total = name => {
   const group = document.createElement('div')

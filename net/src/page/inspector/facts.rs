@@ -26,6 +26,8 @@ pub(super) fn told(shard: &Shard) -> String {
         "version": env!("CARGO_PKG_VERSION"),
         "uptime": shard.uptime().as_secs_f64(),
         "journal": health::journal(shard.has_journal(), &status),
+        "bus": health::bus(shard.bus_is_up()),
+        "bus_updates": metrics.bus_updates_applied(),
         "documents_total": inspection.documents_total,
         "documents_to_push": status.documents_to_push,
         "connections_total": inspection.connections_total,
