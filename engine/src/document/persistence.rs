@@ -12,23 +12,23 @@
 //! gives. Only then is a body encoded, so that a thousand documents that want
 //! to be saved at once do not lie in memory twice.
 
+mod load;
+mod reread;
+
 use std::time::Duration;
 
-use super::{Context, Document, DocumentState, NewPart, Phase};
+use super::{Context, Document, Phase};
 use crate::{
     bus::{Body, StateDigest},
     effect::{Effect, Effects, Lane},
     event::Event,
-    journal::{JournalError, JournalRecord, Position},
+    journal::Position,
     journal_health::JournalHealth,
     marks::{self, Mark},
-    output::Refusal,
     planted::{self, Bug},
-    protocol,
     random::Jitter,
-    store::{Condition, Etag, Snapshot, StoreCommand, StoreError},
+    store::{Condition, Etag, StoreCommand, StoreError},
     timer::Timer,
-    update::DecodeError,
 };
 
 /// What is known of the stored snapshot.
@@ -295,16 +295,6 @@ impl Document {
         }
     }
 
-    /// Another node has written what may not be here: has it read.
-    pub(super) fn look_into_store(&mut self, out: &mut Effects) {
-        let persistence = &mut self.persistence;
-        persistence.must_read.get_or_insert(MustRead::Foreign);
-        if !persistence.is_busy() && !persistence.retrying {
-            marks::hit(Mark::StoreLookedInto);
-            self.store_due(out);
-        }
-    }
-
     /// Notes that the journal holds a record which told nothing new. It goes
     /// with the others.
     pub(super) const fn recorded_again(&mut self, bytes: usize) {
@@ -413,91 +403,6 @@ impl Document {
         }));
     }
 
-    /// The first read has ended.
-    pub(super) fn loaded(
-        &mut self,
-        cx: Context<'_>,
-        loaded: Result<Option<Snapshot>, StoreError>,
-        out: &mut Effects,
-    ) {
-        self.persistence.doing = Doing::Nothing;
-        let doc = self.id.clone();
-        match loaded {
-            Ok(None) => self.replay_and_live(cx, 0, out),
-            Ok(Some(snapshot)) => match DocumentState::load(&snapshot.body) {
-                Ok(state) => {
-                    self.state = state;
-                    self.persistence.stored = Some(snapshot.etag);
-                    self.persistence.stored_is_empty = self.state.is_empty();
-                    self.replay_and_live(cx, snapshot.body.len(), out);
-                }
-                Err(_) if planted::is(Bug::UndecodableTakenForEmpty) => {
-                    self.persistence.stored = Some(snapshot.etag);
-                    self.replay_and_live(cx, 0, out);
-                }
-                Err(reason) => {
-                    marks::hit(Mark::Undecodable);
-                    let event = Event::DocumentUndecodable { doc, reason };
-                    self.refuse_all(Refusal::Undecodable, event, out);
-                }
-            },
-            Err(_) if planted::is(Bug::LoadErrorTakenForAbsence) => {
-                self.replay_and_live(cx, 0, out);
-            }
-            Err(error) => {
-                marks::hit(Mark::LoadFailed);
-                let event = Event::DocumentLoadFailed { doc, error };
-                self.refuse_all(Refusal::LoadFailed, event, out);
-            }
-        }
-    }
-
-    /// The journal has read what it holds of the document: the snapshot is
-    /// next.
-    pub(super) fn records_read(
-        &mut self,
-        read: Result<Vec<JournalRecord>, JournalError>,
-        out: &mut Effects,
-    ) {
-        let doc = self.id.clone();
-        match read {
-            Ok(records) => {
-                self.staging.will_replay(records);
-                self.await_load(out);
-            }
-            Err(JournalError::Damaged(_)) if planted::is(Bug::DamageTakenForEmpty) => {
-                self.await_load(out);
-            }
-            Err(error @ JournalError::Damaged(_)) => {
-                marks::hit(Mark::JournalDamaged);
-                let event = Event::DocumentJournalDamaged { doc, error };
-                self.refuse_all(Refusal::JournalDamaged, event, out);
-            }
-            Err(JournalError::Failed(reason)) => {
-                let error = StoreError::Unavailable(reason);
-                let event = Event::DocumentLoadFailed { doc, error };
-                self.refuse_all(Refusal::LoadFailed, event, out);
-            }
-        }
-    }
-
-    /// The snapshot is here; what the journal holds comes on top of it.
-    fn replay_and_live(&mut self, cx: Context<'_>, bytes: usize, out: &mut Effects) {
-        self.bytes = bytes;
-        match self.replay(cx) {
-            Ok(replayed) => {
-                self.become_live(cx, bytes, replayed, out);
-                self.forget_covered(cx, out);
-            }
-            Err(reason) => {
-                let doc = self.id.clone();
-                let error = JournalError::Damaged(reason.to_string());
-                let event = Event::DocumentJournalDamaged { doc, error };
-                self.refuse_all(Refusal::JournalDamaged, event, out);
-            }
-        }
-    }
-
     /// A write has ended.
     pub(super) fn saved(
         &mut self,
@@ -576,85 +481,6 @@ impl Document {
         }
     }
 
-    /// A read that followed a write has ended.
-    pub(super) fn read_again(
-        &mut self,
-        cx: Context<'_>,
-        loaded: Result<Option<Snapshot>, StoreError>,
-        out: &mut Effects,
-    ) {
-        self.persistence.doing = Doing::Nothing;
-        let doc = self.id.clone();
-        match loaded {
-            // There was no object, and there is nothing to put into one.
-            Ok(None) if self.persistence.stored.is_none() && !self.is_unsaved() => {
-                self.persistence.must_read = None;
-                self.persistence.failures = 0;
-            }
-            Ok(None) => {
-                self.mark_read_again(false);
-                marks::hit_if(Mark::ObjectVanished, || self.persistence.stored.is_some());
-                if planted::is(Bug::StoredForgottenFirst) {
-                    self.persistence.stored = None;
-                }
-                self.lost_stored();
-                if !planted::is(Bug::VanishedEtagKept) {
-                    self.persistence.stored = None;
-                }
-                self.write_merged(cx);
-            }
-            Ok(Some(snapshot)) if planted::is(Bug::ConflictOverwritten) => {
-                self.persistence.stored = Some(snapshot.etag);
-                self.write_merged(cx);
-            }
-            Ok(Some(snapshot)) => match self.merge_stored(cx, &snapshot, out) {
-                Ok(contained) => {
-                    self.mark_read_again(contained);
-                    if !planted::is(Bug::StaleEtagKept) {
-                        self.persistence.stored = Some(snapshot.etag);
-                        self.persistence.stored_is_empty = false;
-                    }
-                    if contained {
-                        self.is_stored(cx, out);
-                    } else {
-                        self.write_merged(cx);
-                    }
-                }
-                Err(reason) => {
-                    marks::hit(Mark::StoredDamaged);
-                    self.lost_stored();
-                    out.push(Effect::Event(Event::DocumentUndecodable { doc, reason }));
-                    self.retry_later(cx);
-                }
-            },
-            Err(error) => {
-                out.push(Effect::Event(Event::SnapshotFailed { doc, error }));
-                self.retry_later(cx);
-            }
-        }
-    }
-
-    /// Marks what became of a write, now that the object was read again.
-    /// `contained`: all that is here is there.
-    fn mark_read_again(&self, contained: bool) {
-        match (self.persistence.must_read, contained) {
-            (Some(MustRead::Conflict), true) => marks::hit(Mark::OwnWrite412),
-            (Some(MustRead::Conflict), false) => marks::hit(Mark::ForeignConflictMerged),
-            (Some(MustRead::UnknownOutcome), true) => marks::hit(Mark::UnknownOutcomeLanded),
-            (Some(MustRead::UnknownOutcome), false) => marks::hit(Mark::UnknownOutcomeLost),
-            (Some(MustRead::Foreign) | None, _) => {}
-        }
-    }
-
-    /// The stored object is gone or damaged. If there never was one, the
-    /// journal was told to forget nothing; what it was not told to forget yet
-    /// it has to keep.
-    const fn lost_stored(&mut self) {
-        let persistence = &mut self.persistence;
-        persistence.only_here |= persistence.stored.is_some() && !persistence.stored_is_empty;
-        self.staging.uncover();
-    }
-
     /// All that is here is in the store, as that has told.
     fn is_stored(&mut self, cx: Context<'_>, out: &mut Effects) {
         self.persistence.failures = 0;
@@ -673,61 +499,6 @@ impl Document {
         persistence.only_here = false;
         self.cover(cx, self.staging.applied(), out);
         self.tell_in_store(cx, out);
-    }
-
-    /// Takes in what the store holds, and tells it to the clients. True if all
-    /// that was here is there.
-    fn merge_stored(
-        &mut self,
-        cx: Context<'_>,
-        snapshot: &Snapshot,
-        out: &mut Effects,
-    ) -> Result<bool, DecodeError> {
-        let mut stored = DocumentState::load(&snapshot.body)?;
-        let covers = stored.covers(&self.state) || planted::is(Bug::AdoptedUnchecked);
-        let contained = covers && !planted::is(Bug::OwnWriteTakenAsForeign);
-        let ours = self.state.encode();
-        self.leave_out_lagging(cx);
-        self.forget_join();
-        let foreign = self.state.apply(&snapshot.body)?;
-        // Where both hold the same id, what is stored stays: others have read
-        // it there.
-        stored
-            .apply(&ours)
-            .expect("our own state is a valid update");
-        self.state = stored;
-        self.digest_changed(cx);
-        self.bus.knows_stored();
-        self.nesting.forget();
-        // What both hold does not count twice.
-        self.bytes = ours.len()
-            + match &foreign.new_part {
-                NewPart::Nothing => 0,
-                NewPart::All => snapshot.body.len(),
-                NewPart::Some(part) => part.len(),
-            };
-        if foreign.new_part != NewPart::Nothing {
-            let doc = self.id.clone();
-            out.push(Effect::Event(Event::SnapshotMerged { doc }));
-            marks::hit_if(Mark::SavedByMerge, || contained);
-        }
-        let as_it_came = || protocol::update(&snapshot.body);
-        if !planted::is(Bug::ForeignStateNotTold) {
-            self.relay(cx, None, &foreign, as_it_came, out);
-        }
-        Ok(contained)
-    }
-
-    /// Another writer was there: writes what is merged now, soon but not in
-    /// step with the other.
-    fn write_merged(&mut self, cx: Context<'_>) {
-        self.persistence.must_read = None;
-        if !self.persistence.is_dirty() {
-            // It was taken to be there.
-            self.persistence.foreign_changed(cx.now);
-        }
-        let pause = self.persistence.jitter.up_to(cx.config.conflict_delay_max);
-        self.retry_in(cx, pause);
     }
 
     /// Plans the next write, after one has succeeded.
