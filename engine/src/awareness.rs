@@ -167,7 +167,8 @@ impl Awareness {
 
     /// When [`Awareness::expire`] may have something to do next.
     pub(crate) fn next_expiry(&self, config: &Config) -> Option<Duration> {
-        let (since, _) = self.watched.first()?;
+        let watched = self.watched.first().into_iter();
+        let (since, _) = watched.chain(self.gone.first()).min()?;
         Some(*since + config.awareness_timeout)
     }
 

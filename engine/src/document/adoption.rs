@@ -37,6 +37,7 @@ impl Document {
             etag,
             digest,
             heard_at: heard_at.map_or(cx.now, |before| before.heard_at),
+            heard_last: cx.now,
         });
         let is_held = self.bus.held(&digest);
         if !self.adopt(cx, out) && !is_held {

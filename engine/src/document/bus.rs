@@ -61,6 +61,8 @@ pub(super) struct Saved {
     pub(super) etag: Etag,
     pub(super) digest: StateDigest,
     pub(super) heard_at: Duration,
+    /// When something of the kind was heard last.
+    pub(super) heard_last: Duration,
 }
 
 /// What a message comes from, as far as its sender's lives are known.
@@ -97,6 +99,13 @@ impl OnBus {
     pub(super) fn knows_stored(&mut self) {
         self.recent.clear();
         self.saved = None;
+    }
+
+    /// The same once a write that began then has landed: what was heard since may
+    /// tell of a later one.
+    pub(super) fn has_stored(&mut self, began: Duration) {
+        self.recent.clear();
+        self.saved.take_if(|saved| saved.heard_last < began);
     }
 
     /// Whether the document held this at some time.

@@ -135,24 +135,29 @@ impl Document {
     /// Compares with what another node has.
     pub(super) fn compare(&mut self, cx: Context<'_>, from: u64, theirs: StateDigest) {
         if self.digest() == theirs {
-            self.bus.healing.was_told = true;
-            self.bus.healing.differs = None;
+            let healing = &mut self.bus.healing;
+            (healing.was_told, healing.differs, healing.in_vain) = (true, None, 0);
             return;
         }
         self.bus.healing.differs = Some((from, theirs));
         self.ask_soon(cx);
     }
 
-    /// Asks in a moment; the later, the more often that was of no use.
+    /// Asks in a moment; the later, the more often it has asked for just that, to no
+    /// use.
     fn ask_soon(&mut self, cx: Context<'_>) {
         if self.phase == Phase::Draining {
             self.ask_no_more();
             return;
         }
+        let digest = self.digest();
         let healing = &self.bus.healing;
         let pause = cx.config.bus_exchange_pause;
         let longer = (pause * (1 << healing.in_vain.min(10))).min(cx.config.bus_digest_idle);
-        let not_before = healing.asked.map(|(asked, ..)| asked + longer.max(pause));
+        let not_before = healing.asked.map(|(asked, here, there)| {
+            let is_again = here == digest && healing.differs.is_some_and(|(_, now)| now == there);
+            asked + if is_again { longer.max(pause) } else { pause }
+        });
         let soon = cx.now + self.bus.jitter.up_to(pause / 4);
         let due = not_before.map_or(soon, |not_before| not_before.max(soon));
         self.timers.set_earlier(Timer::Exchange, due);

@@ -93,6 +93,7 @@ enum Doing {
 /// A write under way, and what it takes along.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Writing {
+    began: Duration,
     version: u64,
     bytes: usize,
     unsaved_since: Option<Duration>,
@@ -384,6 +385,7 @@ impl Document {
         let digest = cx.config.node.map(|_| self.digest());
         let persistence = &mut self.persistence;
         persistence.doing = Doing::Writing(Writing {
+            began: cx.now,
             version: persistence.version,
             bytes: body.len(),
             unsaved_since: persistence.unsaved_since.take(),
@@ -419,7 +421,9 @@ impl Document {
             Ok(etag) => {
                 self.tell_saved(cx, &writing, &etag, out);
                 self.persistence.stored = Some(etag);
-                self.persistence.must_read = None;
+                // What another node has written may have come after this.
+                let foreign = |why: &mut MustRead| *why == MustRead::Foreign;
+                self.persistence.must_read = self.persistence.must_read.take_if(foreign);
                 self.persistence.stored_is_empty = false;
                 self.persistence.saved_version = match planted::is(Bug::DirtyFlagCleared) {
                     true => self.persistence.version,
@@ -437,6 +441,9 @@ impl Document {
                 let bytes = writing.bytes;
                 out.push(Effect::Event(Event::SnapshotSaved { doc, bytes }));
                 self.save_later(cx, out);
+                if self.persistence.must_read.is_some() && !self.persistence.is_busy() {
+                    self.store_due(out);
+                }
                 let applied = match planted::is(Bug::TrimmedAtLanding) {
                     true => self.staging.applied(),
                     false => writing.applied,
@@ -474,7 +481,7 @@ impl Document {
 
     /// Tells other nodes that a snapshot has landed.
     fn tell_saved(&mut self, cx: Context<'_>, writing: &Writing, etag: &Etag, out: &mut Effects) {
-        self.bus.knows_stored();
+        self.bus.has_stored(writing.began);
         if let Some(digest) = writing.digest {
             let etag = &*etag.0;
             self.publish(cx, Body::Saved { digest, etag }, out);
@@ -497,6 +504,9 @@ impl Document {
         persistence.unsaved_bytes = 0;
         persistence.must_read = None;
         persistence.only_here = false;
+        // What was planned is done; the next change plans anew.
+        persistence.retrying = false;
+        self.timers.stop(Timer::Store);
         self.cover(cx, self.staging.applied(), out);
         self.tell_in_store(cx, out);
     }

@@ -252,6 +252,44 @@ fn what_nobody_saves_is_saved_here_after_a_while() {
     }
 }
 
+/// What was planned for the first is not for the second.
+#[test]
+fn what_others_save_is_not_saved_here_soon_after_their_next_edit() {
+    let config = Config {
+        journal: true,
+        ..Config::default()
+    };
+    let (mut two, _) = node(TWO, &config);
+    hears(&mut two, says(ONE, Body::Update(&text(1, 0, "a"))));
+    two.advance(secs(5));
+    let saved = Body::Saved {
+        digest: digest(&[&text(1, 0, "a")]),
+        etag: "1",
+    };
+    hears(&mut two, says(ONE, saved));
+    assert_eq!(two.status().oldest_unsaved, None);
+    two.advance(secs(60));
+    hears(&mut two, says(ONE, Body::Update(&text(1, 1, "b"))));
+    two.advance(secs(60));
+    assert!(two.store_is_idle());
+}
+
+#[test]
+fn a_snapshot_that_is_told_of_during_a_write_is_looked_at() {
+    let (mut one, alice) = node(ONE, &Config::default());
+    one.send_update(alice, &text(1, 0, "a"));
+    one.advance(secs(6));
+    let save = one.take_save();
+    hears(&mut one, says(TWO, Body::InStore { etag: "2" }));
+    one.saved(save.op, Ok("1"));
+    let op = one.take_load();
+    one.loaded(op, Ok(Some(snapshot(text(2, 0, "b"), "2"))));
+    assert!(
+        one.take(alice)
+            .contains(&protocol::update(&text(2, 0, "b")))
+    );
+}
+
 #[test]
 fn a_snapshot_of_something_else_is_not_taken_for_saved() {
     let (mut two, bob) = node(TWO, &Config::default());
@@ -429,6 +467,21 @@ fn what_is_asked_for_in_vain_is_asked_for_ever_more_seldom() {
         asked += said.iter().filter(is_asking).count();
     }
     assert!((5..10).contains(&asked), "{asked}");
+
+    // What is something else is asked for at once.
+    one.bus.clear();
+    let next = digest(&[&text(2, 0, "c"), &text(3, 0, "c")]);
+    hears(&mut one, says(TWO, Body::Digest(next)));
+    one.advance(secs(2));
+    let said = published(&mut one);
+    let asks = said
+        .iter()
+        .map(|message| Envelope::decode(message).expect("our own"));
+    assert_eq!(
+        asks.filter(|said| matches!(said.body, Body::State { .. }))
+            .count(),
+        1
+    );
 }
 
 #[test]
