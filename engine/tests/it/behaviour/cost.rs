@@ -138,3 +138,41 @@ fn updates_that_come_backwards_do_not_cost_more_the_more_there_are() {
     );
     assert!(many < 30 * few, "{many:?}, not {few:?}");
 }
+
+/// How long it takes to judge and to apply a thousand updates, of which each leaves
+/// one more delete waiting or lets one of many come, the best of some tries.
+/// `waiting` are deleted before, and the updates tell of the first client.
+fn time_where_deletes_wait(waiting: &[wire::Deleted]) -> Duration {
+    let mut before = DocumentState::default();
+    before
+        .apply(&wire::update(&[], waiting))
+        .expect("an update");
+    let letters = (0..1_000).map(|clock| {
+        let letter = (1, clock, vec![wire::text_after(2, 0, "a")]);
+        wire::update(&[letter], &[(1, 10_000_000 + 2 * clock, 1)])
+    });
+    let letters: Vec<_> = letters.collect();
+    let one_try = |_| {
+        let mut state = before.clone();
+        let start = Instant::now();
+        for letter in &letters {
+            let update = Update::decode(letter).expect("an update");
+            let foretold = state.pending_after(&update);
+            state.apply_decoded(&update);
+            assert_eq!(state.pending(), foretold);
+        }
+        start.elapsed()
+    };
+    (0..5).map(one_try).min().expect("some tries")
+}
+
+#[test]
+fn what_leaves_a_delete_waiting_costs_no_more_where_many_wait() {
+    let of_one = |count| -> Vec<_> { (1..=count).map(|at| (1, 2 * at, 1)).collect() };
+    let of_many = |count| -> Vec<_> { (1..=count).map(|client| (client, 5_000, 1)).collect() };
+    let few = time_where_deletes_wait(&of_one(1_000));
+    for many in [of_one(100_000), of_many(100_000)] {
+        let many = time_where_deletes_wait(&many);
+        assert!(many < 10 * few, "{many:?}, not {few:?}");
+    }
+}
