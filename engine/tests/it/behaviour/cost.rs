@@ -176,3 +176,37 @@ fn what_leaves_a_delete_waiting_costs_no_more_where_many_wait() {
         assert!(many < 10 * few, "{many:?}, not {few:?}");
     }
 }
+
+/// How long it takes to let a struct of each of many clients come that waits, where
+/// so many of the client's own stand before it, the best of some tries.
+fn letting_come_behind(own: u64) -> Duration {
+    let mut before = DocumentState::default();
+    let anchor = wire::update(&[(2_000, 0, vec![wire::first_text("a")])], &[]);
+    before.apply(&anchor).expect("an update");
+    let clients = 0..1_000;
+    for client in clients.clone() {
+        let mut letters = vec![wire::text_after(2_000, 0, "a"); own as usize];
+        letters.push(wire::text_after(2_001, client, "b"));
+        let update = wire::update(&[(client + 1, 0, letters)], &[]);
+        before.apply(&update).expect("an update");
+    }
+    let awaited = clients.map(|clock| wire::text(2_001, clock, "c"));
+    let awaited: Vec<_> = awaited.collect();
+    let one_try = |_| {
+        let mut state = before.clone();
+        let start = Instant::now();
+        for update in &awaited {
+            let applied = state.apply(update).expect("an update");
+            assert!(applied.resend.is_some());
+        }
+        start.elapsed()
+    };
+    (0..5).map(one_try).min().expect("some tries")
+}
+
+#[test]
+fn what_waited_comes_no_slower_behind_many_structs() {
+    let few = letting_come_behind(1);
+    let many = letting_come_behind(250);
+    assert!(many < 3 * few, "{many:?}, not {few:?}");
+}
