@@ -202,7 +202,7 @@ fn log(event: &Event) {
         }
         Event::AnswerTurn { .. } => {}
         // Told by the connection itself, with its user.
-        Event::ConnectionClosed { .. } => {}
+        Event::MessageRefused { .. } | Event::ConnectionClosed { .. } => {}
     }
 }
 
