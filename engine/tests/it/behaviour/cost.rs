@@ -179,13 +179,13 @@ fn what_leaves_a_delete_waiting_costs_no_more_where_many_wait() {
 
 /// How long it takes to let a struct of each of many clients come that waits, where
 /// so many of the client's own stand before it, the best of some tries.
-fn letting_come_behind(own: u64) -> Duration {
+fn letting_come_behind(own: usize) -> Duration {
     let mut before = DocumentState::default();
     let anchor = wire::update(&[(2_000, 0, vec![wire::first_text("a")])], &[]);
     before.apply(&anchor).expect("an update");
     let clients = 0..1_000;
     for client in clients.clone() {
-        let mut letters = vec![wire::text_after(2_000, 0, "a"); own as usize];
+        let mut letters = vec![wire::text_after(2_000, 0, "a"); own];
         letters.push(wire::text_after(2_001, client, "b"));
         let update = wire::update(&[(client + 1, 0, letters)], &[]);
         before.apply(&update).expect("an update");
