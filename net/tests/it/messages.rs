@@ -112,7 +112,12 @@ fn a_fault_closes_its_connection_with_its_code() {
 #[test]
 fn a_message_that_is_not_taken_is_counted_by_what_is_wrong_with_it() {
     run(async {
-        let server = Server::start(|config| config.engine.awareness_state_bytes_max = 4).await;
+        let server = Server::start(|config| {
+            config.engine.frame_bytes_max = 100_000;
+            config.engine.awareness_state_bytes_max = 4;
+        })
+        .await;
+        let too_big = [0; 100_001];
         // One client with a state of a name, and state vectors cut short.
         let faults = [
             (
@@ -121,6 +126,7 @@ fn a_message_that_is_not_taken_is_counted_by_what_is_wrong_with_it() {
             ),
             (&[0, 0, 1, 1], 1007),
             (&[0, 0, 1, 2], 1007),
+            (&too_big, 1009),
         ];
         for (message, expected) in faults {
             let mut client = server.client("a").await;
@@ -137,6 +143,7 @@ fn a_message_that_is_not_taken_is_counted_by_what_is_wrong_with_it() {
             ("awareness_state_too_big", 1),
             ("malformed_state_vector", 2),
             ("state_vector_too_long", 0),
+            ("too_big", 1),
         ] {
             let counted =
                 format!("\nysyncd_messages_refused_total{{reason=\"{reason}\"}} {count}\n");
