@@ -38,7 +38,11 @@ export const hostileFloods = (fewer = 1) => [
   { name: '20,000 clients with colliding ids', updates: [manyClients(20_000 / fewer)] },
   { name: '5,000 updates that wait for what never comes', updates: waiting(5_000 / fewer) },
   { name: '8,000 inserts at one position', updates: [onePosition(8_000 / fewer)] },
-  { name: '100,000 delete ranges in descending order', updates: [descendingDeletes(100_000 / fewer)] }
+  { name: '100,000 delete ranges in descending order', updates: [descendingDeletes(100_000 / fewer)] },
+  // Where each makes a block of its own before all others, this takes half a minute.
+  { name: '200,000 sections of one client behind a gap, the last first', updates: [backwards(200_000 / fewer, 1)] },
+  { name: '10,000 sections of one client, each behind a gap, the last first', updates: [backwards(10_000 / fewer, 1, 2)] },
+  { name: '2,000 updates of one client, the last first', updates: backwardsApart(2_000 / fewer) }
 ]
 
 /** State vectors that make a reader believe a count, or fill its hash table. */
@@ -63,3 +67,11 @@ const onePosition = count => update(Array.from({ length: count }, (_, i) =>
   ({ client: count - i, structs: [item({ parent: 't' }, c.string('x'))] })))
 
 const descendingDeletes = count => update([], [[7, Array.from({ length: count }, (_, i) => [2 * (count - i), 1])]])
+
+const backwards = (count, first, every = 1) => update(backwardsSections(count, first, every))
+
+const backwardsApart = count => backwardsSections(count, 0, 1).map(section => update([section]))
+
+/** A letter at every so manieth clock of one client, from one on, the last first. */
+const backwardsSections = (count, first, every) => Array.from({ length: count }, (_, i) =>
+  ({ client: 1, clock: first + every * (count - 1 - i), structs: [item({ origin: [2, 0] }, c.string('x'))] }))

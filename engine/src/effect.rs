@@ -11,6 +11,7 @@ use crate::{
     event::Event,
     id::ConnId,
     journal::JournalCommand,
+    message_fault::MessageFault,
     output::{CloseCode, Receivers, Refusal},
     store::StoreCommand,
 };
@@ -55,13 +56,27 @@ pub(crate) type Effects = Vec<Effect>;
 pub(crate) struct Fault {
     pub(crate) code: CloseCode,
     pub(crate) reason: Cow<'static, str>,
+    /// What is wrong with what it said, if that is why.
+    pub(crate) message: Option<MessageFault>,
 }
 
 impl Fault {
     pub(crate) fn new(code: CloseCode, reason: impl Into<Cow<'static, str>>) -> Self {
         let reason = reason.into();
         debug_assert!(reason.len() <= CloseCode::REASON_BYTES_MAX, "{reason}");
-        Self { code, reason }
+        Self {
+            code,
+            reason,
+            message: None,
+        }
+    }
+
+    /// What the connection said is not taken.
+    pub(crate) fn of_message(message: MessageFault, reason: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            message: Some(message),
+            ..Self::new(message.code(), reason)
+        }
     }
 
     /// The connection's time is over.

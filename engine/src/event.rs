@@ -8,6 +8,7 @@ use crate::{
     bus::BusRefusal,
     id::{ConnId, DocId},
     journal::JournalError,
+    message_fault::MessageFault,
     output::CloseCode,
     rejection::Rejection,
     store::{Etag, StoreError},
@@ -174,6 +175,15 @@ pub enum Event {
     AnswerTurn {
         /// Which.
         conn: ConnId,
+    },
+    /// A message was not taken. Its sender is closed next.
+    MessageRefused {
+        /// Which document.
+        doc: DocId,
+        /// From whom.
+        conn: ConnId,
+        /// Why.
+        reason: MessageFault,
     },
     /// The engine closes a connection.
     ConnectionClosed {

@@ -20,7 +20,7 @@ use tungstenite::{
     error::{CapacityError, ProtocolError},
 };
 use ysyncd_engine::{
-    CloseCode,
+    CloseCode, MessageFault,
     marks::{self, Mark},
     planted::{self, Bug},
 };
@@ -341,6 +341,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 return;
             }
             Error::Capacity(CapacityError::MessageTooLong { .. }) => {
+                // The engine never sees it.
+                let limits = &self.link.shard().metrics().limits;
+                limits.message_refused(MessageFault::TooBig);
                 (code::TOO_BIG, "the message is too big")
             }
             Error::Utf8(_) => (code::INVALID, "the text is not UTF-8"),

@@ -34,13 +34,11 @@ impl EventLog {
                     );
                 }
             }
-            Event::BusNameTaken => {
-                if self.name_taken.is_due().is_some() {
-                    error!(
-                        "another server that runs now has this one's NODE_NAME: clients at one \
-                         do not see the cursors at the other; give each server a name of its own"
-                    );
-                }
+            Event::BusNameTaken if self.name_taken.is_due().is_some() => {
+                error!(
+                    "another server that runs now has this one's NODE_NAME: clients at one \
+                     do not see the cursors at the other; give each server a name of its own"
+                );
             }
             _ => {}
         }
@@ -202,7 +200,7 @@ fn log(event: &Event) {
         }
         Event::AnswerTurn { .. } => {}
         // Told by the connection itself, with its user.
-        Event::ConnectionClosed { .. } => {}
+        Event::MessageRefused { .. } | Event::ConnectionClosed { .. } => {}
     }
 }
 

@@ -138,6 +138,9 @@ impl Metrics {
             Event::UpdateRefused { reason, .. } => {
                 self.limits.rejected(*reason);
             }
+            Event::MessageRefused { reason, .. } => {
+                self.limits.message_refused(*reason);
+            }
             Event::UpdateForbidden { .. } => {
                 self.updates_forbidden.inc();
             }
@@ -302,7 +305,7 @@ fn register_documents(registry: &mut Registry, metrics: &Metrics) {
 mod tests {
     use std::time::Duration;
 
-    use ysyncd_engine::{ConnId, DocId, JournalError, Rejection};
+    use ysyncd_engine::{ConnId, DocId, JournalError, MessageFault, Rejection};
     use ysyncd_storage::journal::memory::MemoryJournal;
 
     use super::*;
@@ -330,6 +333,11 @@ mod tests {
             doc: doc.clone(),
             conn: ConnId(1),
             reason: Rejection::TooDeep,
+        });
+        metrics.record(&Event::MessageRefused {
+            doc: doc.clone(),
+            conn: ConnId(1),
+            reason: MessageFault::StateVectorTooLong,
         });
         metrics.record(&Event::BusHealed { doc: doc.clone() });
         for code in [CloseCode::TryAgainLater, CloseCode::InvalidPayload] {
@@ -366,6 +374,8 @@ mod tests {
             "answers_bytes 9",
             "updates_refused_total{reason=\"too_deep\"} 1",
             "updates_refused_total{reason=\"not_saved\"} 0",
+            "messages_refused_total{reason=\"state_vector_too_long\"} 1",
+            "messages_refused_total{reason=\"awareness_too_much\"} 0",
             "oldest_undurable_seconds 7.5",
             "oldest_unsaved_seconds 0.0",
             "documents_to_push 8",

@@ -147,7 +147,7 @@ impl Block {
     }
 
     /// Its structs from one on that is not far before a clock.
-    fn structs_near(&self, client: ClientId, clock: Clock) -> Structs<'_> {
+    pub(crate) fn structs_near(&self, client: ClientId, clock: Clock) -> Structs<'_> {
         let after = self.index.partition_point(|(start, _)| *start <= clock);
         let near = after.checked_sub(1).map(|at| self.index[at]);
         let (start, at) = near.unwrap_or((self.clocks.start, 0));

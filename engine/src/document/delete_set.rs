@@ -90,11 +90,17 @@ impl DeleteSet {
         self.within(client, clock..Clock::MAX)
     }
 
-    /// Whether a client's ranges reach past a clock.
-    pub(crate) fn reaches_past(&self, client: ClientId, clock: Clock) -> bool {
+    /// How many of a client's ranges end behind one clock, and not behind another.
+    pub(crate) fn ending(&self, client: ClientId, after: Clock, up_to: Clock) -> usize {
         let ranges = self.clients.get(&client);
-        let last = ranges.and_then(|ranges| ranges.0.last_key_value());
-        last.is_some_and(|(_, end)| clock < *end)
+        ranges.map_or(0, |ranges| ranges.ending(after, up_to))
+    }
+
+    /// How many of a client's ranges that reach past a clock overlap a range or adjoin
+    /// it.
+    pub(crate) fn touching(&self, client: ClientId, range: &ClockRange, past: Clock) -> usize {
+        let ranges = self.clients.get(&client);
+        ranges.map_or(0, |ranges| ranges.touching(range, past))
     }
 
     /// All of it, ascending.
@@ -171,6 +177,18 @@ impl Ranges {
             .range(first..range.end.max(first))
             .map(move |(&start, &end)| start.max(range.start)..end.min(range.end))
             .filter(|part| !part.is_empty())
+    }
+
+    fn ending(&self, after: Clock, up_to: Clock) -> usize {
+        let parts = self.within(after..Clock::MAX);
+        parts.take_while(|part| part.end <= up_to).count()
+    }
+
+    fn touching(&self, range: &ClockRange, past: Clock) -> usize {
+        let before = self.0.range(..=range.end).rev();
+        before
+            .take_while(|(_, end)| **end >= range.start && **end > past)
+            .count()
     }
 
     /// Adds a range, joining what it touches, and tells what of it is new.

@@ -5,11 +5,9 @@
 //! that adds to them is asked what it adds, which must not take time with the
 //! number of clients that a document ever had.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use super::{
-    DocumentState, ahead::Ahead, causality::Stretch, delete_set::DeleteSet, structs::StructStore,
-};
+use super::{DocumentState, ahead::Ahead, delete_set::DeleteSet, structs::StructStore};
 use crate::update::{ClientId, Clock, ClockRange, Id, Update};
 
 /// How much is kept for later without being of use yet.
@@ -21,36 +19,82 @@ pub struct Pending {
     pub delete_ranges: usize,
 }
 
-/// The clients of which ids are deleted that are unknown, or behind a gap.
+/// The deleted ranges that name ids which are unknown, or behind a gap, counted
+/// as they come and go. There may be many, of one client or of many.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Awaited(BTreeSet<ClientId>);
+pub(super) struct Awaited {
+    of: BTreeMap<ClientId, Waiting>,
+    ranges: usize,
+}
+
+/// How many of a client's deleted ranges reach past its clock in the state vector.
+/// There is one at least.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Waiting {
+    past: Clock,
+    ranges: usize,
+}
 
 impl Awaited {
     pub(super) fn of(structs: &StructStore, deletes: &DeleteSet) -> Self {
-        let is_awaited = |client: &ClientId| deletes.reaches_past(*client, structs.clock(*client));
-        Self(deletes.clients().filter(is_awaited).collect())
+        let waiting = |client| {
+            let past = structs.clock(client);
+            let ranges = deletes.past(client, past).count();
+            (ranges > 0).then_some((client, Waiting { past, ranges }))
+        };
+        let of: BTreeMap<_, _> = deletes.clients().filter_map(waiting).collect();
+        let ranges = of.values().map(|theirs| theirs.ranges).sum();
+        Self { of, ranges }
     }
 
-    /// Notes that more is known, or deleted, of a client.
-    pub(super) fn mind(&mut self, client: ClientId, structs: &StructStore, deletes: &DeleteSet) {
-        match deletes.reaches_past(client, structs.clock(client)) {
-            true => self.0.insert(client),
-            false => self.0.remove(&client),
+    /// Notes that a range is about to be deleted. Takes time with the ranges that
+    /// it joins, which are one from then on.
+    pub(super) fn mind_deleted(
+        &mut self,
+        client: ClientId,
+        range: &ClockRange,
+        structs: &StructStore,
+        deletes: &DeleteSet,
+    ) {
+        let past = structs.clock(client);
+        if range.end <= past {
+            return;
+        }
+        let joined = deletes.touching(client, range, past);
+        let first = Waiting { past, ranges: 0 };
+        let theirs = self.of.entry(client).or_insert(first);
+        theirs.ranges = theirs.ranges + 1 - joined;
+        self.ranges = self.ranges + 1 - joined;
+    }
+
+    /// Notes that more may be known of a client. Takes time with the ranges that
+    /// are known now, which never wait again.
+    pub(super) fn mind_known(
+        &mut self,
+        client: ClientId,
+        structs: &StructStore,
+        deletes: &DeleteSet,
+    ) {
+        let Some(theirs) = self.of.get_mut(&client) else {
+            return;
         };
+        let before = std::mem::replace(&mut theirs.past, structs.clock(client));
+        let come = deletes.ending(client, before, theirs.past);
+        theirs.ranges -= come;
+        self.ranges -= come;
+        if theirs.ranges == 0 {
+            self.of.remove(&client);
+        }
     }
 }
 
 impl DocumentState {
     /// What is kept without being of use yet.
     #[must_use]
-    pub fn pending(&self) -> Pending {
-        let past = |client: &ClientId| {
-            let known = self.structs.clock(*client);
-            self.deletes.past(*client, known).count()
-        };
+    pub const fn pending(&self) -> Pending {
         Pending {
             gap_runs: self.structs.gap_runs(),
-            delete_ranges: self.awaited.0.iter().map(past).sum(),
+            delete_ranges: self.awaited.ranges,
         }
     }
 
@@ -65,8 +109,8 @@ impl DocumentState {
     }
 
     /// What [`DocumentState::pending`] says once an update is applied: it may
-    /// bring what others wait for. Takes time with the update and with what is
-    /// pending.
+    /// bring what others wait for. Takes time with the update and with what it
+    /// touches of what is pending.
     #[must_use]
     pub fn pending_after(&self, update: &Update<'_>) -> Pending {
         let told = update
@@ -80,19 +124,32 @@ impl DocumentState {
         for (client, clocks, _) in told {
             runs.add(self, client, clocks);
         }
-        let mut waiting = self.awaited.0.clone();
-        waiting.extend(deleted.clients());
-        let past = |client: &ClientId| {
-            let known = runs.clock(self, *client);
-            let before = self.deletes.past(*client, known);
-            let parts = before.chain(deleted.past(*client, known));
-            let parts: Vec<Stretch> = parts.map(|range| (*client, range)).collect();
-            DeleteSet::from(parts).stretches().len()
-        };
         Pending {
             gap_runs: self.structs.gap_runs() + runs.behind_gaps() - runs.were_behind_gaps,
-            delete_ranges: waiting.iter().map(past).sum(),
+            delete_ranges: self.delete_ranges_after(&runs, &deleted),
         }
+    }
+
+    /// How many deleted ranges name unknown ids once these runs are known, and these
+    /// ranges are deleted.
+    fn delete_ranges_after(&self, runs: &RunsAfter, deleted: &DeleteSet) -> usize {
+        let come = |client: &ClientId| {
+            let known = self.structs.clock(*client);
+            self.deletes
+                .ending(*client, known, runs.clock(self, *client))
+        };
+        let come: usize = runs.of.keys().map(come).sum();
+        let (mut new, mut joined) = (0, 0);
+        for client in deleted.clients() {
+            let known = runs.clock(self, client);
+            for range in deleted.past(client, known) {
+                new += 1;
+                joined += self.deletes.touching(client, &range, known);
+            }
+        }
+        // Ranges of two sets, each of which touches none of its own set, join to as
+        // many as there are, less one for each two of them that touch.
+        self.awaited.ranges - come + new - joined
     }
 
     /// How many runs of an update follow what is unknown, and are so themselves.

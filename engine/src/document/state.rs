@@ -80,24 +80,24 @@ impl DocumentState {
             {
                 continue;
             }
-            all_new &= self.deletes.insert(client, range, &mut deleted);
+            all_new &= self.delete(client, range, &mut deleted);
         }
         for (client, range) in self.deletes_told_by_structs(update) {
             all_new = false;
-            self.deletes.insert(client, range, &mut deleted);
+            self.delete(client, range, &mut deleted);
         }
         let added = self
             .structs
             .append(&mut update.sections_in_order(), Some(&self.deletes));
         let added = added.expect("an update was checked as a whole");
         all_new &= added.as_it_is;
-        for (client, range) in &added.deleted {
-            self.deletes.insert(*client, range.clone(), &mut deleted);
-        }
         let grown = added.clients();
-        let told = deleted.chunk_by(|a, b| a.0 == b.0);
-        for client in told.map(|theirs| theirs[0].0).chain(grown.clone()) {
-            self.awaited.mind(client, &self.structs, &self.deletes);
+        for client in &grown {
+            self.awaited
+                .mind_known(*client, &self.structs, &self.deletes);
+        }
+        for (client, range) in &added.deleted {
+            self.delete(*client, range.clone(), &mut deleted);
         }
         let integrated = self.structs.integrate_waiting(&grown, &added.named);
         let resend = without(integrated, &added.structs);
@@ -122,6 +122,14 @@ impl DocumentState {
                 .then(|| self.encode_stretches(resend, &DeleteSet::default())),
             told,
         }
+    }
+
+    /// Adds a deleted range; what of it is new is added to `fresh`. True if that is
+    /// all of it.
+    fn delete(&mut self, client: ClientId, range: ClockRange, fresh: &mut Vec<Stretch>) -> bool {
+        self.awaited
+            .mind_deleted(client, &range, &self.structs, &self.deletes);
+        self.deletes.insert(client, range, fresh)
     }
 
     /// What another node tells to be deleted with the structs alone: it sends on what

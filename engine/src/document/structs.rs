@@ -283,7 +283,7 @@ impl ClientStructs {
                 end = block.clocks.end;
                 adjoins
             })
-            .flat_map(|block| block.structs(self.client))
+            .flat_map(move |block| block.structs_near(self.client, from))
             .skip_while(move |item| item.end() <= from)
     }
 

@@ -14,7 +14,7 @@ use crate::{
     id::ConnId,
     journal_health::JournalHealth,
     marks::{self, Mark},
-    output::CloseCode,
+    message_fault::MessageFault,
     planted::{self, Bug},
     protocol::{self, Message, MessageError, Messages},
     rejection::Rejection,
@@ -32,8 +32,24 @@ impl Document {
         frame: &Bytes,
         out: &mut Effects,
     ) -> Result<(), Fault> {
+        self.handle_messages(cx, conn, frame, out)
+            .inspect_err(|fault| {
+                let doc = self.id.clone();
+                let refused = fault.message;
+                let event = refused.map(|reason| Event::MessageRefused { doc, conn, reason });
+                out.extend(event.map(Effect::Event));
+            })
+    }
+
+    fn handle_messages(
+        &mut self,
+        cx: Context<'_>,
+        conn: ConnId,
+        frame: &Bytes,
+        out: &mut Effects,
+    ) -> Result<(), Fault> {
         if frame.len() > cx.config.frame_bytes_max {
-            return Err(Fault::new(CloseCode::MessageTooBig, "message too big"));
+            return Err(Fault::of_message(MessageFault::TooBig, "message too big"));
         }
         let mut messages = Messages::new(frame);
         let mut first = true;
@@ -204,14 +220,14 @@ impl Document {
     fn sync_step_1(&mut self, cx: Context<'_>, conn: ConnId, known: &[u8]) -> Result<(), Fault> {
         let malformed = |error: DecodeError| {
             let reason = format!("malformed state vector: {error}");
-            Fault::new(CloseCode::InvalidPayload, reason)
+            Fault::of_message(MessageFault::MalformedStateVector, reason)
         };
         // Looked at before it is decoded, which takes memory for each entry. Who
         // has got a larger document from us may say so.
         let most = cx.config.state_vector_entries_max.max(self.state.clients());
         if StateVector::count(known).map_err(malformed)? > most {
             let reason = "the state vector tells of too many clients";
-            return Err(Fault::new(CloseCode::PolicyViolation, reason));
+            return Err(Fault::of_message(MessageFault::StateVectorTooLong, reason));
         }
         let known = StateVector::decode(known).map_err(malformed)?;
         let replaced = self.connection(conn).pending_step_1.replace(known);
@@ -469,29 +485,33 @@ const READ_ONLY: &str = "the token allows reading only; this change is not share
 
 impl From<MessageError> for Fault {
     fn from(error: MessageError) -> Self {
-        let code = match error {
-            MessageError::Auth => CloseCode::PolicyViolation,
-            _ => CloseCode::InvalidPayload,
+        let message = match error {
+            MessageError::Auth => MessageFault::Auth,
+            MessageError::Malformed(_)
+            | MessageError::UnknownType(_)
+            | MessageError::UnknownSyncType(_) => MessageFault::Malformed,
         };
-        Self::new(code, error.to_string())
+        Self::of_message(message, error.to_string())
     }
 }
 
 impl From<DecodeError> for Fault {
     fn from(error: DecodeError) -> Self {
         let reason = format!("malformed update: {error}");
-        Self::new(CloseCode::InvalidPayload, reason)
+        Self::of_message(MessageFault::MalformedUpdate, reason)
     }
 }
 
 impl From<AwarenessError> for Fault {
     fn from(error: AwarenessError) -> Self {
-        let code = match error {
-            AwarenessError::StateTooBig | AwarenessError::TooManyIds | AwarenessError::TooMuch => {
-                CloseCode::PolicyViolation
+        let message = match error {
+            AwarenessError::StateTooBig => MessageFault::AwarenessStateTooBig,
+            AwarenessError::TooManyIds => MessageFault::AwarenessTooManyIds,
+            AwarenessError::TooMuch => MessageFault::AwarenessTooMuch,
+            AwarenessError::Malformed(_) | AwarenessError::TrailingBytes | AwarenessError::Json => {
+                MessageFault::MalformedAwareness
             }
-            _ => CloseCode::InvalidPayload,
         };
-        Self::new(code, error.to_string())
+        Self::of_message(message, error.to_string())
     }
 }

@@ -147,6 +147,23 @@ impl Part {
     }
 }
 
+/// An update with some stretches of two clients' texts and some deleted ranges, in
+/// any order: client, clock, and how many.
+fn stretches() -> impl Strategy<Value = Vec<u8>> {
+    let some = || prop::collection::vec((1..3_u64, 0..40_u32, 1..8_u32), 0..4);
+    (some(), some()).prop_map(|(texts, deletes)| {
+        let mut update = handmade::Update::default();
+        for (client, clock, len) in texts {
+            let text = "x".repeat(len as usize);
+            update.push(client, clock, &Item::in_root("text").text(&text));
+        }
+        for (client, clock, len) in deletes {
+            update.delete(client, &[(clock, len)]);
+        }
+        update.encode()
+    })
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -177,6 +194,18 @@ proptest! {
         let mut state = DocumentState::default();
         for update in updates {
             survive(&mut state, &update, &known);
+        }
+    }
+
+    #[test]
+    fn what_waits_is_counted_and_foretold(updates in prop::collection::vec(stretches(), 0..20)) {
+        let mut state = DocumentState::default();
+        for update in updates {
+            let update = Update::decode(&update).unwrap();
+            let foretold = state.pending_after(&update);
+            state.apply_decoded(&update);
+            state.check();
+            prop_assert_eq!(state.pending(), foretold);
         }
     }
 

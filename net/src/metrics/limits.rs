@@ -6,7 +6,7 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
-use ysyncd_engine::Rejection;
+use ysyncd_engine::{MessageFault, Rejection};
 
 use crate::{quota::LimitReached, rate::Excess, unfinished::Budget};
 
@@ -18,6 +18,7 @@ pub(crate) struct LimitMetrics {
     slowed: Family<TooFast, Counter>,
     cut: Family<TooFast, Counter>,
     rejected: Family<Rejected, Counter>,
+    messages_refused: Family<Rejected, Counter>,
     pub(crate) lagged: Counter,
     pub(crate) answers_waited: Counter,
     pub(crate) stalled: Counter,
@@ -58,6 +59,10 @@ impl Default for LimitMetrics {
         for reason in Rejection::ALL.map(Rejection::name) {
             drop(rejected.get_or_create(&Rejected { reason }));
         }
+        let messages_refused = Family::<Rejected, Counter>::default();
+        for reason in MessageFault::ALL.map(MessageFault::name) {
+            drop(messages_refused.get_or_create(&Rejected { reason }));
+        }
         let (slowed, cut) = (Family::default(), Family::default());
         for excess in Excess::ALL.map(Excess::name) {
             for family in [&slowed, &cut] {
@@ -77,6 +82,7 @@ impl Default for LimitMetrics {
             slowed,
             cut,
             rejected,
+            messages_refused,
             lagged: Counter::default(),
             answers_waited: Counter::default(),
             stalled: Counter::default(),
@@ -99,6 +105,13 @@ impl LimitMetrics {
     pub(crate) fn rejected(&self, reason: Rejection) {
         let reason = reason.name();
         self.rejected.get_or_create(&Rejected { reason }).inc();
+    }
+
+    /// Counts a message for which its sender is closed.
+    pub(crate) fn message_refused(&self, reason: MessageFault) {
+        let reason = reason.name();
+        let refused = self.messages_refused.get_or_create(&Rejected { reason });
+        refused.inc();
     }
 
     /// Notes how much of messages is half received.
@@ -150,6 +163,11 @@ impl LimitMetrics {
             "updates_refused",
             "Updates refused for now, by the reason; what their clients send until asked again is not counted",
             self.rejected.clone(),
+        );
+        registry.register(
+            "messages_refused",
+            "Messages for which their sender was closed, by what is wrong with them",
+            self.messages_refused.clone(),
         );
         registry.register(
             "connections_lagged",

@@ -110,6 +110,49 @@ fn a_fault_closes_its_connection_with_its_code() {
 }
 
 #[test]
+fn a_message_that_is_not_taken_is_counted_by_what_is_wrong_with_it() {
+    run(async {
+        let server = Server::start(|config| {
+            config.engine.frame_bytes_max = 100_000;
+            config.engine.awareness_state_bytes_max = 4;
+        })
+        .await;
+        let too_big = [0; 100_001];
+        // One client with a state of a name, and state vectors cut short.
+        let faults = [
+            (
+                &[1, 10, 1, 1, 1, 6, b'"', b'n', b'a', b'm', b'e', b'"'][..],
+                1008,
+            ),
+            (&[0, 0, 1, 1], 1007),
+            (&[0, 0, 1, 2], 1007),
+            (&too_big, 1009),
+        ];
+        for (message, expected) in faults {
+            let mut client = server.client("a").await;
+            client
+                .socket
+                .send(Message::binary(message.to_vec()))
+                .await
+                .unwrap();
+            let (code, reason) = client.closed().await;
+            assert_eq!(code, expected, "{reason}");
+        }
+        let metrics = server.get("/metrics", "").await;
+        for (reason, count) in [
+            ("awareness_state_too_big", 1),
+            ("malformed_state_vector", 2),
+            ("state_vector_too_long", 0),
+            ("too_big", 1),
+        ] {
+            let counted =
+                format!("\nysyncd_messages_refused_total{{reason=\"{reason}\"}} {count}\n");
+            assert!(metrics.contains(&counted), "{counted}{metrics}");
+        }
+    });
+}
+
+#[test]
 fn the_close_frame_arrives_although_the_client_is_still_sending() {
     run(async {
         let server = Server::start(|_| {}).await;

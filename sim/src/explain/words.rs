@@ -191,6 +191,9 @@ pub fn event(event: &Event) -> Explained {
             .into()
         }
         Event::AnswerTurn { conn } => format!("has {} told something large now", conn.0).into(),
+        Event::MessageRefused { doc, conn, reason } => {
+            format!("{doc}: refused a message of {}: {}", conn.0, reason.name()).into()
+        }
         Event::ConnectionClosed {
             doc,
             conn,

@@ -1,7 +1,7 @@
 //! What a peer does wrong costs its own connection and nothing else.
 
 use bytes::Bytes;
-use ysyncd_engine::{CloseCode, Config, ConnId, Event, Input, protocol};
+use ysyncd_engine::{CloseCode, Config, ConnId, Event, Input, MessageFault, protocol};
 
 use super::{
     wire::{self, text},
@@ -88,6 +88,57 @@ fn a_message_that_is_too_big_closes_with_1009() {
 fn an_auth_message_closes_with_1008() {
     let (code, _) = closed_for(protocol::permission_denied("no"));
     assert_eq!(code, CloseCode::PolicyViolation);
+}
+
+#[test]
+fn each_reason_not_to_take_a_message_is_told() {
+    let config = Config {
+        frame_bytes_max: 100,
+        state_vector_entries_max: 1,
+        awareness_ids_max: 1,
+        awareness_state_bytes_max: 10,
+        awareness_bytes_max: 4,
+        ..Config::default()
+    };
+    let others = wire::awareness(&[(1, 1, "{}"), (2, 1, "{}"), (3, 1, "{}"), (4, 1, "{}")]);
+    let frames = [
+        (MessageFault::TooBig, vec![0; 101].into()),
+        (MessageFault::Malformed, vec![0, 2, 9, 0].into()),
+        (MessageFault::Malformed, vec![5].into()),
+        (MessageFault::Malformed, vec![0, 3, 0].into()),
+        (MessageFault::Auth, protocol::permission_denied("no")),
+        (MessageFault::MalformedUpdate, protocol::update(&[1, 0])),
+        (MessageFault::MalformedStateVector, vec![0, 0, 1, 1].into()),
+        (
+            MessageFault::StateVectorTooLong,
+            wire::sync_step_1(&[(1, 1), (2, 1)]),
+        ),
+        (MessageFault::MalformedAwareness, vec![1, 2, 1, 1].into()),
+        (
+            MessageFault::MalformedAwareness,
+            wire::awareness(&[(1, 1, "{")]),
+        ),
+        (
+            MessageFault::AwarenessStateTooBig,
+            wire::awareness(&[(1, 1, r#""1234567890""#)]),
+        ),
+        (MessageFault::AwarenessTooManyIds, others),
+        (
+            MessageFault::AwarenessTooMuch,
+            wire::awareness(&[(1, 1, r#""12345""#)]),
+        ),
+    ];
+    for fault in MessageFault::ALL {
+        assert!(frames.iter().any(|(reason, _)| *reason == fault));
+    }
+    for (expected, frame) in frames {
+        let mut world = World::with(config.clone());
+        let conn = world.joined("d");
+        world.send(conn, frame);
+        let refused = |event: &Event| matches!(event, Event::MessageRefused { conn: of, reason, .. } if *of == conn && *reason == expected);
+        assert!(world.told(refused), "{expected:?}");
+        assert_eq!(world.closed(conn).0, expected.code(), "{expected:?}");
+    }
 }
 
 #[test]

@@ -138,3 +138,75 @@ fn updates_that_come_backwards_do_not_cost_more_the_more_there_are() {
     );
     assert!(many < 30 * few, "{many:?}, not {few:?}");
 }
+
+/// How long it takes to judge and to apply a thousand updates, of which each leaves
+/// one more delete waiting or lets one of many come, the best of some tries.
+/// `waiting` are deleted before, and the updates tell of the first client.
+fn time_where_deletes_wait(waiting: &[wire::Deleted]) -> Duration {
+    let mut before = DocumentState::default();
+    before
+        .apply(&wire::update(&[], waiting))
+        .expect("an update");
+    let letters = (0..1_000).map(|clock| {
+        let letter = (1, clock, vec![wire::text_after(2, 0, "a")]);
+        wire::update(&[letter], &[(1, 10_000_000 + 2 * clock, 1)])
+    });
+    let letters: Vec<_> = letters.collect();
+    let one_try = |_| {
+        let mut state = before.clone();
+        let start = Instant::now();
+        for letter in &letters {
+            let update = Update::decode(letter).expect("an update");
+            let foretold = state.pending_after(&update);
+            state.apply_decoded(&update);
+            assert_eq!(state.pending(), foretold);
+        }
+        start.elapsed()
+    };
+    (0..5).map(one_try).min().expect("some tries")
+}
+
+#[test]
+fn what_leaves_a_delete_waiting_costs_no_more_where_many_wait() {
+    let of_one = |count| -> Vec<_> { (1..=count).map(|at| (1, 2 * at, 1)).collect() };
+    let of_many = |count| -> Vec<_> { (1..=count).map(|client| (client, 5_000, 1)).collect() };
+    let few = time_where_deletes_wait(&of_one(1_000));
+    for many in [of_one(100_000), of_many(100_000)] {
+        let many = time_where_deletes_wait(&many);
+        assert!(many < 10 * few, "{many:?}, not {few:?}");
+    }
+}
+
+/// How long it takes to let a struct of each of many clients come that waits, where
+/// so many of the client's own stand before it, the best of some tries.
+fn letting_come_behind(own: usize) -> Duration {
+    let mut before = DocumentState::default();
+    let anchor = wire::update(&[(2_000, 0, vec![wire::first_text("a")])], &[]);
+    before.apply(&anchor).expect("an update");
+    let clients = 0..1_000;
+    for client in clients.clone() {
+        let mut letters = vec![wire::text_after(2_000, 0, "a"); own];
+        letters.push(wire::text_after(2_001, client, "b"));
+        let update = wire::update(&[(client + 1, 0, letters)], &[]);
+        before.apply(&update).expect("an update");
+    }
+    let awaited = clients.map(|clock| wire::text(2_001, clock, "c"));
+    let awaited: Vec<_> = awaited.collect();
+    let one_try = |_| {
+        let mut state = before.clone();
+        let start = Instant::now();
+        for update in &awaited {
+            let applied = state.apply(update).expect("an update");
+            assert!(applied.resend.is_some());
+        }
+        start.elapsed()
+    };
+    (0..5).map(one_try).min().expect("some tries")
+}
+
+#[test]
+fn what_waited_comes_no_slower_behind_many_structs() {
+    let few = letting_come_behind(1);
+    let many = letting_come_behind(250);
+    assert!(many < 3 * few, "{many:?}, not {few:?}");
+}
