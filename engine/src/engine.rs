@@ -5,6 +5,7 @@ mod backlog;
 mod bus;
 mod effects;
 mod inspect;
+mod journal_operations;
 mod quarantine;
 mod room;
 mod shutdown;
@@ -20,6 +21,7 @@ use self::{
     answers::Answers,
     backlog::Backlog,
     bus::Bus,
+    journal_operations::{JournalOperation, JournalOperations},
     quarantine::Failures,
     shutdown::Shutdown,
     slot::{Slot, Standing, Totals},
@@ -59,7 +61,9 @@ pub struct Engine {
     documents: BTreeMap<DocKey, Slot>,
     names: BTreeMap<DocId, DocKey>,
     connections: BTreeMap<ConnId, Link>,
-    operations: BTreeMap<OpId, Operation>,
+    /// What the store does.
+    operations: BTreeMap<OpId, DocKey>,
+    journal_operations: JournalOperations,
     /// Every document's next timeout.
     due: BTreeSet<(Duration, DocKey)>,
     /// Documents that nobody has open, the longest unused first.
@@ -101,14 +105,6 @@ struct Link {
     is_accepted: bool,
 }
 
-/// What the store or the journal is doing for a document.
-#[derive(Debug, Clone, Copy)]
-struct Operation {
-    document: DocKey,
-    /// Whether an update is being made durable.
-    is_append: bool,
-}
-
 impl Engine {
     /// An engine without documents. The seed only spreads retries.
     #[must_use]
@@ -121,6 +117,7 @@ impl Engine {
             names: BTreeMap::new(),
             connections: BTreeMap::new(),
             operations: BTreeMap::new(),
+            journal_operations: JournalOperations::default(),
             due: BTreeSet::new(),
             idle: BTreeSet::new(),
             totals: Totals::default(),
@@ -182,7 +179,7 @@ impl Engine {
                     true => self.operations.pop_first().map(|(_, waiting)| waiting),
                     false => self.operations.remove(&op),
                 };
-                if let Some(Operation { document, .. }) = waiting {
+                if let Some(document) = waiting {
                     self.with(now, document, |document, cx, out| {
                         document.stored(cx, result, out);
                     });
@@ -402,7 +399,7 @@ impl Engine {
             }
         }
         self.failures.answered(op);
-        if let Some(Operation { document, .. }) = self.operations.remove(&op) {
+        if let Some(document) = self.journal_operations.end(op) {
             self.with(now, document, |document, cx, out| {
                 document.journaled(cx, result, out);
             });

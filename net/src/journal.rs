@@ -7,7 +7,11 @@
 
 use std::{cell::RefCell, collections::VecDeque, convert::Infallible, future::Future, sync::Arc};
 
-use tokio::{sync::Notify, task::spawn_local, time::Instant};
+use tokio::{
+    sync::Notify,
+    task::{spawn_local, yield_now},
+    time::Instant,
+};
 use ysyncd_engine::{
     DocId, JournalCommand, JournalError, JournalResult, OpId,
     marks::{self, Mark},
@@ -30,31 +34,29 @@ pub(crate) type Answer = (OpId, JournalResult);
 /// What the engine has asked of the journal and nobody has taken up yet.
 #[derive(Debug, Default)]
 pub(crate) struct JournalQueue {
-    waiting: RefCell<VecDeque<Command>>,
+    waiting: RefCell<VecDeque<Step>>,
     pushed: Notify,
-}
-
-#[derive(Debug)]
-enum Command {
-    Write(Write),
-    Read { op: OpId, doc: DocId },
-    Reopen { op: OpId },
-}
-
-#[derive(Debug)]
-struct Write {
-    op: OpId,
-    change: JournalWrite,
-    answer: fn(Result<(), JournalError>) -> JournalResult,
 }
 
 /// What goes to the journal in one call.
 #[derive(Debug)]
 enum Step {
-    Commit(Vec<Write>),
+    Commit(Commit),
     Read { op: OpId, doc: DocId },
     Reopen { op: OpId },
 }
+
+/// Writes that become durable together.
+#[derive(Debug, Default)]
+struct Commit {
+    writes: Vec<JournalWrite>,
+    /// For each, how it is answered.
+    asked: Vec<(OpId, Answered)>,
+    appends: u64,
+    bytes: usize,
+}
+
+type Answered = fn(Result<(), JournalError>) -> JournalResult;
 
 /// Carries out what comes into the queue. The answers are in the order of the
 /// commands, one for each; those of one commit are handed over together.
@@ -83,10 +85,39 @@ pub(crate) async fn documents(journal: Arc<dyn Journal>) -> Result<Vec<DocId>, J
 impl JournalQueue {
     /// Adds a command behind all others.
     pub(crate) fn push(&self, op: OpId, command: JournalCommand) {
-        self.waiting
-            .borrow_mut()
-            .push_back(Command::new(op, command));
-        self.pushed.notify_one();
+        let mut waiting = self.waiting.borrow_mut();
+        if waiting.is_empty() {
+            self.pushed.notify_one();
+        }
+        let (write, answered): (_, Answered) = match command {
+            JournalCommand::Append {
+                doc,
+                position,
+                update,
+            } => {
+                let append = JournalWrite::Append {
+                    doc,
+                    position,
+                    update,
+                };
+                (append, JournalResult::Appended)
+            }
+            JournalCommand::Trim { doc, through } => {
+                (JournalWrite::Trim { doc, through }, JournalResult::Trimmed)
+            }
+            JournalCommand::Read { doc } => return waiting.push_back(Step::Read { op, doc }),
+            JournalCommand::Reopen => return waiting.push_back(Step::Reopen { op }),
+        };
+        match waiting.back_mut() {
+            Some(Step::Commit(last)) if last.has_room_for(&write) => {
+                last.add(op, write, answered);
+            }
+            _ => {
+                let mut commit = Commit::default();
+                commit.add(op, write, answered);
+                waiting.push_back(Step::Commit(commit));
+            }
+        }
     }
 
     async fn next_step(&self) -> Step {
@@ -95,66 +126,34 @@ impl JournalQueue {
                 return step;
             }
             self.pushed.notified().await;
+            // Comes back after all connections that have something to say: one sync
+            // is to do for all of them.
+            yield_now().await;
         }
     }
 
     fn take_step(&self) -> Option<Step> {
-        let mut waiting = self.waiting.borrow_mut();
-        match waiting.pop_front()? {
-            Command::Write(first) => Some(Step::Commit(gather(first, &mut waiting))),
-            Command::Read { op, doc } => Some(Step::Read { op, doc }),
-            Command::Reopen { op } => Some(Step::Reopen { op }),
-        }
+        self.waiting.borrow_mut().pop_front()
     }
 }
 
-/// All writes up to the next command that is none, as far as they fit.
-fn gather(first: Write, waiting: &mut VecDeque<Command>) -> Vec<Write> {
-    let mut bytes = first.bytes();
-    let mut writes = vec![first];
-    while let Some(Command::Write(next)) = waiting.pop_front_if(|next| {
-        writes.len() < COMMIT_WRITES_MAX
-            && matches!(next, Command::Write(next) if bytes + next.bytes() <= COMMIT_BYTES_MAX)
-    }) {
-        bytes += next.bytes();
-        writes.push(next);
+impl Commit {
+    fn has_room_for(&self, write: &JournalWrite) -> bool {
+        self.writes.len() < COMMIT_WRITES_MAX && self.bytes + bytes(write) <= COMMIT_BYTES_MAX
     }
-    writes
-}
 
-impl Command {
-    fn new(op: OpId, command: JournalCommand) -> Self {
-        match command {
-            JournalCommand::Append {
-                doc,
-                position,
-                update,
-            } => Self::Write(Write {
-                op,
-                change: JournalWrite::Append {
-                    doc,
-                    position,
-                    update,
-                },
-                answer: JournalResult::Appended,
-            }),
-            JournalCommand::Trim { doc, through } => Self::Write(Write {
-                op,
-                change: JournalWrite::Trim { doc, through },
-                answer: JournalResult::Trimmed,
-            }),
-            JournalCommand::Read { doc } => Self::Read { op, doc },
-            JournalCommand::Reopen => Self::Reopen { op },
-        }
+    fn add(&mut self, op: OpId, write: JournalWrite, answered: Answered) {
+        self.bytes += bytes(&write);
+        self.appends += u64::from(matches!(write, JournalWrite::Append { .. }));
+        self.writes.push(write);
+        self.asked.push((op, answered));
     }
 }
 
-impl Write {
-    fn bytes(&self) -> usize {
-        match &self.change {
-            JournalWrite::Append { update, .. } => update.len(),
-            JournalWrite::Trim { .. } => 0,
-        }
+fn bytes(write: &JournalWrite) -> usize {
+    match write {
+        JournalWrite::Append { update, .. } => update.len(),
+        JournalWrite::Trim { .. } => 0,
     }
 }
 
@@ -170,7 +169,7 @@ impl Writer<'_> {
     async fn carry_out(&mut self, step: Step) -> Vec<Answer> {
         let journal = Arc::clone(&self.journal);
         match step {
-            Step::Commit(writes) => self.commit(journal, writes).await,
+            Step::Commit(commit) => self.commit(journal, commit).await,
             Step::Read { op, doc } => {
                 let read = self.call(async move { journal.read(&doc).await }).await;
                 vec![(op, JournalResult::Read(read))]
@@ -183,26 +182,23 @@ impl Writer<'_> {
         }
     }
 
-    async fn commit(&mut self, journal: Arc<dyn Journal>, writes: Vec<Write>) -> Vec<Answer> {
-        let appended = writes
-            .iter()
-            .filter(|write| matches!(write.change, JournalWrite::Append { .. }));
-        let records = appended.count() as u64;
-        let bytes: usize = writes.iter().map(Write::bytes).sum();
-        let (changes, asked): (Vec<_>, Vec<_>) = writes
-            .into_iter()
-            .map(|write| (write.change, (write.op, write.answer)))
-            .unzip();
+    async fn commit(&mut self, journal: Arc<dyn Journal>, commit: Commit) -> Vec<Answer> {
+        let Commit {
+            writes,
+            asked,
+            appends,
+            bytes,
+        } = commit;
         let latency = self.metrics.sync_latency.clone();
         let committed = self.call(async move {
             let start = Instant::now();
-            let committed = journal.commit(changes).await;
+            let committed = journal.commit(writes).await;
             latency.observe(start.elapsed().as_secs_f64());
             committed
         });
         let committed = committed.await;
         if committed.is_ok() {
-            self.metrics.committed(records, bytes as u64);
+            self.metrics.committed(appends, bytes as u64);
         }
         marks::hit_if(Mark::JournalBatch, || asked.len() > 1);
         let outcome_of = |at| match at > 0 && planted::is(Bug::OnlyFirstAnswerFails) {
@@ -211,7 +207,7 @@ impl Writer<'_> {
         };
         let answers = asked.into_iter().enumerate();
         answers
-            .map(|(at, (op, answer))| (op, answer(outcome_of(at))))
+            .map(|(at, (op, answered))| (op, answered(outcome_of(at))))
             .collect()
     }
 

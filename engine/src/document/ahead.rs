@@ -24,7 +24,7 @@ impl Ahead {
     /// clocks are these.
     pub(super) fn add(
         &mut self,
-        clocks: BTreeMap<ClientId, Clock>,
+        clocks: impl IntoIterator<Item = (ClientId, Clock)>,
         opens: Pending,
         types: usize,
         newcomers: usize,

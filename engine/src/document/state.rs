@@ -225,7 +225,13 @@ impl DocumentState {
     pub fn expect(&self, update: &Update<'_>, opens: Pending, ahead: &mut Ahead) {
         let types = self.new_types(update);
         let newcomers = self.new_clients(update, ahead);
-        ahead.add(self.clocks_after(update, ahead), opens, types, newcomers);
+        match update.run() {
+            Some((client, run)) => {
+                let clock = self.clock_after(*client, run, ahead);
+                ahead.add([(*client, clock)], opens, types, newcomers);
+            }
+            None => ahead.add(self.clocks_after(update, ahead), opens, types, newcomers),
+        }
     }
 
     /// What is known, gaps left out.
@@ -377,15 +383,7 @@ impl DocumentState {
         ahead: &Ahead,
     ) -> BTreeMap<ClientId, Clock> {
         if let Some((client, run)) = update.run() {
-            let known = self.clock(*client, ahead);
-            let clock = match run.start <= known {
-                true => self.structs.end_of_known(Id {
-                    client: *client,
-                    clock: run.end.max(known),
-                }),
-                false => known,
-            };
-            return BTreeMap::from([(*client, clock)]);
+            return BTreeMap::from([(*client, self.clock_after(*client, run, ahead))]);
         }
         let mut clocks = BTreeMap::new();
         for item in update.structs() {
@@ -399,6 +397,16 @@ impl DocumentState {
             }
         }
         clocks
+    }
+
+    /// The clock of a client as it is after a run of its structs.
+    fn clock_after(&self, client: ClientId, run: &ClockRange, ahead: &Ahead) -> Clock {
+        let known = self.clock(client, ahead);
+        if run.start > known {
+            return known;
+        }
+        let clock = run.end.max(known);
+        self.structs.end_of_known(Id { client, clock })
     }
 
     pub(super) fn clock(&self, client: ClientId, ahead: &Ahead) -> Clock {

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use super::{
-    DocKey, Engine, LOOK_RATE, Operation, quarantine,
+    DocKey, Engine, JournalOperation, LOOK_RATE, quarantine,
     slot::{Slot, Standing},
 };
 use crate::{
@@ -152,20 +152,17 @@ impl Engine {
                 let op = self.next_op();
                 let lane = self.turn.expect("documents wait for their turn");
                 self.turns.begin(op, lane);
-                let operation = Operation {
-                    document: key,
-                    is_append: false,
-                };
-                self.operations.insert(op, operation);
+                self.operations.insert(op, key);
                 Output::Store { op, command }
             }
             Effect::Journal(command) => {
                 let op = self.next_op();
-                let operation = Operation {
+                let operation = JournalOperation {
+                    op,
                     document: key,
                     is_append: matches!(command, JournalCommand::Append { .. }),
                 };
-                self.operations.insert(op, operation);
+                self.journal_operations.begin(operation);
                 Output::Journal { op, command }
             }
             Effect::LookedAt(bytes) => {

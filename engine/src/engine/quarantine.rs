@@ -84,8 +84,8 @@ impl Engine {
 
     /// What is being done for a document is of no use to it any more.
     fn abandon_operations(&mut self, key: DocKey, doc: &DocId) {
-        let of_document = self.operations.extract_if(.., |_, of| of.document == key);
-        for (op, _) in of_document.filter(|(_, of)| of.is_append) {
+        self.operations.retain(|_, document| *document != key);
+        for op in self.journal_operations.abandon(key) {
             self.failures.appending.insert(op, doc.clone());
         }
     }

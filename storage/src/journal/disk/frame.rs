@@ -13,12 +13,12 @@
 //!         target length(8) target checksum(8), written twice
 //! ```
 
-use sha2::{Digest, Sha256};
+use xxhash_rust::xxh3::xxh3_64_with_seed;
 use ysyncd_engine::{DocId, Position};
 
 const HEAD: [u8; 4] = *b"ysJ<";
 const TAIL: [u8; 4] = *b"ysJ>";
-const HEADER: [u8; 8] = *b"ysyncdJ1";
+const HEADER: [u8; 8] = *b"ysyncdJ2";
 
 /// Bytes of a head but for the document's name.
 const HEAD_FIXED: usize = 48;
@@ -26,10 +26,11 @@ const HEAD_FIXED: usize = 48;
 /// Bytes of a header but for the target.
 const HEADER_FIXED: usize = 56;
 
-/// The front of a SHA-256: this is about damage, which 64 bits tell well.
+/// XXH3: this is about damage, which 64 bits tell well.
 type Sum = [u8; 8];
 
-/// Makes a segment's checksums differ from those of all others.
+/// Makes a segment's checksums differ from those of all others. Whoever does
+/// not know it cannot write a head.
 pub(super) type Salt = [u8; 16];
 
 /// What a frame says.
@@ -72,29 +73,31 @@ impl Head {
             position,
             synced_through,
             body_len: body.len() as u64,
-            body_sum: sum([body]),
+            body_sum: sum(body),
         }
     }
 
     /// Writes the frame that will stand at `offset` of its segment.
     pub(super) fn write(&self, body: &[u8], salt: &Salt, offset: u64, out: &mut Vec<u8>) {
-        let mut fields = vec![self.kind as u8];
         let doc = self.doc.as_ref().map_or("", DocId::as_str);
         let doc_len = u16::try_from(doc.len()).expect("a document id has 300 bytes at most");
-        fields.extend(doc_len.to_le_bytes());
-        fields.push(0);
-        fields.extend(self.position.0.to_le_bytes());
-        fields.extend(self.body_len.to_le_bytes());
-        fields.extend(self.synced_through.to_le_bytes());
-        fields.extend(self.body_sum);
-        fields.extend(doc.as_bytes());
-        let sum = head_sum(salt, offset, &fields);
-        for (mark, before) in [(HEAD, [].as_slice()), (TAIL, body)] {
-            out.extend(before);
-            out.extend(mark);
-            out.extend(&fields);
-            out.extend(sum);
-        }
+        out.reserve(2 * self.len() + body.len());
+        out.extend_from_slice(&HEAD);
+        let fields = out.len();
+        out.extend_from_slice(&[self.kind as u8]);
+        out.extend_from_slice(&doc_len.to_le_bytes());
+        out.extend_from_slice(&[0]);
+        out.extend_from_slice(&self.position.0.to_le_bytes());
+        out.extend_from_slice(&self.body_len.to_le_bytes());
+        out.extend_from_slice(&self.synced_through.to_le_bytes());
+        out.extend_from_slice(&self.body_sum);
+        out.extend_from_slice(doc.as_bytes());
+        let sum = head_sum(salt, offset, &out[fields..]);
+        out.extend_from_slice(&sum);
+        let end = out.len();
+        out.extend_from_slice(body);
+        out.extend_from_slice(&TAIL);
+        out.extend_from_within(fields..end);
     }
 
     fn len(&self) -> usize {
@@ -112,7 +115,7 @@ impl Head {
     pub(super) fn body<'a>(&self, frame: &'a [u8]) -> Option<&'a [u8]> {
         let end = frame.len().checked_sub(self.len())?;
         let body = frame.get(self.len()..end)?;
-        (body.len() as u64 == self.body_len && sum([body]) == self.body_sum).then_some(body)
+        (body.len() as u64 == self.body_len && sum(body) == self.body_sum).then_some(body)
     }
 
     /// The head of the frame whose bytes begin at `at`, if it is whole.
@@ -210,7 +213,7 @@ impl Header {
         copy.extend(self.previous_len.to_le_bytes());
         copy.extend((self.target.len() as u64).to_le_bytes());
         copy.extend(self.target.as_bytes());
-        copy.extend(sum([&copy]));
+        copy.extend(sum(&copy));
         [copy.as_slice(), &copy].concat()
     }
 
@@ -239,7 +242,7 @@ impl Header {
         let (target, after) = rest.split_at_checked(target_len)?;
         rest = after;
         let expected: Sum = take(&mut rest)?;
-        let actual = sum([&bytes[..HEADER_FIXED - 8 + target_len]]);
+        let actual = sum(&bytes[..HEADER_FIXED - 8 + target_len]);
         (actual == expected).then_some(())?;
         Some(Self {
             salt,
@@ -251,15 +254,12 @@ impl Header {
 }
 
 fn head_sum(salt: &Salt, offset: u64, fields: &[u8]) -> Sum {
-    sum([salt.as_slice(), &offset.to_le_bytes(), fields])
+    let place = xxh3_64_with_seed(salt, offset);
+    xxh3_64_with_seed(fields, place).to_le_bytes()
 }
 
-fn sum<const N: usize>(parts: [&[u8]; N]) -> Sum {
-    let mut digest = Sha256::new();
-    parts.iter().for_each(|part| digest.update(part));
-    let mut sum = Sum::default();
-    sum.copy_from_slice(&digest.finalize()[..8]);
-    sum
+fn sum(bytes: &[u8]) -> Sum {
+    xxh3_64_with_seed(bytes, 0).to_le_bytes()
 }
 
 fn take<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {

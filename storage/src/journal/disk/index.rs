@@ -1,6 +1,9 @@
 //! Which records there are, and where.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, VecDeque},
+    mem,
+};
 
 use ysyncd_engine::{DocId, Position};
 
@@ -15,10 +18,15 @@ pub(super) struct Place {
     pub(super) damaged: bool,
 }
 
+/// Those of one document, ascending. Nearly all come behind all others, and go
+/// from the front.
+#[derive(Debug, Default)]
+struct Records(VecDeque<(Position, Place)>);
+
 /// The records that were neither trimmed nor replaced.
 #[derive(Debug, Default)]
 pub(super) struct Index {
-    docs: BTreeMap<DocId, BTreeMap<Position, Place>>,
+    docs: BTreeMap<DocId, Records>,
     /// Bytes of such records by segment, where there are any.
     live: BTreeMap<u64, u64>,
 }
@@ -38,13 +46,8 @@ impl Index {
         let Some(records) = self.docs.get_mut(doc) else {
             return;
         };
-        let mut trimmed = Vec::new();
-        while let Some(first) = records.first_entry()
-            && *first.key() <= through
-        {
-            trimmed.push(first.remove());
-        }
-        if records.is_empty() {
+        let trimmed = records.trim(through);
+        if records.0.is_empty() {
             self.docs.remove(doc);
         }
         self.forget(trimmed);
@@ -52,7 +55,7 @@ impl Index {
 
     pub(super) fn mark_damaged(&mut self, doc: &DocId, position: Position) {
         let records = self.docs.get_mut(doc);
-        if let Some(place) = records.and_then(|records| records.get_mut(&position)) {
+        if let Some(place) = records.and_then(|records| records.get_mut(position)) {
             place.damaged = true;
         }
     }
@@ -68,14 +71,14 @@ impl Index {
 
     /// The records of a document, ascending.
     pub(super) fn records(&self, doc: &DocId) -> impl Iterator<Item = (Position, Place)> {
-        let records = self.docs.get(doc).into_iter().flatten();
-        records.map(|(position, place)| (*position, *place))
+        let records = self.docs.get(doc).into_iter();
+        records.flat_map(|records| records.0.iter().copied())
     }
 
     /// The records in a segment, by document, ascending.
     pub(super) fn in_segment(&self, segment: u64) -> Vec<(DocId, Position, Place)> {
-        let records = |(doc, records): (&DocId, &BTreeMap<Position, Place>)| {
-            let here = records.iter().filter(|(_, p)| p.segment == segment);
+        let records = |(doc, records): (&DocId, &Records)| {
+            let here = records.0.iter().filter(|(_, p)| p.segment == segment);
             let here = here.map(|(position, place)| (doc.clone(), *position, *place));
             here.collect::<Vec<_>>()
         };
@@ -103,5 +106,42 @@ impl Index {
                 self.live.remove(&place.segment);
             }
         }
+    }
+}
+
+impl Records {
+    /// Adds a record; gives the one that it replaces.
+    fn insert(&mut self, position: Position, place: Place) -> Option<Place> {
+        if self.0.back().is_none_or(|(last, _)| *last < position) {
+            self.0.push_back((position, place));
+            return None;
+        }
+        match self.find(position) {
+            Ok(at) => Some(mem::replace(&mut self.0[at].1, place)),
+            Err(at) => {
+                self.0.insert(at, (position, place));
+                None
+            }
+        }
+    }
+
+    /// Takes out those up to a position.
+    fn trim(&mut self, through: Position) -> Vec<Place> {
+        let len = self.0.partition_point(|(position, _)| *position <= through);
+        let trimmed = self.0.drain(..len).map(|(_, place)| place).collect();
+        // Where many were, there need not be many again.
+        if self.0.len() < self.0.capacity() / 4 {
+            self.0.shrink_to(2 * self.0.len());
+        }
+        trimmed
+    }
+
+    fn get_mut(&mut self, position: Position) -> Option<&mut Place> {
+        let at = self.find(position).ok()?;
+        Some(&mut self.0[at].1)
+    }
+
+    fn find(&self, position: Position) -> Result<usize, usize> {
+        self.0.binary_search_by_key(&position, |(here, _)| *here)
     }
 }

@@ -34,6 +34,9 @@ const SEGMENT_BYTES_MIN: u64 = 4 << 10;
 /// Bytes that are copied at once.
 const COPY_BYTES: usize = 1 << 20;
 
+/// Room for frames that is not given back. What one turn takes seldom needs more.
+const FRAMES_BYTES_KEPT: usize = 1 << 20;
+
 #[derive(Debug)]
 pub(super) struct Log {
     folder: Folder,
@@ -53,6 +56,8 @@ pub(super) struct Log {
     unsynced: Vec<u8>,
     /// How much of it a frame after it declares durable.
     declared: u64,
+    /// Room for frames, used again.
+    frames: Vec<u8>,
     failed: Option<String>,
 }
 
@@ -111,6 +116,7 @@ impl Log {
             synced: len,
             unsynced: Vec::new(),
             declared: len,
+            frames: Vec::new(),
             failed: None,
         })
     }
@@ -224,8 +230,10 @@ impl Log {
 
     /// Writes frames after all others, durably if `sync`.
     pub(super) fn append(&mut self, entries: &[Entry], sync: bool) -> Result<(), DiskError> {
+        let mut bytes = mem::take(&mut self.frames);
+        bytes.clear();
+        let mut places = Vec::with_capacity(entries.len());
         let (number, last) = self.last();
-        let (mut bytes, mut places) = (Vec::new(), Vec::with_capacity(entries.len()));
         for entry in entries {
             let (start, offset) = (bytes.len(), last.len + bytes.len() as u64);
             let doc = Some(entry.doc.clone());
@@ -247,7 +255,10 @@ impl Log {
         self.last_mut().len += bytes.len() as u64;
         match sync {
             true => self.all_synced(),
-            false => self.unsynced.extend(bytes),
+            false => self.unsynced.extend_from_slice(&bytes),
+        }
+        if bytes.capacity() <= FRAMES_BYTES_KEPT {
+            self.frames = bytes;
         }
         for (entry, place) in entries.iter().zip(places) {
             match entry.kind {
