@@ -4,7 +4,7 @@ use std::{
     cell::{Cell, RefCell},
     convert::Infallible,
     future::poll_fn,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     pin::Pin,
     rc::Rc,
 };
@@ -22,6 +22,7 @@ use ysyncd_engine::{
 
 use crate::{
     Config,
+    address::ClientAddress,
     farewell::Farewell,
     health,
     link::Link,
@@ -87,7 +88,7 @@ where
         }
     };
     let mut stream = parts.io.into_inner().into_inner();
-    if let Some(farewell) = handshake.farewell.take() {
+    if let Some((farewell, _leave)) = handshake.farewell.take() {
         farewell.say(stream, config).await;
         return None;
     }
@@ -111,15 +112,16 @@ struct Handshake<'a> {
     /// Set by the request that is answered with 101, the last on its stream.
     admitted: RefCell<Option<Link>>,
     /// The same, for whoever is told at once to go.
-    farewell: RefCell<Option<Farewell>>,
+    farewell: RefCell<Option<(Box<Farewell>, Rc<()>)>>,
 }
 
 impl Handshake<'_> {
     async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
         let path = request.uri().path();
         if path.starts_with(PATH_PREFIX) {
-            let answer = self.upgrade(request).await;
-            let answer = answer.unwrap_or_else(|refused| self.refuse(refused));
+            let client = (self.config.trusted_proxies).client(self.peer, request.headers());
+            let answer = self.upgrade(request, &client).await;
+            let answer = answer.unwrap_or_else(|refused| self.refuse(refused, client.ip));
             return answer.map(Full::from);
         }
         let respond = match path {
@@ -137,7 +139,7 @@ impl Handshake<'_> {
         respond(self.shard, request.headers()).map(Full::from)
     }
 
-    fn refuse(&self, refused: Refused) -> Response<String> {
+    fn refuse(&self, refused: Refused, address: IpAddr) -> Response<String> {
         let Refused {
             rejection,
             farewell,
@@ -146,10 +148,14 @@ impl Handshake<'_> {
         let status = rejection.status().as_u16();
         self.shard.metrics().handshake_refused(status);
         debug!(status, reason = %rejection, "request for a document refused");
-        match farewell {
-            Some(mut farewell) => {
+        let leave = farewell.and_then(|farewell| {
+            let leave = self.shard.farewells().admit(address)?;
+            Some((farewell, leave))
+        });
+        match leave {
+            Some((mut farewell, leave)) => {
                 let switching = std::mem::take(&mut farewell.switching);
-                *self.farewell.borrow_mut() = Some(farewell);
+                *self.farewell.borrow_mut() = Some((farewell, leave));
                 switching.map(|()| String::new())
             }
             None => rejection.response(),
@@ -165,8 +171,11 @@ impl Handshake<'_> {
 
     /// Holds the request until the engine has answered. If the client goes
     /// away meanwhile, this future is dropped, and the link with it.
-    async fn upgrade(&self, request: Request<Incoming>) -> Result<Response<String>, Refused> {
-        let client = (self.config.trusted_proxies).client(self.peer, request.headers());
+    async fn upgrade(
+        &self,
+        request: Request<Incoming>,
+        client: &ClientAddress,
+    ) -> Result<Response<String>, Refused> {
         let SyncRequest {
             doc,
             grant,

@@ -83,7 +83,7 @@ pub(crate) enum Rejection {
 pub(crate) struct Refused {
     pub(crate) rejection: Rejection,
     /// What is said instead to a browser, whose page cannot read an answer.
-    pub(crate) farewell: Option<Farewell>,
+    pub(crate) farewell: Option<Box<Farewell>>,
 }
 
 impl<R: Into<Rejection>> From<R> for Refused {
@@ -128,7 +128,8 @@ impl SyncRequest {
             }),
             Err(rejection) => Err(Refused {
                 farewell: switching.ok().filter(|_| is_browser).map(|switching| {
-                    Farewell::new(switching, rejection.status(), &rejection.to_string())
+                    let reason = rejection.to_string();
+                    Box::new(Farewell::new(switching, rejection.status(), &reason))
                 }),
                 rejection,
             }),

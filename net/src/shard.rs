@@ -26,6 +26,7 @@ use crate::{
     Cluster, Drained, Stores,
     bus::{self, BusQueue},
     event::EventLog,
+    farewell::Farewells,
     flush::FlushQueue,
     journal::{self, Answer, JournalQueue},
     mailbox::{CloseOrder, Mailbox},
@@ -69,6 +70,7 @@ pub(crate) struct Shard {
     scratch: RefCell<Box<[u8]>>,
     metrics: Metrics,
     quotas: Rc<Quotas>,
+    farewells: Farewells,
     unfinished: Rc<Unfinished>,
     events: EventLog,
     inspected: Inspected,
@@ -102,6 +104,7 @@ impl Shard {
             scratch: RefCell::new(vec![0; SCRATCH_BYTES].into_boxed_slice()),
             metrics,
             quotas: Rc::default(),
+            farewells: Farewells::default(),
             unfinished: Rc::default(),
             events: EventLog::default(),
             inspected: Inspected::default(),
@@ -268,6 +271,10 @@ impl Shard {
 
     pub(crate) fn readiness(&self) -> &Readiness {
         &self.readiness
+    }
+
+    pub(crate) const fn farewells(&self) -> &Farewells {
+        &self.farewells
     }
 
     pub(crate) fn quotas(&self) -> &Rc<Quotas> {
