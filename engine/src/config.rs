@@ -321,7 +321,7 @@ impl Default for Config {
             awareness_bytes_max: 128 << 10,
             waiting_opens_max: 1_000,
             gap_runs_max: 1_000,
-            pending_delete_ranges_max: 1_000,
+            pending_delete_ranges_max: 10_000,
             resync_delay: Duration::from_secs(5),
             resync_delay_max: Duration::from_secs(60),
             closing_max: Duration::from_secs(5),

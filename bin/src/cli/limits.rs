@@ -169,7 +169,7 @@ mod defaults {
     pub(super) const STATE_VECTOR_ENTRIES_MAX: &str = "200000";
     pub(super) const TYPE_DEPTH_MAX: &str = "500";
     pub(super) const GAP_RUNS_MAX: &str = "1000";
-    pub(super) const PENDING_DELETE_RANGES_MAX: &str = "1000";
+    pub(super) const PENDING_DELETE_RANGES_MAX: &str = "10000";
     pub(super) const STAGED_BYTES_MAX: &str = "16MiB";
     pub(super) const WAITING_OPENS_MAX: &str = "1000";
     pub(super) const STORE_OPERATIONS_MAX: &str = "64";
