@@ -24,8 +24,8 @@ use crate::{
 ///
 /// What becomes garbage joins the delete set, and so does what is superseded,
 /// as it would on loading what is written: a state and its own snapshot have
-/// to be equal.
-pub(super) fn compact(structs: &mut StructStore, deletes: &mut DeleteSet, gc: bool) {
+/// to be equal. True if that is more than was known to be deleted.
+pub(super) fn compact(structs: &mut StructStore, deletes: &mut DeleteSet, gc: bool) -> bool {
     let mut lineage = Lineage::new(structs, deletes);
     let mut rewritten = Vec::new();
     let mut deleted = DeleteSet::default();
@@ -64,9 +64,12 @@ pub(super) fn compact(structs: &mut StructStore, deletes: &mut DeleteSet, gc: bo
     for (client, blocks) in rewritten {
         structs.replace_blocks(client, blocks);
     }
+    let mut is_more = false;
     for (client, clocks) in deleted.stretches() {
+        is_more |= !deletes.has(client, clocks.clone());
         deletes.add(client, clocks);
     }
+    is_more
 }
 
 /// The blocks of one client, as they are written.

@@ -377,11 +377,12 @@ impl Document {
     }
 
     fn write_snapshot(&mut self, cx: Context<'_>, out: &mut Effects) {
-        self.state.compact(cx.config.gc);
+        if self.state.compact(cx.config.gc) {
+            self.bus.forget_digest();
+            self.forget_join();
+        }
         let body = self.state.encode();
         self.bytes = body.len();
-        // To compact may tell more deletes.
-        self.bus.forget_digest();
         let digest = cx.config.node.map(|_| self.digest());
         let persistence = &mut self.persistence;
         persistence.doing = Doing::Writing(Writing {
@@ -504,9 +505,10 @@ impl Document {
         persistence.unsaved_bytes = 0;
         persistence.must_read = None;
         persistence.only_here = false;
-        // What was planned is done; the next change plans anew.
-        persistence.retrying = false;
-        self.timers.stop(Timer::Store);
+        if !persistence.retrying {
+            // What was planned is done; the next change plans anew.
+            self.timers.stop(Timer::Store);
+        }
         self.cover(cx, self.staging.applied(), out);
         self.tell_in_store(cx, out);
     }

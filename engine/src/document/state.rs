@@ -305,10 +305,12 @@ impl DocumentState {
     }
 
     /// Tells the same document in fewer bytes. With `gc`, content that was
-    /// deleted is dropped, as Yjs does.
-    pub fn compact(&mut self, gc: bool) {
-        compaction::compact(&mut self.structs, &mut self.deletes, gc);
+    /// deleted is dropped, as Yjs does. True if it tells of more that is deleted,
+    /// which follows from what was: its parent is, or another value of its key came.
+    pub fn compact(&mut self, gc: bool) -> bool {
+        let is_more = compaction::compact(&mut self.structs, &mut self.deletes, gc);
         self.awaited = Awaited::of(&self.structs, &self.deletes);
+        is_more
     }
 
     /// Whether every id of `other`, present or deleted, is here too.
