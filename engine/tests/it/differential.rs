@@ -106,7 +106,9 @@ fn states_in_any_order(history: &mut History) -> Vec<DocumentState> {
     }
     // A state that was compacted knows more of what is deleted.
     let mut compacted = states.clone();
-    compacted.iter_mut().for_each(|state| state.compact(true));
+    for state in &mut compacted {
+        state.compact(true);
+    }
     for states in [&states[..2], &compacted] {
         for state in states {
             assert_eq!(state.state_vector(), states[0].state_vector());
