@@ -1,6 +1,6 @@
 //! Where documents are kept, opened as the settings say.
 
-use std::sync::Arc;
+use std::{fs, os::unix::fs::MetadataExt, sync::Arc};
 
 use ysyncd_storage::{SnapshotStore, catalog::Catalog, disk::DiskStore};
 
@@ -94,9 +94,31 @@ pub(crate) async fn open_to_write(settings: &StoreSettings) -> Result<Kept, Fail
     if !settings.s3_bucket.is_empty() {
         return bucket::open_to_write(settings).await;
     }
+    refuse_files_of_root(settings)?;
     DiskStore::open(&settings.folder.data_dir)
         .map(Kept::new)
         .map_err(Failure::outside)
+}
+
+/// What root makes in the folder of another user, the files of locks among it,
+/// that user's server could not open: its saves would fail from then on.
+fn refuse_files_of_root(settings: &StoreSettings) -> Result<(), Failure> {
+    let folder = &settings.folder.data_dir;
+    // Whoever is asked here owns what it is told of itself. Where there is no
+    // /proc, and where there is no folder yet, nothing is known to be wrong.
+    let (Ok(process), Ok(folder_is)) = (fs::metadata("/proc/self"), fs::metadata(folder)) else {
+        return Ok(());
+    };
+    let (user, group) = (folder_is.uid(), folder_is.gid());
+    if process.uid() != 0 || user == 0 {
+        return Ok(());
+    }
+    let folder = folder.display();
+    Err(Failure::configuration(format_args!(
+        "{folder} belongs to user {user}, whose server could not open what root writes there; \
+         in that folder run DATA_DIR=. setpriv --reuid={user} --regid={group} --clear-groups \
+         ysyncd doc …"
+    )))
 }
 
 #[cfg(feature = "s3")]
