@@ -20,7 +20,7 @@ use crate::{
     journal,
     secret::{self, Secret},
     signals::Signals,
-    store, telemetry,
+    stdout, store, telemetry,
 };
 
 /// How long a store operation that is cut off may hold up the end.
@@ -77,7 +77,10 @@ async fn serve(settings: &ServeSettings) -> Result<(), Failure> {
     );
     let cluster = cluster::open(settings, address)?;
     if secret.file.is_some() {
-        greet(address, &secret, has_page, is_open);
+        let greeting = greeting(address, &secret, has_page, is_open);
+        if let Err(failure) = stdout::print(greeting.as_bytes()) {
+            warn!(%failure, "how to connect is told to nobody");
+        }
     }
     descriptors::fit(&mut config, descriptors::raise_limit());
     let stores = Stores {
@@ -260,7 +263,7 @@ fn demo_token(secret: &Secret) -> String {
 
 /// Shows a newcomer how to connect. Only where the secret was made here, and
 /// so only on loopback: a token has no place in the output of a real server.
-fn greet(address: SocketAddr, secret: &Secret, has_page: bool, is_open: bool) {
+fn greeting(address: SocketAddr, secret: &Secret, has_page: bool, is_open: bool) -> String {
     let token = demo_token(secret);
     let encoded = utf8_percent_encode(&token, NON_ALPHANUMERIC);
     let mut pages = String::new();
@@ -272,7 +275,7 @@ fn greet(address: SocketAddr, secret: &Secret, has_page: bool, is_open: bool) {
     }
     let program = std::env::args().next();
     let program = program.unwrap_or_else(|| env!("CARGO_PKG_NAME").to_owned());
-    println!(
+    format!(
         "
 ysyncd is ready. In a page (or in Node, where versions before 22 also need the
 option WebSocketPolyfill with the class of the package ws):
@@ -284,8 +287,9 @@ option WebSocketPolyfill with the class of the package ws):
   token  {token}
 
 `{program} token <userId>` prints tokens for others. Ctrl-C saves everything and ends.
+
 "
-    );
+    )
 }
 
 /// Ends the runtime without waiting for ever for a disk that hangs.

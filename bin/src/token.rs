@@ -8,6 +8,7 @@ use crate::{
     cli::{RightSettings, TokenSettings},
     failure::Failure,
     secret::Secret,
+    stdout,
 };
 
 /// How long a JWT is good if nobody says.
@@ -16,7 +17,7 @@ const TTL: Duration = Duration::from_secs(60 * 60);
 /// Prints the token of a user, and nothing else, on standard output.
 ///
 /// # Errors
-/// The name is none, or there is no secret.
+/// The name is none, there is no secret, or standard output takes nothing.
 pub(crate) fn run(settings: &TokenSettings) -> Result<(), Failure> {
     let user = UserId::new(&settings.user_id).map_err(Failure::configuration)?;
     let secret = Secret::find(&settings.secret, &settings.folder.data_dir)?;
@@ -24,8 +25,7 @@ pub(crate) fn run(settings: &TokenSettings) -> Result<(), Failure> {
         Some(claims) => secret.key.mint_jwt(&claims),
         None => secret.key.mint(&user),
     };
-    println!("{token}");
-    Ok(())
+    stdout::print(format!("{token}\n").as_bytes())
 }
 
 /// What a JWT is to say; `None` if a plain token says it all.

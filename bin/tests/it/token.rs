@@ -1,13 +1,17 @@
 //! `ysyncd token`.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::{
+    fs::File,
+    process::Stdio,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use ysyncd_engine::{
     DocId,
     auth::{Access, Documents, TokenKey, TokenVerifier},
 };
 
-use crate::process::output;
+use crate::process::{closed, output, ysyncd};
 
 #[test]
 fn a_token_and_nothing_else_is_printed() {
@@ -22,6 +26,26 @@ fn a_token_and_nothing_else_is_printed() {
         !folder.path().join("data").exists(),
         "minting leaves no trace"
     );
+}
+
+#[test]
+fn an_output_that_takes_nothing_is_no_panic() {
+    let folder = tempfile::tempdir().unwrap();
+    let secret = [("SYNC_SHARED_SECRET", "secret")];
+    let mint = |stdout: Stdio| {
+        let mut command = ysyncd(folder.path(), &["token", "alice"], &secret);
+        let ended = command.stdout(stdout).output().unwrap();
+        (
+            ended.status.code(),
+            String::from_utf8(ended.stderr).unwrap(),
+        )
+    };
+    assert_eq!(mint(closed()), (Some(0), String::new()));
+    let full = File::create("/dev/full").unwrap();
+    let (code, told) = mint(full.into());
+    assert_eq!(code, Some(1), "{told}");
+    assert_eq!(told.lines().count(), 1, "{told}");
+    assert!(told.starts_with("ysyncd: cannot write"), "{told}");
 }
 
 #[test]
