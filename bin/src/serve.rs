@@ -14,13 +14,13 @@ use ysyncd_engine::auth::{TokenKey, TokenVerifier, UserId};
 use ysyncd_net::{Config, Demo, Drained, Inspector, Stores};
 
 use crate::{
-    cli::{AccessSettings, Expiry, ServeSettings},
+    cli::{AccessSettings, Expiry, RightSettings, ServeSettings},
     cluster, descriptors,
     failure::Failure,
     journal,
     secret::{self, Secret},
     signals::Signals,
-    stdout, store, telemetry,
+    stdout, store, telemetry, token,
 };
 
 /// How long a store operation that is cut off may hold up the end.
@@ -77,7 +77,12 @@ async fn serve(settings: &ServeSettings) -> Result<(), Failure> {
     );
     let cluster = cluster::open(settings, address)?;
     if secret.file.is_some() {
-        let greeting = greeting(address, &secret, has_page, is_open);
+        let auth = settings.access.kinds.auth;
+        let token = token::mint(&secret.key, newcomer(), &RightSettings::default(), auth)?;
+        let mut greeting = greeting(address, &token, has_page, is_open);
+        if !auth.plain {
+            greeting += "The token is good for an hour, as AUTH is jwt.\n\n";
+        }
         if let Err(failure) = stdout::print(greeting.as_bytes()) {
             warn!(%failure, "how to connect is told to nobody");
         }
@@ -218,7 +223,7 @@ fn config(settings: &ServeSettings, secret: &Secret) -> Result<Config, Failure> 
 /// Which tokens are accepted.
 fn verifier(settings: &ServeSettings, secret: &Secret) -> TokenVerifier {
     let access = &settings.access;
-    let mut verifier = TokenVerifier::new(secret.key.clone()).only(access.auth);
+    let mut verifier = TokenVerifier::new(secret.key.clone()).only(access.kinds.auth);
     let previous = access.shared_secret_previous.as_encoded_bytes();
     if !previous.is_empty() {
         verifier = verifier.and_previous(TokenKey::new(previous));
@@ -234,7 +239,7 @@ fn verifier(settings: &ServeSettings, secret: &Secret) -> TokenVerifier {
 fn demo(settings: &AccessSettings, secret: &Secret) -> Option<Demo> {
     let is_made_here = secret.file.is_some();
     settings.demo.0.unwrap_or(is_made_here).then(|| Demo {
-        token: (is_made_here && settings.auth.plain).then(|| demo_token(secret)),
+        token: (is_made_here && settings.kinds.auth.plain).then(|| secret.key.mint(&newcomer())),
     })
 }
 
@@ -257,15 +262,15 @@ fn inspector(settings: &AccessSettings, demo: Option<&Demo>) -> Result<Option<In
     Ok(Some(Inspector::Token(token.to_owned())))
 }
 
-fn demo_token(secret: &Secret) -> String {
-    secret.key.mint(&UserId::new("demo").expect("it is a name"))
+/// Who is shown how to connect.
+fn newcomer() -> UserId {
+    UserId::new("demo").expect("it is a name")
 }
 
 /// Shows a newcomer how to connect. Only where the secret was made here, and
 /// so only on loopback: a token has no place in the output of a real server.
-fn greeting(address: SocketAddr, secret: &Secret, has_page: bool, is_open: bool) -> String {
-    let token = demo_token(secret);
-    let encoded = utf8_percent_encode(&token, NON_ALPHANUMERIC);
+fn greeting(address: SocketAddr, token: &str, has_page: bool, is_open: bool) -> String {
+    let encoded = utf8_percent_encode(token, NON_ALPHANUMERIC);
     let mut pages = String::new();
     if has_page {
         pages += &format!("  try it http://{address}/\n");

@@ -25,6 +25,17 @@ fn without_any_environment_it_prints_a_url_and_a_token_that_work() {
 }
 
 #[test]
+fn it_greets_with_a_token_that_it_accepts() {
+    for auth in ["token", "jwt"] {
+        let folder = tempfile::tempdir().unwrap();
+        let server = Server::start_with(folder.path(), &[("AUTH", auth)]);
+        let token = between(&server.greeting, "token  ", "\n");
+        let header = format!("authorization: Bearer {token}\r\n");
+        assert_eq!(server.handshake("/sync/v1/a", &header), "HTTP/1.1 101");
+    }
+}
+
+#[test]
 fn it_serves_where_nobody_reads_its_greeting() {
     for stdout in [closed(), File::create("/dev/full").unwrap().into()] {
         let folder = tempfile::tempdir().unwrap();

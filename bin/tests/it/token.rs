@@ -8,7 +8,7 @@ use std::{
 
 use ysyncd_engine::{
     DocId,
-    auth::{Access, Documents, TokenKey, TokenVerifier},
+    auth::{Access, Documents, Kinds, TokenKey, TokenVerifier},
 };
 
 use crate::process::{closed, output, ysyncd};
@@ -84,6 +84,28 @@ fn a_token_with_rights_is_a_jwt() {
     assert_eq!(writer.access, Access::Write);
     assert_eq!(writer.documents, Documents::All);
     assert!((604_790..=604_800).contains(&week), "{week}");
+}
+
+#[test]
+fn only_what_is_accepted_is_minted() {
+    let folder = tempfile::tempdir().unwrap();
+    let environment = |auth| [("SYNC_SHARED_SECRET", "secret"), ("AUTH", auth)];
+    let minted = output(folder.path(), &["token", "alice"], &environment("jwt"));
+    let token = String::from_utf8(minted.stdout).unwrap();
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    let verifier = TokenVerifier::new(TokenKey::new(b"secret")).only(Kinds {
+        plain: false,
+        jwt: true,
+    });
+    let claims = verifier.verify(token.trim_end(), now).unwrap();
+    assert_eq!(claims.documents, Documents::All);
+    assert_eq!(claims.access, Access::Write);
+
+    let words = ["token", "alice", "--read-only"];
+    let ended = output(folder.path(), &words, &environment("token"));
+    assert_eq!(ended.status.code(), Some(2), "{ended:?}");
+    let told = String::from_utf8(ended.stderr).unwrap();
+    assert!(told.contains("AUTH is \"token\""), "{told}");
 }
 
 #[test]
