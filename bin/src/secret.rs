@@ -11,7 +11,7 @@ use std::{
 use data_encoding::BASE64URL_NOPAD;
 use ysyncd_engine::auth::TokenKey;
 
-use crate::{cli::SecretSettings, failure::Failure};
+use crate::{cli::SecretSettings, failure::Failure, store::data_dir_hint};
 
 /// A shorter secret could be found by trying, with one token at hand.
 pub(crate) const BYTES_MIN: usize = 16;
@@ -65,7 +65,10 @@ impl Secret {
         }
         let file = data_dir.join(FILE);
         if !file.exists() {
-            make(&file).map_err(|error| cannot("make", &file, &error))?;
+            make(&file).map_err(|error| {
+                let (told, hint) = (cannot("make", &file, &error), data_dir_hint(error.kind()));
+                Failure::outside(format_args!("{told}{hint}"))
+            })?;
         }
         Self::find(settings, data_dir)
     }

@@ -1,6 +1,6 @@
 //! Where documents are kept, opened as the settings say.
 
-use std::{fs, os::unix::fs::MetadataExt, sync::Arc};
+use std::{fs, io, os::unix::fs::MetadataExt, sync::Arc};
 
 use ysyncd_storage::{SnapshotStore, catalog::Catalog, disk::DiskStore};
 
@@ -52,8 +52,7 @@ pub(crate) async fn open(settings: &StoreSettings) -> Result<Arc<dyn SnapshotSto
     if !settings.s3_bucket.is_empty() {
         return bucket::open(settings).await;
     }
-    let store = DiskStore::open(&settings.folder.data_dir).map_err(Failure::outside)?;
-    Ok(Arc::new(store))
+    Ok(Arc::new(open_folder(settings)?))
 }
 
 /// A store and its catalog, to look after documents.
@@ -95,9 +94,26 @@ pub(crate) async fn open_to_write(settings: &StoreSettings) -> Result<Kept, Fail
         return bucket::open_to_write(settings).await;
     }
     refuse_files_of_root(settings)?;
-    DiskStore::open(&settings.folder.data_dir)
-        .map(Kept::new)
-        .map_err(Failure::outside)
+    open_folder(settings).map(Kept::new)
+}
+
+fn open_folder(settings: &StoreSettings) -> Result<DiskStore, Failure> {
+    DiskStore::open(&settings.folder.data_dir).map_err(|error| {
+        let hint = data_dir_hint(error.kind());
+        Failure::outside(format_args!("{error}{hint}"))
+    })
+}
+
+/// What to do where `DATA_DIR` cannot be written to.
+pub(crate) fn data_dir_hint(error: io::ErrorKind) -> &'static str {
+    match error {
+        io::ErrorKind::PermissionDenied
+        | io::ErrorKind::ReadOnlyFilesystem
+        | io::ErrorKind::NotADirectory
+        | io::ErrorKind::AlreadyExists => "; set DATA_DIR to a folder that this user can write to",
+        // It is the right folder, whose disk is full or broken.
+        _ => "",
+    }
 }
 
 /// What root makes in the folder of another user, the files of locks among it,

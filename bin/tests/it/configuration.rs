@@ -287,6 +287,7 @@ fn a_folder_that_cannot_be_used_is_told_in_one_line() {
         assert_eq!(ended.status.code(), Some(1), "{told}");
         assert_eq!(told.lines().count(), 1, "{told}");
         assert!(told.contains("file"), "{told}");
+        assert!(told.contains("; set DATA_DIR to a folder"), "{told}");
     }
 }
 
