@@ -211,7 +211,8 @@ mod bucket {
             Err(error @ ProbeError::Unreachable(_)) => {
                 warn!(
                     %error,
-                    "{place} cannot be reached; no document can be opened until it answers"
+                    "{place} cannot be reached; it is tried again, and no document can be opened \
+                     until it answers"
                 );
                 Ok(())
             }

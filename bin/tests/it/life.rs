@@ -39,7 +39,7 @@ fn it_greets_with_a_token_that_it_accepts() {
 fn it_serves_where_nobody_reads_its_greeting() {
     for stdout in [closed(), File::create("/dev/full").unwrap().into()] {
         let folder = tempfile::tempdir().unwrap();
-        let server = Server::start_unheard(folder.path(), stdout);
+        let server = Server::start_unheard(folder.path(), stdout, &[]);
         let status = server.status_of("GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n");
         assert_eq!(status, "HTTP/1.1 200");
         assert_eq!(server.end("-TERM").code(), Some(0));

@@ -87,9 +87,17 @@ impl Server {
 
     /// The same, with a standard output that may take nothing; so there is no
     /// greeting, and the log tells where it listens.
-    pub(crate) fn start_unheard(folder: &Path, stdout: Stdio) -> Self {
+    pub(crate) fn start_unheard(
+        folder: &Path,
+        stdout: Stdio,
+        environment: &[(&str, &str)],
+    ) -> Self {
         let log = folder.join("log");
-        let mut command = ysyncd(folder, &["--port", "0", "--log-format", "json"], &[]);
+        let mut command = ysyncd(
+            folder,
+            &["--port", "0", "--log-format", "json"],
+            environment,
+        );
         let child = command
             .stdout(stdout)
             .stderr(File::create(&log).unwrap())
