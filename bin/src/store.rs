@@ -11,10 +11,13 @@ use crate::{cli::StoreSettings, failure::Failure};
 /// # Errors
 /// The environment describes no store.
 pub(crate) fn check(settings: &StoreSettings) -> Result<(), Failure> {
-    if settings.s3_bucket.is_empty() {
-        Ok(())
-    } else {
-        check_endpoint()
+    match (settings.s3_bucket.as_str(), settings.s3_prefix.as_str()) {
+        ("", "") => Ok(()),
+        ("", prefix) => Err(Failure::configuration(format_args!(
+            "S3_PREFIX is {prefix:?}, but S3_BUCKET is not set: set it, or leave S3_PREFIX unset \
+             to keep documents in DATA_DIR"
+        ))),
+        _ => check_endpoint(),
     }
 }
 

@@ -191,6 +191,25 @@ fn an_url_that_is_none_of_redis_is_told_and_not_repeated() {
 }
 
 #[test]
+fn what_means_nothing_without_another_variable_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    for (variable, words, without) in [
+        ("S3_PREFIX", &[][..], "S3_BUCKET"),
+        ("S3_PREFIX", &["doc", "list"], "S3_BUCKET"),
+        ("REDIS_PREFIX", &[], "REDIS_URL"),
+        ("NODE_NAME", &[], "REDIS_URL"),
+    ] {
+        let ended = output(folder.path(), words, &[SECRET, (variable, "docs")]);
+        let told = String::from_utf8(ended.stderr).unwrap();
+        assert_eq!(ended.status.code(), Some(2), "{variable}: {told}");
+        assert_eq!(told.lines().count(), 1, "{told}");
+        let says = format!("ysyncd: {variable} is \"docs\", but {without} is not set: set it");
+        assert!(told.starts_with(&says), "{told}");
+    }
+    assert!(!folder.path().join("data").exists(), "something was begun");
+}
+
+#[test]
 fn limits_that_do_not_fit_together_are_told_in_one_line_that_names_both() {
     let folder = tempfile::tempdir().unwrap();
     for (variable, value, says) in [
