@@ -56,18 +56,6 @@ async fn serve(settings: &ServeSettings) -> Result<(), Failure> {
     let listener = listen(settings, &addresses)?;
     let address = listener.local_addr().map_err(Failure::outside)?;
     let signals = Signals::listen().map_err(Failure::outside)?;
-    let previous = settings.access.shared_secret_previous.len();
-    if (1..secret::BYTES_MIN).contains(&previous) {
-        warn!(
-            "SYNC_SHARED_SECRET_PREVIOUS is shorter than 16 bytes, so that tokens can be forged \
-             by guessing"
-        );
-    }
-    if secret.is_short {
-        warn!(
-            "SYNC_SHARED_SECRET is shorter than 16 bytes, so that tokens can be forged by guessing"
-        );
-    }
     info!(
         %address,
         version = env!("CARGO_PKG_VERSION"),
@@ -126,6 +114,9 @@ fn check(settings: &ServeSettings) -> Result<(), Failure> {
             settings.save_debounce, settings.save_max_wait
         )));
     }
+    let previous = &settings.access.shared_secret_previous;
+    secret::refuse_short("SYNC_SHARED_SECRET", &settings.secret.shared_secret)?;
+    secret::refuse_short("SYNC_SHARED_SECRET_PREVIOUS", previous)?;
     cluster::check(settings)?;
     store::check(&settings.store)
 }
@@ -143,11 +134,10 @@ async fn resolve(settings: &ServeSettings) -> Result<Vec<SocketAddr>, Failure> {
 }
 
 /// A secret that was made here is for this machine alone: whoever opens the
-/// server to others must know what its secret is, and one that can be guessed
-/// is none.
+/// server to others must know what its secret is.
 fn refuse_open_house(settings: &ServeSettings, addresses: &[SocketAddr]) -> Result<(), Failure> {
     let is_local = addresses.iter().all(|address| address.ip().is_loopback());
-    if is_local || settings.secret.shared_secret.len() >= secret::BYTES_MIN {
+    if is_local || !settings.secret.shared_secret.is_empty() {
         return Ok(());
     }
     Err(Failure::configuration(format_args!(

@@ -19,7 +19,7 @@ pub(crate) struct AccessSettings {
     #[arg(value_name = "required|optional")]
     pub(crate) jwt_exp: Expiry,
     /// Secret of before: what is signed with it is accepted, too, until all have
-    /// tokens of the new one
+    /// tokens of the new one; at least 16 bytes, too
     #[arg(long, env = "SYNC_SHARED_SECRET_PREVIOUS", default_value = "")]
     #[arg(hide_env_values = true, hide_default_value = true)]
     pub(crate) shared_secret_previous: OsString,

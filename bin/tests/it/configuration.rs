@@ -286,14 +286,28 @@ fn an_endpoint_that_is_no_url_is_told_before_it_is_needed() {
 }
 
 #[test]
-fn others_are_not_let_in_with_a_secret_that_can_be_guessed() {
+fn a_secret_that_can_be_guessed_is_refused_wherever_it_listens() {
     let folder = tempfile::tempdir().unwrap();
-    let environment = [("HOST", "0.0.0.0"), ("SYNC_SHARED_SECRET", "short")];
-    let ended = output(folder.path(), &["--port", "0"], &environment);
-    let told = String::from_utf8(ended.stderr).unwrap();
-    assert_eq!(ended.status.code(), Some(2), "{told}");
-    assert!(told.contains("at least 16 bytes"), "{told}");
-    assert!(!told.contains("short"), "{told}");
+    let guessable = "0123456789abcde";
+    let short = ("SYNC_SHARED_SECRET", guessable);
+    let previous = ("SYNC_SHARED_SECRET_PREVIOUS", guessable);
+    for (words, environment) in [
+        (&["--port", "0"][..], [short, ("HOST", "127.0.0.1")]),
+        (&["--port", "0"], [short, ("HOST", "0.0.0.0")]),
+        (&["--port", "0"], [SECRET, previous]),
+        (&["token", "alice"], [short, ("HOST", "127.0.0.1")]),
+    ] {
+        let ended = output(folder.path(), words, &environment);
+        let told = String::from_utf8(ended.stderr).unwrap();
+        assert_eq!(ended.status.code(), Some(2), "{told}");
+        assert_eq!(told.lines().count(), 1, "{told}");
+        assert!(told.contains("at least 16 bytes"), "{told}");
+        assert!(
+            !told.contains(guessable) && ended.stdout.is_empty(),
+            "{told}"
+        );
+    }
+    assert!(!folder.path().join("data").exists(), "something was begun");
 }
 
 #[test]

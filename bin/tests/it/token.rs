@@ -13,14 +13,16 @@ use ysyncd_engine::{
 
 use crate::process::{closed, output, ysyncd};
 
+const SECRET: (&str, &str) = ("SYNC_SHARED_SECRET", "0123456789abcdef");
+
 #[test]
 fn a_token_and_nothing_else_is_printed() {
     let folder = tempfile::tempdir().unwrap();
-    let secret = [("SYNC_SHARED_SECRET", "secret")];
+    let secret = [SECRET];
     let minted = output(folder.path(), &["token", "alice"], &secret);
     assert!(minted.status.success());
     // printf %s alice | openssl dgst -sha256 -hmac secret -binary | basenc --base64url
-    let expected = "alice:Q2DGe8gQJRFARFeNfE6ODwL9DK6Z8i1gM5Do-dyYiPg\n";
+    let expected = "alice:_b-LHKzT1XjgYtDkEQQ1fQaqY-yjn4C2_XyDr-3x1Eo\n";
     assert_eq!(String::from_utf8(minted.stdout).unwrap(), expected);
     assert!(
         !folder.path().join("data").exists(),
@@ -31,7 +33,7 @@ fn a_token_and_nothing_else_is_printed() {
 #[test]
 fn an_output_that_takes_nothing_is_no_panic() {
     let folder = tempfile::tempdir().unwrap();
-    let secret = [("SYNC_SHARED_SECRET", "secret")];
+    let secret = [SECRET];
     let mint = |stdout: Stdio| {
         let mut command = ysyncd(folder.path(), &["token", "alice"], &secret);
         let ended = command.stdout(stdout).output().unwrap();
@@ -51,7 +53,7 @@ fn an_output_that_takes_nothing_is_no_panic() {
 #[test]
 fn what_is_no_user_is_refused() {
     let folder = tempfile::tempdir().unwrap();
-    let secret = [("SYNC_SHARED_SECRET", "secret")];
+    let secret = [SECRET];
     for user in ["a\nb", "", &"a".repeat(257)] {
         let ended = output(folder.path(), &["token", user], &secret);
         assert_eq!(ended.status.code(), Some(2), "{user}");
@@ -62,14 +64,14 @@ fn what_is_no_user_is_refused() {
 #[test]
 fn a_token_with_rights_is_a_jwt() {
     let folder = tempfile::tempdir().unwrap();
-    let secret = [("SYNC_SHARED_SECRET", "secret")];
+    let secret = [SECRET];
     let claims = |options: &[&str]| {
         let words: Vec<_> = ["token", "alice"].iter().chain(options).copied().collect();
         let minted = output(folder.path(), &words, &secret);
         assert!(minted.status.success(), "{minted:?}");
         let token = String::from_utf8(minted.stdout).unwrap();
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-        let verifier = TokenVerifier::new(TokenKey::new(b"secret"));
+        let verifier = TokenVerifier::new(TokenKey::new(SECRET.1.as_bytes()));
         let claims = verifier.verify(token.trim_end(), now).unwrap();
         let lasts = claims.expires.unwrap().saturating_sub(now).as_secs();
         (claims, lasts)
@@ -89,11 +91,11 @@ fn a_token_with_rights_is_a_jwt() {
 #[test]
 fn only_what_is_accepted_is_minted() {
     let folder = tempfile::tempdir().unwrap();
-    let environment = |auth| [("SYNC_SHARED_SECRET", "secret"), ("AUTH", auth)];
+    let environment = |auth| [SECRET, ("AUTH", auth)];
     let minted = output(folder.path(), &["token", "alice"], &environment("jwt"));
     let token = String::from_utf8(minted.stdout).unwrap();
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-    let verifier = TokenVerifier::new(TokenKey::new(b"secret")).only(Kinds {
+    let verifier = TokenVerifier::new(TokenKey::new(SECRET.1.as_bytes())).only(Kinds {
         plain: false,
         jwt: true,
     });
@@ -111,7 +113,7 @@ fn only_what_is_accepted_is_minted() {
 #[test]
 fn rights_that_make_no_sense_are_refused() {
     let folder = tempfile::tempdir().unwrap();
-    let secret = [("SYNC_SHARED_SECRET", "secret")];
+    let secret = [SECRET];
     for (options, says) in [
         (["--ttl", "soon"], "expected a time"),
         (["--doc", ""], "document id"),
