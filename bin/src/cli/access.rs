@@ -136,6 +136,13 @@ fn demo(text: &str) -> Parsed<Setting<bool>> {
     }
 }
 
+/// A document whose own name has a * in it is rarer than who expects that one in
+/// the middle means anything.
 fn document(text: &str) -> Result<DocumentPattern, String> {
+    if text.strip_suffix('*').unwrap_or(text).contains('*') {
+        return Err(
+            "expected * at the end only, where it means all documents that begin so".to_owned(),
+        );
+    }
     DocumentPattern::parse(text).map_err(|error| error.to_string())
 }

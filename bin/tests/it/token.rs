@@ -116,7 +116,10 @@ fn rights_that_make_no_sense_are_refused() {
     let secret = [SECRET];
     for (options, says) in [
         (["--ttl", "soon"], "expected a time"),
+        (["--ttl", "0"], "expected a time from 1s"),
         (["--doc", ""], "document id"),
+        (["--doc", "a*b"], "expected * at the end only"),
+        (["--doc", "a**"], "expected * at the end only"),
     ] {
         let words: Vec<_> = ["token", "alice"].iter().chain(&options).copied().collect();
         let ended = output(folder.path(), &words, &secret);
