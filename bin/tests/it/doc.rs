@@ -79,6 +79,11 @@ fn lists_are_sorted_by_id_and_can_be_narrowed() {
     assert_eq!(ids(&["list", "a/", "--json"]), ["a/10", "a/2"]);
     let none = doc(&folder, &["list", "nothing"]);
     assert!(none.status.success() && none.stdout.is_empty());
+    let told = String::from_utf8(none.stderr).unwrap();
+    assert!(
+        told.ends_with(" whose ids begin with \"nothing\"\n"),
+        "{told}"
+    );
 }
 
 #[test]
