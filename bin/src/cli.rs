@@ -20,7 +20,7 @@ use clap::{
 use tracing_subscriber::filter::{LevelFilter, Targets};
 
 pub(crate) use self::{
-    access::{AccessSettings, Expiry, RightSettings},
+    access::{AccessSettings, Expiry, KindSettings, RightSettings},
     connections::ConnectionSettings,
     doc::{
         DeleteSettings, DocCommand, ExportSettings, ImportSettings, ListSettings,
@@ -96,6 +96,8 @@ pub(crate) struct TokenSettings {
     pub(crate) user_id: String,
     #[command(flatten)]
     pub(crate) rights: RightSettings,
+    #[command(flatten)]
+    pub(crate) kinds: KindSettings,
     #[command(flatten)]
     pub(crate) secret: SecretSettings,
     #[command(flatten)]

@@ -11,10 +11,21 @@ use crate::{cli::ServeSettings, failure::Failure};
 /// # Errors
 /// The settings describe no bus.
 pub(crate) fn check(settings: &ServeSettings) -> Result<(), Failure> {
-    if settings.nodes.redis_url.is_empty() {
-        return Ok(());
+    let nodes = &settings.nodes;
+    if !nodes.redis_url.is_empty() {
+        return bus::open(nodes).map(drop);
     }
-    bus::open(&settings.nodes).map(drop)
+    let for_several = [
+        ("REDIS_PREFIX", &nodes.redis_prefix),
+        ("NODE_NAME", &nodes.node_name),
+    ];
+    match for_several.iter().find(|(_, value)| !value.is_empty()) {
+        None => Ok(()),
+        Some((name, value)) => Err(Failure::configuration(format_args!(
+            "{name} is {value:?}, but REDIS_URL is not set: set it, so that servers reach each \
+             other, or leave {name} unset"
+        ))),
+    }
 }
 
 /// The others, if there are any to be. `address` is where this one listens.

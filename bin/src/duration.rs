@@ -26,12 +26,14 @@ pub(crate) fn parse_wait(text: &str) -> Result<Duration, &'static str> {
         .ok_or("expected a time from 1s to 24h, such as 90s, 2m, or plain seconds")
 }
 
-/// The same up to ten years, for what a clock on the wall tells.
+/// The same from a second to ten years, for what a clock on the wall tells.
 ///
 /// # Errors
 /// As [`parse`].
 pub(crate) fn parse_long(text: &str) -> Result<Duration, &'static str> {
-    up_to(MAX * 3_660, text).ok_or("expected a time up to ten years, such as 90s, 30m, 1h or 7d")
+    up_to(MAX * 3_660, text)
+        .filter(|duration| *duration >= Duration::from_secs(1))
+        .ok_or("expected a time from 1s to ten years, such as 90s, 30m, 1h or 7d")
 }
 
 fn up_to(max: Duration, text: &str) -> Option<Duration> {
@@ -60,6 +62,7 @@ mod tests {
         assert_eq!(parse_wait("1s"), Ok(Duration::from_secs(1)));
         for too_short in ["0", "999ms"] {
             assert!(parse_wait(too_short).is_err(), "{too_short}");
+            assert!(parse_long(too_short).is_err(), "{too_short}");
         }
         for bad in [
             "",

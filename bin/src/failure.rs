@@ -1,6 +1,10 @@
 //! Why the program ends without having done what it was asked.
 
-use std::{fmt::Display, process::ExitCode};
+use std::{
+    fmt::Display,
+    io::{self, Write},
+    process::ExitCode,
+};
 
 /// A failure, told in one line on standard error and by the exit code.
 #[derive(Debug, thiserror::Error)]
@@ -35,7 +39,8 @@ impl Failure {
     }
 
     pub(crate) fn report(&self) -> ExitCode {
-        eprintln!("ysyncd: {self}");
+        // Where standard error takes nothing, the exit code still tells.
+        _ = writeln!(io::stderr(), "ysyncd: {self}");
         match self {
             Self::Configuration(_) => ExitCode::from(2),
             Self::Outside(_) | Self::Document(_) | Self::Unsaved(_) => ExitCode::from(1),

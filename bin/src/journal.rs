@@ -1,6 +1,6 @@
 //! The journal, opened as the settings say.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{error::Error, io, path::PathBuf, sync::Arc, time::Duration};
 
 use tracing::warn;
 use ysyncd_storage::journal::{
@@ -20,9 +20,14 @@ const SYNC_INTERVAL: Duration = Duration::from_secs(1);
 /// Checks that no journal is left whose changes would be passed over.
 ///
 /// # Errors
-/// There is one: of another store, or though there is to be none.
+/// There is one, of another store or though there is to be none; or nobody can
+/// tell.
 pub(crate) fn check(settings: &JournalSettings, store: &StoreSettings) -> Result<(), Failure> {
-    let reports = inspect(&folder(store)).map_err(Failure::outside)?;
+    let reports = inspect(&folder(store)).map_err(|error| {
+        let source = error.source().and_then(|source| source.downcast_ref());
+        let hint = source.map_or("", |source: &io::Error| store::data_dir_hint(source.kind()));
+        Failure::outside(format_args!("{error}{hint}"))
+    })?;
     refuse_another_store(store, &reports)?;
     match settings.journal {
         Switch::On => Ok(()),

@@ -12,6 +12,7 @@ mod journal;
 mod secret;
 mod serve;
 mod signals;
+mod stdout;
 mod store;
 mod telemetry;
 mod token;

@@ -2,6 +2,7 @@
 //! made once and kept beside the documents.
 
 use std::{
+    ffi::OsStr,
     fs::{self, DirBuilder, OpenOptions},
     io::{self, ErrorKind, Write},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
@@ -11,7 +12,7 @@ use std::{
 use data_encoding::BASE64URL_NOPAD;
 use ysyncd_engine::auth::TokenKey;
 
-use crate::{cli::SecretSettings, failure::Failure};
+use crate::{cli::SecretSettings, failure::Failure, store::data_dir_hint};
 
 /// A shorter secret could be found by trying, with one token at hand.
 pub(crate) const BYTES_MIN: usize = 16;
@@ -25,17 +26,15 @@ pub(crate) struct Secret {
     pub(crate) key: TokenKey,
     /// The file that the secret is kept in, if it was made here.
     pub(crate) file: Option<PathBuf>,
-    /// True if the secret is shorter than it should be.
-    pub(crate) is_short: bool,
 }
 
 impl Secret {
     /// The secret of the environment, else the one in the data folder.
     ///
     /// # Errors
-    /// There is neither.
+    /// There is neither, or it is too short.
     pub(crate) fn find(settings: &SecretSettings, data_dir: &Path) -> Result<Self, Failure> {
-        if let Some(secret) = Self::from_environment(settings) {
+        if let Some(secret) = Self::from_environment(settings)? {
             return Ok(secret);
         }
         let file = data_dir.join(FILE);
@@ -55,28 +54,31 @@ impl Secret {
     /// Like [`Secret::find`], but makes the secret if there is none.
     ///
     /// # Errors
-    /// It can be neither read nor written.
+    /// It can be neither read nor written, or is too short.
     pub(crate) fn find_or_make(
         settings: &SecretSettings,
         data_dir: &Path,
     ) -> Result<Self, Failure> {
-        if let Some(secret) = Self::from_environment(settings) {
+        if let Some(secret) = Self::from_environment(settings)? {
             return Ok(secret);
         }
         let file = data_dir.join(FILE);
         if !file.exists() {
-            make(&file).map_err(|error| cannot("make", &file, &error))?;
+            make(&file).map_err(|error| {
+                let (told, hint) = (cannot("make", &file, &error), data_dir_hint(error.kind()));
+                Failure::outside(format_args!("{told}{hint}"))
+            })?;
         }
         Self::find(settings, data_dir)
     }
 
-    fn from_environment(settings: &SecretSettings) -> Option<Self> {
-        let secret = settings.shared_secret.as_encoded_bytes();
-        (!secret.is_empty()).then(|| Self {
-            key: TokenKey::new(secret),
+    fn from_environment(settings: &SecretSettings) -> Result<Option<Self>, Failure> {
+        let secret = &settings.shared_secret;
+        refuse_short("SYNC_SHARED_SECRET", secret)?;
+        Ok((!secret.is_empty()).then(|| Self {
+            key: TokenKey::new(secret.as_encoded_bytes()),
             file: None,
-            is_short: secret.len() < BYTES_MIN,
-        })
+        }))
     }
 
     fn from_file(file: PathBuf, text: &[u8]) -> Result<Self, Failure> {
@@ -90,9 +92,23 @@ impl Secret {
         Ok(Self {
             key: TokenKey::new(secret),
             file: Some(file),
-            is_short: false,
         })
     }
+}
+
+/// Refuses what is no secret, though nobody else might come today: a proxy passes
+/// a port of this machine on.
+///
+/// # Errors
+/// There is one, and it is too short.
+pub(crate) fn refuse_short(variable: &str, secret: &OsStr) -> Result<(), Failure> {
+    if secret.is_empty() || secret.len() >= BYTES_MIN {
+        return Ok(());
+    }
+    Err(Failure::configuration(format_args!(
+        "{variable} is too short, so that tokens could be forged by guessing: set it to at least \
+         {BYTES_MIN} bytes, for example from `openssl rand -base64 32`"
+    )))
 }
 
 fn cannot(what: &str, file: &Path, error: &io::Error) -> Failure {

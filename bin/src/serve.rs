@@ -14,13 +14,13 @@ use ysyncd_engine::auth::{TokenKey, TokenVerifier, UserId};
 use ysyncd_net::{Config, Demo, Drained, Inspector, Stores};
 
 use crate::{
-    cli::{AccessSettings, Expiry, ServeSettings},
+    cli::{AccessSettings, Expiry, RightSettings, ServeSettings},
     cluster, descriptors,
     failure::Failure,
     journal,
     secret::{self, Secret},
     signals::Signals,
-    store, telemetry,
+    stdout, store, telemetry, token,
 };
 
 /// How long a store operation that is cut off may hold up the end.
@@ -56,18 +56,6 @@ async fn serve(settings: &ServeSettings) -> Result<(), Failure> {
     let listener = listen(settings, &addresses)?;
     let address = listener.local_addr().map_err(Failure::outside)?;
     let signals = Signals::listen().map_err(Failure::outside)?;
-    let previous = settings.access.shared_secret_previous.len();
-    if (1..secret::BYTES_MIN).contains(&previous) {
-        warn!(
-            "SYNC_SHARED_SECRET_PREVIOUS is shorter than 16 bytes, so that tokens can be forged \
-             by guessing"
-        );
-    }
-    if secret.is_short {
-        warn!(
-            "SYNC_SHARED_SECRET is shorter than 16 bytes, so that tokens can be forged by guessing"
-        );
-    }
     info!(
         %address,
         version = env!("CARGO_PKG_VERSION"),
@@ -77,7 +65,15 @@ async fn serve(settings: &ServeSettings) -> Result<(), Failure> {
     );
     let cluster = cluster::open(settings, address)?;
     if secret.file.is_some() {
-        greet(address, &secret, has_page, is_open);
+        let auth = settings.access.kinds.auth;
+        let token = token::mint(&secret.key, newcomer(), &RightSettings::default(), auth)?;
+        let mut greeting = greeting(address, &token, has_page, is_open);
+        if !auth.plain {
+            greeting += "The token is good for an hour, as AUTH is jwt.\n\n";
+        }
+        if let Err(failure) = stdout::print(greeting.as_bytes()) {
+            warn!(%failure, "how to connect is told to nobody");
+        }
     }
     descriptors::fit(&mut config, descriptors::raise_limit());
     let stores = Stores {
@@ -118,6 +114,9 @@ fn check(settings: &ServeSettings) -> Result<(), Failure> {
             settings.save_debounce, settings.save_max_wait
         )));
     }
+    let previous = &settings.access.shared_secret_previous;
+    secret::refuse_short("SYNC_SHARED_SECRET", &settings.secret.shared_secret)?;
+    secret::refuse_short("SYNC_SHARED_SECRET_PREVIOUS", previous)?;
     cluster::check(settings)?;
     store::check(&settings.store)
 }
@@ -135,11 +134,10 @@ async fn resolve(settings: &ServeSettings) -> Result<Vec<SocketAddr>, Failure> {
 }
 
 /// A secret that was made here is for this machine alone: whoever opens the
-/// server to others must know what its secret is, and one that can be guessed
-/// is none.
+/// server to others must know what its secret is.
 fn refuse_open_house(settings: &ServeSettings, addresses: &[SocketAddr]) -> Result<(), Failure> {
     let is_local = addresses.iter().all(|address| address.ip().is_loopback());
-    if is_local || settings.secret.shared_secret.len() >= secret::BYTES_MIN {
+    if is_local || !settings.secret.shared_secret.is_empty() {
         return Ok(());
     }
     Err(Failure::configuration(format_args!(
@@ -215,7 +213,7 @@ fn config(settings: &ServeSettings, secret: &Secret) -> Result<Config, Failure> 
 /// Which tokens are accepted.
 fn verifier(settings: &ServeSettings, secret: &Secret) -> TokenVerifier {
     let access = &settings.access;
-    let mut verifier = TokenVerifier::new(secret.key.clone()).only(access.auth);
+    let mut verifier = TokenVerifier::new(secret.key.clone()).only(access.kinds.auth);
     let previous = access.shared_secret_previous.as_encoded_bytes();
     if !previous.is_empty() {
         verifier = verifier.and_previous(TokenKey::new(previous));
@@ -231,7 +229,7 @@ fn verifier(settings: &ServeSettings, secret: &Secret) -> TokenVerifier {
 fn demo(settings: &AccessSettings, secret: &Secret) -> Option<Demo> {
     let is_made_here = secret.file.is_some();
     settings.demo.0.unwrap_or(is_made_here).then(|| Demo {
-        token: (is_made_here && settings.auth.plain).then(|| demo_token(secret)),
+        token: (is_made_here && settings.kinds.auth.plain).then(|| secret.key.mint(&newcomer())),
     })
 }
 
@@ -254,15 +252,15 @@ fn inspector(settings: &AccessSettings, demo: Option<&Demo>) -> Result<Option<In
     Ok(Some(Inspector::Token(token.to_owned())))
 }
 
-fn demo_token(secret: &Secret) -> String {
-    secret.key.mint(&UserId::new("demo").expect("it is a name"))
+/// Who is shown how to connect.
+fn newcomer() -> UserId {
+    UserId::new("demo").expect("it is a name")
 }
 
 /// Shows a newcomer how to connect. Only where the secret was made here, and
 /// so only on loopback: a token has no place in the output of a real server.
-fn greet(address: SocketAddr, secret: &Secret, has_page: bool, is_open: bool) {
-    let token = demo_token(secret);
-    let encoded = utf8_percent_encode(&token, NON_ALPHANUMERIC);
+fn greeting(address: SocketAddr, token: &str, has_page: bool, is_open: bool) -> String {
+    let encoded = utf8_percent_encode(token, NON_ALPHANUMERIC);
     let mut pages = String::new();
     if has_page {
         pages += &format!("  try it http://{address}/\n");
@@ -272,7 +270,7 @@ fn greet(address: SocketAddr, secret: &Secret, has_page: bool, is_open: bool) {
     }
     let program = std::env::args().next();
     let program = program.unwrap_or_else(|| env!("CARGO_PKG_NAME").to_owned());
-    println!(
+    format!(
         "
 ysyncd is ready. In a page (or in Node, where versions before 22 also need the
 option WebSocketPolyfill with the class of the package ws):
@@ -284,8 +282,9 @@ option WebSocketPolyfill with the class of the package ws):
   token  {token}
 
 `{program} token <userId>` prints tokens for others. Ctrl-C saves everything and ends.
+
 "
-    );
+    )
 }
 
 /// Ends the runtime without waiting for ever for a disk that hangs.

@@ -1,6 +1,6 @@
 //! Where documents are kept, opened as the settings say.
 
-use std::sync::Arc;
+use std::{fs, io, os::unix::fs::MetadataExt, sync::Arc};
 
 use ysyncd_storage::{SnapshotStore, catalog::Catalog, disk::DiskStore};
 
@@ -11,10 +11,13 @@ use crate::{cli::StoreSettings, failure::Failure};
 /// # Errors
 /// The environment describes no store.
 pub(crate) fn check(settings: &StoreSettings) -> Result<(), Failure> {
-    if settings.s3_bucket.is_empty() {
-        Ok(())
-    } else {
-        check_endpoint()
+    match (settings.s3_bucket.as_str(), settings.s3_prefix.as_str()) {
+        ("", "") => Ok(()),
+        ("", prefix) => Err(Failure::configuration(format_args!(
+            "S3_PREFIX is {prefix:?}, but S3_BUCKET is not set: set it, or leave S3_PREFIX unset \
+             to keep documents in DATA_DIR"
+        ))),
+        _ => check_endpoint(),
     }
 }
 
@@ -52,8 +55,7 @@ pub(crate) async fn open(settings: &StoreSettings) -> Result<Arc<dyn SnapshotSto
     if !settings.s3_bucket.is_empty() {
         return bucket::open(settings).await;
     }
-    let store = DiskStore::open(&settings.folder.data_dir).map_err(Failure::outside)?;
-    Ok(Arc::new(store))
+    Ok(Arc::new(open_folder(settings)?))
 }
 
 /// A store and its catalog, to look after documents.
@@ -94,9 +96,48 @@ pub(crate) async fn open_to_write(settings: &StoreSettings) -> Result<Kept, Fail
     if !settings.s3_bucket.is_empty() {
         return bucket::open_to_write(settings).await;
     }
-    DiskStore::open(&settings.folder.data_dir)
-        .map(Kept::new)
-        .map_err(Failure::outside)
+    refuse_files_of_root(settings)?;
+    open_folder(settings).map(Kept::new)
+}
+
+fn open_folder(settings: &StoreSettings) -> Result<DiskStore, Failure> {
+    DiskStore::open(&settings.folder.data_dir).map_err(|error| {
+        let hint = data_dir_hint(error.kind());
+        Failure::outside(format_args!("{error}{hint}"))
+    })
+}
+
+/// What to do where `DATA_DIR` cannot be written to.
+pub(crate) fn data_dir_hint(error: io::ErrorKind) -> &'static str {
+    match error {
+        io::ErrorKind::PermissionDenied
+        | io::ErrorKind::ReadOnlyFilesystem
+        | io::ErrorKind::NotADirectory
+        | io::ErrorKind::AlreadyExists => "; set DATA_DIR to a folder that this user can write to",
+        // It is the right folder, whose disk is full or broken.
+        _ => "",
+    }
+}
+
+/// What root makes in the folder of another user, the files of locks among it,
+/// that user's server could not open: its saves would fail from then on.
+fn refuse_files_of_root(settings: &StoreSettings) -> Result<(), Failure> {
+    let folder = &settings.folder.data_dir;
+    // Whoever is asked here owns what it is told of itself. Where there is no
+    // /proc, and where there is no folder yet, nothing is known to be wrong.
+    let (Ok(process), Ok(folder_is)) = (fs::metadata("/proc/self"), fs::metadata(folder)) else {
+        return Ok(());
+    };
+    let (user, group) = (folder_is.uid(), folder_is.gid());
+    if process.uid() != 0 || user == 0 {
+        return Ok(());
+    }
+    let folder = folder.display();
+    Err(Failure::configuration(format_args!(
+        "{folder} belongs to user {user}, whose server could not open what root writes there; \
+         in that folder run DATA_DIR=. setpriv --reuid={user} --regid={group} --clear-groups \
+         ysyncd doc …"
+    )))
 }
 
 #[cfg(feature = "s3")]
@@ -173,7 +214,8 @@ mod bucket {
             Err(error @ ProbeError::Unreachable(_)) => {
                 warn!(
                     %error,
-                    "{place} cannot be reached; no document can be opened until it answers"
+                    "{place} cannot be reached; it is tried again, and no document can be opened \
+                     until it answers"
                 );
                 Ok(())
             }

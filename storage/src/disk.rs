@@ -162,6 +162,14 @@ pub struct OpenError {
     source: io::Error,
 }
 
+impl OpenError {
+    /// Why the system did not let it be used.
+    #[must_use]
+    pub fn kind(&self) -> io::ErrorKind {
+        self.source.kind()
+    }
+}
+
 fn save_error(folder: &Path, error: SaveError) -> StoreError {
     match error {
         SaveError::Conflict => StoreError::Conflict,

@@ -150,7 +150,8 @@ impl<S: Probe> Probed<S> {
     /// Leave to use the store for a document.
     async fn admit(&self, doc: &DocId) -> Result<(), StoreError> {
         let honoured = self.probe().await.map_err(|error| match error {
-            ProbeError::Unreachable(_) => StoreError::Unavailable(error.to_string()),
+            ProbeError::Unreachable(StoreError::Unavailable(text)) => StoreError::Unavailable(text),
+            ProbeError::Unreachable(error) => StoreError::Unavailable(error.to_string()),
             ProbeError::Denied(text) => StoreError::Denied(text),
             ProbeError::IgnoresConditions(_) => StoreError::Denied(error.to_string()),
         })?;

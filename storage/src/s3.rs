@@ -1,6 +1,7 @@
 //! Snapshots as objects in an S3 bucket, or in that of a work-alike.
 
 mod catalog;
+mod endpoint;
 mod failure;
 mod probe;
 
@@ -16,7 +17,6 @@ use aws_sdk_s3::{
     primitives::ByteStream,
 };
 use aws_smithy_http_client::tls::{self, rustls_provider::CryptoMode};
-use aws_types::{SdkConfig, service_config::ServiceConfigKey};
 use bytes::Bytes;
 use tokio::time;
 use ysyncd_engine::{
@@ -55,6 +55,8 @@ pub struct S3Store {
     /// Empty or ending in a slash.
     prefix: String,
     timeout: Duration,
+    /// Where it is and what says so, for people who look for what is wrong.
+    endpoint: Option<String>,
 }
 
 /// How long a connection may take to be made.
@@ -90,14 +92,18 @@ impl S3Store {
             .load()
             .await;
         let mut config = config::Builder::from(&sdk);
-        if has_endpoint(&sdk) {
+        if endpoint::is_named(&sdk) {
             config.set_force_path_style(Some(true));
             let region = sdk.region().cloned();
             config.set_region(region.or(Some(Region::from_static(CUSTOM_ENDPOINT_REGION))));
         } else if sdk.region().is_none() {
             return Err(NoRegion);
         }
-        Ok(Self::new(config, bucket, prefix))
+        let endpoint = Some(endpoint::in_words(&sdk));
+        Ok(Self {
+            endpoint,
+            ..Self::new(config, bucket, prefix)
+        })
     }
 
     /// A bucket reached with a client of the caller's making, who brings what
@@ -132,6 +138,7 @@ impl S3Store {
             bucket: bucket.to_owned(),
             prefix,
             timeout: TIMEOUT,
+            endpoint: None,
         }
     }
 
@@ -148,7 +155,7 @@ impl S3Store {
     async fn get(&self, key: &str) -> Result<Option<Snapshot>, StoreError> {
         let request = self.client.get_object();
         let request = request.bucket(&self.bucket).key(key);
-        match request.send().await.map_err(Failure::from) {
+        match request.send().await.map_err(|error| self.failure(error)) {
             Ok(object) => read(object).await.map(Some),
             Err(failure) if failure.is_absence() => {
                 marks::hit(Mark::S3NotFound);
@@ -172,7 +179,9 @@ impl S3Store {
                 .map(|etag| Etag(etag.into()))
                 .ok_or_else(|| StoreError::Unknown("S3 told no etag".to_owned())),
             Err(error) => {
-                let error = Failure::from(error).into_save_error(&condition, Rights::SAVE);
+                let error = self
+                    .failure(error)
+                    .into_save_error(&condition, Rights::SAVE);
                 match condition {
                     Condition::Matches(etag)
                         if error == StoreError::Conflict
@@ -187,7 +196,19 @@ impl S3Store {
     }
 
     fn late(&self) -> String {
-        format!("S3 did not answer in {:?}", self.timeout)
+        self.located(format!("S3 did not answer in {:?}", self.timeout))
+    }
+
+    fn failure(&self, error: impl Into<Failure>) -> Failure {
+        error.into().located(|text| self.located(text))
+    }
+
+    /// A text on a store that did not answer, with where it was asked.
+    fn located(&self, text: String) -> String {
+        match &self.endpoint {
+            Some(endpoint) => format!("{text}; it was asked at {endpoint}"),
+            None => text,
+        }
     }
 }
 
@@ -266,19 +287,4 @@ pub fn https_client() -> SharedHttpClient {
 /// Pinned, so that a newer SDK does not behave differently unasked.
 fn behavior() -> BehaviorVersion {
     BehaviorVersion::v2026_01_12()
-}
-
-/// Whether an endpoint is named in the places where the SDK looks for one.
-fn has_endpoint(sdk: &SdkConfig) -> bool {
-    let key = ServiceConfigKey::builder()
-        .service_id("S3")
-        .env("AWS_ENDPOINT_URL")
-        .profile("endpoint_url")
-        .build()
-        .expect("all parts of the key are set");
-    sdk.endpoint_url().is_some()
-        || sdk
-            .service_config()
-            .and_then(|service| service.load_config(key))
-            .is_some()
 }

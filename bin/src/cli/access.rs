@@ -12,23 +12,14 @@ use crate::duration;
 /// Which tokens are accepted, and from which pages.
 #[derive(Debug, Args)]
 pub(crate) struct AccessSettings {
-    /// Kinds of tokens that are accepted: token, which is userId:signature and
-    /// opens every document for ever; jwt, which is a JSON web token signed with
-    /// the same secret (HS256)
-    ///
-    /// Of a JWT these claims count: sub, the user; exp and nbf, when it ends and
-    /// begins; docs, a list of document ids, where one that ends with * means all
-    /// that begin so, and no list means all documents; access, "read" or "write".
-    /// A connection is closed with 4401 when its token expires
-    #[arg(long, env = "AUTH", default_value = defaults::AUTH, value_parser = auth)]
-    #[arg(value_name = "KINDS", verbatim_doc_comment)]
-    pub(crate) auth: Kinds,
+    #[command(flatten)]
+    pub(crate) kinds: KindSettings,
     /// required: a JWT without exp is refused; optional: it lasts for ever
     #[arg(long, env = "JWT_EXP", default_value = defaults::JWT_EXP, value_parser = jwt_exp)]
     #[arg(value_name = "required|optional")]
     pub(crate) jwt_exp: Expiry,
     /// Secret of before: what is signed with it is accepted, too, until all have
-    /// tokens of the new one
+    /// tokens of the new one; at least 16 bytes, too
     #[arg(long, env = "SYNC_SHARED_SECRET_PREVIOUS", default_value = "")]
     #[arg(hide_env_values = true, hide_default_value = true)]
     pub(crate) shared_secret_previous: OsString,
@@ -56,6 +47,22 @@ pub(crate) struct AccessSettings {
     pub(crate) admin_token: OsString,
 }
 
+/// Which kinds of tokens there are.
+#[derive(Debug, Args)]
+pub(crate) struct KindSettings {
+    /// Kinds of tokens that are accepted: token, which is userId:signature and
+    /// opens every document for ever; jwt, which is a JSON web token signed with
+    /// the same secret (HS256)
+    ///
+    /// Of a JWT these claims count: sub, the user; exp and nbf, when it ends and
+    /// begins; docs, a list of document ids, where one that ends with * means all
+    /// that begin so, and no list means all documents; access, "read" or "write".
+    /// A connection is closed with 4401 when its token expires
+    #[arg(long, env = "AUTH", default_value = defaults::AUTH, value_parser = auth)]
+    #[arg(value_name = "KINDS", verbatim_doc_comment)]
+    pub(crate) auth: Kinds,
+}
+
 /// Whether a JWT must say when it ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Expiry {
@@ -65,8 +72,8 @@ pub(crate) enum Expiry {
     Optional,
 }
 
-/// What a token that is minted here allows.
-#[derive(Debug, Args)]
+/// What a token that is minted here allows; by default all.
+#[derive(Debug, Default, Args)]
 pub(crate) struct RightSettings {
     /// Only this document, or all that begin so if it ends with *; can be given
     /// several times. Makes a JWT
@@ -76,7 +83,7 @@ pub(crate) struct RightSettings {
     #[arg(long)]
     pub(crate) read_only: bool,
     /// How long the token is good; 90s, 30m, 1h, 7d. Makes a JWT; one that is
-    /// made without it is good for an hour
+    /// made without it, as where AUTH is jwt, is good for an hour
     #[arg(long, value_name = "TIME", value_parser = duration::parse_long)]
     pub(crate) ttl: Option<Duration>,
 }
@@ -129,6 +136,13 @@ fn demo(text: &str) -> Parsed<Setting<bool>> {
     }
 }
 
+/// A document whose own name has a * in it is rarer than who expects that one in
+/// the middle means anything.
 fn document(text: &str) -> Result<DocumentPattern, String> {
+    if text.strip_suffix('*').unwrap_or(text).contains('*') {
+        return Err(
+            "expected * at the end only, where it means all documents that begin so".to_owned(),
+        );
+    }
     DocumentPattern::parse(text).map_err(|error| error.to_string())
 }

@@ -18,10 +18,11 @@ pub(super) async fn run(settings: &ListSettings) -> Result<(), Failure> {
         return output::print(lines.collect::<String>().as_bytes());
     }
     if documents.is_empty() {
-        output::note(&format!(
-            "no documents in {}",
-            store::place(&settings.store)
-        ));
+        let (place, prefix) = (store::place(&settings.store), &settings.prefix);
+        output::note(&match prefix.as_str() {
+            "" => format!("no documents in {place}"),
+            _ => format!("no documents in {place} whose ids begin with {prefix:?}"),
+        });
         return Ok(());
     }
     let columns = [

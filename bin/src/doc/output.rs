@@ -1,27 +1,9 @@
 //! What commands print, and how: nothing that a document holds may reach a
 //! terminal as a command to it.
 
-use std::{
-    fmt::Write as _,
-    io::{self, ErrorKind, Write},
-    time::SystemTime,
-};
+use std::{fmt::Write as _, time::SystemTime};
 
-use crate::failure::Failure;
-
-/// Writes to standard output. A reader that has seen enough is no failure.
-///
-/// # Errors
-/// It cannot be written.
-pub(super) fn print(bytes: &[u8]) -> Result<(), Failure> {
-    let mut stdout = io::stdout().lock();
-    match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(Failure::outside(format_args!(
-            "cannot write to standard output: {error}"
-        ))),
-        _ => Ok(()),
-    }
-}
+pub(super) use crate::stdout::print;
 
 /// Tells something beside the result, on standard error.
 pub(super) fn note(text: &str) {

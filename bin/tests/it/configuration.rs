@@ -191,6 +191,25 @@ fn an_url_that_is_none_of_redis_is_told_and_not_repeated() {
 }
 
 #[test]
+fn what_means_nothing_without_another_variable_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    for (variable, words, without) in [
+        ("S3_PREFIX", &[][..], "S3_BUCKET"),
+        ("S3_PREFIX", &["doc", "list"], "S3_BUCKET"),
+        ("REDIS_PREFIX", &[], "REDIS_URL"),
+        ("NODE_NAME", &[], "REDIS_URL"),
+    ] {
+        let ended = output(folder.path(), words, &[SECRET, (variable, "docs")]);
+        let told = String::from_utf8(ended.stderr).unwrap();
+        assert_eq!(ended.status.code(), Some(2), "{variable}: {told}");
+        assert_eq!(told.lines().count(), 1, "{told}");
+        let says = format!("ysyncd: {variable} is \"docs\", but {without} is not set: set it");
+        assert!(told.starts_with(&says), "{told}");
+    }
+    assert!(!folder.path().join("data").exists(), "something was begun");
+}
+
+#[test]
 fn limits_that_do_not_fit_together_are_told_in_one_line_that_names_both() {
     let folder = tempfile::tempdir().unwrap();
     for (variable, value, says) in [
@@ -267,14 +286,28 @@ fn an_endpoint_that_is_no_url_is_told_before_it_is_needed() {
 }
 
 #[test]
-fn others_are_not_let_in_with_a_secret_that_can_be_guessed() {
+fn a_secret_that_can_be_guessed_is_refused_wherever_it_listens() {
     let folder = tempfile::tempdir().unwrap();
-    let environment = [("HOST", "0.0.0.0"), ("SYNC_SHARED_SECRET", "short")];
-    let ended = output(folder.path(), &["--port", "0"], &environment);
-    let told = String::from_utf8(ended.stderr).unwrap();
-    assert_eq!(ended.status.code(), Some(2), "{told}");
-    assert!(told.contains("at least 16 bytes"), "{told}");
-    assert!(!told.contains("short"), "{told}");
+    let guessable = "0123456789abcde";
+    let short = ("SYNC_SHARED_SECRET", guessable);
+    let previous = ("SYNC_SHARED_SECRET_PREVIOUS", guessable);
+    for (words, environment) in [
+        (&["--port", "0"][..], [short, ("HOST", "127.0.0.1")]),
+        (&["--port", "0"], [short, ("HOST", "0.0.0.0")]),
+        (&["--port", "0"], [SECRET, previous]),
+        (&["token", "alice"], [short, ("HOST", "127.0.0.1")]),
+    ] {
+        let ended = output(folder.path(), words, &environment);
+        let told = String::from_utf8(ended.stderr).unwrap();
+        assert_eq!(ended.status.code(), Some(2), "{told}");
+        assert_eq!(told.lines().count(), 1, "{told}");
+        assert!(told.contains("at least 16 bytes"), "{told}");
+        assert!(
+            !told.contains(guessable) && ended.stdout.is_empty(),
+            "{told}"
+        );
+    }
+    assert!(!folder.path().join("data").exists(), "something was begun");
 }
 
 #[test]
@@ -287,6 +320,7 @@ fn a_folder_that_cannot_be_used_is_told_in_one_line() {
         assert_eq!(ended.status.code(), Some(1), "{told}");
         assert_eq!(told.lines().count(), 1, "{told}");
         assert!(told.contains("file"), "{told}");
+        assert!(told.contains("; set DATA_DIR to a folder"), "{told}");
     }
 }
 

@@ -1,6 +1,6 @@
 //! `ysyncd doc`, on a folder. `e2e/clients/doc.test.mjs` does it on S3.
 
-use std::{fs, path::PathBuf, process::Output, thread};
+use std::{fs, os::unix::fs::chown, path::PathBuf, process::Output, thread};
 
 use tempfile::TempDir;
 use yrs::{
@@ -79,6 +79,11 @@ fn lists_are_sorted_by_id_and_can_be_narrowed() {
     assert_eq!(ids(&["list", "a/", "--json"]), ["a/10", "a/2"]);
     let none = doc(&folder, &["list", "nothing"]);
     assert!(none.status.success() && none.stdout.is_empty());
+    let told = String::from_utf8(none.stderr).unwrap();
+    assert!(
+        told.ends_with(" whose ids begin with \"nothing\"\n"),
+        "{told}"
+    );
 }
 
 #[test]
@@ -103,6 +108,33 @@ fn an_import_merges_and_says_what_of_it_was_new() {
     }
     let exported = doc(&folder, &["export", "a"]).stdout;
     assert_eq!(text(&load(&exported)), "one two");
+}
+
+#[test]
+fn root_writes_nothing_into_the_folder_of_another_user() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    done(output_of(folder.path(), &["doc", "import", "a"], HI));
+    if chown(&data, Some(65_534), Some(65_533)).is_err() {
+        // Only root gives folders away, and only root can do this harm.
+        return;
+    }
+    let locks = || fs::read_dir(data.join(".locks")).unwrap().count();
+    let before = locks();
+    for (words, stdin) in [
+        (&["doc", "import", "b"][..], HI),
+        (&["doc", "delete", "a", "--yes"], b""),
+    ] {
+        let ended = output_of(folder.path(), words, stdin);
+        let told = String::from_utf8(ended.stderr).unwrap();
+        assert_eq!(ended.status.code(), Some(2), "{told}");
+        assert_eq!(told.lines().count(), 1, "{told}");
+        let says = "setpriv --reuid=65534 --regid=65533 --clear-groups ysyncd doc";
+        assert!(told.contains(says), "{told}");
+    }
+    assert_eq!(locks(), before);
+    // Reading leaves nothing behind.
+    assert!(done(doc(&folder, &["list"])).ends_with("  a\n"));
 }
 
 #[test]

@@ -1,8 +1,13 @@
 //! From the first start to the end.
 
-use std::{fs, net::TcpStream, os::unix::fs::PermissionsExt, time::Duration};
+use std::{
+    fs::{self, File},
+    net::TcpStream,
+    os::unix::fs::PermissionsExt,
+    time::Duration,
+};
 
-use crate::process::{Server, between, output};
+use crate::process::{Server, between, closed, output};
 
 #[test]
 fn without_any_environment_it_prints_a_url_and_a_token_that_work() {
@@ -17,6 +22,28 @@ fn without_any_environment_it_prints_a_url_and_a_token_that_work() {
     let header = format!("authorization: Bearer {token}\r\n");
     assert_eq!(server.handshake("/sync/v1/a", &header), "HTTP/1.1 101");
     assert_eq!(server.handshake("/sync/v1/a", ""), "HTTP/1.1 401");
+}
+
+#[test]
+fn it_greets_with_a_token_that_it_accepts() {
+    for auth in ["token", "jwt"] {
+        let folder = tempfile::tempdir().unwrap();
+        let server = Server::start_with(folder.path(), &[("AUTH", auth)]);
+        let token = between(&server.greeting, "token  ", "\n");
+        let header = format!("authorization: Bearer {token}\r\n");
+        assert_eq!(server.handshake("/sync/v1/a", &header), "HTTP/1.1 101");
+    }
+}
+
+#[test]
+fn it_serves_where_nobody_reads_its_greeting() {
+    for stdout in [closed(), File::create("/dev/full").unwrap().into()] {
+        let folder = tempfile::tempdir().unwrap();
+        let server = Server::start_unheard(folder.path(), stdout, &[]);
+        let status = server.status_of("GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n");
+        assert_eq!(status, "HTTP/1.1 200");
+        assert_eq!(server.end("-TERM").code(), Some(0));
+    }
 }
 
 #[test]

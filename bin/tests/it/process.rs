@@ -1,6 +1,7 @@
 //! Running the binary.
 
 use std::{
+    fs::{self, File},
     io::{BufRead, BufReader, Read, Write},
     net::TcpStream,
     path::Path,
@@ -46,6 +47,12 @@ pub(crate) fn output_of(folder: &Path, args: &[&str], stdin: &[u8]) -> Output {
     output
 }
 
+/// A pipe that nobody reads any more.
+pub(crate) fn closed() -> Stdio {
+    let (_, writer) = std::io::pipe().unwrap();
+    writer.into()
+}
+
 /// A server that runs until it is dropped, if not ended before.
 pub(crate) struct Server {
     child: Child,
@@ -76,6 +83,41 @@ impl Server {
             .current_dir(folder)
             .env_clear();
         Self::spawn(shell)
+    }
+
+    /// The same, with a standard output that may take nothing; so there is no
+    /// greeting, and the log tells where it listens.
+    pub(crate) fn start_unheard(
+        folder: &Path,
+        stdout: Stdio,
+        environment: &[(&str, &str)],
+    ) -> Self {
+        let log = folder.join("log");
+        let mut command = ysyncd(
+            folder,
+            &["--port", "0", "--log-format", "json"],
+            environment,
+        );
+        let child = command
+            .stdout(stdout)
+            .stderr(File::create(&log).unwrap())
+            .spawn()
+            .unwrap();
+        let deadline = Instant::now() + PATIENCE;
+        let address = loop {
+            let lines = fs::read_to_string(&log).unwrap();
+            if lines.contains("\"message\":\"listening\"") {
+                break between(&lines, "\"address\":\"127.0.0.1:", "\"").to_owned();
+            }
+            assert!(Instant::now() < deadline, "{lines}");
+            thread::sleep(Duration::from_millis(10));
+        };
+        Self {
+            child,
+            port: address.parse().unwrap(),
+            greeting: String::new(),
+            _stdout: None,
+        }
     }
 
     fn spawn(mut command: Command) -> Self {
@@ -123,7 +165,7 @@ impl Server {
 
     /// Time on a processor so far, in hundredths of a second.
     pub(crate) fn cpu_ticks(&self) -> u64 {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
         // The name of the program, in parentheses, may hold anything.
         let (_, fields) = stat.rsplit_once(") ").unwrap();
         let ticks = fields.split(' ').skip(11).take(2);
@@ -132,7 +174,7 @@ impl Server {
 
     /// Memory in use, in KiB.
     pub(crate) fn resident_kib(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
         between(&status, "VmRSS:", "kB").trim().parse().unwrap()
     }
 

@@ -2,8 +2,10 @@
 //! something that speaks just enough of S3.
 
 use std::{
+    fs,
     io::{BufRead, BufReader, Read, Write},
     net::{TcpListener, TcpStream},
+    process::Stdio,
     sync::{Arc, Mutex},
     thread,
     time::{Duration, Instant},
@@ -53,6 +55,40 @@ fn a_store_that_is_down_at_the_start_is_asked_again_before_its_first_use() {
     s3.set(Mode::Honours);
     assert_eq!(open_document(&server), "HTTP/1.1 101");
 }
+
+#[test]
+fn a_store_that_is_not_there_is_told_with_its_address_and_what_names_it() {
+    let folder = tempfile::tempdir().unwrap();
+    // Nobody listens there any more.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    drop(listener);
+    for variable in ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"] {
+        let environment = [
+            ("S3_BUCKET", "bucket"),
+            (variable, &url),
+            ("AWS_ACCESS_KEY_ID", "key"),
+            ("AWS_SECRET_ACCESS_KEY", "secret"),
+        ];
+        let log = folder.path().join("log");
+        let server = Server::start_unheard(folder.path(), Stdio::null(), &environment);
+        assert_eq!(server.status_of(READY), "HTTP/1.1 503");
+        let told = fs::read_to_string(&log).unwrap();
+        drop(server);
+        let ended = output(folder.path(), &["doc", "list"], &environment);
+        assert_eq!(ended.status.code(), Some(1), "{ended:?}");
+        for (told, again) in [
+            (told, "it is tried again"),
+            (String::from_utf8(ended.stderr).unwrap(), ""),
+        ] {
+            let place = format!("it was asked at {url} ({variable})");
+            assert!(told.contains(&place) && told.contains(again), "{told}");
+            assert!(!told.contains("unavailable: store unavailable"), "{told}");
+        }
+    }
+}
+
+const READY: &str = "GET /readyz HTTP/1.1\r\nhost: x\r\n\r\n";
 
 #[test]
 fn a_server_whose_store_is_down_at_the_start_becomes_ready_by_itself() {

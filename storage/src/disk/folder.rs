@@ -146,7 +146,9 @@ impl Folder {
     }
 
     fn read(&self, place: &Place) -> io::Result<Option<Bytes>> {
-        unless_missing(fs::read(self.path.join(&place.file)).map(Bytes::from))
+        let file = self.path.join(&place.file);
+        let body = unless_missing(fs::read(&file)).map_err(naming(&file))?;
+        Ok(body.map(Bytes::from))
     }
 
     /// Makes the object's name durable, and those of the subfolders it is in.
@@ -172,11 +174,13 @@ impl Folder {
     }
 
     fn open_lock(&self, lock: Lock) -> io::Result<File> {
+        let file = self.path.join(lock.file());
         OpenOptions::new()
             .create(true)
             .truncate(false)
             .write(true)
-            .open(self.path.join(lock.file()))
+            .open(&file)
+            .map_err(naming(&file))
     }
 
     /// Does all that a save does, with a file that is no object: rights, a full
@@ -256,10 +260,19 @@ fn etag(body: &[u8]) -> Etag {
 
 /// Writes a new file and waits until its content is on the disk.
 fn write_synced(path: &Path, body: &[u8]) -> io::Result<()> {
-    unless_missing(fs::remove_file(path))?;
-    let mut file = File::create_new(path)?;
-    file.write_all(body)?;
-    file.sync_all()
+    let written = unless_missing(fs::remove_file(path)).and_then(|_| {
+        let mut file = File::create_new(path)?;
+        file.write_all(body)?;
+        file.sync_all()
+    });
+    written.map_err(naming(path))
+}
+
+/// The error with the file that it is about: one file may be another user's
+/// where all others are in order.
+fn naming(file: &Path) -> impl FnOnce(io::Error) -> io::Error {
+    let file = file.display().to_string();
+    move |error| io::Error::new(error.kind(), format!("{file}: {error}"))
 }
 
 /// Makes a folder and those it lies in, and their names durable.

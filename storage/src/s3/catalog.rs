@@ -13,11 +13,7 @@ use percent_encoding::percent_decode_str;
 use tokio::time;
 use ysyncd_engine::{Condition, DocId, Etag, Snapshot, StoreError};
 
-use super::{
-    S3Store,
-    failure::{Failure, Rights},
-    read,
-};
+use super::{S3Store, failure::Rights, read};
 use crate::{
     StoreFuture,
     catalog::{Catalog, Listed, Page, PageMark, Version, VersionContent, VersionId},
@@ -70,7 +66,7 @@ impl S3Store {
             .set_continuation_token(from.map(|mark| mark.0))
             .send()
             .await
-            .map_err(|error| Failure::from(error).into_load_error(Rights::LIST))?;
+            .map_err(|error| self.failure(error).into_load_error(Rights::LIST))?;
         let documents = self.documents(&listed, id_prefix);
         let next = match (listed.is_truncated, listed.next_continuation_token) {
             (Some(true), None) => return Err(no_mark()),
@@ -114,7 +110,7 @@ impl S3Store {
                 .set_version_id_marker(from.1)
                 .send()
                 .await
-                .map_err(|error| Failure::from(error).into_load_error(Rights::VERSIONS))?;
+                .map_err(|error| self.failure(error).into_load_error(Rights::VERSIONS))?;
             versions.extend(versions_of(&key, &page));
             // Keys come in order, so that others follow only after this one.
             let is_done = page
@@ -139,7 +135,7 @@ impl S3Store {
     ) -> Result<Option<Snapshot>, StoreError> {
         let request = self.client.get_object().bucket(&self.bucket);
         let request = request.key(self.key(doc)).version_id(&version.0);
-        match request.send().await.map_err(Failure::from) {
+        match request.send().await.map_err(|error| self.failure(error)) {
             Ok(object) => read(object).await.map(Some),
             Err(failure) if failure.is_absence_of_version() => Ok(None),
             Err(failure) => Err(failure.into_load_error(Rights::VERSIONS)),
@@ -157,7 +153,7 @@ impl S3Store {
         match request.bucket(&self.bucket).key(key).send().await {
             Ok(_) => Ok(true),
             Err(error) => {
-                let failure = Failure::from(error);
+                let failure = self.failure(error);
                 Err(failure.into_save_error(&Condition::Absent, Rights::DELETE))
             }
         }

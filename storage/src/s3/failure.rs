@@ -54,6 +54,15 @@ impl Rights {
 }
 
 impl Failure {
+    /// The same with more said of a store that did not answer.
+    pub(super) fn located(self, say: impl FnOnce(String) -> String) -> Self {
+        match self {
+            Self::Unreachable(text) => Self::Unreachable(say(text)),
+            Self::Lost(text) => Self::Lost(say(text)),
+            other => other,
+        }
+    }
+
     /// Whether the answer to a load says that there is certainly no object.
     /// A 404 alone does not: a proxy or a wrong endpoint may give one.
     pub(super) fn is_absence(&self) -> bool {

@@ -39,7 +39,7 @@ impl Probe for S3Store {
             time::timeout(limit, self.probe_in_turn())
                 .await
                 .unwrap_or_else(|_| {
-                    let text = format!("S3 did not answer a probe in {limit:?}");
+                    let text = self.located(format!("S3 did not answer a probe in {limit:?}"));
                     Err(ProbeError::Unreachable(StoreError::Unavailable(text)))
                 })
         })

@@ -283,6 +283,29 @@ async fn a_save_that_fails_on_the_way_changes_nothing() {
     assert_eq!(fs::read(folder.path().join("a.bin")).unwrap(), b"body");
 }
 
+#[tokio::test]
+async fn a_file_that_cannot_be_opened_is_named() {
+    let folder = TempDir::new().unwrap();
+    let store = DiskStore::open(folder.path()).unwrap();
+    let locks = folder.path().join(".locks");
+    fs::remove_dir_all(&locks).unwrap();
+    for n in 0..64 {
+        fs::create_dir_all(locks.join(format!("{n:02}"))).unwrap();
+    }
+    let Err(StoreError::Denied(told)) = create(&store, "a", "body").await else {
+        panic!("a folder was locked");
+    };
+    let file = format!("{}/", locks.display());
+    assert!(told.contains(&file), "{told}");
+
+    let store = DiskStore::open_to_read(folder.path()).unwrap();
+    fs::create_dir(folder.path().join("b.bin")).unwrap();
+    let Err(StoreError::Denied(told)) = store.load(&doc("b")).await else {
+        panic!("a folder was read");
+    };
+    assert!(told.contains("/b.bin: "), "{told}");
+}
+
 #[test]
 fn a_folder_that_cannot_be_used_is_named() {
     let folder = TempDir::new().unwrap();

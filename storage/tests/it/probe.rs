@@ -23,7 +23,11 @@ async fn nothing_reaches_a_store_before_a_probe_has_succeeded() {
     for (found, expected) in [
         (
             ProbeError::Unreachable(StoreError::Unavailable("down".into())),
-            StoreError::Unavailable("store unavailable: down".into()),
+            StoreError::Unavailable("down".into()),
+        ),
+        (
+            ProbeError::Unreachable(StoreError::Unknown("lost".into())),
+            StoreError::Unavailable("outcome unknown: lost".into()),
         ),
         (
             ProbeError::Denied("no right".into()),
