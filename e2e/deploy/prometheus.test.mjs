@@ -53,6 +53,18 @@ test('the rules and the dashboard name only metrics that there are', async t => 
   }
 })
 
+test('operators are told of every metric, and of none that is not there', async t => {
+  const server = await usedServer(t)
+  // Some are there only once they count something.
+  assert.equal((await fetch(`${server.http}/sync/v1/d`)).status, 426)
+  const metrics = await (await fetch(`${server.http}/metrics`)).text()
+  const there = [...metrics.matchAll(/^# TYPE (\S+) /gm)].map(([, name]) => name)
+  const page = await readFile(join(SHIPPED, '../../docs/OPERATIONS.md'), 'utf8')
+  const told = new Set(page.match(/\bysyncd_[a-z_]+/g))
+  assert.deepEqual(there.filter(name => !told.has(name)), [], 'not told')
+  assert.deepEqual([...told].filter(name => !there.includes(name)), [], 'not there')
+})
+
 test('Prometheus scrapes both /metrics and /healthz', async t => {
   const server = await usedServer(t)
   const folder = await temporaryFolder(t)
