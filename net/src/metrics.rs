@@ -73,6 +73,14 @@ impl EncodeLabelValue for Code {
 impl Metrics {
     pub(crate) fn new() -> Self {
         let metrics = Self::default();
+        // From the beginning, for the same reason as the failures of saves.
+        for status in [400, 401, 403, 405, 426, 429, 503] {
+            drop(metrics.refused.get_or_create(&Refused { status }));
+        }
+        for code in [1000, 1001, 1005, 1006, 1007, 1008, 1009, 1011, 1013, 4401] {
+            let code = Code(code);
+            drop(metrics.closed.get_or_create(&Closed { code }));
+        }
         let mut registry = Registry::with_prefix("ysyncd");
         register_traffic(&mut registry, &metrics);
         register_documents(&mut registry, &metrics);
