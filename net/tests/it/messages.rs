@@ -117,7 +117,7 @@ fn a_message_that_is_not_taken_is_counted_by_what_is_wrong_with_it() {
             config.engine.awareness_state_bytes_max = 4;
         })
         .await;
-        let too_big = [0; 100_001];
+        let too_big = vec![0; 100_001];
         // One client with a state of a name, and state vectors cut short.
         let faults = [
             (
