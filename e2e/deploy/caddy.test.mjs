@@ -79,8 +79,11 @@ for (const [way, show] of Object.entries(ways)) {
     const [{ code, reason }] = await new Promise(resolve => provider.on('closed', (...told) => resolve(told)))
     assert.equal(code, 4401)
     assert.match(reason, /token/)
-    await new Promise(resolve => setTimeout(resolve, 1_000))
-    assert.equal(tries, 1)
+    // A proxy that was just started may fail at first, and it tries again; not once it is told.
+    const before = tries
+    assert.ok(before <= 3, `${before} tries`)
+    await new Promise(resolve => setTimeout(resolve, 1_500))
+    assert.equal(tries, before)
   })
 }
 

@@ -29,17 +29,23 @@ const TIMEOUT_MS = 180_000
 
 /** Two servers with one bucket that know each other; ended by the test. */
 const startNodes = async (t, redis, env = {}) => {
+  const { nodes, shelf } = await startApart(t, { REDIS_URL: redis.url, ...env })
+  await Promise.all(nodes.map(node => busIs(node, 'up')))
+  return { nodes, shelf }
+}
+
+/** Two servers with one bucket. */
+const startApart = async (t, env) => {
   const shelf = new Shelf()
   const nodes = []
   for (const name of ['a', 'b']) {
-    const options = { dataDir: await temporaryFolder(t), port: await freePort(), env: { ...shelf.env(), REDIS_URL: redis.url, NODE_NAME: name, ...env } }
+    const options = { dataDir: await temporaryFolder(t), port: await freePort(), env: { ...shelf.env(), ...(env.REDIS_URL && { NODE_NAME: name }), ...env } }
     nodes.push(new Node(options))
   }
   for (const node of nodes) {
     t.after(() => node.server?.stop('SIGKILL'))
     await node.start()
   }
-  await Promise.all(nodes.map(node => busIs(node, 'up')))
   return { nodes, shelf }
 }
 
@@ -244,6 +250,32 @@ test('cursors are seen at the other node, and go with whoever goes', { skip: noS
   assert.ok(!await isGone(), 'they are not gone at once')
   await eventually('nobody is left of those at the dead node', isGone, 45_000, 2_000)
   assert.equal(sees(bob, bob).name, 'Bob')
+})
+
+test('without Redis a document moves to the other node when its own dies, and nothing is lost', { skip: noS3, timeout: TIMEOUT_MS }, async t => {
+  const random = freshRandom(t)
+  const { nodes, shelf } = await startApart(t, { SAVE_DEBOUNCE: '500ms', SAVE_MAX_WAIT: '2s' })
+  const caddy = await startCaddy(t, nodes)
+  const seen = new Seen()
+  const people = Array.from({ length: 4 }, () => seen.watch(connect(t, caddy, 'd', behind(caddy))))
+  await Promise.all(people.map(synced))
+  const stops = people.map(client => typing(t, client, randomOf(random(1e9)), { everyMs: 60 }))
+  for (let i = 0; i < 3; i++) {
+    await sleep(1_000 + random(2_000))
+    const open = await Promise.all(nodes.map(async node => (await (await fetch(`${node.http}/healthz`)).json()).connections))
+    const [at, other] = open[0] > 0 ? nodes : [...nodes].reverse()
+    assert.equal(Math.min(...open), 0, 'all are at one node')
+    const before = seen.updates
+    await at.kill()
+    await eventually('they go on at the other', () => seen.updates > before + 50, HEAL_MS)
+    assert.equal((await (await fetch(`${other.http}/healthz`)).json()).connections, people.length)
+    await at.start()
+  }
+  for (const stop of stops) stop()
+  await Promise.all(people.map(client => eventually('everybody is back', () => client.provider.synced, HEAL_MS)))
+  await converged(people, HEAL_MS)
+  assert.equal(seen.missingFrom(people[0].doc), null)
+  await eventually('the bucket holds it all', async () => !lacks(load(await shelf.read('d')), people[0].doc), HEAL_MS, 200)
 })
 
 test('a server goes on alone without its Redis, and says why', async t => {

@@ -20,7 +20,7 @@ use tokio::{
 use tungstenite::protocol::{CloseFrame, frame::Frame};
 use ysyncd_engine::CloseCode;
 
-use crate::Config;
+use crate::{Config, rate::FrameCounter};
 
 /// Bytes that are read of somebody who is sent away: a page says who it is and what
 /// it knows before it hears that it has to go.
@@ -100,24 +100,30 @@ impl Farewell {
         }
     }
 
-    /// Says it, and waits for a moment until it is heard: to close a socket with
-    /// unread bytes would reset it, and the page might see nothing of this.
-    pub(crate) async fn say<S>(self, mut stream: S, config: &Config)
+    /// Says it, and waits for a moment until it is answered: to close a socket with
+    /// unread bytes would reset it, and a proxy that finds one side closed closes the
+    /// other, whatever is still to be read there. The page might see nothing of this.
+    /// `ahead` was read of the stream behind the request.
+    pub(crate) async fn say<S>(self, mut stream: S, ahead: &[u8], config: &Config)
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
         let frame = self.frame();
         let said = async {
             stream.write_all(&frame).await?;
-            stream.shutdown().await?;
             let (mut read, mut scratch) = (0, [0; 1_024]);
-            while read < READ_BYTES_MAX {
+            let mut frames = FrameCounter::default();
+            frames.count(ahead);
+            while read < READ_BYTES_MAX && !frames.has_closed() {
                 match stream.read(&mut scratch).await? {
                     0 => break,
-                    count => read += count,
+                    count => {
+                        read += count;
+                        frames.count(&scratch[..count]);
+                    }
                 }
             }
-            Ok::<_, std::io::Error>(())
+            stream.shutdown().await
         };
         // Whoever is gone already need not be told.
         let _ = timeout(config.close_timeout, said).await;

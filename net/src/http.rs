@@ -89,7 +89,7 @@ where
     };
     let mut stream = parts.io.into_inner().into_inner();
     if let Some((farewell, _leave)) = handshake.farewell.take() {
-        farewell.say(stream, config).await;
+        farewell.say(stream, &parts.read_buf, config).await;
         return None;
     }
     let Some(link) = handshake.admitted.take() else {

@@ -224,6 +224,12 @@ impl FrameCounter {
         std::mem::take(&mut self.has_ended)
     }
 
+    /// Whether the last frame was a close frame, and is whole: nothing follows.
+    pub(crate) fn has_closed(&self) -> bool {
+        const CLOSE: u8 = 0x08;
+        self.kind & 0x0f == CLOSE && self.payload_left == 0
+    }
+
     /// So much payload of a frame has come. The last frame of a message ends
     /// it; control frames, which may stand between, belong to none.
     fn pass_payload(&mut self, bytes: usize) {
@@ -382,6 +388,15 @@ mod tests {
         assert_eq!(step(&[0x82, 0, 0x89]), (0, true));
         assert_eq!(step(&[0, 0x02, 0]), (0, false));
         assert_eq!(step(&[0x80, 0]), (0, true));
+        // The peer's close frame, with a code.
+        let mut counter = FrameCounter::default();
+        let mut closed = |bytes: &[u8]| {
+            counter.count(bytes);
+            counter.has_closed()
+        };
+        assert!(!closed(&[0x82, 1, 8]));
+        assert!(!closed(&[0x88, 0x82, 0, 0, 0, 0, 3]));
+        assert!(closed(&[0xe8]));
         // One that promises more than there can be is one frame, for ever.
         let mut counter = FrameCounter::default();
         assert_eq!(

@@ -143,9 +143,9 @@ fn a_browser_is_told_why_it_is_refused() {
                 page(token)
             );
             stream.write_all(request.as_bytes()).await.unwrap();
-            // As y-websocket does before it hears anything.
+            // As y-websocket does before it hears anything, and a browser when it has.
             stream
-                .write_all(&[0x82, 0x83, 0, 0, 0, 0, 0, 0, 0])
+                .write_all(&[0x82, 0x83, 0, 0, 0, 0, 0, 0, 0, 0x88, 0x80, 0, 0, 0, 0])
                 .await
                 .unwrap();
             let mut answer = Vec::new();
