@@ -341,6 +341,25 @@ fn who_joins_shares_what_is_told_of_awareness_which_counts() {
     assert_eq!(join(&mut world), awareness(&[(1, 2, "null")]));
 }
 
+/// Also where only those stay that show nothing.
+#[test]
+fn who_left_is_forgotten_in_time() {
+    let mut world = World::new();
+    let (shown, _reader) = (world.greeted("d"), world.greeted("d"));
+    world.send(shown, awareness(&[(1, 1, "{}")]));
+    world.advance(secs(29));
+    world.send(shown, awareness(&[(1, 2, "{}")]));
+    world.advance(secs(11));
+    world.leave(shown);
+    let told = |world: &mut World| {
+        let conn = world.open("d");
+        world.take(conn).contains(&awareness(&[(1, 2, "null")]))
+    };
+    assert!(told(&mut world));
+    world.advance(secs(61));
+    assert!(!told(&mut world));
+}
+
 #[test]
 fn a_state_that_is_too_big_or_no_json_closes_its_connection() {
     let config = Config {
