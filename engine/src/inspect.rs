@@ -34,6 +34,26 @@ pub struct Inspection {
     pub connections_total: usize,
 }
 
+impl Inspection {
+    /// What two engines of one server hold together, as far as the limits go.
+    #[must_use]
+    pub fn and(mut self, other: Self, limits: InspectionLimits) -> Self {
+        self.documents.extend(other.documents);
+        // Those that never changed last: there, nothing is not the least.
+        self.documents
+            .sort_by_key(|facts| facts.changed.unwrap_or(Duration::MAX));
+        self.documents.truncate(limits.documents);
+        let mut room = limits.connections;
+        for facts in &mut self.documents {
+            facts.connections.truncate(room);
+            room -= facts.connections.len();
+        }
+        self.documents_total += other.documents_total;
+        self.connections_total += other.connections_total;
+        self
+    }
+}
+
 /// Where a document is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DocumentPhase {
