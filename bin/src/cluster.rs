@@ -46,7 +46,7 @@ pub(crate) fn open(
 mod bus {
     use std::{
         net::SocketAddr,
-        rc::Rc,
+        sync::Arc,
         time::{SystemTime, UNIX_EPOCH},
     };
 
@@ -95,7 +95,7 @@ mod bus {
             );
         }
         info!(node = name, redis = bus.address(), "one of several nodes");
-        let bus = Rc::new(bus);
+        let bus = Arc::new(bus);
         Ok(Cluster { node, bus })
     }
 

@@ -304,6 +304,10 @@ marks! {
     CloseBehindQueue = "close_behind_queue",
     /// A connection's task ended without a word.
     LinkDropped = "link_dropped",
+    /// A connection goes on in another shard than where it was accepted.
+    HandedOver = "handed_over",
+    /// A client goes while the engine of another shard has not answered yet.
+    GoneBeforeAnswer = "gone_before_answer",
     /// A client was slowed down, as it sent too fast.
     SlowedDown = "slowed_down",
     /// A client was closed that went on sending too fast.

@@ -395,6 +395,14 @@ bugs! {
     MessageUntimed = "message_untimed",
     /// A connection's place stays taken when it is gone.
     PlaceKept = "place_kept",
+    /// The first of several engines is told of all that the journal holds, also of
+    /// documents that are others'.
+    JournalToFirstShard = "journal_to_first_shard",
+    /// A client that goes before the engine of another shard has answered stays
+    /// known there.
+    ReservationKept = "reservation_kept",
+    /// How other shards stand is not looked at.
+    OthersNotLookedAt = "others_not_looked_at",
 
     // Stores and the disk.
     /// Snapshots are put into the bucket without a condition.

@@ -9,7 +9,7 @@ mod queue;
 #[cfg(feature = "redis")]
 mod redis;
 
-use std::{convert::Infallible, fmt, future::Future, pin::Pin, rc::Rc, time::Duration};
+use std::{convert::Infallible, fmt, future::Future, pin::Pin, rc::Rc, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use tokio::{
@@ -36,15 +36,17 @@ pub struct Cluster {
     /// Who this one is. No two that run may have the same id.
     pub node: Node,
     /// What carries messages between them.
-    pub bus: Rc<dyn Bus>,
+    pub bus: Arc<dyn Bus>,
 }
 
 /// Carries messages between nodes: each to all that have subscribed to its
 /// document. It may lose, double and reorder them, and it may bring back one's
 /// own. No one relies on it, but on what it says of itself through its port.
-pub trait Bus {
+pub trait Bus: Send + Sync {
     /// Carries what comes out of the port and puts in what comes from others,
-    /// until it is dropped. It connects by itself, as often as it has to.
+    /// until it is dropped. It connects by itself, as often as it has to. Each
+    /// shard of a server has this called for itself, on its own thread, and no
+    /// two of them subscribe to the same document.
     fn run(&self, port: BusPort) -> BusFuture<'_>;
 }
 
@@ -159,7 +161,7 @@ impl BusPort {
 /// Runs an adapter until `drained`, and a moment longer for what is to leave
 /// last. One that panics is told as down, and run again.
 pub(crate) async fn drive(
-    bus: Rc<dyn Bus>,
+    bus: Arc<dyn Bus>,
     queue: Rc<BusQueue>,
     hand_over: Rc<dyn Fn(Vec<BusInput>)>,
     drained: impl Future,
@@ -180,7 +182,7 @@ pub(crate) async fn drive(
 }
 
 async fn carry(
-    bus: Rc<dyn Bus>,
+    bus: Arc<dyn Bus>,
     queue: Rc<BusQueue>,
     hand_over: Rc<dyn Fn(Vec<BusInput>)>,
 ) -> Infallible {
@@ -189,7 +191,7 @@ async fn carry(
             queue: Rc::clone(queue),
             hand_over: Rc::clone(&hand_over),
         };
-        let (bus, port_of_bus) = (Rc::clone(&bus), port(&queue));
+        let (bus, port_of_bus) = (Arc::clone(&bus), port(&queue));
         // A task of its own, whose end is seen whatever it dies of.
         let mut task = JoinSet::new();
         task.spawn_local(async move { bus.run(port_of_bus).await });

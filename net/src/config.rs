@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use ysyncd_engine::auth::TokenVerifier;
 
-use crate::{Demo, Inspector, Origin, TrustedProxies};
+use crate::{Demo, Inspector, Origin, TrustedProxies, Workers};
 
 /// Tells the time since 1970. Only used to see whether a token has expired.
 pub type Clock = fn() -> Duration;
@@ -16,6 +16,12 @@ pub struct Config {
     /// How the engine behaves. Its `frame_bytes_max` also bounds what is read
     /// from a socket for one message.
     pub engine: ysyncd_engine::Config,
+    /// How many engines share the documents, each on a thread of its own: as many
+    /// cores can be busy. Limits on all documents together are divided among
+    /// them.
+    pub shards: usize,
+    /// Where they run.
+    pub workers: Workers,
     /// Which tokens are accepted.
     pub tokens: TokenVerifier,
     /// Where pages must come from that open documents. `None`: from anywhere.
@@ -106,6 +112,8 @@ impl Config {
     pub fn new(tokens: TokenVerifier, seed: u64) -> Self {
         Self {
             engine: ysyncd_engine::Config::default(),
+            shards: 1,
+            workers: Workers::default(),
             tokens,
             allowed_origins: None,
             demo: None,
@@ -221,6 +229,7 @@ impl Config {
     /// A limit that is zero and must not be.
     fn zero(&self) -> Option<&'static str> {
         let counts = [
+            (self.shards, "SHARDS"),
             (self.handshakes_max, "HANDSHAKES_MAX"),
             (
                 self.handshakes_per_address_max,
@@ -275,7 +284,7 @@ mod tests {
         type Change = fn(&mut Config);
         let zero = |setting| ConfigError::Zero { setting };
         let engine = ysyncd_engine::ConfigError::StateVectorTooSmall;
-        let bad: [(Change, ConfigError); 16] = [
+        let bad: [(Change, ConfigError); 17] = [
             (
                 |config| config.engine.state_vector_entries_max = 1,
                 engine.into(),
@@ -299,6 +308,7 @@ mod tests {
                 |config| config.silence_max = config.ping_interval,
                 ConfigError::SilenceTooShort,
             ),
+            (|config| config.shards = 0, zero("SHARDS")),
             (|config| config.handshakes_max = 0, zero("HANDSHAKES_MAX")),
             (
                 |config| config.handshakes_per_address_max = 0,

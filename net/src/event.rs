@@ -1,6 +1,12 @@
 //! The engine's events as log lines.
 
-use std::{cell::Cell, time::Duration};
+use std::{
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use tokio::time::Instant;
 use tracing::{debug, error, info, warn};
@@ -11,7 +17,7 @@ use ysyncd_engine::{Event, StoreError};
 /// said of the bus, where one that is at odds could fill the log.
 #[derive(Debug, Default)]
 pub(crate) struct EventLog {
-    store_fails: Cell<bool>,
+    store_fails: AtomicBool,
     bus_refused: OncePer<60>,
     name_taken: OncePer<60>,
 }
@@ -23,7 +29,7 @@ impl EventLog {
             Event::SnapshotFailed { error, .. } | Event::DocumentLoadFailed { error, .. } => {
                 self.store_failed(error);
             }
-            Event::SnapshotSaved { .. } if self.store_fails.replace(false) => {
+            Event::SnapshotSaved { .. } if self.store_fails.swap(false, Ordering::Relaxed) => {
                 info!("the store takes snapshots again");
             }
             Event::BusMessageRefused { doc, reason } => {
@@ -47,7 +53,7 @@ impl EventLog {
 
     fn store_failed(&self, error: &StoreError) {
         let is_outage = matches!(error, StoreError::Unavailable(_) | StoreError::Unknown(_));
-        if is_outage && !self.store_fails.replace(true) {
+        if is_outage && !self.store_fails.swap(true, Ordering::Relaxed) {
             warn!(
                 %error,
                 "the store fails; documents that are open stay so and are saved when it is back \
@@ -59,22 +65,26 @@ impl EventLog {
 
 /// Lets something be told once in so many seconds.
 #[derive(Debug, Default)]
-struct OncePer<const SECONDS: u64> {
-    told: Cell<Option<Instant>>,
-    untold: Cell<u64>,
+struct OncePer<const SECONDS: u64>(Mutex<Told>);
+
+#[derive(Debug, Default)]
+struct Told {
+    last: Option<Instant>,
+    untold: u64,
 }
 
 impl<const SECONDS: u64> OncePer<SECONDS> {
     /// How many were not told since the last that was, if this one is to be.
     fn is_due(&self) -> Option<u64> {
         let now = Instant::now();
+        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let pause = Duration::from_secs(SECONDS);
-        if self.told.get().is_some_and(|told| now < told + pause) {
-            self.untold.set(self.untold.get() + 1);
+        if told.last.is_some_and(|last| now < last + pause) {
+            told.untold += 1;
             return None;
         }
-        self.told.set(Some(now));
-        Some(self.untold.take())
+        told.last = Some(now);
+        Some(std::mem::take(&mut told.untold))
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::{
     accept::{MediaType, choose},
     exposition::prometheus_text,
-    shard::Shard,
+    front::Front,
 };
 use hyper::{
     HeaderMap, Response,
@@ -17,18 +17,31 @@ const TEXT: MediaType = ("text", "plain");
 
 /// Says that the server is well: in JSON, or with all metrics where a scraper
 /// asks for one of its formats.
-pub(crate) fn healthz(shard: &Shard, headers: &HeaderMap) -> Response<String> {
-    represent(shard, headers, &[JSON, OPEN_METRICS, TEXT])
+pub(crate) async fn healthz<P>(front: &Front<P>, headers: &HeaderMap) -> Response<String>
+where
+    P: Send + 'static,
+{
+    represent(front, headers, &[JSON, OPEN_METRICS, TEXT]).await
 }
 
 /// All metrics, as Prometheus text unless OpenMetrics is asked for.
-pub(crate) fn metrics(shard: &Shard, headers: &HeaderMap) -> Response<String> {
-    represent(shard, headers, &[TEXT, OPEN_METRICS])
+pub(crate) async fn metrics<P>(front: &Front<P>, headers: &HeaderMap) -> Response<String>
+where
+    P: Send + 'static,
+{
+    represent(front, headers, &[TEXT, OPEN_METRICS]).await
 }
 
 /// Answers in the offer that the client likes best, in the first one where it
 /// does not say or likes none: an answer helps more than a 406.
-fn represent(shard: &Shard, headers: &HeaderMap, offers: &[MediaType]) -> Response<String> {
+async fn represent<P>(
+    front: &Front<P>,
+    headers: &HeaderMap,
+    offers: &[MediaType],
+) -> Response<String>
+where
+    P: Send + 'static,
+{
     let accept: Vec<&str> = headers
         .get_all(ACCEPT)
         .iter()
@@ -38,13 +51,13 @@ fn represent(shard: &Shard, headers: &HeaderMap, offers: &[MediaType]) -> Respon
     let (content_type, body) = match offer {
         OPEN_METRICS => (
             "application/openmetrics-text; version=1.0.0; charset=utf-8",
-            shard.open_metrics(),
+            front.open_metrics().await,
         ),
         TEXT => (
             "text/plain; version=0.0.4; charset=utf-8",
-            prometheus_text(&shard.open_metrics()),
+            prometheus_text(&front.open_metrics().await),
         ),
-        _ => ("application/json", status(shard)),
+        _ => ("application/json", status(front).await),
     };
     Response::builder()
         .header(CONTENT_TYPE, content_type)
@@ -54,17 +67,18 @@ fn represent(shard: &Shard, headers: &HeaderMap, offers: &[MediaType]) -> Respon
         .expect("the headers are valid")
 }
 
-fn status(shard: &Shard) -> String {
-    let status = shard.status();
+async fn status<P: Send + 'static>(front: &Front<P>) -> String {
+    let status = front.status().await;
+    let shared = &front.shared;
     format!(
         "{{\"ok\":true,\"version\":\"{}\",\"uptime_seconds\":{},\"documents\":{},\"connections\":{},\
          \"journal\":\"{}\",\"bus\":\"{}\"}}\n",
         env!("CARGO_PKG_VERSION"),
-        shard.uptime().as_secs(),
+        shared.uptime().as_secs(),
         status.documents_loading + status.documents_live + status.documents_draining,
-        shard.metrics().connections(),
-        journal(shard.has_journal(), &status),
-        bus(shard.bus_is_up()),
+        shared.metrics.connections(),
+        journal(shared.has_journal(), &status),
+        bus(front.bus_is_up(&status)),
     )
 }
 

@@ -13,25 +13,24 @@ use bytes::Bytes;
 use http_body_util::Full;
 use hyper::{Method, Request, Response, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::AsyncWrite;
 use tracing::{debug, info};
-use ysyncd_engine::{
-    auth::Moment,
-    marks::{self, Mark},
-};
+use ysyncd_engine::marks::{self, Mark};
 
 use crate::{
-    Config,
+    Listener,
     address::ClientAddress,
     farewell::Farewell,
+    front::Front,
     health,
-    link::Link,
+    link::{Link, Opening},
     page,
     path::PATH_PREFIX,
     quota::Claim,
     readiness,
+    remote::Reservation,
     request::{Refused, Rejection, SyncRequest},
-    shard::Shard,
+    shards::ShardOf,
     strangers::StrangerPlace,
     timely::Timely,
 };
@@ -44,22 +43,25 @@ pub(crate) struct Upgraded<S> {
     pub(crate) link: Link,
 }
 
-/// Answers requests until the stream ends or a client is let in.
+/// A connection that an engine has accepted.
+enum Admitted<P> {
+    Here(Link),
+    Elsewhere(Reservation<P>),
+}
+
+/// Answers requests until the stream ends or a client is let in. Returns the
+/// stream if it goes on here; it is handed over if it does in another shard.
 ///
 /// The place is given back when a request for a document goes to the engine:
 /// from then on the engine bounds how many wait.
-pub(crate) async fn serve<S>(
-    shard: &Rc<Shard>,
-    config: &Config,
-    (stream, peer): (S, SocketAddr),
+pub(crate) async fn serve<L: Listener>(
+    front: &Rc<Front<L::Parked>>,
+    (stream, peer): (L::Stream, SocketAddr),
     place: StrangerPlace,
-) -> Option<Upgraded<S>>
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
+) -> Option<Upgraded<L::Stream>> {
+    let config = &front.config;
     let handshake = &Handshake {
-        shard,
-        config,
+        front,
         peer,
         place: Cell::new(Some(place)),
         admitted: RefCell::default(),
@@ -92,51 +94,63 @@ where
         farewell.say(stream, &parts.read_buf, config).await;
         return None;
     }
-    let Some(link) = handshake.admitted.take() else {
-        // An error here means that the peer was faster.
-        let _ = poll_fn(|cx| Pin::new(&mut stream).poll_shutdown(cx)).await;
-        return None;
-    };
-    Some(Upgraded {
-        stream,
-        ahead: parts.read_buf,
-        link,
-    })
+    let ahead = parts.read_buf;
+    match handshake.admitted.take() {
+        Some(Admitted::Here(link)) => Some(Upgraded {
+            stream,
+            ahead,
+            link,
+        }),
+        Some(Admitted::Elsewhere(reservation)) => {
+            match L::park(stream) {
+                Ok(parked) => reservation.hand_over(parked, ahead),
+                Err(error) => debug!(%error, "a connection could not be handed over"),
+            }
+            None
+        }
+        None => {
+            // An error here means that the peer was faster.
+            let _ = poll_fn(|cx| Pin::new(&mut stream).poll_shutdown(cx)).await;
+            None
+        }
+    }
 }
 
-struct Handshake<'a> {
-    shard: &'a Rc<Shard>,
-    config: &'a Config,
+struct Handshake<'a, P> {
+    front: &'a Front<P>,
     peer: SocketAddr,
     place: Cell<Option<StrangerPlace>>,
     /// Set by the request that is answered with 101, the last on its stream.
-    admitted: RefCell<Option<Link>>,
+    admitted: RefCell<Option<Admitted<P>>>,
     /// The same, for whoever is told at once to go.
     farewell: RefCell<Option<(Box<Farewell>, Rc<()>)>>,
 }
 
-impl Handshake<'_> {
+impl<P: Send + 'static> Handshake<'_, P> {
     async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
         let path = request.uri().path();
         if path.starts_with(PATH_PREFIX) {
-            let client = (self.config.trusted_proxies).client(self.peer, request.headers());
+            let proxies = &self.front.config.trusted_proxies;
+            let client = proxies.client(self.peer, request.headers());
             let answer = self.upgrade(request, &client).await;
             let answer = answer.unwrap_or_else(|refused| self.refuse(refused, client.ip));
             return answer.map(Full::from);
         }
-        let respond = match path {
-            "/healthz" => health::healthz,
-            "/metrics" => health::metrics,
-            "/readyz" => readiness::readyz,
+        let is_known = matches!(path, "/healthz" | "/metrics" | "/readyz");
+        if is_known && !matches!(*request.method(), Method::GET | Method::HEAD) {
+            return Rejection::Method("GET, HEAD").response().map(Full::from);
+        }
+        let answer = match path {
+            "/healthz" => health::healthz(self.front, request.headers()).await,
+            "/metrics" => health::metrics(self.front, request.headers()).await,
+            "/readyz" => readiness::readyz(&self.front.shared.readiness),
             _ => {
-                return page::answer(&request, self.shard, self.config, self.now())
+                return page::answer(&request, self.front)
+                    .await
                     .unwrap_or_else(|rejection| rejection.response().map(Full::from));
             }
         };
-        if !matches!(*request.method(), Method::GET | Method::HEAD) {
-            return Rejection::Method("GET, HEAD").response().map(Full::from);
-        }
-        respond(self.shard, request.headers()).map(Full::from)
+        answer.map(Full::from)
     }
 
     fn refuse(&self, refused: Refused, address: IpAddr) -> Response<String> {
@@ -146,10 +160,10 @@ impl Handshake<'_> {
         } = refused;
         marks::hit(Mark::HandshakeRefused);
         let status = rejection.status().as_u16();
-        self.shard.metrics().handshake_refused(status);
+        self.front.shared.metrics.handshake_refused(status);
         debug!(status, reason = %rejection, "request for a document refused");
         let leave = farewell.and_then(|farewell| {
-            let leave = self.shard.farewells().admit(address)?;
+            let leave = self.front.farewells.admit(address)?;
             Some((farewell, leave))
         });
         match leave {
@@ -159,13 +173,6 @@ impl Handshake<'_> {
                 switching.map(|()| String::new())
             }
             None => rejection.response(),
-        }
-    }
-
-    fn now(&self) -> Moment {
-        Moment {
-            mono: self.shard.now().mono,
-            unix: (self.config.clock)(),
         }
     }
 
@@ -180,15 +187,16 @@ impl Handshake<'_> {
             doc,
             grant,
             switching,
-        } = SyncRequest::parse(request, self.config, self.now())?;
+        } = SyncRequest::parse(request, &self.front.config, self.front.now())?;
         let claim = Claim {
             doc: doc.clone(),
             user: grant.user.clone(),
             address: client.counted_as(),
         };
-        let place = self.shard.quotas().claim(claim, self.config);
+        let shared = &self.front.shared;
+        let place = shared.quotas.claim(claim, &self.front.config);
         let place = place.inspect_err(|reached| {
-            self.shard.metrics().limits.refused(*reached);
+            shared.metrics.limits.refused(*reached);
             info!(
                 doc = doc.as_str(),
                 user = grant.user.as_str(),
@@ -198,9 +206,22 @@ impl Handshake<'_> {
             );
         })?;
         drop(self.place.take());
-        let link = Link::open(self.shard, doc, grant, client.ip, place);
-        link.admission().await?;
-        *self.admitted.borrow_mut() = Some(link);
+        let shard = self.front.shards.of(&doc);
+        let opening = Opening {
+            doc,
+            grant,
+            address: client.ip,
+            place,
+        };
+        let admitted = match shard {
+            ShardOf::Here(shard) => {
+                let link = Link::open(shard, opening);
+                link.admission().await?;
+                Admitted::Here(link)
+            }
+            ShardOf::Elsewhere(remote) => Admitted::Elsewhere(remote.open(opening).await?),
+        };
+        *self.admitted.borrow_mut() = Some(admitted);
         Ok(switching.map(|()| String::new()))
     }
 }

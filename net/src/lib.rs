@@ -62,7 +62,7 @@
 //! }
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! // Everything of a server lives on one thread.
+//! // Everything of a server with one shard lives on one thread.
 //! let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
 //! LocalSet::new().block_on(&runtime, async {
 //!     let listener = TcpListener::bind("127.0.0.1:0").await?;
@@ -91,6 +91,13 @@
 //! A shard never waits for a socket: what that does not take, and what a
 //! connection that closes has left to write, the connection's own task writes.
 //!
+//! There may be several ([`Config::shards`]); which one a document is in, its name
+//! decides (`shards`). The first lives where `serve` runs, and connections are
+//! accepted and their requests read there (`serve`, `http`, `front`). Those for a
+//! document of another shard are handed over once their handshake is done
+//! (`remote`). What all have in common is counters and whatever is asked when a
+//! connection comes or goes (`shared`).
+//!
 //! What the engine asks of the stores is carried out beside it (`store`,
 //! `journal`): store operations side by side, those of the journal one after
 //! the other. So is what it has to say to other nodes ([`bus`]).
@@ -112,9 +119,11 @@ mod event;
 mod exposition;
 mod farewell;
 mod flush;
+mod front;
 mod health;
 mod http;
 mod journal;
+mod keeper;
 mod link;
 mod listener;
 mod mailbox;
@@ -126,14 +135,18 @@ pub mod path;
 mod quota;
 mod rate;
 mod readiness;
+mod remote;
 mod request;
 mod serve;
 mod shard;
+mod shards;
+mod shared;
 mod store;
 mod strangers;
 mod timely;
 mod unfinished;
 mod websocket;
+mod workers;
 
 pub use address::{TrustedProxies, TrustedProxiesError};
 pub use bus::Cluster;
@@ -143,3 +156,4 @@ pub use listener::Listener;
 pub use origin::{Origin, OriginError};
 pub use page::{Demo, Inspector};
 pub use serve::{Drained, ServeError, Stores, serve};
+pub use workers::Workers;

@@ -32,16 +32,25 @@ pub(crate) struct Link {
     closed: Cell<bool>,
 }
 
+/// A client that wants to open a document.
+#[derive(Debug)]
+pub(crate) struct Opening {
+    pub(crate) doc: DocId,
+    pub(crate) grant: Grant,
+    pub(crate) address: IpAddr,
+    pub(crate) place: Place,
+}
+
 impl Link {
     /// Asks the engine for a document. Its answer comes with
     /// [`Link::admission`].
-    pub(crate) fn open(
-        shard: &Rc<Shard>,
-        doc: DocId,
-        grant: Grant,
-        address: IpAddr,
-        place: Place,
-    ) -> Self {
+    pub(crate) fn open(shard: &Rc<Shard>, opening: Opening) -> Self {
+        let Opening {
+            doc,
+            grant,
+            address,
+            place,
+        } = opening;
         let (conn, mailbox) = shard.register();
         let link = Self {
             shard: Rc::clone(shard),

@@ -8,9 +8,12 @@ use tokio::{
 };
 
 /// A source of connections: a TCP socket, or a simulated one.
-pub trait Listener {
+pub trait Listener: 'static {
     /// A connection's stream of bytes.
     type Stream: AsyncRead + AsyncWrite + Unpin + 'static;
+
+    /// A stream on its way from one thread to another.
+    type Parked: Send + 'static;
 
     /// Waits for the next connection and says where it comes from. Dropping
     /// the future loses no connection.
@@ -26,10 +29,23 @@ pub trait Listener {
     /// The stream does not take the option, for example because the peer has
     /// gone.
     fn set_nodelay(stream: &Self::Stream) -> io::Result<()>;
+
+    /// Loosens a stream from the runtime that it was accepted in.
+    ///
+    /// # Errors
+    /// The stream cannot be taken out.
+    fn park(stream: Self::Stream) -> io::Result<Self::Parked>;
+
+    /// Ties a stream to the runtime that this is called in.
+    ///
+    /// # Errors
+    /// The runtime cannot take it, for example for want of memory in the kernel.
+    fn resume(parked: Self::Parked) -> io::Result<Self::Stream>;
 }
 
 impl Listener for TcpListener {
     type Stream = TcpStream;
+    type Parked = std::net::TcpStream;
 
     fn accept(&self) -> impl Future<Output = io::Result<(TcpStream, SocketAddr)>> {
         TcpListener::accept(self)
@@ -37,5 +53,13 @@ impl Listener for TcpListener {
 
     fn set_nodelay(stream: &TcpStream) -> io::Result<()> {
         stream.set_nodelay(true)
+    }
+
+    fn park(stream: TcpStream) -> io::Result<std::net::TcpStream> {
+        stream.into_std()
+    }
+
+    fn resume(parked: std::net::TcpStream) -> io::Result<TcpStream> {
+        TcpStream::from_std(parked)
     }
 }

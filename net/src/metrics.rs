@@ -20,7 +20,7 @@ pub(crate) use limits::LimitMetrics;
 pub(crate) use snapshots::SnapshotMetrics;
 use status::StatusGauges;
 
-/// The counters and gauges of one shard.
+/// The counters and gauges of a server.
 #[derive(Debug, Default)]
 pub(crate) struct Metrics {
     registry: Registry,
@@ -207,6 +207,7 @@ impl Metrics {
     /// journal stand.
     pub(crate) fn open_metrics(&self, status: &Status, journal: Option<&dyn Journal>) -> String {
         self.status.set(status);
+        self.bus.set_up(status.bus_is_up);
         self.journal.set(journal);
         let mut out = String::new();
         text::encode(&mut out, &self.registry).expect("writing to a string does not fail");

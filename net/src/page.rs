@@ -12,12 +12,11 @@ use std::fmt;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::{Method, Request, Response};
-use ysyncd_engine::auth::Moment;
 
 use self::asset::{Asset, Page};
 pub(crate) use self::inspector::Inspected;
 pub use self::inspector::Inspector;
-use crate::{Config, path::PathError, request::Rejection, shard::Shard};
+use crate::{front::Front, path::PathError, request::Rejection};
 
 /// A page to try the server with: whether there is one is [`Config::demo`].
 #[derive(Clone, Default)]
@@ -36,19 +35,20 @@ impl fmt::Debug for Demo {
 }
 
 /// Answers a request for a page, for what it is made of, or for what it asks.
-pub(crate) fn answer<B>(
+pub(crate) async fn answer<B, P: Send + 'static>(
     request: &Request<B>,
-    shard: &Shard,
-    config: &Config,
-    now: Moment,
+    front: &Front<P>,
 ) -> Result<Response<Full<Bytes>>, Rejection> {
+    let config = &*front.config;
     let (demo, inspector) = (config.demo.as_ref(), config.inspector.as_ref());
     let path = request.uri().path();
     if let (access::PATH, Some(demo)) = (path, demo) {
-        return Ok(access::answer(request, demo, config, now)?.map(Full::from));
+        return Ok(access::answer(request, demo, config, front.now())?.map(Full::from));
     }
     if let (inspector::PATH, Some(inspector)) = (path, inspector) {
-        return Ok(inspector::answer(request, inspector, shard)?.map(Full::from));
+        return Ok(inspector::answer(request, inspector, front)
+            .await?
+            .map(Full::from));
     }
     let is_there = |asset: &&Asset| match asset.page {
         Page::Editor => demo.is_some(),

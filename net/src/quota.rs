@@ -1,7 +1,12 @@
 //! How many connections there may be, and how many of them may share a
 //! document, a user or an address.
 
-use std::{cell::RefCell, collections::HashMap, hash::Hash, net::IpAddr, rc::Rc};
+use std::{
+    collections::HashMap,
+    hash::Hash,
+    net::IpAddr,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 use ysyncd_engine::{
     DocId,
@@ -16,7 +21,7 @@ use crate::Config;
 /// closed.
 #[derive(Debug, Default)]
 pub(crate) struct Quotas {
-    counts: RefCell<Counts>,
+    counts: Mutex<Counts>,
 }
 
 #[derive(Debug, Default)]
@@ -39,7 +44,7 @@ pub(crate) struct Claim {
 /// A connection's place, free again when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Place {
-    quotas: Rc<Quotas>,
+    quotas: Arc<Quotas>,
     claim: Claim,
 }
 
@@ -84,17 +89,22 @@ impl LimitReached {
 impl Quotas {
     /// Takes a place for a connection, if all limits leave one.
     pub(crate) fn claim(
-        self: &Rc<Self>,
+        self: &Arc<Self>,
         claim: Claim,
         config: &Config,
     ) -> Result<Place, LimitReached> {
-        let mut counts = self.counts.borrow_mut();
+        let mut counts = self.counts();
         counts.check(&claim, config)?;
         counts.add(&claim);
         Ok(Place {
-            quotas: Rc::clone(self),
+            quotas: Arc::clone(self),
             claim,
         })
+    }
+
+    /// Nothing panics halfway through a change of them.
+    fn counts(&self) -> MutexGuard<'_, Counts> {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -167,7 +177,7 @@ impl Drop for Place {
         if planted::is(Bug::PlaceKept) {
             return;
         }
-        self.quotas.counts.borrow_mut().remove(&self.claim);
+        self.quotas.counts().remove(&self.claim);
     }
 }
 
@@ -192,7 +202,7 @@ mod tests {
         config.connections_per_document_max = 3;
         config.connections_per_user_max = 2;
         config.connections_per_address_max = 1;
-        let quotas = Rc::<Quotas>::default();
+        let quotas = Arc::<Quotas>::default();
         let take = |claim| quotas.claim(claim, &config);
 
         let first = take(claim("a", "alice", Some([1; 4]))).unwrap();
@@ -211,7 +221,7 @@ mod tests {
         drop(first);
         drop(take(claim("a", "alice", Some([1; 4]))).unwrap());
         drop((_second, _third, _fourth));
-        let counts = quotas.counts.borrow();
+        let counts = quotas.counts();
         assert_eq!(counts.total, 0);
         assert!(counts.documents.is_empty() && counts.users.is_empty());
         assert!(counts.addresses.is_empty());

@@ -6,10 +6,13 @@
 //! what is in memory goes on being served, and all servers together would miss the
 //! store at the same time.
 
-use std::{cell::Cell, sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use hyper::{
-    HeaderMap, Response, StatusCode,
+    Response, StatusCode,
     header::{CACHE_CONTROL, CONTENT_TYPE},
 };
 use tokio::time::{sleep, timeout};
@@ -17,11 +20,11 @@ use tracing::{debug, info, warn};
 use ysyncd_engine::{DocId, StoreCommand, StoreError, StoreResult};
 use ysyncd_storage::SnapshotStore;
 
-use crate::{shard::Shard, store};
+use crate::store;
 
 /// Whether a server takes clients.
 #[derive(Debug, Default)]
-pub(crate) struct Readiness(Cell<Phase>);
+pub(crate) struct Readiness(Mutex<Phase>);
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 enum Phase {
@@ -35,24 +38,25 @@ enum Phase {
 impl Readiness {
     /// The store has answered.
     pub(crate) fn reached(&self) {
-        if self.is_starting() {
-            self.0.set(Phase::Ready);
+        let mut phase = self.phase();
+        if *phase == Phase::Starting {
+            *phase = Phase::Ready;
         }
-    }
-
-    fn is_starting(&self) -> bool {
-        self.0.get() == Phase::Starting
     }
 
     /// There is no way back.
     pub(crate) fn drain(&self) {
-        self.0.set(Phase::Draining);
+        *self.phase() = Phase::Draining;
+    }
+
+    fn phase(&self) -> MutexGuard<'_, Phase> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Says whether clients should be sent here, and why not.
-pub(crate) fn readyz(shard: &Shard, _: &HeaderMap) -> Response<String> {
-    let (status, body) = match shard.readiness().0.get() {
+pub(crate) fn readyz(readiness: &Readiness) -> Response<String> {
+    let (status, body) = match *readiness.phase() {
         Phase::Ready => (StatusCode::OK, "ready\n"),
         // Anybody may ask, so that what the store said is in the log alone.
         Phase::Starting => (
@@ -90,7 +94,7 @@ const PAUSE_MAX: Duration = Duration::from_secs(10);
 pub(crate) async fn reach(store: &Arc<dyn SnapshotStore>, readiness: &Readiness) {
     let mut pause = PAUSE_MIN;
     let mut told = None;
-    while readiness.is_starting() {
+    while *readiness.phase() == Phase::Starting {
         let asked = timeout(PATIENCE, ask(store)).await;
         let Err(error) = asked.unwrap_or_else(|_| Err(no_answer())) else {
             break;

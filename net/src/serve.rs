@@ -3,20 +3,19 @@
 use std::{future::Future, io, net::SocketAddr, rc::Rc, sync::Arc, time::Duration};
 
 use tokio::{
-    io::{AsyncRead, AsyncWrite},
     sync::OwnedSemaphorePermit,
-    task::JoinSet,
     time::{sleep, timeout},
 };
-use tracing::{debug, error, warn};
+use tracing::{debug, warn};
 use ysyncd_engine::{DocId, JournalError};
 use ysyncd_storage::{SnapshotStore, journal::Journal};
 
 use crate::{
     Cluster, Config, Listener, connection,
-    event::brief,
-    http,
-    shard::Shard,
+    front::Front,
+    http, journal, readiness,
+    shards::{self, Keepers},
+    shared::Shared,
     strangers::{StrangerPlace, Strangers},
 };
 
@@ -55,6 +54,9 @@ pub enum ServeError {
     /// not said what it holds. That stays where it is.
     #[error("the journal did not answer before the shutdown; see to the disk that holds it")]
     Interrupted,
+    /// A shard got no thread of its own, or no runtime.
+    #[error("no thread can be started: {0}; lower SHARDS, or raise what the system allows")]
+    Shard(String),
 }
 
 /// Serves until `shutdown` resolves and what is unsaved has been saved, or
@@ -67,15 +69,16 @@ pub enum ServeError {
 /// losing anything, but see each other's edits only when they read from it.
 ///
 /// Must run inside a [`tokio::task::LocalSet`] on a runtime with time: its
-/// tasks stay on the thread that polls them. Dropping the future ends
-/// everything at once, unsaved changes included.
+/// tasks stay on the thread that polls them. With more than one of
+/// [`Config::shards`], the others have threads of their own. Dropping the future
+/// ends everything at once, unsaved changes included.
 ///
 /// # Errors
-/// [`ServeError`] if the journal does not say what it holds. No connection was
-/// accepted then.
+/// [`ServeError`] if the journal does not say what it holds, or a thread cannot be
+/// started. No connection was accepted then.
 ///
 /// # Panics
-/// If the engine panics, which nothing should make it do, so that no more is
+/// If an engine panics, which nothing should make it do, so that no more is
 /// written by an engine that is not in order. The code of one document may:
 /// that is contained.
 pub async fn serve<L: Listener>(
@@ -87,84 +90,88 @@ pub async fn serve<L: Listener>(
 ) -> Result<Drained, ServeError> {
     config.engine.journal = stores.journal.is_some();
     config.engine.node = cluster.as_ref().map(|cluster| cluster.node);
-    let shard = Shard::new(config.engine.clone(), config.seed, stores, cluster);
-    let mut server = Server {
-        shard: Rc::new(shard),
-        config: Rc::new(config),
-        tasks: JoinSet::new(),
-    };
     tokio::pin!(shutdown);
-    let goes_on = server.announce_journal(&mut shutdown).await?;
-    server.keep_shard();
+    let (in_journal, goes_on) = read_journal(&stores, &config, &mut shutdown).await?;
+    let shared = Arc::new(Shared::new(stores, cluster));
+    let started = shards::start::<L>(&config, &shared, in_journal);
+    let (shards, mut keepers) = started.map_err(|error| ServeError::Shard(error.to_string()))?;
+    let front = Front::new(Rc::new(config), shared, shards);
+    let mut server = Server {
+        front: Rc::new(front),
+        keepers: &mut keepers,
+    };
+    server.reach_store();
     if goes_on {
         server.accept_until(listener, shutdown).await;
     } else {
         drop(listener);
     }
-    Ok(server.drain().await)
+    let left = server.drain().await;
+    keepers.end().await;
+    Ok(left)
 }
 
-struct Server {
-    shard: Rc<Shard>,
-    config: Rc<Config>,
-    tasks: JoinSet<()>,
-}
-
-impl Server {
-    /// Tells the engine what the journal holds. False if the shutdown came
-    /// meanwhile.
-    async fn announce_journal(
-        &self,
-        shutdown: &mut (impl Future<Output = ()> + Unpin),
-    ) -> Result<bool, ServeError> {
-        let announced = self.shard.announce_journal();
-        tokio::pin!(announced);
-        tokio::select! {
-            biased;
-            announced = &mut announced => {
-                announced?;
-                Ok(true)
-            }
-            () = shutdown => {
-                // A disk that hangs must not keep the process from ending.
-                timeout(self.config.shutdown_timeout, announced)
-                    .await
-                    .map_err(|_| ServeError::Interrupted)??;
-                Ok(false)
-            }
+/// Asks the journal which documents it holds changes of. False if the shutdown
+/// came meanwhile.
+async fn read_journal(
+    stores: &Stores,
+    config: &Config,
+    shutdown: &mut (impl Future<Output = ()> + Unpin),
+) -> Result<(Vec<DocId>, bool), ServeError> {
+    let Some(journal) = &stores.journal else {
+        return Ok((Vec::new(), true));
+    };
+    let documents = journal::documents(Arc::clone(journal));
+    tokio::pin!(documents);
+    tokio::select! {
+        biased;
+        documents = &mut documents => Ok((documents?, true)),
+        () = shutdown => {
+            // A disk that hangs must not keep the process from ending.
+            let documents = timeout(config.shutdown_timeout, documents).await;
+            Ok((documents.map_err(|_| ServeError::Interrupted)??, false))
         }
     }
+}
 
-    /// Starts what the engine needs beside connections.
-    fn keep_shard(&mut self) {
-        self.tasks.spawn_local(Rc::clone(&self.shard).keep_time());
-        self.tasks
-            .spawn_local(Rc::clone(&self.shard).keep_journal());
-        self.tasks
-            .spawn_local(Rc::clone(&self.shard).keep_flushing());
-        if self.shard.bus_is_up().is_some() {
-            self.tasks.spawn_local(Rc::clone(&self.shard).keep_bus());
-        }
-        self.tasks.spawn_local(Rc::clone(&self.shard).reach_store());
+struct Server<'a, P> {
+    front: Rc<Front<P>>,
+    keepers: &'a mut Keepers,
+}
+
+impl<P: Send + 'static> Server<'_, P> {
+    /// Asks the store until it has answered once, or the server has drained.
+    fn reach_store(&mut self) {
+        let front = Rc::clone(&self.front);
+        self.keepers.here.spawn(async move {
+            let Shared {
+                stores, readiness, ..
+            } = &*front.shared;
+            tokio::select! {
+                biased;
+                () = front.closed() => {}
+                () = readiness::reach(&stores.snapshots, readiness) => {}
+            }
+        });
     }
 
     /// Accepts connections. The listener is closed when this returns.
-    async fn accept_until<L: Listener>(
+    async fn accept_until<L: Listener<Parked = P>>(
         &mut self,
         listener: L,
         mut shutdown: impl Future<Output = ()> + Unpin,
     ) {
-        let config = &self.config;
+        let config = Rc::clone(&self.front.config);
         let strangers = Strangers::new(config.handshakes_max, config.handshakes_per_address_max);
         let strangers = Rc::new(strangers);
         loop {
             tokio::select! {
                 biased;
                 () = &mut shutdown => return,
-                () = reap(&mut self.tasks, &self.shard) => {}
+                () = self.keepers.reap() => {}
                 (permit, accepted) = accept(&listener, &strangers) => match accepted {
                     Ok((stream, peer)) => {
-                        let address = self.config.trusted_proxies.peer(peer).counted_as();
+                        let address = config.trusted_proxies.peer(peer).counted_as();
                         match strangers.seat(permit, address) {
                             Some(place) => self.spawn::<L>((stream, peer), place),
                             None => self.drop_stranger(peer),
@@ -183,11 +190,11 @@ impl Server {
     }
 
     fn drop_stranger(&self, peer: SocketAddr) {
-        self.shard.metrics().limits.handshakes_dropped.inc();
+        self.front.shared.metrics.limits.handshakes_dropped.inc();
         debug!(address = %peer.ip(), "connection dropped, its address has too many handshakes");
     }
 
-    fn spawn<L: Listener>(
+    fn spawn<L: Listener<Parked = P>>(
         &mut self,
         (stream, peer): (L::Stream, SocketAddr),
         place: StrangerPlace,
@@ -195,49 +202,42 @@ impl Server {
         if let Err(error) = L::set_nodelay(&stream) {
             debug!(%error, "connection without TCP_NODELAY");
         }
-        let (shard, config) = (Rc::clone(&self.shard), Rc::clone(&self.config));
-        self.tasks
-            .spawn_local(serve_stream(shard, config, (stream, peer), place));
+        let front = Rc::clone(&self.front);
+        let served = serve_stream::<L>(front, (stream, peer), place);
+        self.keepers.here.spawn(served);
     }
 
     /// Ends the connections and saves what is not saved.
-    async fn drain(mut self) -> Drained {
-        self.shard.shut_down(self.config.shutdown_timeout);
-        let shard = Rc::clone(&self.shard);
-        let left = tokio::select! {
-            biased;
-            left = shard.drained() => left,
-            () = reap_all(&mut self.tasks, &self.shard) => self.shard.drained().await,
-        };
-        // The close frames are on their way; clients get a moment to answer.
-        let ended = reap_all(&mut self.tasks, &self.shard);
-        if timeout(self.config.close_timeout, ended).await.is_err() {
-            debug!("connections cut that did not end in time");
-        }
-        Drained::clone(&left)
+    async fn drain(self) -> Drained {
+        let Shared { readiness, .. } = &*self.front.shared;
+        readiness.drain();
+        self.front
+            .shards
+            .shut_down(self.front.config.shutdown_timeout);
+        let left = self.keepers.drained().await;
+        self.front.close();
+        left
     }
 }
 
 /// Takes a stream through its whole life.
-async fn serve_stream<S>(
-    shard: Rc<Shard>,
-    config: Rc<Config>,
-    accepted: (S, SocketAddr),
+async fn serve_stream<L: Listener>(
+    front: Rc<Front<L::Parked>>,
+    accepted: (L::Stream, SocketAddr),
     place: StrangerPlace,
-) where
-    S: AsyncRead + AsyncWrite + Unpin + 'static,
-{
+) {
     // Boxed, so that an idle WebSocket does not keep the room of the HTTP
     // state that came before it.
     let upgraded = Box::pin(async {
         tokio::select! {
             biased;
-            upgraded = http::serve(&shard, &config, accepted, place) => upgraded,
-            _ = shard.drained() => None,
+            upgraded = http::serve::<L>(&front, accepted, place) => upgraded,
+            () = front.closed() => None,
         }
     })
     .await;
-    drop(shard);
+    let config = Rc::clone(&front.config);
+    drop(front);
     if let Some(upgraded) = upgraded {
         connection::run(upgraded, config).await;
     }
@@ -260,25 +260,4 @@ fn is_of_one_connection(error: &io::Error) -> bool {
             | io::ErrorKind::ConnectionReset
             | io::ErrorKind::ConnectionRefused
     )
-}
-
-/// Waits for one task to end. If it broke the engine, so does everything.
-async fn reap(tasks: &mut JoinSet<()>, shard: &Shard) {
-    match tasks.join_next().await {
-        Some(Err(failure)) if failure.is_panic() => {
-            let told = failure.to_string();
-            error!(failure = brief(&told), "a connection's task panicked");
-            if shard.is_broken() {
-                std::panic::resume_unwind(failure.into_panic());
-            }
-        }
-        Some(_) => {}
-        None => std::future::pending().await,
-    }
-}
-
-async fn reap_all(tasks: &mut JoinSet<()>, shard: &Shard) {
-    while !tasks.is_empty() {
-        reap(tasks, shard).await;
-    }
 }

@@ -16,24 +16,20 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 use ysyncd_engine::{
-    BusInput, CloseCode, Config, ConnId, Engine, Input, Inspection, InspectionLimits, JournalError,
-    Now, OpId, Output, Status, StoreCommand, StoreResult,
+    BusInput, CloseCode, Config, ConnId, DocId, Engine, Input, Inspection, InspectionLimits, Now,
+    OpId, Output, Status, StoreCommand, StoreResult,
     marks::{self, Mark},
     planted::{self, Bug},
 };
 
 use crate::{
-    Cluster, Drained, Stores,
+    Drained,
     bus::{self, BusQueue},
-    event::EventLog,
-    farewell::Farewells,
     flush::FlushQueue,
     journal::{self, Answer, JournalQueue},
     mailbox::{CloseOrder, Mailbox},
     metrics::Metrics,
-    page::Inspected,
-    quota::Quotas,
-    readiness::{self, Readiness},
+    shared::Shared,
     store,
     unfinished::Unfinished,
 };
@@ -49,15 +45,10 @@ pub(crate) struct Shard {
     /// Looked up for every message to everybody. Nobody outside chooses the
     /// numbers, so a hash that one could flood will do.
     mailboxes: RefCell<FxHashMap<ConnId, Rc<Mailbox>>>,
-    next_conn: Cell<u64>,
+    numbers: RefCell<Numbers>,
     flush_queue: FlushQueue,
-    stores: Stores,
     journal_queue: JournalQueue,
-    /// How other nodes are reached, if there are any.
-    cluster: Option<Cluster>,
     bus_queue: Rc<BusQueue>,
-    start: Instant,
-    readiness: Readiness,
     /// When the timer is set to go off. `None` if it is not set.
     armed: Cell<Option<Duration>>,
     rearm: Notify,
@@ -68,46 +59,33 @@ pub(crate) struct Shard {
     /// means that the engine broke off in the middle.
     handling: Cell<bool>,
     scratch: RefCell<Box<[u8]>>,
-    metrics: Metrics,
-    quotas: Rc<Quotas>,
-    farewells: Farewells,
-    unfinished: Rc<Unfinished>,
-    events: EventLog,
-    inspected: Inspected,
+    shared: Arc<Shared>,
 }
 
+/// Numbers for connections: those of one shard are no other's, so that they
+/// name one connection in the log.
+pub(crate) type Numbers = std::iter::StepBy<std::ops::RangeFrom<u64>>;
+
 impl Shard {
-    pub(crate) fn new(config: Config, seed: u64, stores: Stores, cluster: Option<Cluster>) -> Self {
-        debug_assert_eq!(config.journal, stores.journal.is_some());
-        debug_assert_eq!(config.node.is_some(), cluster.is_some());
-        let metrics = Metrics::new();
-        if cluster.is_some() {
-            metrics.bus.configured();
-        }
+    /// A shard whose connections have these numbers.
+    pub(crate) fn new(config: Config, seed: u64, numbers: Numbers, shared: Arc<Shared>) -> Self {
+        debug_assert_eq!(config.journal, shared.has_journal());
+        debug_assert_eq!(config.node.is_some(), shared.cluster.is_some());
         Self {
             engine: RefCell::new(Engine::new(config, seed)),
             inputs: RefCell::default(),
             mailboxes: RefCell::default(),
-            next_conn: Cell::new(1),
+            numbers: RefCell::new(numbers),
             flush_queue: FlushQueue::default(),
-            stores,
             journal_queue: JournalQueue::default(),
-            cluster,
-            bus_queue: Rc::new(BusQueue::new(metrics.bus.clone())),
-            start: Instant::now(),
-            readiness: Readiness::default(),
+            bus_queue: Rc::new(BusQueue::new(shared.metrics.bus.clone())),
             armed: Cell::new(None),
             rearm: Notify::new(),
             drained: RefCell::default(),
             drained_notify: Notify::new(),
             handling: Cell::new(false),
             scratch: RefCell::new(vec![0; SCRATCH_BYTES].into_boxed_slice()),
-            metrics,
-            quotas: Rc::default(),
-            farewells: Farewells::default(),
-            unfinished: Rc::default(),
-            events: EventLog::default(),
-            inspected: Inspected::default(),
+            shared,
         }
     }
 
@@ -142,8 +120,8 @@ impl Shard {
 
     /// Makes a connection known and gives it a number never used before.
     pub(crate) fn register(&self) -> (ConnId, Rc<Mailbox>) {
-        let conn = ConnId(self.next_conn.get());
-        self.next_conn.set(conn.0 + 1);
+        let number = self.numbers.borrow_mut().next();
+        let conn = ConnId(number.expect("there are enough for ever"));
         let mailbox = Rc::<Mailbox>::default();
         self.mailboxes
             .borrow_mut()
@@ -187,19 +165,17 @@ impl Shard {
         }
     }
 
-    /// Tells the engine what the journal holds from an earlier life. To be
-    /// done before anything else.
-    pub(crate) async fn announce_journal(self: &Rc<Self>) -> Result<(), JournalError> {
-        if let Some(journal) = &self.stores.journal {
-            let docs = journal::documents(Arc::clone(journal)).await?;
+    /// Tells the engine which documents the journal holds changes of from an
+    /// earlier life. To be done before anything else.
+    pub(crate) fn announce_journal(self: &Rc<Self>, docs: Vec<DocId>) {
+        if self.shared.has_journal() {
             self.input(Input::JournalHolds { docs });
         }
-        Ok(())
     }
 
     /// Carries out what the engine asks of the journal, until it has drained.
     pub(crate) async fn keep_journal(self: Rc<Self>) {
-        let Some(journal) = self.stores.journal.clone() else {
+        let Some(journal) = self.shared.stores.journal.clone() else {
             return;
         };
         let answered = |answers: Vec<Answer>| {
@@ -209,37 +185,27 @@ impl Shard {
         tokio::select! {
             biased;
             _ = self.drained() => {}
-            never = journal::drive(journal, &self.journal_queue, &self.metrics.journal, answered) =>
+            never = journal::drive(journal, &self.journal_queue, &self.metrics().journal, answered) =>
                 match never {},
         }
     }
 
     /// Carries messages to and from other nodes, until the engine has drained.
     pub(crate) async fn keep_bus(self: Rc<Self>) {
-        let Some(cluster) = &self.cluster else {
+        let Some(cluster) = &self.shared.cluster else {
             return;
         };
         let shard = Rc::clone(&self);
         let hand_over = move |inputs: Vec<BusInput>| {
             shard.input_all(inputs.into_iter().map(Input::Bus));
         };
-        let (bus, queue) = (Rc::clone(&cluster.bus), Rc::clone(&self.bus_queue));
+        let (bus, queue) = (Arc::clone(&cluster.bus), Rc::clone(&self.bus_queue));
         bus::drive(bus, queue, Rc::new(hand_over), self.drained()).await;
-    }
-
-    /// Asks the store until it has answered once, or the engine has drained.
-    pub(crate) async fn reach_store(self: Rc<Self>) {
-        tokio::select! {
-            biased;
-            _ = self.drained() => {}
-            () = readiness::reach(&self.stores.snapshots, &self.readiness) => {}
-        }
     }
 
     /// Has the engine close all connections and save what is not saved, for
     /// as long as `timeout`.
     pub(crate) fn shut_down(self: &Rc<Self>, timeout: Duration) {
-        self.readiness.drain();
         let deadline = self.now().mono + timeout;
         self.input(Input::Shutdown { deadline });
     }
@@ -266,30 +232,11 @@ impl Shard {
     }
 
     pub(crate) fn metrics(&self) -> &Metrics {
-        &self.metrics
+        &self.shared.metrics
     }
 
-    pub(crate) fn readiness(&self) -> &Readiness {
-        &self.readiness
-    }
-
-    pub(crate) const fn farewells(&self) -> &Farewells {
-        &self.farewells
-    }
-
-    pub(crate) fn quotas(&self) -> &Rc<Quotas> {
-        &self.quotas
-    }
-
-    pub(crate) fn unfinished(&self) -> &Rc<Unfinished> {
-        &self.unfinished
-    }
-
-    /// All metrics in the OpenMetrics text format.
-    pub(crate) fn open_metrics(&self) -> String {
-        let journal = self.stores.journal.as_deref();
-        self.metrics.limits.set_unfinished(self.unfinished.bytes());
-        self.metrics.open_metrics(&self.status(), journal)
+    pub(crate) fn unfinished(&self) -> &Arc<Unfinished> {
+        &self.shared.unfinished
     }
 
     /// How the engine stands.
@@ -302,29 +249,8 @@ impl Shard {
         self.engine.borrow().inspect(self.now(), limits)
     }
 
-    /// What was told of that last.
-    pub(crate) fn inspected(&self) -> &Inspected {
-        &self.inspected
-    }
-
-    /// Whether the bus to other nodes is up, if there is to be one.
-    pub(crate) fn bus_is_up(&self) -> Option<bool> {
-        self.cluster.as_ref().map(|_| self.bus_queue.is_up())
-    }
-
-    pub(crate) fn has_journal(&self) -> bool {
-        self.stores.journal.is_some()
-    }
-
-    /// Time since the shard was made.
-    pub(crate) fn uptime(&self) -> Duration {
-        self.now().mono
-    }
-
-    pub(crate) fn now(&self) -> Now {
-        Now {
-            mono: self.start.elapsed(),
-        }
+    fn now(&self) -> Now {
+        self.shared.now()
     }
 
     /// Feeds the engine until its input is used up. Called again from within
@@ -374,8 +300,8 @@ impl Shard {
             Output::Journal { op, command } => self.journal_queue.push(op, command),
             Output::Bus(command) => self.bus_queue.push(command),
             Output::Event(event) => {
-                self.metrics.record(&event);
-                self.events.write(&event);
+                self.metrics().record(&event);
+                self.shared.events.write(&event);
             }
             Output::Drained { unsaved, journaled } => {
                 let left = Drained { unsaved, journaled };
@@ -388,11 +314,12 @@ impl Shard {
 
     async fn store(self: Rc<Self>, op: OpId, command: StoreCommand) {
         let start = Instant::now();
-        self.metrics.snapshots.asked(&command);
-        let result = store::execute(Arc::clone(&self.stores.snapshots), command).await;
-        self.metrics.snapshots.answered(&result, start.elapsed());
+        self.metrics().snapshots.asked(&command);
+        let snapshots = Arc::clone(&self.shared.stores.snapshots);
+        let result = store::execute(snapshots, command).await;
+        self.metrics().snapshots.answered(&result, start.elapsed());
         if matches!(result, StoreResult::Loaded(Ok(_))) {
-            self.readiness.reached();
+            self.shared.readiness.reached();
         }
         self.input(Input::Store { op, result });
     }
@@ -432,7 +359,7 @@ impl Shard {
     async fn alarm(&self) {
         match self.armed.get() {
             Some(due) => {
-                sleep_until(self.start + due).await;
+                sleep_until(self.shared.instant(due)).await;
                 self.armed.set(None);
             }
             None => std::future::pending().await,

@@ -5,9 +5,8 @@
 //! but for the one whose message began first, so that somebody always gets on.
 
 use std::{
-    cell::RefCell,
     collections::{BTreeMap, BTreeSet, HashMap},
-    rc::Rc,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -25,7 +24,7 @@ const FREE_BYTES: usize = 64 << 10;
 /// All messages of a server that have begun to come.
 #[derive(Debug, Default)]
 pub(crate) struct Unfinished {
-    counts: RefCell<Counts>,
+    counts: Mutex<Counts>,
 }
 
 #[derive(Debug, Default)]
@@ -47,7 +46,7 @@ struct OfUser {
 /// The message that has begun to come on one connection, if there is one.
 #[derive(Debug)]
 pub(crate) struct Share {
-    all: Rc<Unfinished>,
+    all: Arc<Unfinished>,
     user: UserId,
     bytes: usize,
     /// Its place among the large ones.
@@ -79,18 +78,23 @@ impl Budget {
 impl Unfinished {
     /// Bytes of them.
     pub(crate) fn bytes(&self) -> usize {
-        self.counts.borrow().bytes
+        self.counts().bytes
     }
 
     /// The share of a new connection.
-    pub(crate) fn share(self: &Rc<Self>, user: UserId) -> Share {
+    pub(crate) fn share(self: &Arc<Self>, user: UserId) -> Share {
         Share {
-            all: Rc::clone(self),
+            all: Arc::clone(self),
             user,
             bytes: 0,
             place: None,
             begun: None,
         }
+    }
+
+    /// Nothing panics halfway through a change of them.
+    fn counts(&self) -> MutexGuard<'_, Counts> {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -112,7 +116,7 @@ impl Share {
             return;
         }
         self.begun.get_or_insert(now);
-        let mut counts = self.all.counts.borrow_mut();
+        let mut counts = self.all.counts();
         let grown = bytes - self.bytes;
         counts.bytes += grown;
         if !counts.users.contains_key(&self.user) {
@@ -136,7 +140,7 @@ impl Share {
     /// budget comes first: whoever is in its own way is not held by others.
     pub(crate) fn waits_for(&self, config: &Config) -> Option<Budget> {
         let place = self.place?;
-        let counts = self.all.counts.borrow();
+        let counts = self.all.counts();
         let of_user = counts.users.get(&self.user);
         let of_user = of_user.expect("its bytes are counted");
         let user_may = of_user.bytes < config.unfinished_bytes_per_user_max
@@ -166,7 +170,7 @@ impl Share {
         if self.bytes == 0 {
             return;
         }
-        let mut counts = self.all.counts.borrow_mut();
+        let mut counts = self.all.counts();
         let Counts {
             bytes,
             users,
@@ -209,14 +213,14 @@ mod tests {
         config
     }
 
-    fn share(all: &Rc<Unfinished>, user: &str) -> Share {
+    fn share(all: &Arc<Unfinished>, user: &str) -> Share {
         all.share(UserId::new(user).unwrap())
     }
 
     #[test]
     fn a_user_waits_for_itself_and_its_first_message_goes_on() {
         let (config, now) = (config(2 * LARGE, 10 * LARGE), Instant::now());
-        let all = Rc::<Unfinished>::default();
+        let all = Arc::<Unfinished>::default();
         let (mut one, mut two, mut small) = (share(&all, "a"), share(&all, "a"), share(&all, "a"));
         let mut other = share(&all, "b");
         one.is(LARGE, false, now);
@@ -234,14 +238,14 @@ mod tests {
         drop(other);
         assert_eq!(all.bytes(), FREE_BYTES);
         drop(small);
-        let counts = all.counts.borrow();
+        let counts = all.counts();
         assert!(counts.users.is_empty() && counts.large.is_empty());
     }
 
     #[test]
     fn all_wait_for_the_first_when_there_is_too_much_in_all() {
         let (config, now) = (config(10 * LARGE, 2 * LARGE), Instant::now());
-        let all = Rc::<Unfinished>::default();
+        let all = Arc::<Unfinished>::default();
         let (mut one, mut two) = (share(&all, "a"), share(&all, "b"));
         one.is(LARGE, false, now);
         two.is(LARGE, false, now);
@@ -256,7 +260,7 @@ mod tests {
     #[test]
     fn who_is_in_its_own_way_does_not_wait_for_others() {
         let (config, now) = (config(LARGE, LARGE), Instant::now());
-        let all = Rc::<Unfinished>::default();
+        let all = Arc::<Unfinished>::default();
         let (mut one, mut two) = (share(&all, "a"), share(&all, "a"));
         one.is(LARGE, false, now);
         two.is(LARGE, false, now);
@@ -266,7 +270,7 @@ mod tests {
     #[test]
     fn what_is_less_than_before_is_another_message() {
         let (config, now) = (config(LARGE, LARGE), Instant::now());
-        let all = Rc::<Unfinished>::default();
+        let all = Arc::<Unfinished>::default();
         let (mut one, mut two) = (share(&all, "a"), share(&all, "a"));
         one.is(2 * LARGE, false, now);
         two.is(LARGE, false, now);
@@ -278,7 +282,7 @@ mod tests {
 
     #[test]
     fn a_message_knows_when_it_began() {
-        let (start, all) = (Instant::now(), Rc::<Unfinished>::default());
+        let (start, all) = (Instant::now(), Arc::<Unfinished>::default());
         let second = Duration::from_secs(1);
         let later = start + second;
         let mut one = share(&all, "a");

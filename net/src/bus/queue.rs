@@ -82,13 +82,11 @@ impl BusQueue {
 
     /// Takes commands from now on. False if it was up already.
     pub(super) fn go_up(&self) -> bool {
-        self.metrics.set_up(true);
         !self.up.replace(true)
     }
 
     /// Drops what waits. False if it was down already.
     pub(super) fn go_down(&self) -> bool {
-        self.metrics.set_up(false);
         let was_up = self.up.replace(false);
         self.subscriptions.borrow_mut().clear();
         let waiting = std::mem::take(&mut *self.outgoing.borrow_mut());

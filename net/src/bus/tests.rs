@@ -1,6 +1,6 @@
 //! The engine's end of the bus, with adapters that do as a test wants.
 
-use std::{cell::RefCell, convert::Infallible, future::pending};
+use std::{convert::Infallible, future::pending, sync::Mutex};
 
 use tokio::{
     sync::{Notify, mpsc},
@@ -15,7 +15,7 @@ use crate::metrics::BusMetrics;
 /// An adapter that does this.
 struct Does<F>(F);
 
-impl<F: AsyncFn(BusPort) -> Infallible> Bus for Does<F> {
+impl<F: AsyncFn(BusPort) -> Infallible + Send + Sync> Bus for Does<F> {
     fn run(&self, port: BusPort) -> BusFuture<'_> {
         Box::pin((self.0)(port))
     }
@@ -30,7 +30,7 @@ struct House {
 }
 
 impl House {
-    fn of(bus: impl AsyncFn(BusPort) -> Infallible + 'static) -> Self {
+    fn of(bus: impl AsyncFn(BusPort) -> Infallible + Send + Sync + 'static) -> Self {
         let queue = Rc::new(BusQueue::new(BusMetrics::default()));
         let (tell, told) = mpsc::unbounded_channel();
         let hand_over = move |inputs: Vec<BusInput>| {
@@ -41,7 +41,7 @@ impl House {
         let drained = Rc::new(Notify::new());
         let ends = Rc::clone(&drained);
         let driven = spawn_local(drive(
-            Rc::new(Does(bus)),
+            Arc::new(Does(bus)),
             Rc::clone(&queue),
             Rc::new(hand_over),
             async move { ends.notified().await },
@@ -87,12 +87,12 @@ fn messages(publications: &[Publication]) -> Vec<&[u8]> {
 #[test]
 fn what_is_asked_comes_out_in_order() {
     run(async {
-        let taken = Rc::new(RefCell::new(Vec::new()));
-        let out = Rc::clone(&taken);
+        let taken = Arc::new(Mutex::new(Vec::new()));
+        let out = Arc::clone(&taken);
         let mut house = House::of(async move |port| {
             port.up();
             let docs = port.subscriptions().await;
-            out.borrow_mut().extend(docs.clone());
+            out.lock().unwrap().extend(docs.clone());
             port.subscribed(docs.iter().map(|each| each.doc().clone()));
             let first = port.publications(1).await;
             assert_eq!(messages(&first), [b"1"]);
@@ -120,15 +120,15 @@ fn what_is_asked_comes_out_in_order() {
                 .await;
         }
         let expected = [Subscription::Begin(doc("a")), Subscription::End(doc("a"))];
-        assert_eq!(*taken.borrow(), expected);
+        assert_eq!(*taken.lock().unwrap(), expected);
     });
 }
 
 #[test]
 fn what_does_not_fit_is_dropped_and_nobody_waits() {
     run(async {
-        let go = Rc::new(Notify::new());
-        let gone = Rc::clone(&go);
+        let go = Arc::new(Notify::new());
+        let gone = Arc::clone(&go);
         let mut house = House::of(async move |port| {
             port.up();
             gone.notified().await;
@@ -158,8 +158,8 @@ fn what_does_not_fit_is_dropped_and_nobody_waits() {
 #[test]
 fn while_it_is_down_nothing_is_kept() {
     run(async {
-        let go = Rc::new(Notify::new());
-        let gone = Rc::clone(&go);
+        let go = Arc::new(Notify::new());
+        let gone = Arc::clone(&go);
         let mut house = House::of(async move |port| {
             // Nothing that is asked before it is up is of use.
             gone.notified().await;
@@ -213,12 +213,13 @@ fn an_adapter_that_panics_is_told_as_down_and_run_again() {
 fn the_last_messages_leave_and_nobody_waits_long_for_them() {
     run(async {
         for is_stuck in [false, true] {
-            let left = Rc::new(RefCell::new(0));
-            let count = Rc::clone(&left);
+            let left = Arc::new(Mutex::new(0));
+            let count = Arc::clone(&left);
             let mut house = House::of(async move |port| {
                 port.up();
                 loop {
-                    *count.borrow_mut() += port.publications(1).await.len();
+                    let taken = port.publications(1).await.len();
+                    *count.lock().unwrap() += taken;
                     match is_stuck {
                         true => pending().await,
                         false => tokio::time::sleep(Duration::from_millis(10)).await,
@@ -233,7 +234,7 @@ fn the_last_messages_leave_and_nobody_waits_long_for_them() {
             let start = Instant::now();
             house.driven.await.unwrap();
             let expected = if is_stuck { 1 } else { 5 };
-            assert_eq!(*left.borrow(), expected);
+            assert_eq!(*left.lock().unwrap(), expected);
             assert!(start.elapsed() <= FAREWELL + Duration::from_millis(10));
             assert!(!house.queue.is_up());
         }

@@ -76,7 +76,7 @@ impl BusMetrics {
         self.configured.set(1);
     }
 
-    /// Notes whether it is connected.
+    /// Notes whether it is connected, for all shards.
     pub(crate) fn set_up(&self, is_up: bool) {
         self.up.set(i64::from(is_up));
     }

@@ -14,8 +14,8 @@ use tokio::time::Instant;
 
 use super::this_machine;
 use crate::{
+    front::Front,
     request::{Rejection, bearer, refuse_ambiguous},
-    shard::Shard,
 };
 
 pub(super) const PATH: &str = "/inspector/facts";
@@ -60,17 +60,20 @@ impl Inspector {
     }
 }
 
-pub(super) fn answer<B>(
+pub(super) async fn answer<B, P: Send + 'static>(
     request: &Request<B>,
     inspector: &Inspector,
-    shard: &Shard,
+    front: &Front<P>,
 ) -> Result<Response<Bytes>, Rejection> {
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         return Err(Rejection::Method("GET, HEAD"));
     }
     refuse_ambiguous(request.headers())?;
     inspector.admit(request.headers())?;
-    let facts = shard.inspected().facts(|| facts::told(shard));
+    let facts = front
+        .inspected
+        .facts(async || facts::told(front).await)
+        .await;
     Ok(Response::builder()
         .header(CONTENT_TYPE, "application/json")
         .header(CACHE_CONTROL, "no-store")
@@ -89,16 +92,15 @@ const FRESH: Duration = Duration::from_millis(900);
 pub(crate) struct Inspected(RefCell<Option<(Instant, Bytes)>>);
 
 impl Inspected {
-    fn facts(&self, find_out: impl FnOnce() -> String) -> Bytes {
+    async fn facts(&self, find_out: impl AsyncFnOnce() -> String) -> Bytes {
         let now = Instant::now();
-        let mut last = self.0.borrow_mut();
-        match &*last {
-            Some((at, facts)) if now - *at < FRESH => facts.clone(),
-            _ => {
-                let facts = Bytes::from(find_out());
-                *last = Some((now, facts.clone()));
-                facts
-            }
+        if let Some((at, facts)) = &*self.0.borrow()
+            && now - *at < FRESH
+        {
+            return facts.clone();
         }
+        let facts = Bytes::from(find_out().await);
+        *self.0.borrow_mut() = Some((now, facts.clone()));
+        facts
     }
 }

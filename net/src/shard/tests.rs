@@ -29,7 +29,12 @@ use ysyncd_engine::{
 use ysyncd_storage::memory::MemoryStore;
 
 use super::*;
-use crate::{connection, http::Upgraded, link::Link, quota::Claim};
+use crate::{
+    Stores, connection,
+    http::Upgraded,
+    link::{Link, Opening},
+    quota::Claim,
+};
 
 type Client = WebSocketStream<TcpStream>;
 
@@ -52,6 +57,7 @@ async fn soon<T>(future: impl Future<Output = T>) -> T {
 /// A shard and what its connections need.
 struct House {
     shard: Rc<Shard>,
+    shared: Arc<Shared>,
     config: Rc<crate::Config>,
     grant: Grant,
 }
@@ -70,11 +76,15 @@ impl House {
             snapshots: Arc::new(MemoryStore::new()),
             journal: None,
         };
-        let shard = Rc::new(Shard::new(config.engine.clone(), 1, stores, None));
+        let shared = Arc::new(Shared::new(stores, None));
+        let numbers = (1..).step_by(1);
+        let shard = Shard::new(config.engine.clone(), 1, numbers, Arc::clone(&shared));
+        let shard = Rc::new(shard);
         spawn_local(Rc::clone(&shard).keep_time());
         spawn_local(Rc::clone(&shard).keep_flushing());
         Self {
             shard,
+            shared,
             config: Rc::new(config),
             grant,
         }
@@ -101,9 +111,14 @@ impl House {
             user: self.grant.user.clone(),
             address: None,
         };
-        let place = self.shard.quotas().claim(claim, &self.config).unwrap();
-        let address = [127, 0, 0, 1].into();
-        let link = Link::open(&self.shard, doc, self.grant.clone(), address, place);
+        let place = self.shared.quotas.claim(claim, &self.config).unwrap();
+        let opening = Opening {
+            doc,
+            grant: self.grant.clone(),
+            address: [127, 0, 0, 1].into(),
+            place,
+        };
+        let link = Link::open(&self.shard, opening);
         soon(link.admission()).await.unwrap();
         let conn = link.conn();
         let upgraded = Upgraded {

@@ -15,6 +15,7 @@ mod readiness;
 #[cfg(feature = "redis")]
 mod redis;
 mod requests;
+mod shards;
 mod shutdown;
 mod support;
 mod unfinished;

@@ -3,7 +3,6 @@
 use std::{
     net::TcpListener,
     process::{Child, Command, Stdio},
-    rc::Rc,
     sync::Arc,
     time::Duration,
 };
@@ -56,7 +55,7 @@ impl Redis {
         let bus = RedisBus::new(&url, "", id).unwrap();
         let cluster = Cluster {
             node: Node { id, incarnation: 1 },
-            bus: Rc::new(bus),
+            bus: Arc::new(bus),
         };
         let stores = Stores {
             snapshots: store.clone(),

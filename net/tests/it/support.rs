@@ -28,6 +28,13 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// The first message of every y-websocket client: its empty state vector.
 pub(crate) const SYNC_STEP_1: &[u8] = &[0, 0, 1, 0];
 
+/// How many engines each server has, unless a test says so: all that holds of one
+/// has to hold of several.
+fn shards() -> usize {
+    let shards = std::env::var("YSYNCD_TEST_SHARDS");
+    shards.map_or(1, |shards| shards.parse().expect("a number"))
+}
+
 /// Runs one test, which must end in time.
 pub(crate) fn run(test: impl Future<Output = ()>) {
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -79,6 +86,7 @@ impl Server {
     ) -> Self {
         let mut config = Config::new(TokenVerifier::new(key()), 1);
         config.close_timeout = Duration::from_secs(1);
+        config.shards = shards();
         tweak(&mut config);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();

@@ -2,13 +2,15 @@
 //! lost now and then itself.
 
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     collections::{BTreeMap, BTreeSet, VecDeque},
     convert::Infallible,
+    ops::Deref,
     rc::Rc,
     time::Duration,
 };
 
+use fragile::Fragile;
 use rand::{RngExt, rngs::ChaCha8Rng};
 use tokio::{
     sync::Notify,
@@ -35,8 +37,11 @@ const QUICK: std::ops::Range<Duration> = Duration::ZERO..millis(5);
 /// What all nodes have in common: who is connected, and what is on its way.
 #[derive(Debug, Default)]
 pub(super) struct Hub {
-    members: BTreeMap<usize, Member>,
+    members: BTreeMap<Name, Member>,
 }
+
+/// Names a connection: the node, and which of its shards' it is.
+type Name = (usize, usize);
 
 /// One connection of one node.
 #[derive(Debug, Default)]
@@ -55,24 +60,52 @@ struct Letter {
     arrow: Option<ArrowId>,
 }
 
-/// How one life of a node reaches the others.
-pub(super) struct SimulatedBus {
+/// How one life of a node reaches the others. Its shards all run on one thread.
+pub(super) struct SimulatedBus(Fragile<Rc<Way>>);
+
+/// The same, as one shard uses it.
+struct End {
+    way: Rc<Way>,
+    name: Name,
+}
+
+struct Way {
     scene: Rc<Scene>,
     faults: BusFaults,
     at: usize,
     rng: RefCell<ChaCha8Rng>,
+    ends: Cell<usize>,
 }
 
 impl SimulatedBus {
     pub(super) fn new(scene: &Rc<Scene>, faults: BusFaults, at: usize, life: u64) -> Self {
-        Self {
+        Self(Fragile::new(Rc::new(Way {
             rng: scene.stream(Purpose::Bus(at, life)).into(),
             scene: Rc::clone(scene),
             faults,
             at,
-        }
+            ends: Cell::new(0),
+        })))
     }
 
+    fn end(&self) -> End {
+        let way = Rc::clone(self.0.get());
+        let number = way.ends.get();
+        way.ends.set(number + 1);
+        let name = (way.at, number);
+        End { way, name }
+    }
+}
+
+impl Deref for End {
+    type Target = Way;
+
+    fn deref(&self) -> &Way {
+        &self.way
+    }
+}
+
+impl End {
     async fn keep(&self, port: BusPort) -> Infallible {
         loop {
             sleep(self.draw(&self.faults.away)).await;
@@ -81,7 +114,9 @@ impl SimulatedBus {
                 arrives: Rc::clone(&arrives),
                 ..Member::default()
             };
-            self.scene.hub.borrow_mut().members.insert(self.at, member);
+            let mut hub = self.scene.hub.borrow_mut();
+            hub.members.insert(self.name, member);
+            drop(hub);
             self.scene.note(Lane::Node(self.at), "reaches the bus");
             port.up();
             let stays = self.draw(&self.faults.stays);
@@ -98,10 +133,14 @@ impl SimulatedBus {
                 never = carried => match never {},
                 () = self.lost_after(stays) => {}
             }
-            self.scene.hub.borrow_mut().members.remove(&self.at);
+            self.leave();
             self.scene.note(Lane::Node(self.at), "loses the bus");
             port.down();
         }
+    }
+
+    fn leave(&self) {
+        self.scene.hub.borrow_mut().members.remove(&self.name);
     }
 
     /// It is lost only while things go wrong.
@@ -126,14 +165,14 @@ impl SimulatedBus {
 
     fn next_due(&self) -> Option<Duration> {
         let hub = self.scene.hub.borrow();
-        let mail = &hub.members.get(&self.at)?.mail;
+        let mail = &hub.members.get(&self.name)?.mail;
         mail.iter().map(|letter| letter.due).min()
     }
 
     /// What has arrived by now, in the order in which it did.
     fn take(&self, now: Duration) -> Vec<Publication> {
         let mut hub = self.scene.hub.borrow_mut();
-        let Some(member) = hub.members.get_mut(&self.at) else {
+        let Some(member) = hub.members.get_mut(&self.name) else {
             return Vec::new();
         };
         let mail = std::mem::take(&mut member.mail);
@@ -151,7 +190,7 @@ impl SimulatedBus {
         loop {
             for change in port.subscriptions().await {
                 sleep(self.delay()).await;
-                if let Some(member) = self.scene.hub.borrow_mut().members.get_mut(&self.at) {
+                if let Some(member) = self.scene.hub.borrow_mut().members.get_mut(&self.name) {
                     match &change {
                         Subscription::Begin(doc) => member.docs.insert(doc.clone()),
                         Subscription::End(doc) => member.docs.remove(doc),
@@ -180,7 +219,7 @@ impl SimulatedBus {
     fn send(&self, message: &Publication) {
         let mut hub = self.scene.hub.borrow_mut();
         let now = self.scene.now();
-        for (&to, member) in &mut hub.members {
+        for (&(to, _), member) in &mut hub.members {
             if !member.docs.contains(&message.doc) {
                 continue;
             }
@@ -245,13 +284,14 @@ impl SimulatedBus {
 
 impl Bus for SimulatedBus {
     fn run(&self, port: BusPort) -> BusFuture<'_> {
-        Box::pin(self.keep(port))
+        let end = self.end();
+        Box::pin(async move { end.keep(port).await })
     }
 }
 
-impl Drop for SimulatedBus {
+impl Drop for End {
     /// A process that ends leaves nothing connected.
     fn drop(&mut self) {
-        self.scene.hub.borrow_mut().members.remove(&self.at);
+        self.leave();
     }
 }

@@ -227,7 +227,17 @@ async fn see(scene: &Scene, joiner: &Joiner, mut socket: Socket) -> Result<(), V
         }
         if scene.state_of(&client.borrow()) == joiner.truth {
             joiner.is_done.set(true);
-            return Ok(());
+            return counts_my_document(scene, joiner.node).await;
         }
     }
+}
+
+/// A server that somebody is connected to has a document in memory, in whichever
+/// of its shards.
+async fn counts_my_document(scene: &Scene, at: usize) -> Result<(), Violation> {
+    let health = ask(scene, at).await.ok().flatten();
+    let is_counted = health.is_none_or(|health| health.documents > 0);
+    Invariant::Healthy.holds(is_counted, || {
+        format!("node{at} has no document, though one is open there: {health:?}")
+    })
 }

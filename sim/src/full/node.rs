@@ -10,7 +10,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 use ysyncd_engine::{DocId, Node, auth::TokenVerifier};
-use ysyncd_net::{Cluster, Config, Drained, Stores, serve};
+use ysyncd_net::{Cluster, Config, Drained, Stores, Workers, serve};
 use ysyncd_storage::{
     SnapshotStore,
     journal::{
@@ -87,6 +87,8 @@ async fn serve_once(
     let net = &scene.swarm.net;
     let mut config = Config {
         engine: scene.swarm.engine.clone(),
+        shards: net.shards,
+        workers: Workers::Tasks,
         handshakes_max: net.handshakes_max,
         header_timeout: net.header_timeout,
         ping_interval: net.ping_interval,
@@ -104,7 +106,7 @@ async fn serve_once(
             id: at as u64 + 1,
             incarnation: life,
         },
-        bus: Rc::new(SimulatedBus::new(scene, faults, at, life)),
+        bus: Arc::new(SimulatedBus::new(scene, faults, at, life)),
     });
     let stores = Stores { snapshots, journal };
     let has_journal = stores.journal.is_some();

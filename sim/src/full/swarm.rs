@@ -132,6 +132,14 @@ pub struct NetLimits {
     /// What one client may take of a server, if that is little.
     #[serde(default)]
     pub caps: Option<Caps>,
+    /// Engines of a node that share its documents.
+    #[serde(default = "one")]
+    pub shards: usize,
+}
+
+/// As it was before there was more than one.
+const fn one() -> usize {
+    1
 }
 
 /// Limits that people do not reach for long, and whoever is hostile does.
@@ -357,6 +365,7 @@ impl Swarm {
                 swarm.draw_rights(&mut stream(seed, Purpose::Rights));
                 draw_readers(&mut stream(seed, Purpose::Readers), &mut swarm.engine);
                 swarm.draw_bus(&mut stream(seed, Purpose::Buses));
+                swarm.net.shards = draw_shards(&mut stream(seed, Purpose::Shards));
                 swarm
             }
             Shape::Small => Self::draw_small(seed),
@@ -525,6 +534,7 @@ impl NetLimits {
             silence_max: ping_interval * one_of(rng, &[2, 3]),
             close_timeout: millis(one_of(rng, &[100, 5_000])),
             caps: None,
+            shards: one(),
         }
     }
 }
@@ -567,6 +577,12 @@ impl BucketFaults {
             content_etags: rng.random_bool(0.5),
         }
     }
+}
+
+/// Nodes of half of all worlds have more than one, more than there are documents
+/// in most: whichever a document falls to, others have none.
+fn draw_shards(rng: &mut ChaCha8Rng) -> usize {
+    one_of(rng, &[1, 1, 2, 3])
 }
 
 fn draw_visitors(

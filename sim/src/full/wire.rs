@@ -94,6 +94,7 @@ impl NodeListener {
 
 impl Listener for NodeListener {
     type Stream = Choppy<Told>;
+    type Parked = Self::Stream;
 
     async fn accept(&self) -> io::Result<(Self::Stream, SocketAddr)> {
         let (stream, peer) = self.listener.accept().await?;
@@ -104,6 +105,15 @@ impl Listener for NodeListener {
 
     fn set_nodelay(stream: &Self::Stream) -> io::Result<()> {
         stream.stream.set_nodelay()
+    }
+
+    /// All shards of a node run on one thread.
+    fn park(stream: Self::Stream) -> io::Result<Self::Parked> {
+        Ok(stream)
+    }
+
+    fn resume(parked: Self::Parked) -> io::Result<Self::Stream> {
+        Ok(parked)
     }
 }
 

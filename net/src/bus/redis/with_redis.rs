@@ -4,6 +4,7 @@ use std::{
     net::TcpListener,
     process::{Child, Command, Stdio},
     rc::Rc,
+    sync::Arc,
 };
 
 use tokio::{
@@ -84,7 +85,7 @@ impl End {
         let drained = Rc::new(Notify::new());
         let ends = Rc::clone(&drained);
         spawn_local(drive(
-            Rc::new(bus),
+            Arc::new(bus),
             Rc::clone(&queue),
             Rc::new(hand_over),
             async move { ends.notified().await },

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use ysyncd_engine::{ConnectionFacts, DocumentFacts, DocumentPhase, InspectionLimits};
 
-use crate::{health, shard::Shard};
+use crate::{front::Front, health};
 
 /// What a page can show. With 10,000 documents it is found out within two
 /// milliseconds, a glance at each of them included.
@@ -18,15 +18,17 @@ const LIMITS: InspectionLimits = InspectionLimits {
 };
 
 /// All that the page shows.
-pub(super) fn told(shard: &Shard) -> String {
-    let (inspection, status) = (shard.inspect(LIMITS), shard.status());
-    let metrics = shard.metrics();
+pub(super) async fn told<P: Send + 'static>(front: &Front<P>) -> String {
+    let inspection = front.shards.inspect(LIMITS).await;
+    let status = front.status().await;
+    let shared = &front.shared;
+    let metrics = &shared.metrics;
     let documents: Vec<Value> = inspection.documents.iter().map(document).collect();
     json!({
         "version": env!("CARGO_PKG_VERSION"),
-        "uptime": shard.uptime().as_secs_f64(),
-        "journal": health::journal(shard.has_journal(), &status),
-        "bus": health::bus(shard.bus_is_up()),
+        "uptime": shared.uptime().as_secs_f64(),
+        "journal": health::journal(shared.has_journal(), &status),
+        "bus": health::bus(front.bus_is_up(&status)),
         "bus_updates": metrics.bus_updates_applied(),
         "documents_total": inspection.documents_total,
         "documents_to_push": status.documents_to_push,

@@ -155,6 +155,7 @@ const TWISTS: &[(&str, Take)] = &[
     ("no document is locked", |swarm| swarm.twists.locked.clear()),
     ("journals are kept", keep_journals),
     ("no bus between nodes", |swarm| swarm.twists.bus = None),
+    ("one engine a node", |swarm| swarm.net.shards = 1),
     ("writes that go to the journal together", |swarm| {
         swarm.twists.scatters = false;
     }),
