@@ -11,7 +11,7 @@ mod nodes;
 mod presence;
 mod rates;
 
-use std::{ffi::OsString, path::PathBuf, time::Duration};
+use std::{ffi::OsString, path::PathBuf, thread::available_parallelism, time::Duration};
 
 use clap::{
     ArgAction, Args, CommandFactory, Parser, Subcommand,
@@ -169,6 +169,13 @@ pub(crate) struct ServeSettings {
     /// Port to listen on; 0 for any that is free
     #[arg(long, env = "PORT", default_value = defaults::PORT, value_parser = port)]
     pub(crate) port: u16,
+    /// Threads that documents are shared among, or auto for as many as there are
+    /// processors; each serves its documents with all their connections. One does
+    /// for some thousand people. Limits on all documents together are divided
+    /// among them
+    #[arg(long, env = "SHARDS", default_value = defaults::SHARDS, value_parser = shards)]
+    #[arg(value_name = "COUNT")]
+    pub(crate) shards: usize,
     #[command(flatten)]
     pub(crate) store: StoreSettings,
     #[command(flatten)]
@@ -245,6 +252,9 @@ pub(crate) enum LogFormat {
     Json,
 }
 
+/// More than any machine is good for.
+const SHARDS_MAX: usize = 256;
+
 /// A key in S3 has at most 1,024 bytes, and the longest object name with its
 /// slash takes 905.
 const S3_PREFIX_BYTES_MAX: usize = 119;
@@ -254,6 +264,7 @@ mod defaults {
     pub(super) const DATA_DIR: &str = "./data";
     pub(super) const HOST: &str = "127.0.0.1";
     pub(super) const PORT: &str = "1234";
+    pub(super) const SHARDS: &str = "1";
     pub(super) const S3_CONDITIONS: &str = "check";
     pub(super) const SAVE_DEBOUNCE: &str = "5s";
     pub(super) const SAVE_MAX_WAIT: &str = "30s";
@@ -285,6 +296,19 @@ fn host(text: &str) -> Parsed<String> {
 fn port(text: &str) -> Parsed<u16> {
     let port = or(text, defaults::PORT).parse();
     port.map_err(|_| "expected a port number from 0 to 65535")
+}
+
+fn shards(text: &str) -> Parsed<usize> {
+    match or(text, defaults::SHARDS) {
+        "auto" => Ok(available_parallelism()
+            .map_or(1, usize::from)
+            .min(SHARDS_MAX)),
+        text => {
+            let shards = text.parse().ok();
+            let shards = shards.filter(|shards| (1..=SHARDS_MAX).contains(shards));
+            shards.ok_or("expected a number from 1 to 256, or auto")
+        }
+    }
 }
 
 fn s3_bucket(text: &str) -> Parsed<String> {

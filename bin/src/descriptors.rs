@@ -10,6 +10,9 @@ const PER_STORE_OPERATION: usize = 2;
 /// For the journal, the listener, the runtime and standard streams.
 const OTHERS: usize = 32;
 
+/// For the runtime of a shard beside the first.
+const PER_SHARD: usize = 4;
+
 /// Raises the limit to what the system lets it be, and says what it is then.
 /// `None`: there is none.
 pub(crate) fn raise_limit() -> Option<usize> {
@@ -73,7 +76,8 @@ impl Shares {
     /// Stores and handshakes get what they want, but neither more than a
     /// quarter; connections get the rest.
     fn of(limit: usize, config: &Config) -> Self {
-        let free = limit.saturating_sub(OTHERS);
+        let others = OTHERS + PER_SHARD * (config.shards - 1);
+        let free = limit.saturating_sub(others);
         let per_step = 2 * PER_STORE_OPERATION;
         let wanted = config.engine.store_operations_max;
         let store_operations = wanted.min(free / 4 / per_step).max(1);

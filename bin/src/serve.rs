@@ -197,6 +197,7 @@ fn config(settings: &ServeSettings, secret: &Secret) -> Result<Config, Failure> 
         .clone_from(&settings.access.allowed_origins.0);
     config.demo = demo(&settings.access, secret);
     config.inspector = inspector(&settings.access, config.demo.as_ref())?;
+    config.shards = settings.shards;
     config.shutdown_timeout = settings.shutdown_timeout;
     config.engine.gc = settings.gc;
     config.engine.save_debounce = settings.save_debounce;
