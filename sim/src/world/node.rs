@@ -251,8 +251,8 @@ impl World {
     /// All connections of a node are gone.
     fn lose_all(&mut self, at: usize) {
         let wires = &self.wires;
-        let is_of_node = |conn: &ConnId| wires[conn].node == at;
-        self.queue.retain(|_, event| match event {
+        let is_of_node = |conn: &ConnId| wires[*conn].node == at;
+        self.queue.retain(|event| match event {
             Event::AtServer(conn, _)
             | Event::Read(conn)
             | Event::Leaves(conn, _)
@@ -261,18 +261,18 @@ impl World {
             | Event::Open(conn) => !is_of_node(conn),
             _ => true,
         });
-        for wire in self.wires.values_mut().filter(|wire| wire.node == at) {
+        for wire in self.wires.iter_mut().filter(|wire| wire.node == at) {
             wire.client_open = false;
         }
         for client in &mut self.clients {
             if let Link::Open(conn) | Link::Connecting(conn) = client.link
-                && self.wires[&conn].node == at
+                && self.wires[conn].node == at
             {
                 client.closed();
             }
         }
         for intruder in &mut self.intruders {
-            intruder.lose(|conn| self.wires[&conn].node == at);
+            intruder.lose(|conn| self.wires[conn].node == at);
         }
     }
 
