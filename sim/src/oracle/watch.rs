@@ -202,8 +202,11 @@ impl Watch {
                 if let JournalCommand::Append { doc, update, .. } = command
                     && is_judged(doc)
                 {
-                    let known = self.here_or_on_its_way(doc);
-                    self.growth.takes(doc, update, &known)?;
+                    let known = self
+                        .growth
+                        .is_limited()
+                        .then(|| self.here_or_on_its_way(doc));
+                    known.map_or(Ok(()), |known| self.growth.takes(doc, update, &known))?;
                 }
                 let connections = |doc: &DocId| self.connections.count(doc);
                 let from = self.receiving;
@@ -527,12 +530,12 @@ impl Watch {
                 Err(Invariant::Damaged.violated("a damaged document is written"))
             }
             StoreCommand::Save { doc, body, .. } if is_judged(doc) => {
-                let ids = Ids::of(body).map_err(|error| {
+                let (ids, has_rows) = Ids::and_rows(body).map_err(|error| {
                     let detail = format!("a snapshot is no update: {error}");
                     Invariant::SnapshotComplete.violated(detail)
                 })?;
                 self.growth.written(doc, body.len());
-                entries::stand_alone(body)?;
+                entries::stand_alone(body, has_rows)?;
                 self.documents.saves(doc, ids)
             }
             StoreCommand::Save { .. } => Ok(()),

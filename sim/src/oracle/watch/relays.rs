@@ -31,11 +31,14 @@ pub(super) struct Relays {
 #[derive(Debug, Default)]
 struct AllWaiting(BTreeMap<u64, BTreeMap<u32, Waiting>>);
 
+/// What a struct names: at most two neighbours, or its parent.
+type BuildsOn = [Option<Id>; 2];
+
 /// A struct that waits.
 #[derive(Debug)]
 struct Waiting {
     clocks: Range<u32>,
-    on: Vec<Id>,
+    on: BuildsOn,
     /// It came with the update that was applied last.
     is_new: bool,
 }
@@ -87,7 +90,7 @@ impl Relays {
     /// A document is read, with the ids that it holds, or records of it are.
     pub(super) fn read(&mut self, doc: &DocId, body: &[u8], ids: &Ids) {
         let waits = |outline: Outline<'_>| {
-            let mut on = builds_on(&outline).into_iter();
+            let mut on = builds_on(&outline).into_iter().flatten();
             on.any(|id| !ids.knows_up_to(id.client.0, id.clock + 1))
         };
         let update = Update::decode(body);
@@ -146,7 +149,7 @@ impl AllWaiting {
         let (mut start, mut on) = (clocks.start, builds_on(told));
         while let Some(waiting) = of_client.get(&start) {
             start = waiting.clocks.end;
-            on = Vec::new();
+            on = [None; 2];
         }
         if start < clocks.end {
             let (clocks, is_new) = (start..clocks.end, true);
@@ -180,18 +183,19 @@ impl AllWaiting {
             && lowest
                 .on
                 .iter()
+                .flatten()
                 .all(|id| here.knows_up_to(id.client.0, id.clock + 1) && !waits(id))
     }
 }
 
-fn builds_on(outline: &Outline<'_>) -> Vec<Id> {
+fn builds_on(outline: &Outline<'_>) -> BuildsOn {
     match outline.place {
         Some(Place::Between {
             origin,
             right_origin,
-        }) => origin.into_iter().chain(right_origin).collect(),
-        Some(Place::Inside { parent, .. }) => vec![parent],
-        Some(Place::Root { .. }) | None => Vec::new(),
+        }) => [origin, right_origin],
+        Some(Place::Inside { parent, .. }) => [Some(parent), None],
+        Some(Place::Root { .. }) | None => [None; 2],
     }
 }
 

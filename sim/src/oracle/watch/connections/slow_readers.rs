@@ -39,7 +39,7 @@ impl Connections {
         self.none_waits_in_vain()?;
         for conn in std::mem::take(&mut self.moved) {
             let may_wait = self.waiting.contains(&conn) && self.has_to_wait(conn);
-            let connection = self.open.get_mut(&conn).expect("it was sent something");
+            let connection = &mut self.open[&conn];
             if !connection.outbox.take_caught_up(may_wait) || connection.stage != Stage::Accepted {
                 continue;
             }
