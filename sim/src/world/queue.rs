@@ -90,3 +90,57 @@ impl<E> Queue<E> {
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn at(millis: u64) -> Duration {
+        Duration::from_millis(millis)
+    }
+
+    fn rest(queue: &mut Queue<&'static str>) -> Vec<&'static str> {
+        let events = std::iter::from_fn(|| queue.pop());
+        events.map(|(_, event)| event).collect()
+    }
+
+    #[test]
+    fn events_come_by_time_and_then_as_they_were_scheduled() {
+        let mut queue = Queue::new();
+        for (millis, event) in [
+            (5, "late"),
+            (1, "one"),
+            (1, "two"),
+            (0, "first"),
+            (1, "three"),
+        ] {
+            queue.push(at(millis), event);
+        }
+        assert_eq!(queue.next_at(), Some(at(0)));
+        assert_eq!(rest(&mut queue), ["first", "one", "two", "three", "late"]);
+        assert_eq!(queue.next_at(), None);
+    }
+
+    #[test]
+    fn what_is_put_off_still_comes_before_what_was_scheduled_after_it() {
+        let mut queue = Queue::new();
+        queue.push(at(1), "put off");
+        queue.push(at(3), "later");
+        let (rank, event) = queue.pop().expect("there are two");
+        queue.put_back(at(3), rank, event);
+        assert_eq!(rest(&mut queue), ["put off", "later"]);
+    }
+
+    #[test]
+    fn what_is_left_out_makes_room_for_others() {
+        let mut queue = Queue::new();
+        for event in ["one", "gone", "two", "gone"] {
+            queue.push(at(1), event);
+        }
+        queue.retain(|event| *event != "gone");
+        queue.push(at(1), "three");
+        queue.push(at(0), "first");
+        assert_eq!(queue.events.len(), 4);
+        assert_eq!(rest(&mut queue), ["first", "one", "two", "three"]);
+    }
+}
