@@ -182,17 +182,6 @@ impl Block {
             .expect("a block holds all of its clocks")
     }
 
-    /// Reads a struct again.
-    pub(crate) fn read_at(&self, client: ClientId, clock: Clock, at: u32) -> Struct<'_> {
-        let at = at as usize;
-        if at == self.last_at {
-            return self.last(client);
-        }
-        let mut reader = Reader::new(&self.bytes[at..]);
-        Struct::read(&mut reader, Id { client, clock }, Trust::Stored)
-            .expect("blocks hold checked structs")
-    }
-
     /// Panics if its structs are not those that are told of it.
     pub(crate) fn check(&self, client: ClientId) {
         let told = self.last(client);
