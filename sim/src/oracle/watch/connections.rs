@@ -141,12 +141,15 @@ impl Connections {
 
     /// Everybody has gone whose document failed with the input under way.
     fn are_sent_off(&mut self) -> Result<(), Violation> {
+        if self.failed.is_empty() {
+            return Ok(());
+        }
         let failed = std::mem::take(&mut self.failed);
         let stays = |connection: &Connection| {
             matches!(connection.stage, Stage::Asked | Stage::Accepted)
                 && failed.contains(&connection.doc)
         };
-        let mut open = self.open.iter().filter(|_| !failed.is_empty());
+        let mut open = self.open.iter();
         let stays = open.find(|(_, connection)| stays(connection));
         Invariant::Contained.holds(stays.is_none(), || {
             format!(
