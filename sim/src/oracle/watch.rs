@@ -7,6 +7,7 @@ mod documents;
 mod entries;
 mod gaps;
 mod growth;
+mod inputs;
 mod journal;
 mod outbox;
 mod presence;
@@ -18,8 +19,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use ysyncd_engine::{
-    CloseCode, Config, ConnId, DocId, Event as EngineEvent, Input, JournalCommand, JournalRecord,
-    JournalResult, OpId, Output, Status, StoreCommand, StoreResult,
+    CloseCode, Config, ConnId, DocId, Event as EngineEvent, Input, JournalCommand, OpId, Output,
+    Status, StoreCommand,
     protocol::{Message, Messages},
 };
 
@@ -30,6 +31,7 @@ use self::{
     documents::Documents,
     gaps::Gaps,
     growth::Growth,
+    inputs::Taking,
     journal::JournalWatch,
     refusals::Refusals,
     relays::Relays,
@@ -66,14 +68,6 @@ pub(crate) struct Watch {
     taking: Option<Taking>,
     /// Without a journal: what it took since somebody asked.
     taken: Vec<(DocId, Ids)>,
-}
-
-/// What a message says to an engine without a journal.
-#[derive(Debug)]
-struct Taking {
-    conn: ConnId,
-    doc: DocId,
-    updates: Vec<(Vec<u8>, Ids)>,
 }
 
 /// How much may be unsaved.
@@ -128,56 +122,6 @@ impl Watch {
         Self {
             bears_failures,
             ..self
-        }
-    }
-
-    /// Whether an input answers what the engine has asked, if it answers
-    /// anything.
-    pub(crate) fn expects(&self, input: &Input) -> bool {
-        match input {
-            Input::Store { op, result } => self.store.expects(*op, result),
-            Input::Journal { op, result } => self.journal.expects(*op, result),
-            Input::Written { conn, total_bytes } => self.connections.sent_to(*conn) >= *total_bytes,
-            _ => true,
-        }
-    }
-
-    /// Notes what the engine is about to be told.
-    pub(crate) fn input(&mut self, now: Duration, input: &Input) {
-        (self.receiving, self.is_tick) = (None, matches!(input, Input::Tick));
-        self.bus.begins(matches!(input, Input::Bus(_)));
-        match input {
-            Input::Open { conn, doc, grant } => {
-                self.connections.opened(*conn, doc.clone(), grant);
-            }
-            Input::Received { conn, bytes } => {
-                self.receiving = Some(*conn);
-                self.message = bytes.clone();
-                self.limits.largest_update = self.limits.largest_update.max(bytes.len());
-                self.received(now, *conn, bytes);
-            }
-            Input::Written { conn, total_bytes } => {
-                self.connections.written(now, *conn, *total_bytes);
-            }
-            Input::Closed { conn } => self.connections.closed(*conn),
-            Input::Freed { conn } => self.connections.freed(*conn),
-            Input::Store { op, result } => {
-                if let Some(doc) = self.store.result(now, *op, result) {
-                    self.stored(now, &doc, result);
-                }
-            }
-            Input::Journal { op, result } => {
-                let (command, from) = self.journal.result(*op, result);
-                self.journaled(now, command, from, result);
-            }
-            Input::JournalHolds { docs } => self.journal.holds(docs),
-            Input::Bus(told) => self.told_by_bus(now, told),
-            Input::Shutdown { deadline } => {
-                let before = self.deadline.unwrap_or(*deadline);
-                self.deadline = Some(before.min(*deadline));
-                self.connections.end();
-            }
-            Input::Tick => {}
         }
     }
 
@@ -397,122 +341,6 @@ impl Watch {
     /// Checks that nobody is kept waiting who was told to wait before `since`.
     pub(crate) fn all_resumed(&self, since: Duration) -> Result<(), Violation> {
         self.connections.all_resumed(since)
-    }
-
-    fn received(&mut self, now: Duration, conn: ConnId, frame: &[u8]) {
-        let Some(doc) = self.connections.judged_doc(conn).cloned() else {
-            return;
-        };
-        if self.connections.is_intruder(conn) {
-            self.connections.intruder_knows(conn, frame);
-            return;
-        }
-        let is_reader = self.connections.is_reader(conn);
-        let takes = self.connections.takes(conn, frame) && !is_reader;
-        let mut updates = Vec::new();
-        let mut messages = Messages::new(frame);
-        while let Ok(Some(message)) = messages.read_next() {
-            match message {
-                Message::SyncStep1(known) => {
-                    let known = Ids::below(known).expect("clients send state vectors");
-                    self.connections.asks(conn, &known);
-                }
-                // It has made it up for the occasion.
-                Message::SyncStep2(_) | Message::Update(_) if is_reader => {}
-                Message::SyncStep2(update) | Message::Update(update) => {
-                    let ids = Ids::of_valid(update);
-                    self.growth.comes(&doc, update);
-                    self.connections.knows(conn, &ids);
-                    updates.push((update.to_vec(), ids));
-                }
-                Message::Awareness(states) => {
-                    for (client, clock, _) in awareness_clocks(states).into_iter().flatten() {
-                        self.bus.said(&doc, client, clock);
-                    }
-                    self.connections.says_awareness(now, conn, states);
-                }
-                Message::QueryAwareness => {}
-            }
-        }
-        if takes && !self.has_journal && !updates.is_empty() {
-            self.taking = Some(Taking { conn, doc, updates });
-        }
-    }
-
-    fn stored(&mut self, now: Duration, doc: &DocId, result: &StoreResult) {
-        if !is_judged(doc) {
-            return;
-        }
-        match result {
-            StoreResult::Loaded(Ok(Some(snapshot))) => match Ids::of(&snapshot.body) {
-                Ok(ids) => {
-                    self.growth.comes(doc, &snapshot.body);
-                    match self.documents.is_loaded(doc) {
-                        true => self.growth.merged(doc),
-                        false => self.growth.loaded(doc, snapshot.body.len()),
-                    }
-                    self.relays.read(doc, &snapshot.body, &ids);
-                    self.documents.read(doc, Some(ids));
-                    self.gaps.is_unlimited(doc);
-                    if self.documents.is_loaded(doc) {
-                        let here = self.documents.all_here(doc);
-                        self.relays.applied(doc, &snapshot.body, here);
-                    }
-                }
-                Err(_) => self.documents.read_in_vain(doc),
-            },
-            StoreResult::Loaded(Ok(None)) => self.documents.read(doc, None),
-            StoreResult::Saved(Ok(_)) => self.documents.saved(now, doc),
-            StoreResult::Loaded(Err(_)) | StoreResult::Saved(Err(_)) => {}
-        }
-    }
-
-    fn journaled(
-        &mut self,
-        now: Duration,
-        command: JournalCommand,
-        from: Option<ConnId>,
-        result: &JournalResult,
-    ) {
-        if let JournalResult::Read(Ok(records)) = result {
-            let bytes = records.iter().map(|record| record.update.len());
-            self.limits.replayed += bytes.sum::<usize>();
-        }
-        match (command, result) {
-            (
-                JournalCommand::Append {
-                    doc,
-                    position,
-                    update,
-                },
-                JournalResult::Appended(Ok(())),
-            ) if is_judged(&doc) => {
-                let ids = Ids::of_valid(&update);
-                if !self.documents.all_here(&doc).cover(&ids) {
-                    self.growth.applied(&doc, update.len());
-                }
-                self.documents.appended(&doc, position, &ids);
-                // A document that has failed meanwhile reads it later.
-                if self.documents.is_loaded(&doc)
-                    && let Err(violation) = self.applied(now, &doc, from, &update)
-                {
-                    self.gaps.note(violation);
-                }
-            }
-            (JournalCommand::Read { doc }, JournalResult::Read(Ok(records))) if is_judged(&doc) => {
-                let ids = |record: &JournalRecord| (record.position, Ids::of_valid(&record.update));
-                self.documents.replays(&doc, records.iter().map(ids));
-                for record in records {
-                    self.growth.comes(&doc, &record.update);
-                    self.relays.read(&doc, &record.update, &Ids::default());
-                }
-                self.gaps.is_unlimited(&doc);
-            }
-            (JournalCommand::Trim { doc, through }, JournalResult::Trimmed(Ok(()))) => {
-                self.documents.trimmed(&doc, through);
-            }
-            _ => {}
-        }
     }
 
     fn store_command(
