@@ -19,8 +19,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use ysyncd_engine::{
-    CloseCode, Config, ConnId, DocId, Event as EngineEvent, Input, JournalCommand, OpId, Output,
-    Status, StoreCommand,
+    CloseCode, Config, ConnId, DocId, Event as EngineEvent, JournalCommand, OpId, Output, Status,
+    StoreCommand,
     protocol::{Message, Messages},
 };
 
