@@ -5,11 +5,16 @@ mod command;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use mimalloc::MiMalloc;
 
 use self::command::{
     floor, marks, meta, minimize, mutants, replay,
     worlds::{self, Layer},
 };
+
+/// Worlds allocate small pieces all the time, and on one thread each.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// Runs ysyncd in simulated worlds, each a function of its seed.
 ///

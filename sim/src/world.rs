@@ -9,9 +9,10 @@ mod judgement;
 mod narration;
 mod network;
 mod node;
+mod queue;
 mod storage;
 
-use std::{collections::BTreeMap, panic, time::Duration};
+use std::{panic, time::Duration};
 
 use bytes::Bytes;
 use rand::rngs::ChaCha8Rng;
@@ -22,8 +23,9 @@ use self::{
     intruders::Intruder,
     judgement::Guests,
     narration::Narration,
-    network::{Down, Wire},
+    network::{Down, Wires},
     node::{Life, Node},
+    queue::Queue,
 };
 use crate::{
     client::{Client, ClientError},
@@ -110,8 +112,7 @@ struct World {
     seed: u64,
     swarm: Swarm,
     now: Duration,
-    queue: BTreeMap<(Duration, u64), Event>,
-    scheduled: u64,
+    queue: Queue<Event>,
     nodes: Vec<Node>,
     /// The node that was driven last.
     driven: usize,
@@ -132,9 +133,10 @@ struct World {
     transports: ChaCha8Rng,
     /// One per document, and what all of them draw from.
     other_writers: (Vec<Client>, ChaCha8Rng),
-    wires: BTreeMap<ConnId, Wire>,
-    next_conn: u64,
+    wires: Wires,
     guests: Guests,
+    /// The stored object that was read last, and what it shows.
+    read_last: Option<(Bytes, String)>,
     healed: bool,
     /// The shutdown under way is the end of the world.
     is_ending: bool,
@@ -219,8 +221,7 @@ impl World {
         Self {
             seed,
             now: Duration::ZERO,
-            queue: BTreeMap::new(),
-            scheduled: 0,
+            queue: Queue::new(),
             nodes: (0..swarm.nodes)
                 .map(|at| Node::new(seed, at, &swarm))
                 .collect(),
@@ -243,9 +244,9 @@ impl World {
                 (0..swarm.documents).map(other).collect(),
                 stream(seed, Purpose::OtherWriter),
             ),
-            wires: BTreeMap::new(),
-            next_conn: 0,
+            wires: Wires::default(),
             guests: Guests::Everybody,
+            read_last: None,
             healed: false,
             is_ending: false,
             log: vec![Vec::new(); swarm.documents],
@@ -299,17 +300,17 @@ impl World {
 
     fn run_until(&mut self, end: Duration) -> Result<(), Violation> {
         loop {
-            let event = self.queue.first_key_value().map(|((at, _), _)| *at);
+            let event = self.queue.next_at();
             let ticks = self.nodes.iter().enumerate();
             let ticks = ticks.filter_map(|(at, node)| Some((node.next_tick(self.now)?, at)));
             match (event, ticks.min()) {
                 (Some(at), tick) if at <= end && tick.is_none_or(|(tick, _)| at <= tick) => {
-                    let ((_, scheduled), event) = self.queue.pop_first().expect("it was just seen");
+                    let (rank, event) = self.queue.pop().expect("it was just seen");
                     self.now = at;
                     match self.put_off(&event) {
                         // What was scheduled first still comes first: a
                         // connection's frames do not overtake one another.
-                        Some(until) => drop(self.queue.insert((until, scheduled), event)),
+                        Some(until) => self.queue.put_back(until, rank, event),
                         None => self.happen(event)?,
                     }
                 }
@@ -325,14 +326,12 @@ impl World {
     }
 
     fn after(&mut self, delay: Duration, event: Event) {
-        self.queue.insert((self.now + delay, self.scheduled), event);
-        self.scheduled += 1;
+        self.queue.push(self.now + delay, event);
     }
 
     fn note(&mut self, place: Place, event: impl std::fmt::Display) {
-        let event = event.to_string();
         if let Some(narration) = &mut self.narration {
-            narration.note(self.now, place, &event);
+            narration.note(self.now, place, &event.to_string());
         }
         self.trace.note(self.now, format_args!("{place}: {event}"));
     }
@@ -340,7 +339,7 @@ impl World {
     /// All clients act, and renew their awareness, from now on.
     fn wake(&mut self) {
         self.queue
-            .retain(|_, event| !matches!(event, Event::Act(_) | Event::Renew(_)));
+            .retain(|event| !matches!(event, Event::Act(_) | Event::Renew(_)));
         for client in 0..self.clients.len() {
             self.after(millis(1), Event::Act(client));
             self.after(RENEWAL, Event::Renew(client));

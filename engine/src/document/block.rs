@@ -182,18 +182,7 @@ impl Block {
             .expect("a block holds all of its clocks")
     }
 
-    /// Reads a struct again.
-    pub(crate) fn read_at(&self, client: ClientId, clock: Clock, at: u32) -> Struct<'_> {
-        let at = at as usize;
-        if at == self.last_at {
-            return self.last(client);
-        }
-        let mut reader = Reader::new(&self.bytes[at..]);
-        Struct::read(&mut reader, Id { client, clock }, Trust::Stored)
-            .expect("blocks hold checked structs")
-    }
-
-    /// Panics if the last struct is not as long as is told of it.
+    /// Panics if its structs are not those that are told of it.
     pub(crate) fn check(&self, client: ClientId) {
         let told = self.last(client);
         let mut reader = Reader::new(&self.bytes[self.last_at..]);
@@ -203,10 +192,18 @@ impl Block {
             reader.is_empty(),
             "the last struct ends where the block does"
         );
-        let places = self.places(client).map(|(at, item)| (item.id.clock, at));
-        let step = INDEX_STEP as usize;
-        let indexed: Vec<_> = places.skip(step).step_by(step).collect();
-        assert_eq!(self.index, indexed, "the index tells where structs begin");
+        let (mut structs, mut end) = (0_u32, self.clocks.start);
+        let mut index = self.index.iter().copied();
+        for (at, item) in self.places(client) {
+            if structs > 0 && structs.is_multiple_of(INDEX_STEP) {
+                let place = Some((item.id.clock, at));
+                assert_eq!(index.next(), place, "the index tells where structs begin");
+            }
+            structs += 1;
+            end = item.end();
+        }
+        assert_eq!(index.next(), None, "no struct begins there");
+        assert_eq!((structs, end), (self.structs, self.clocks.end));
     }
 
     /// The last struct, however long, without reading its content.

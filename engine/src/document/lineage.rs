@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use smallvec::SmallVec;
+
 use super::{
     block::Block,
     delete_set::DeleteSet,
@@ -33,55 +35,49 @@ const UNKNOWN: Descent = Descent {
 
 /// Finds the descent of structs, following each only once.
 pub(super) struct Lineage<'a> {
-    structs: &'a StructStore,
     deletes: &'a DeleteSet,
-    places: BTreeMap<ClientId, Vec<Place<'a>>>,
+    places: BTreeMap<ClientId, Vec<Place>>,
 }
 
-/// Where a struct stands, and its descent once known.
-struct Place<'a> {
+/// Where a struct stands, and its descent, or where that is to be found.
+struct Place {
     clock: Clock,
-    at: u32,
-    block: &'a Block,
+    end: Clock,
     descent: Found,
 }
 
 #[derive(Debug, Clone, Copy)]
 enum Found {
-    NotYet,
+    NotYet(Inherit),
     /// It is being looked for: who comes across this hangs on itself.
     Searching,
     Descent(Descent),
 }
 
-/// How a struct that was followed inherits from the next one.
+/// From whom a struct inherits.
 #[derive(Debug, Clone, Copy)]
-enum Inherit {
-    /// As this neighbour of the same parent.
-    Neighbour,
-    /// As a child of the type that this item holds.
-    Child { parent: Id, placement: Placement },
+struct Inherit {
+    from: Id,
+    /// Where it stands in the type that this item holds; `None`: it is a
+    /// neighbour of the same parent.
+    child: Option<Placement>,
 }
 
 impl<'a> Lineage<'a> {
-    pub(super) fn new(structs: &'a StructStore, deletes: &'a DeleteSet) -> Self {
-        let places_of = |client: ClientId, block: &'a Block| {
-            block.places(client).map(move |(at, item)| Place {
-                clock: item.id.clock,
-                at,
-                block,
-                descent: Found::NotYet,
-            })
+    pub(super) fn new(structs: &StructStore, deletes: &'a DeleteSet) -> Self {
+        let place = |item: Struct<'_>| Place {
+            clock: item.id.clock,
+            end: item.end(),
+            descent: descent(&item),
         };
-        let places = structs.clients.iter().map(|(&client, theirs)| {
-            let blocks = theirs.blocks().iter();
-            (
-                client,
-                blocks.flat_map(|block| places_of(client, block)).collect(),
-            )
+        let clients = structs.clients.iter();
+        let places = clients.map(|(&client, theirs)| {
+            let structs = theirs.blocks().iter().map(Block::len_structs).sum();
+            let mut places = Vec::with_capacity(structs);
+            places.extend(theirs.structs().map(place));
+            (client, places)
         });
         Self {
-            structs,
             deletes,
             places: places.collect(),
         }
@@ -90,7 +86,7 @@ impl<'a> Lineage<'a> {
     /// The descent of the struct that holds an id. What cannot be found out,
     /// because something is unknown, is answered with [`UNKNOWN`].
     pub(super) fn descent(&mut self, id: Id) -> Descent {
-        let mut followed = Vec::new();
+        let mut followed = SmallVec::<[_; 4]>::new();
         let mut next = id;
         let mut found = loop {
             let Some(place) = self.place(next) else {
@@ -99,17 +95,10 @@ impl<'a> Lineage<'a> {
             match place.descent {
                 Found::Descent(descent) => break Some(descent),
                 Found::Searching => break None,
-                Found::NotYet => place.descent = Found::Searching,
-            }
-            let item = place.block.read_at(next.client, place.clock, place.at);
-            match inherit(&item) {
-                Ok(descent) => {
-                    place.descent = Found::Descent(descent);
-                    break Some(descent);
-                }
-                Err((inherit, from)) => {
+                Found::NotYet(inherit) => {
+                    place.descent = Found::Searching;
                     followed.push((next, inherit));
-                    next = from;
+                    next = inherit.from;
                 }
             }
         };
@@ -122,9 +111,10 @@ impl<'a> Lineage<'a> {
     }
 
     fn inherited(&self, inherit: Inherit, from: Option<Descent>) -> Descent {
-        match inherit {
-            Inherit::Neighbour => from.unwrap_or(UNKNOWN),
-            Inherit::Child { parent, placement } => Descent {
+        let parent = inherit.from;
+        match inherit.child {
+            None => from.unwrap_or(UNKNOWN),
+            Some(placement) => Descent {
                 dead: from.is_some_and(|type_item| {
                     type_item.dead || self.deletes.contains(parent.client, parent.clock)
                 }),
@@ -134,42 +124,43 @@ impl<'a> Lineage<'a> {
         }
     }
 
-    fn place(&mut self, id: Id) -> Option<&mut Place<'a>> {
-        if !self.structs.knows(id) {
-            return None;
-        }
+    fn place(&mut self, id: Id) -> Option<&mut Place> {
         let places = self.places.get_mut(&id.client)?;
         let after = places.partition_point(|place| place.clock <= id.clock);
-        places.get_mut(after.checked_sub(1)?)
+        let place = places.get_mut(after.checked_sub(1)?)?;
+        (id.clock < place.end).then_some(place)
     }
 }
 
 /// What a struct says of its descent: all, or from whom it inherits.
-fn inherit(item: &Struct<'_>) -> Result<Descent, (Inherit, Id)> {
+fn descent(item: &Struct<'_>) -> Found {
     // What hangs on garbage is garbage to Yjs, for it has no parent.
-    const GARBAGE: Descent = Descent {
+    const GARBAGE: Found = Found::Descent(Descent {
         dead: true,
         placement: Placement::List,
         depth: Some(0),
-    };
+    });
     let Body::Item(body) = item.body else {
-        return Ok(GARBAGE);
+        return GARBAGE;
     };
     if planted::is(Bug::DeletedTakenForGarbage) && body.content.is_deleted() {
-        return Ok(GARBAGE);
+        return GARBAGE;
     }
     let position = body.head.position;
     match position.key_or_neighbour() {
-        Err(neighbour) => Err((Inherit::Neighbour, neighbour)),
+        Err(from) => Found::NotYet(Inherit { from, child: None }),
         Ok(key) => {
             let placement = Placement::of_key(key);
             match position.parent_item() {
-                None => Ok(Descent {
+                None => Found::Descent(Descent {
                     dead: false,
                     placement,
                     depth: Some(0),
                 }),
-                Some(parent) => Err((Inherit::Child { parent, placement }, parent)),
+                Some(from) => Found::NotYet(Inherit {
+                    from,
+                    child: Some(placement),
+                }),
             }
         }
     }

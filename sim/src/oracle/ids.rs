@@ -45,11 +45,17 @@ impl Ids {
     /// Those of an update. Structs that are but a length are deleted, said or
     /// not.
     pub(crate) fn of(update: &[u8]) -> Result<Self, ReadError> {
+        Self::and_rows(update).map(|(ids, _)| ids)
+    }
+
+    /// The same, and whether a struct holds several values.
+    pub(crate) fn and_rows(update: &[u8]) -> Result<(Self, bool), ReadError> {
         let told = read::told(update)?;
-        Ok(Self {
+        let ids = Self {
             structs: Runs::of(told.structs),
             deletes: Runs::of(told.deletes),
-        })
+        };
+        Ok((ids, told.has_rows))
     }
 
     /// Those of an update that is known to be one.

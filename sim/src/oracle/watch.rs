@@ -7,6 +7,7 @@ mod documents;
 mod entries;
 mod gaps;
 mod growth;
+mod inputs;
 mod journal;
 mod outbox;
 mod presence;
@@ -18,8 +19,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use ysyncd_engine::{
-    CloseCode, Config, ConnId, DocId, Event as EngineEvent, Input, JournalCommand, JournalRecord,
-    JournalResult, OpId, Output, Status, StoreCommand, StoreResult,
+    CloseCode, Config, ConnId, DocId, Event as EngineEvent, JournalCommand, OpId, Output, Status,
+    StoreCommand,
     protocol::{Message, Messages},
 };
 
@@ -30,6 +31,7 @@ use self::{
     documents::Documents,
     gaps::Gaps,
     growth::Growth,
+    inputs::Taking,
     journal::JournalWatch,
     refusals::Refusals,
     relays::Relays,
@@ -66,14 +68,6 @@ pub(crate) struct Watch {
     taking: Option<Taking>,
     /// Without a journal: what it took since somebody asked.
     taken: Vec<(DocId, Ids)>,
-}
-
-/// What a message says to an engine without a journal.
-#[derive(Debug)]
-struct Taking {
-    conn: ConnId,
-    doc: DocId,
-    updates: Vec<(Vec<u8>, Ids)>,
 }
 
 /// How much may be unsaved.
@@ -131,56 +125,6 @@ impl Watch {
         }
     }
 
-    /// Whether an input answers what the engine has asked, if it answers
-    /// anything.
-    pub(crate) fn expects(&self, input: &Input) -> bool {
-        match input {
-            Input::Store { op, result } => self.store.expects(*op, result),
-            Input::Journal { op, result } => self.journal.expects(*op, result),
-            Input::Written { conn, total_bytes } => self.connections.sent_to(*conn) >= *total_bytes,
-            _ => true,
-        }
-    }
-
-    /// Notes what the engine is about to be told.
-    pub(crate) fn input(&mut self, now: Duration, input: &Input) {
-        (self.receiving, self.is_tick) = (None, matches!(input, Input::Tick));
-        self.bus.begins(matches!(input, Input::Bus(_)));
-        match input {
-            Input::Open { conn, doc, grant } => {
-                self.connections.opened(*conn, doc.clone(), grant);
-            }
-            Input::Received { conn, bytes } => {
-                self.receiving = Some(*conn);
-                self.message = bytes.clone();
-                self.limits.largest_update = self.limits.largest_update.max(bytes.len());
-                self.received(now, *conn, bytes);
-            }
-            Input::Written { conn, total_bytes } => {
-                self.connections.written(now, *conn, *total_bytes);
-            }
-            Input::Closed { conn } => self.connections.closed(*conn),
-            Input::Freed { conn } => self.connections.freed(*conn),
-            Input::Store { op, result } => {
-                if let Some(doc) = self.store.result(now, *op, result) {
-                    self.stored(now, &doc, result);
-                }
-            }
-            Input::Journal { op, result } => {
-                let (command, from) = self.journal.result(*op, result);
-                self.journaled(now, command, from, result);
-            }
-            Input::JournalHolds { docs } => self.journal.holds(docs),
-            Input::Bus(told) => self.told_by_bus(now, told),
-            Input::Shutdown { deadline } => {
-                let before = self.deadline.unwrap_or(*deadline);
-                self.deadline = Some(before.min(*deadline));
-                self.connections.end();
-            }
-            Input::Tick => {}
-        }
-    }
-
     /// Judges one thing that the engine says.
     pub(crate) fn output(&mut self, now: Duration, output: &Output) -> Result<(), Violation> {
         self.connections.output(now, output)?;
@@ -202,8 +146,11 @@ impl Watch {
                 if let JournalCommand::Append { doc, update, .. } = command
                     && is_judged(doc)
                 {
-                    let known = self.here_or_on_its_way(doc);
-                    self.growth.takes(doc, update, &known)?;
+                    let known = self
+                        .growth
+                        .is_limited()
+                        .then(|| self.here_or_on_its_way(doc));
+                    known.map_or(Ok(()), |known| self.growth.takes(doc, update, &known))?;
                 }
                 let connections = |doc: &DocId| self.connections.count(doc);
                 let from = self.receiving;
@@ -396,122 +343,6 @@ impl Watch {
         self.connections.all_resumed(since)
     }
 
-    fn received(&mut self, now: Duration, conn: ConnId, frame: &[u8]) {
-        let Some(doc) = self.connections.judged_doc(conn).cloned() else {
-            return;
-        };
-        if self.connections.is_intruder(conn) {
-            self.connections.intruder_knows(conn, frame);
-            return;
-        }
-        let is_reader = self.connections.is_reader(conn);
-        let takes = self.connections.takes(conn, frame) && !is_reader;
-        let mut updates = Vec::new();
-        let mut messages = Messages::new(frame);
-        while let Ok(Some(message)) = messages.read_next() {
-            match message {
-                Message::SyncStep1(known) => {
-                    let known = Ids::below(known).expect("clients send state vectors");
-                    self.connections.asks(conn, &known);
-                }
-                // It has made it up for the occasion.
-                Message::SyncStep2(_) | Message::Update(_) if is_reader => {}
-                Message::SyncStep2(update) | Message::Update(update) => {
-                    let ids = Ids::of_valid(update);
-                    self.growth.comes(&doc, update);
-                    self.connections.knows(conn, &ids);
-                    updates.push((update.to_vec(), ids));
-                }
-                Message::Awareness(states) => {
-                    for (client, clock, _) in awareness_clocks(states).into_iter().flatten() {
-                        self.bus.said(&doc, client, clock);
-                    }
-                    self.connections.says_awareness(now, conn, states);
-                }
-                Message::QueryAwareness => {}
-            }
-        }
-        if takes && !self.has_journal && !updates.is_empty() {
-            self.taking = Some(Taking { conn, doc, updates });
-        }
-    }
-
-    fn stored(&mut self, now: Duration, doc: &DocId, result: &StoreResult) {
-        if !is_judged(doc) {
-            return;
-        }
-        match result {
-            StoreResult::Loaded(Ok(Some(snapshot))) => match Ids::of(&snapshot.body) {
-                Ok(ids) => {
-                    self.growth.comes(doc, &snapshot.body);
-                    match self.documents.is_loaded(doc) {
-                        true => self.growth.merged(doc),
-                        false => self.growth.loaded(doc, snapshot.body.len()),
-                    }
-                    self.relays.read(doc, &snapshot.body, &ids);
-                    self.documents.read(doc, Some(ids));
-                    self.gaps.is_unlimited(doc);
-                    if self.documents.is_loaded(doc) {
-                        let here = self.documents.all_here(doc);
-                        self.relays.applied(doc, &snapshot.body, here);
-                    }
-                }
-                Err(_) => self.documents.read_in_vain(doc),
-            },
-            StoreResult::Loaded(Ok(None)) => self.documents.read(doc, None),
-            StoreResult::Saved(Ok(_)) => self.documents.saved(now, doc),
-            StoreResult::Loaded(Err(_)) | StoreResult::Saved(Err(_)) => {}
-        }
-    }
-
-    fn journaled(
-        &mut self,
-        now: Duration,
-        command: JournalCommand,
-        from: Option<ConnId>,
-        result: &JournalResult,
-    ) {
-        if let JournalResult::Read(Ok(records)) = result {
-            let bytes = records.iter().map(|record| record.update.len());
-            self.limits.replayed += bytes.sum::<usize>();
-        }
-        match (command, result) {
-            (
-                JournalCommand::Append {
-                    doc,
-                    position,
-                    update,
-                },
-                JournalResult::Appended(Ok(())),
-            ) if is_judged(&doc) => {
-                let ids = Ids::of_valid(&update);
-                if !self.documents.all_here(&doc).cover(&ids) {
-                    self.growth.applied(&doc, update.len());
-                }
-                self.documents.appended(&doc, position, &ids);
-                // A document that has failed meanwhile reads it later.
-                if self.documents.is_loaded(&doc)
-                    && let Err(violation) = self.applied(now, &doc, from, &update)
-                {
-                    self.gaps.note(violation);
-                }
-            }
-            (JournalCommand::Read { doc }, JournalResult::Read(Ok(records))) if is_judged(&doc) => {
-                let ids = |record: &JournalRecord| (record.position, Ids::of_valid(&record.update));
-                self.documents.replays(&doc, records.iter().map(ids));
-                for record in records {
-                    self.growth.comes(&doc, &record.update);
-                    self.relays.read(&doc, &record.update, &Ids::default());
-                }
-                self.gaps.is_unlimited(&doc);
-            }
-            (JournalCommand::Trim { doc, through }, JournalResult::Trimmed(Ok(()))) => {
-                self.documents.trimmed(&doc, through);
-            }
-            _ => {}
-        }
-    }
-
     fn store_command(
         &mut self,
         now: Duration,
@@ -527,12 +358,12 @@ impl Watch {
                 Err(Invariant::Damaged.violated("a damaged document is written"))
             }
             StoreCommand::Save { doc, body, .. } if is_judged(doc) => {
-                let ids = Ids::of(body).map_err(|error| {
+                let (ids, has_rows) = Ids::and_rows(body).map_err(|error| {
                     let detail = format!("a snapshot is no update: {error}");
                     Invariant::SnapshotComplete.violated(detail)
                 })?;
                 self.growth.written(doc, body.len());
-                entries::stand_alone(body)?;
+                entries::stand_alone(body, has_rows)?;
                 self.documents.saves(doc, ids)
             }
             StoreCommand::Save { .. } => Ok(()),
@@ -541,6 +372,10 @@ impl Watch {
 
     /// What comes in answer to somebody who may only read tells of no change.
     fn changes_nothing(&self, output: &Output) -> Result<(), Violation> {
+        let is_reader = |conn: &ConnId| self.connections.is_reader(*conn);
+        let Some(reader) = self.receiving.filter(is_reader) else {
+            return Ok(());
+        };
         let is_change = match output {
             Output::Event(EngineEvent::UpdateApplied { .. })
             | Output::Journal {
@@ -553,10 +388,7 @@ impl Watch {
             ),
             _ => false,
         };
-        let reader = self
-            .receiving
-            .filter(|conn| self.connections.is_reader(*conn));
-        Invariant::ReadOnly.holds(!is_change || reader.is_none(), || {
+        Invariant::ReadOnly.holds(!is_change, || {
             format!("{reader:?} may only read, and changes something: {output:?}")
         })
     }

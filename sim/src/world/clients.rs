@@ -166,10 +166,7 @@ impl World {
     }
 
     pub(super) fn new_wire(&mut self, end: End, node: usize) -> ConnId {
-        let conn = ConnId(self.next_conn);
-        self.next_conn += 1;
-        self.wires.insert(conn, Wire::new(end, node, self.now));
-        conn
+        self.wires.add(Wire::new(end, node, self.now))
     }
 
     /// A request to be let in arrives. Two clients in a row are tabs of one
@@ -239,7 +236,7 @@ impl World {
 
     fn check_keepalive(&self, at: usize) -> Result<(), Violation> {
         let client = &self.clients[at];
-        let node = |conn| &self.nodes[self.wires[conn].node];
+        let node = |conn: &ConnId| &self.nodes[self.wires[*conn].node];
         let is_held = |conn| node(conn).held_until.max(node(conn).frozen_until) > client.heard;
         let slow = self.swarm.stall > 0.0 && !self.healed;
         let silent = self.now.saturating_sub(client.heard);

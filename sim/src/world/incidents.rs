@@ -101,7 +101,7 @@ impl World {
     }
 
     fn node_of(&self, conn: ConnId) -> usize {
-        self.wires[&conn].node
+        self.wires[conn].node
     }
 
     fn reconnect_all(&mut self) -> Result<(), Violation> {

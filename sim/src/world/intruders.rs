@@ -64,7 +64,7 @@ impl World {
             self.come_as_intruder(at);
             return Ok(());
         };
-        let node = &self.nodes[self.wires[&conn].node];
+        let node = &self.nodes[self.wires[conn].node];
         let is_reached = node.frozen_until.max(node.held_until) <= self.now;
         if !self.intruders[at].is_in || !is_reached || self.wire(conn).is_paused() {
             return Ok(());
@@ -106,7 +106,7 @@ impl World {
     }
 
     pub(super) fn open_as_intruder(&mut self, conn: ConnId, at: usize) -> Result<(), Violation> {
-        let node = self.wires[&conn].node;
+        let node = self.wires[conn].node;
         let doc = self.intruders[at].doc.clone();
         let user = UserId::new(INTRUDER).expect("it is a name");
         let grant = Grant::unlimited(user);
@@ -124,7 +124,7 @@ impl World {
     }
 
     fn say_as_intruder(&mut self, conn: ConnId, bytes: Bytes) -> Result<(), Violation> {
-        let node = self.wires[&conn].node;
+        let node = self.wires[conn].node;
         if let Some(narration) = &mut self.narration {
             narration.sends(self.now, conn, &bytes);
             narration.arrives(self.now, conn, false);
@@ -134,7 +134,7 @@ impl World {
 
     /// Says what it is closed for, at once.
     fn say_something_bad(&mut self, at: usize, conn: ConnId) -> Result<(), Violation> {
-        let node = self.wires[&conn].node;
+        let node = self.wires[conn].node;
         let state_bytes_max = self.swarm.engine.awareness_state_bytes_max;
         let bad = bad_frame(&mut self.intruders[at].rng, state_bytes_max);
         self.note(

@@ -1,6 +1,10 @@
 //! Frames on their way.
 
-use std::{collections::VecDeque, time::Duration};
+use std::{
+    collections::VecDeque,
+    ops::{Index, IndexMut},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use rand::RngExt;
@@ -45,6 +49,40 @@ pub(super) struct Wire {
     pub(super) refusal: Option<Refusal>,
 }
 
+/// All connections that there ever were, by their numbers.
+#[derive(Default)]
+pub(super) struct Wires(Vec<Wire>);
+
+impl Wires {
+    /// Adds one, and gives it the next number.
+    pub(super) fn add(&mut self, wire: Wire) -> ConnId {
+        self.0.push(wire);
+        ConnId(self.0.len() as u64 - 1)
+    }
+
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Wire> {
+        self.0.iter_mut()
+    }
+}
+
+impl Index<ConnId> for Wires {
+    type Output = Wire;
+
+    fn index(&self, conn: ConnId) -> &Wire {
+        &self.0[place(conn)]
+    }
+}
+
+impl IndexMut<ConnId> for Wires {
+    fn index_mut(&mut self, conn: ConnId) -> &mut Wire {
+        &mut self.0[place(conn)]
+    }
+}
+
+fn place(conn: ConnId) -> usize {
+    usize::try_from(conn.0).expect("numbers of connections are places")
+}
+
 impl Wire {
     pub(super) const fn new(end: End, node: usize, now: Duration) -> Self {
         Self {
@@ -79,7 +117,7 @@ pub(super) enum Down {
 
 impl World {
     pub(super) fn wire(&mut self, conn: ConnId) -> &mut Wire {
-        self.wires.get_mut(&conn).expect("wires stay")
+        &mut self.wires[conn]
     }
 
     pub(super) fn send_up(&mut self, conn: ConnId, frame: Bytes) {

@@ -36,6 +36,9 @@ pub(super) struct Node {
     /// It does not reach the store until then.
     pub(super) cut_off_until: Duration,
     pub(super) drained: Option<Drained>,
+    /// When its engine wants to be told that time has passed: it says so after
+    /// each input, and is asked more often.
+    due: Option<Duration>,
     /// How many inputs the engine got since it was last checked.
     unchecked: usize,
     tape: Option<(Tape, Hash)>,
@@ -57,8 +60,10 @@ pub(super) struct Drained {
 
 impl Node {
     pub(super) fn new(seed: u64, at: usize, swarm: &Swarm) -> Self {
+        let engine = Engine::new(configuration(swarm, at, 0), engine_seed(seed, at, 0));
         Self {
-            engine: Engine::new(configuration(swarm, at, 0), engine_seed(seed, at, 0)),
+            due: engine.poll_timeout(),
+            engine,
             life: 0,
             watch: watch(swarm, at, 0),
             journal: Journal::new(seed, at),
@@ -74,8 +79,7 @@ impl Node {
 
     /// When its engine is to be told that time has passed.
     pub(super) fn next_tick(&self, now: Duration) -> Option<Duration> {
-        let due = self.engine.poll_timeout()?;
-        Some(due.max(now).max(self.frozen_until))
+        Some(self.due?.max(now).max(self.frozen_until))
     }
 
     pub(super) fn into_tape(self) -> Option<Tape> {
@@ -96,7 +100,7 @@ impl World {
 
     pub(super) fn tick(&mut self, node: usize) -> Result<(), Violation> {
         self.input(node, Input::Tick)?;
-        let next = self.nodes[node].engine.poll_timeout();
+        let next = self.nodes[node].due;
         Invariant::NoSpin.holds(next.is_none_or(|due| due > self.now), || {
             "a tick is due again at once".to_owned()
         })
@@ -124,6 +128,7 @@ impl World {
             self.output(at, output)?;
         }
         let node = &mut self.nodes[at];
+        node.due = node.engine.poll_timeout();
         let status = || node.engine.status(Now { mono: now });
         node.watch.settled(now, status)?;
         for (doc, ids) in self.nodes[at].watch.take_taken() {
@@ -228,6 +233,7 @@ impl World {
         let seed = engine_seed(self.seed, at, node.life);
         let life = node.life;
         node.engine = Engine::new(configuration(&self.swarm, at, life), seed);
+        node.due = node.engine.poll_timeout();
         let watch = std::mem::replace(&mut node.watch, watch(&self.swarm, at, life));
         self.tapes.extend(node.tape.take().map(finish));
         (node.drained, node.unchecked) = (None, 0);
@@ -251,8 +257,8 @@ impl World {
     /// All connections of a node are gone.
     fn lose_all(&mut self, at: usize) {
         let wires = &self.wires;
-        let is_of_node = |conn: &ConnId| wires[conn].node == at;
-        self.queue.retain(|_, event| match event {
+        let is_of_node = |conn: &ConnId| wires[*conn].node == at;
+        self.queue.retain(|event| match event {
             Event::AtServer(conn, _)
             | Event::Read(conn)
             | Event::Leaves(conn, _)
@@ -261,18 +267,18 @@ impl World {
             | Event::Open(conn) => !is_of_node(conn),
             _ => true,
         });
-        for wire in self.wires.values_mut().filter(|wire| wire.node == at) {
+        for wire in self.wires.iter_mut().filter(|wire| wire.node == at) {
             wire.client_open = false;
         }
         for client in &mut self.clients {
             if let Link::Open(conn) | Link::Connecting(conn) = client.link
-                && self.wires[&conn].node == at
+                && self.wires[conn].node == at
             {
                 client.closed();
             }
         }
         for intruder in &mut self.intruders {
-            intruder.lose(|conn| self.wires[&conn].node == at);
+            intruder.lose(|conn| self.wires[conn].node == at);
         }
     }
 

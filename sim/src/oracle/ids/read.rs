@@ -15,6 +15,8 @@ pub(super) struct Told {
     pub(super) structs: Vec<Run>,
     /// Of the structs that are but a length, and of the deletes.
     pub(super) deletes: Vec<Run>,
+    /// Whether a struct holds several values.
+    pub(super) has_rows: bool,
 }
 
 /// What a struct is: the low bits of its first byte.
@@ -44,10 +46,13 @@ pub(super) fn told(update: &[u8]) -> Result<Told, ReadError> {
             match info & KIND {
                 10 => {}
                 0 | 1 => {
-                    told.structs.push(run);
-                    told.deletes.push(run);
+                    run.join_or_push(&mut told.structs);
+                    run.join_or_push(&mut told.deletes);
                 }
-                _ => told.structs.push(run),
+                kind => {
+                    told.has_rows |= matches!(kind, 2 | 8) && len > 1;
+                    run.join_or_push(&mut told.structs);
+                }
             }
         }
     }
@@ -56,7 +61,7 @@ pub(super) fn told(update: &[u8]) -> Result<Told, ReadError> {
         for _ in 0..reader.var_uint()? {
             let (start, len) = (clock(&mut reader)?, clock(&mut reader)?);
             let run = Run::new(client, start..start.saturating_add(len));
-            told.deletes.push(run);
+            run.join_or_push(&mut told.deletes);
         }
     }
     Ok(told)

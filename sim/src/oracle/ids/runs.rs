@@ -30,6 +30,16 @@ impl Run {
         self.start >= self.end
     }
 
+    /// Adds it to runs, to the last of them if it follows that.
+    pub(super) fn join_or_push(self, runs: &mut Vec<Self>) {
+        match runs.last_mut() {
+            Some(last) if last.client == self.client && last.end == self.start => {
+                last.end = self.end;
+            }
+            _ => runs.push(self),
+        }
+    }
+
     /// Whether the other run starts within this one, or right after it.
     const fn reaches(self, next: Self) -> bool {
         self.client == next.client && next.start <= self.end

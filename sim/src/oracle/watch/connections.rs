@@ -1,6 +1,7 @@
 //! What connections are told.
 
 mod knowledge;
+mod roster;
 mod slow_readers;
 
 use std::{
@@ -15,6 +16,7 @@ use ysyncd_engine::{
     protocol::{Message, Messages},
 };
 
+use self::roster::Roster;
 use super::{
     Ids, Invariant, Violation,
     answers::AnswerLimits,
@@ -34,7 +36,7 @@ pub(super) struct Connections {
     awareness_timeout: Duration,
     /// Whether those who left are remembered as long as they should be.
     remembers: bool,
-    open: BTreeMap<ConnId, Connection>,
+    open: Roster,
     presence: Presence,
     keepalive: Duration,
     /// Who was let in with the input under way.
@@ -114,7 +116,7 @@ impl Connections {
             answer_limits: AnswerLimits::new(config),
             awareness_timeout: config.awareness_timeout,
             remembers: config.awareness_gone_max >= crate::swarm::ENOUGH,
-            open: BTreeMap::new(),
+            open: Roster::default(),
             presence: Presence::new(config),
             keepalive: config.keepalive,
             joined: Vec::new(),
@@ -139,12 +141,15 @@ impl Connections {
 
     /// Everybody has gone whose document failed with the input under way.
     fn are_sent_off(&mut self) -> Result<(), Violation> {
+        if self.failed.is_empty() {
+            return Ok(());
+        }
         let failed = std::mem::take(&mut self.failed);
         let stays = |connection: &Connection| {
             matches!(connection.stage, Stage::Asked | Stage::Accepted)
                 && failed.contains(&connection.doc)
         };
-        let mut open = self.open.iter().filter(|_| !failed.is_empty());
+        let mut open = self.open.iter();
         let stays = open.find(|(_, connection)| stays(connection));
         Invariant::Contained.holds(stays.is_none(), || {
             format!(
@@ -172,7 +177,7 @@ impl Connections {
             told_at: Duration::ZERO,
             heard: BTreeMap::new(),
         };
-        self.open.insert(conn, connection);
+        self.open.add(conn, connection);
     }
 
     pub(super) fn closed(&mut self, conn: ConnId) {
@@ -193,7 +198,11 @@ impl Connections {
 
     /// What was on its way to a connection that is gone takes no more memory.
     pub(super) fn freed(&mut self, conn: ConnId) {
-        self.get(conn).outbox.freed();
+        let connection = self.get(conn);
+        connection.outbox.freed();
+        if matches!(connection.stage, Stage::Closed(_) | Stage::Over) {
+            self.open.is_over(conn);
+        }
     }
 
     fn has_left(&mut self, doc: &DocId, conn: ConnId) {
@@ -244,7 +253,7 @@ impl Connections {
     /// Whether connections speak for somebody who is there.
     pub(super) fn speaks_for_somebody(&self, doc: &DocId) -> bool {
         let is_in = |conn: ConnId| {
-            let connection = self.open.get(&conn);
+            let connection = self.open.get(conn);
             connection.is_some_and(|connection| connection.stage == Stage::Accepted)
         };
         self.presence.speakers(doc).any(is_in)
@@ -347,7 +356,7 @@ impl Connections {
 
     /// Bytes that a connection was sent.
     pub(super) fn sent_to(&self, conn: ConnId) -> u64 {
-        let connection = self.open.get(&conn);
+        let connection = self.open.get(conn);
         connection.map_or(0, |connection| connection.outbox.bytes_sent())
     }
 
@@ -364,12 +373,11 @@ impl Connections {
 
     /// How many have asked for a document so far.
     pub(super) fn count(&self, doc: &DocId) -> usize {
-        let of_doc = |connection: &&Connection| connection.doc == *doc;
-        self.open.values().filter(of_doc).count()
+        self.open.count(doc)
     }
 
     pub(super) fn close_code(&self, conn: ConnId) -> Option<CloseCode> {
-        match self.open.get(&conn)?.stage {
+        match self.open.get(conn)?.stage {
             Stage::Closed(code) => Some(code),
             _ => None,
         }
@@ -436,7 +444,11 @@ impl Connections {
                 self.get(*conn).told_at = now;
                 self.step(*conn, Stage::Asked, Stage::Accepted)
             }
-            Output::Refuse { conn, .. } => self.step(*conn, Stage::Asked, Stage::Over),
+            Output::Refuse { conn, .. } => {
+                self.step(*conn, Stage::Asked, Stage::Over)?;
+                self.open.is_over(*conn);
+                Ok(())
+            }
             Output::Close { conn, code, reason } => {
                 self.step(*conn, Stage::Accepted, Stage::Closed(*code))?;
                 self.get(*conn).paused = None;
@@ -524,7 +536,7 @@ impl Connections {
     }
 
     fn step(&mut self, conn: ConnId, from: Stage, to: Stage) -> Result<(), Violation> {
-        let connection = self.open.get_mut(&conn);
+        let connection = self.open.get_mut(conn);
         match connection {
             Some(connection) if connection.stage == from => {
                 connection.stage = to;
@@ -539,8 +551,7 @@ impl Connections {
     }
 
     fn get(&mut self, conn: ConnId) -> &mut Connection {
-        let connection = self.open.get_mut(&conn);
-        connection.expect("it was opened, and numbers are kept")
+        &mut self.open[&conn]
     }
 }
 

@@ -53,6 +53,11 @@ impl Growth {
         }
     }
 
+    /// Whether any document may come to be too large.
+    pub(super) const fn is_limited(&self) -> bool {
+        self.is_limited
+    }
+
     pub(super) fn forget(&mut self, doc: &DocId) {
         self.documents.remove(doc);
     }
@@ -88,15 +93,13 @@ impl Growth {
     }
 
     /// An update is taken, the document knowing what is `here`, or comes to.
+    /// To be asked where something is limited.
     pub(super) fn takes(
         &mut self,
         doc: &DocId,
         update: &[u8],
         here: &Ids,
     ) -> Result<(), Violation> {
-        if !self.is_limited {
-            return Ok(());
-        }
         let ids = Ids::of_valid(update);
         let bytes = self.size(doc).least + update.len();
         let is_within = bytes <= self.bytes_max || ids.has_no_structs();

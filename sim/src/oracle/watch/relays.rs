@@ -31,11 +31,14 @@ pub(super) struct Relays {
 #[derive(Debug, Default)]
 struct AllWaiting(BTreeMap<u64, BTreeMap<u32, Waiting>>);
 
+/// What a struct names: at most two neighbours, or its parent.
+type BuildsOn = [Option<Id>; 2];
+
 /// A struct that waits.
 #[derive(Debug)]
 struct Waiting {
     clocks: Range<u32>,
-    on: Vec<Id>,
+    on: BuildsOn,
     /// It came with the update that was applied last.
     is_new: bool,
 }
@@ -69,10 +72,19 @@ impl Relays {
     /// An update became part of a document, which now knows what `here` says.
     pub(super) fn applied(&mut self, doc: &DocId, update: &[u8], here: &Ids) {
         let waiting = self.waiting.entry(doc.clone()).or_default();
-        waiting.grow_old();
-        if let Ok(update) = Update::decode(update) {
-            update.outline().for_each(|outline| waiting.add(&outline));
+        let update = Update::decode(update).ok();
+        let mut told = update.iter().flat_map(Update::outline);
+        // Mostly nothing waits before, nor afterwards.
+        let builds_on_known = |outline: Outline<'_>| {
+            here.knows_up_to(outline.client().0, outline.id.clock)
+                && knows_all(here, builds_on(&outline))
+        };
+        if waiting.is_empty() && told.all(builds_on_known) {
+            return;
         }
+        waiting.grow_old();
+        let told = update.iter().flat_map(Update::outline);
+        told.for_each(|outline| waiting.add(&outline));
         let mut due = Vec::new();
         while let Some((client, ready)) = waiting.take_ready(here) {
             if !ready.is_new {
@@ -86,10 +98,7 @@ impl Relays {
 
     /// A document is read, with the ids that it holds, or records of it are.
     pub(super) fn read(&mut self, doc: &DocId, body: &[u8], ids: &Ids) {
-        let waits = |outline: Outline<'_>| {
-            let mut on = builds_on(&outline).into_iter();
-            on.any(|id| !ids.knows_up_to(id.client.0, id.clock + 1))
-        };
+        let waits = |outline: Outline<'_>| !knows_all(ids, builds_on(&outline));
         let update = Update::decode(body);
         if !update.is_ok_and(|update| !update.outline().any(waits)) {
             self.unsure.insert(doc.clone());
@@ -105,6 +114,10 @@ impl Relays {
     /// All is said in answer to an input: what can be integrated only now was
     /// told again to all who follow, and is to be told to those who lag.
     pub(super) fn settled(&mut self, connections: &mut Connections) -> Result<(), Violation> {
+        if self.due.is_empty() {
+            self.told.clear();
+            return Ok(());
+        }
         let (told, due) = (
             std::mem::take(&mut self.told),
             std::mem::take(&mut self.due),
@@ -130,6 +143,10 @@ impl Relays {
 }
 
 impl AllWaiting {
+    fn is_empty(&self) -> bool {
+        self.0.values().all(BTreeMap::is_empty)
+    }
+
     fn grow_old(&mut self) {
         let all = self.0.values_mut().flat_map(BTreeMap::values_mut);
         all.for_each(|waiting| waiting.is_new = false);
@@ -146,7 +163,7 @@ impl AllWaiting {
         let (mut start, mut on) = (clocks.start, builds_on(told));
         while let Some(waiting) = of_client.get(&start) {
             start = waiting.clocks.end;
-            on = Vec::new();
+            on = [None; 2];
         }
         if start < clocks.end {
             let (clocks, is_new) = (start..clocks.end, true);
@@ -177,21 +194,25 @@ impl AllWaiting {
             first.is_some_and(|(start, _)| *start <= id.clock)
         };
         here.knows_up_to(client, lowest.clocks.start)
-            && lowest
-                .on
-                .iter()
-                .all(|id| here.knows_up_to(id.client.0, id.clock + 1) && !waits(id))
+            && knows_all(here, lowest.on)
+            && !lowest.on.iter().flatten().any(waits)
     }
 }
 
-fn builds_on(outline: &Outline<'_>) -> Vec<Id> {
+/// Whether all that a struct builds on is known, and all before that.
+fn knows_all(ids: &Ids, on: BuildsOn) -> bool {
+    let mut on = on.iter().flatten();
+    on.all(|id| ids.knows_up_to(id.client.0, id.clock + 1))
+}
+
+fn builds_on(outline: &Outline<'_>) -> BuildsOn {
     match outline.place {
         Some(Place::Between {
             origin,
             right_origin,
-        }) => origin.into_iter().chain(right_origin).collect(),
-        Some(Place::Inside { parent, .. }) => vec![parent],
-        Some(Place::Root { .. }) | None => Vec::new(),
+        }) => [origin, right_origin],
+        Some(Place::Inside { parent, .. }) => [Some(parent), None],
+        Some(Place::Root { .. }) | None => [None; 2],
     }
 }
 

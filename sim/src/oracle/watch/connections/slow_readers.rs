@@ -37,9 +37,10 @@ impl Connections {
         misses: impl Fn(&DocId, &Ids) -> Option<Ids>,
     ) -> Result<(), Violation> {
         self.none_waits_in_vain()?;
-        for conn in std::mem::take(&mut self.moved) {
+        let mut moved = std::mem::take(&mut self.moved);
+        for conn in moved.drain(..) {
             let may_wait = self.waiting.contains(&conn) && self.has_to_wait(conn);
-            let connection = self.open.get_mut(&conn).expect("it was sent something");
+            let connection = &mut self.open[&conn];
             if !connection.outbox.take_caught_up(may_wait) || connection.stage != Stage::Accepted {
                 continue;
             }
@@ -60,6 +61,8 @@ impl Connections {
                 })?;
             }
         }
+        // Its room is used again with the next input.
+        self.moved = moved;
         Ok(())
     }
 

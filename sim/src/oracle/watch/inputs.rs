@@ -1,0 +1,186 @@
+//! What goes into the engine: what it makes of that shows later.
+
+use std::time::Duration;
+
+use ysyncd_engine::{
+    ConnId, DocId, Input, JournalCommand, JournalRecord, JournalResult, StoreResult,
+    protocol::{Message, Messages},
+};
+
+use super::{Ids, Watch, connections::awareness_clocks, is_judged};
+
+/// What a message says to an engine without a journal.
+#[derive(Debug)]
+pub(super) struct Taking {
+    pub(super) conn: ConnId,
+    pub(super) doc: DocId,
+    pub(super) updates: Vec<(Vec<u8>, Ids)>,
+}
+
+impl Watch {
+    /// Whether an input answers what the engine has asked, if it answers
+    /// anything.
+    pub(crate) fn expects(&self, input: &Input) -> bool {
+        match input {
+            Input::Store { op, result } => self.store.expects(*op, result),
+            Input::Journal { op, result } => self.journal.expects(*op, result),
+            Input::Written { conn, total_bytes } => self.connections.sent_to(*conn) >= *total_bytes,
+            _ => true,
+        }
+    }
+
+    /// Notes what the engine is about to be told.
+    pub(crate) fn input(&mut self, now: Duration, input: &Input) {
+        (self.receiving, self.is_tick) = (None, matches!(input, Input::Tick));
+        self.bus.begins(matches!(input, Input::Bus(_)));
+        match input {
+            Input::Open { conn, doc, grant } => {
+                self.connections.opened(*conn, doc.clone(), grant);
+            }
+            Input::Received { conn, bytes } => {
+                self.receiving = Some(*conn);
+                self.message = bytes.clone();
+                self.limits.largest_update = self.limits.largest_update.max(bytes.len());
+                self.received(now, *conn, bytes);
+            }
+            Input::Written { conn, total_bytes } => {
+                self.connections.written(now, *conn, *total_bytes);
+            }
+            Input::Closed { conn } => self.connections.closed(*conn),
+            Input::Freed { conn } => self.connections.freed(*conn),
+            Input::Store { op, result } => {
+                if let Some(doc) = self.store.result(now, *op, result) {
+                    self.stored(now, &doc, result);
+                }
+            }
+            Input::Journal { op, result } => {
+                let (command, from) = self.journal.result(*op, result);
+                self.journaled(now, command, from, result);
+            }
+            Input::JournalHolds { docs } => self.journal.holds(docs),
+            Input::Bus(told) => self.told_by_bus(now, told),
+            Input::Shutdown { deadline } => {
+                let before = self.deadline.unwrap_or(*deadline);
+                self.deadline = Some(before.min(*deadline));
+                self.connections.end();
+            }
+            Input::Tick => {}
+        }
+    }
+
+    fn received(&mut self, now: Duration, conn: ConnId, frame: &[u8]) {
+        let Some(doc) = self.connections.judged_doc(conn).cloned() else {
+            return;
+        };
+        if self.connections.is_intruder(conn) {
+            self.connections.intruder_knows(conn, frame);
+            return;
+        }
+        let is_reader = self.connections.is_reader(conn);
+        let takes = self.connections.takes(conn, frame) && !is_reader;
+        let mut updates = Vec::new();
+        let mut messages = Messages::new(frame);
+        while let Ok(Some(message)) = messages.read_next() {
+            match message {
+                Message::SyncStep1(known) => {
+                    let known = Ids::below(known).expect("clients send state vectors");
+                    self.connections.asks(conn, &known);
+                }
+                // It has made it up for the occasion.
+                Message::SyncStep2(_) | Message::Update(_) if is_reader => {}
+                Message::SyncStep2(update) | Message::Update(update) => {
+                    let ids = Ids::of_valid(update);
+                    self.growth.comes(&doc, update);
+                    self.connections.knows(conn, &ids);
+                    updates.push((update.to_vec(), ids));
+                }
+                Message::Awareness(states) => {
+                    for (client, clock, _) in awareness_clocks(states).into_iter().flatten() {
+                        self.bus.said(&doc, client, clock);
+                    }
+                    self.connections.says_awareness(now, conn, states);
+                }
+                Message::QueryAwareness => {}
+            }
+        }
+        if takes && !self.has_journal && !updates.is_empty() {
+            self.taking = Some(Taking { conn, doc, updates });
+        }
+    }
+
+    fn stored(&mut self, now: Duration, doc: &DocId, result: &StoreResult) {
+        if !is_judged(doc) {
+            return;
+        }
+        match result {
+            StoreResult::Loaded(Ok(Some(snapshot))) => match Ids::of(&snapshot.body) {
+                Ok(ids) => {
+                    self.growth.comes(doc, &snapshot.body);
+                    match self.documents.is_loaded(doc) {
+                        true => self.growth.merged(doc),
+                        false => self.growth.loaded(doc, snapshot.body.len()),
+                    }
+                    self.relays.read(doc, &snapshot.body, &ids);
+                    self.documents.read(doc, Some(ids));
+                    self.gaps.is_unlimited(doc);
+                    if self.documents.is_loaded(doc) {
+                        let here = self.documents.all_here(doc);
+                        self.relays.applied(doc, &snapshot.body, here);
+                    }
+                }
+                Err(_) => self.documents.read_in_vain(doc),
+            },
+            StoreResult::Loaded(Ok(None)) => self.documents.read(doc, None),
+            StoreResult::Saved(Ok(_)) => self.documents.saved(now, doc),
+            StoreResult::Loaded(Err(_)) | StoreResult::Saved(Err(_)) => {}
+        }
+    }
+
+    fn journaled(
+        &mut self,
+        now: Duration,
+        command: JournalCommand,
+        from: Option<ConnId>,
+        result: &JournalResult,
+    ) {
+        if let JournalResult::Read(Ok(records)) = result {
+            let bytes = records.iter().map(|record| record.update.len());
+            self.limits.replayed += bytes.sum::<usize>();
+        }
+        match (command, result) {
+            (
+                JournalCommand::Append {
+                    doc,
+                    position,
+                    update,
+                },
+                JournalResult::Appended(Ok(())),
+            ) if is_judged(&doc) => {
+                let ids = Ids::of_valid(&update);
+                if !self.documents.all_here(&doc).cover(&ids) {
+                    self.growth.applied(&doc, update.len());
+                }
+                self.documents.appended(&doc, position, &ids);
+                // A document that has failed meanwhile reads it later.
+                if self.documents.is_loaded(&doc)
+                    && let Err(violation) = self.applied(now, &doc, from, &update)
+                {
+                    self.gaps.note(violation);
+                }
+            }
+            (JournalCommand::Read { doc }, JournalResult::Read(Ok(records))) if is_judged(&doc) => {
+                let ids = |record: &JournalRecord| (record.position, Ids::of_valid(&record.update));
+                self.documents.replays(&doc, records.iter().map(ids));
+                for record in records {
+                    self.growth.comes(&doc, &record.update);
+                    self.relays.read(&doc, &record.update, &Ids::default());
+                }
+                self.gaps.is_unlimited(&doc);
+            }
+            (JournalCommand::Trim { doc, through }, JournalResult::Trimmed(Ok(()))) => {
+                self.documents.trimmed(&doc, through);
+            }
+            _ => {}
+        }
+    }
+}
