@@ -2,8 +2,8 @@
 //
 //     npm ci --prefix e2e && node fuzz/hostile.mjs
 //
-// Floods are ten times smaller here than there: what a target checks after each
-// update takes longer than the update.
+// Floods are ten times smaller here than there, or a hundred times where that is still
+// large: what a target checks after each update takes longer than the update.
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { frames } from '../e2e/lib/frames.mjs'
 import { hostileFloods, hostileStateVectors, hostileUpdates } from '../e2e/lib/hostile.mjs'
@@ -11,6 +11,7 @@ import { bytes, concat } from '../e2e/lib/update.mjs'
 import * as encoding from '../e2e/node_modules/lib0/encoding.js'
 
 const NOBODY = new Uint8Array([0])
+const LARGE_BYTES = 128 << 10
 
 const write = (target, name, input) => {
   const folder = new URL(`corpus/${target}/`, import.meta.url)
@@ -20,7 +21,11 @@ const write = (target, name, input) => {
 
 const withLength = input => bytes(e => encoding.writeVarUint8Array(e, input))
 
-for (const { name, updates } of [...hostileUpdates(), ...hostileFloods(10)]) {
+const size = ({ updates }) => updates.reduce((sum, update) => sum + update.length, 0)
+const smaller = hostileFloods(100)
+const floods = hostileFloods(10).map((flood, i) => size(flood) > LARGE_BYTES ? smaller[i] : flood)
+
+for (const { name, updates } of [...hostileUpdates(), ...floods]) {
   write('update', name, concat(...updates.map(withLength), NOBODY))
   write('snapshot', name, concat(...updates.slice(0, 2).map(withLength), ...updates.length < 2 ? [NOBODY] : [], NOBODY))
   write('frames', name, concat(...updates.map(frames.update)))
