@@ -74,11 +74,11 @@ impl<'a> Lineage<'a> {
             })
         };
         let places = structs.clients.iter().map(|(&client, theirs)| {
-            let blocks = theirs.blocks().iter();
-            (
-                client,
-                blocks.flat_map(|block| places_of(client, block)).collect(),
-            )
+            let blocks = theirs.blocks();
+            // Most clients have one block with one struct.
+            let mut places = Vec::with_capacity(blocks.len());
+            places.extend(blocks.iter().flat_map(|block| places_of(client, block)));
+            (client, places)
         });
         Self {
             structs,
