@@ -23,6 +23,7 @@ use ysyncd_engine::{
 use crate::{
     Config,
     address::ClientAddress,
+    cut::Cut,
     farewell::Farewell,
     health,
     link::Link,
@@ -62,6 +63,7 @@ where
         config,
         peer,
         place: Cell::new(Some(place)),
+        head_has_begun: Cell::default(),
         admitted: RefCell::default(),
         farewell: RefCell::default(),
     };
@@ -75,7 +77,11 @@ where
         .header_read_timeout(config.header_timeout)
         .max_buf_size(config.header_bytes_max)
         .serve_connection(
-            TokioIo::new(Timely::new(stream, config.response_timeout)),
+            TokioIo::new(Timely::new(
+                stream,
+                config.response_timeout,
+                &handshake.head_has_begun,
+            )),
             service,
         )
         .without_shutdown()
@@ -84,6 +90,9 @@ where
         Ok(parts) => parts,
         Err(error) => {
             debug!(%error, "HTTP connection ended");
+            if let Some(cut) = Cut::of(&error, handshake.head_has_begun.get()) {
+                shard.metrics().limits.request_cut(cut);
+            }
             return None;
         }
     };
@@ -109,6 +118,8 @@ struct Handshake<'a> {
     config: &'a Config,
     peer: SocketAddr,
     place: Cell<Option<StrangerPlace>>,
+    /// Whether anything came behind the last request.
+    head_has_begun: Cell<bool>,
     /// Set by the request that is answered with 101, the last on its stream.
     admitted: RefCell<Option<Link>>,
     /// The same, for whoever is told at once to go.
@@ -117,6 +128,7 @@ struct Handshake<'a> {
 
 impl Handshake<'_> {
     async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        self.head_has_begun.set(false);
         let path = request.uri().path();
         if path.starts_with(PATH_PREFIX) {
             let client = (self.config.trusted_proxies).client(self.peer, request.headers());
@@ -140,14 +152,14 @@ impl Handshake<'_> {
     }
 
     fn refuse(&self, refused: Refused, address: IpAddr) -> Response<String> {
+        marks::hit(Mark::HandshakeRefused);
+        self.shard.events().refused(&refused, address);
+        self.shard.metrics().handshake_refused(&refused.rejection);
         let Refused {
             rejection,
             farewell,
+            ..
         } = refused;
-        marks::hit(Mark::HandshakeRefused);
-        let status = rejection.status().as_u16();
-        self.shard.metrics().handshake_refused(status);
-        debug!(status, reason = %rejection, "request for a document refused");
         let leave = farewell.and_then(|farewell| {
             let leave = self.shard.farewells().admit(address)?;
             Some((farewell, leave))
@@ -188,7 +200,6 @@ impl Handshake<'_> {
         };
         let place = self.shard.quotas().claim(claim, self.config);
         let place = place.inspect_err(|reached| {
-            self.shard.metrics().limits.refused(*reached);
             info!(
                 doc = doc.as_str(),
                 user = grant.user.as_str(),

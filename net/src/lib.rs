@@ -108,6 +108,7 @@ mod address;
 pub mod bus;
 mod config;
 mod connection;
+mod cut;
 mod event;
 mod exposition;
 mod farewell;

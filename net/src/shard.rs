@@ -265,6 +265,10 @@ impl Shard {
         self.scratch.borrow_mut()
     }
 
+    pub(crate) fn events(&self) -> &EventLog {
+        &self.events
+    }
+
     pub(crate) fn metrics(&self) -> &Metrics {
         &self.metrics
     }
