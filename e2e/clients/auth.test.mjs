@@ -146,9 +146,11 @@ test('pages of other origins are refused where origins are named', async t => {
 })
 
 test('no token and no secret is ever logged', async t => {
-  const server = await startServer(t, { env: { LOG: 'trace' } })
-  const secrets = [SECRET, token(), jwt()]
-  for (const value of secrets.slice(1)) {
+  const previous = 'the secret of before, long enough'
+  const server = await startServer(t, { env: { LOG: 'trace', SYNC_SHARED_SECRET_PREVIOUS: previous } })
+  const tokens = [SECRET, previous].flatMap(secret => [token('tester', { secret }), jwt({}, { secret })])
+  const secrets = [SECRET, previous, ...tokens]
+  for (const value of tokens) {
     await connected(t, server, 'doc', { params: { token: value } })
     await refusal(`${server.url}/?token=${encodeURIComponent(value)}`)
     await refusal(`${server.url}/doc?token=${encodeURIComponent(value + 'x')}`)
@@ -159,6 +161,23 @@ test('no token and no secret is ever logged', async t => {
       assert.ok(!server.log.includes(form), `the log tells ${form}`)
     }
   }
+})
+
+test('who is refused is told in the log, a few times a minute', async t => {
+  const server = await startServer(t)
+  const wrong = `eve:${'w'.repeat(43)}`
+  await refusal(`${server.url}/team%2Fplan?token=${encodeURIComponent(wrong)}`)
+  await refusal(`${server.url}/plan`, bearer(jwt({ docs: ['other'] })))
+  for (let i = 0; i < 30; i++) await refusal(`${server.url}/${i}`)
+  await server.stop()
+  const told = server.logLines.filter(({ message }) => message.startsWith('access refused'))
+  assert.equal(told.length, 10)
+  for (const { level, address } of told) assert.deepEqual([level, address], ['INFO', '127.0.0.1'])
+  const [signature, other, missing] = told.map(({ doc, reason }) => `${doc}: ${reason}`)
+  assert.match(signature, /^team\/plan: the token's signature is wrong/)
+  assert.match(other, /^plan: the token does not allow this document/)
+  assert.match(missing, /^0: a token is missing/)
+  assert.ok(!server.log.includes(wrong.slice(4)))
 })
 
 test('unknown paths are refused with 404, bad ids with 400', async t => {

@@ -1,7 +1,6 @@
-// A thread that sends a server everything that broke others, then frames at
-// random, and reports what became of it.
+// A process that sends a server small inputs that broke others and frames at random,
+// then floods, and reports what became of it: attacker.mjs URL TOKEN SEED FRAMES
 import { once } from 'node:events'
-import { parentPort, workerData } from 'node:worker_threads'
 import WebSocket from 'ws'
 import * as Y from 'yjs'
 import { frames } from './frames.mjs'
@@ -9,7 +8,8 @@ import { hostileFloods, hostileStateVectors, hostileUpdates } from './hostile.mj
 import { randomOf } from './random.mjs'
 import { unhex } from './update.mjs'
 
-const { url, token, seed, frames: count } = workerData
+const [url, token] = process.argv.slice(2)
+const [seed, count] = process.argv.slice(4).map(Number)
 const STEP_1 = frames.step1(unhex('00'))
 
 /** Connections of attackers at the same time. */
@@ -17,15 +17,27 @@ const SIDE_BY_SIDE = 4
 
 const main = async () => {
   const report = { inputs: 0, frames: 0, closed: 0, wrong: [] }
-  const inputs = [
-    ...[...hostileUpdates(), ...hostileFloods()].map(input => ({ ...input, sent: input.updates.map(frames.update) })),
+  const updates = input => ({ ...input, sent: input.updates.map(frames.update) })
+  const small = [
+    ...hostileUpdates().map(updates),
     ...hostileStateVectors().map(input => ({ ...input, sent: [frames.step1(input.bytes)] }))
   ]
-  for (const input of inputs) await sendInput(input, report)
+  const floods = hostileFloods().map(updates)
+  await ask('small')
+  for (const input of small) await sendInput(input, report)
   const draw = randomOf(seed)
   const senders = Array.from({ length: SIDE_BY_SIDE }, (_, i) => sendAtRandom(draw, `random ${i}`, report))
   await Promise.all(senders)
-  parentPort.postMessage(report)
+  await ask('floods')
+  for (const input of floods) await sendInput(input, report)
+  process.send(report)
+  process.disconnect()
+}
+
+/** Says what comes next, and waits until it may. */
+const ask = async what => {
+  process.send(what)
+  await once(process, 'message')
 }
 
 /** What must be refused goes to the document of the good pair itself. */

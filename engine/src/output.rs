@@ -119,6 +119,33 @@ pub enum Refusal {
     ShuttingDown,
 }
 
+impl Refusal {
+    /// All there are.
+    pub const ALL: [Self; 7] = [
+        Self::LoadFailed,
+        Self::Undecodable,
+        Self::JournalDamaged,
+        Self::Full,
+        Self::Busy,
+        Self::InternalError,
+        Self::ShuttingDown,
+    ];
+
+    /// In a word, for metrics.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::LoadFailed => "load_failed",
+            Self::Undecodable => "undecodable",
+            Self::JournalDamaged => "journal_damaged",
+            Self::Full => "full",
+            Self::Busy => "busy",
+            Self::InternalError => "internal_error",
+            Self::ShuttingDown => "shutting_down",
+        }
+    }
+}
+
 /// WebSocket close codes in use (RFC 6455 section 7.4).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u16)]

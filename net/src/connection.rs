@@ -478,6 +478,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if self.phase != Phase::Open {
             self.phase = Phase::Over;
         } else if now >= silent_at {
+            self.link.shard().metrics().limits.silent.inc();
             self.end(code::ABNORMAL, "silent for too long", false);
             self.phase = Phase::Over;
         } else if self.message_late_at().is_some_and(|late_at| now >= late_at) {

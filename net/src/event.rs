@@ -1,6 +1,7 @@
 //! The engine's events as log lines.
 
 use std::{
+    net::IpAddr,
     sync::{
         Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -8,9 +9,12 @@ use std::{
     time::Duration,
 };
 
+use hyper::StatusCode;
 use tokio::time::Instant;
 use tracing::{debug, error, info, warn};
-use ysyncd_engine::{Event, StoreError};
+use ysyncd_engine::{DocId, Event, StoreError};
+
+use crate::request::Refused;
 
 /// The log. It remembers whether the store is in trouble, so that an outage is
 /// told once, and its end, and not by each document at each try; and what was
@@ -18,8 +22,9 @@ use ysyncd_engine::{Event, StoreError};
 #[derive(Debug, Default)]
 pub(crate) struct EventLog {
     store_fails: AtomicBool,
-    bus_refused: OncePer<60>,
-    name_taken: OncePer<60>,
+    bus_refused: Rarely<1>,
+    name_taken: Rarely<1>,
+    token_refused: Rarely<10>,
 }
 
 impl EventLog {
@@ -51,6 +56,23 @@ impl EventLog {
         log(event);
     }
 
+    /// Tells of a request for a document that is refused. Of what it says, the
+    /// document alone: the rest may be a token.
+    pub(crate) fn refused(&self, refused: &Refused, address: IpAddr) {
+        let Refused { rejection, doc, .. } = refused;
+        let (status, doc) = (rejection.status(), doc.as_ref().map(DocId::as_str));
+        let is_denied = matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN);
+        let (status, reason) = (status.as_u16(), rejection);
+        let due = is_denied.then(|| self.token_refused.is_due()).flatten();
+        match due {
+            Some(untold) => info!(
+                doc, %address, status, %reason, untold,
+                "access refused (told ten times a minute)"
+            ),
+            None => debug!(doc, %address, status, %reason, "request for a document refused"),
+        }
+    }
+
     fn store_failed(&self, error: &StoreError) {
         let is_outage = matches!(error, StoreError::Unavailable(_) | StoreError::Unknown(_));
         if is_outage && !self.store_fails.swap(true, Ordering::Relaxed) {
@@ -63,28 +85,34 @@ impl EventLog {
     }
 }
 
-/// Lets something be told once in so many seconds.
+/// Lets something be told so many times a minute.
 #[derive(Debug, Default)]
-struct OncePer<const SECONDS: u64>(Mutex<Told>);
+struct Rarely<const TIMES: u32>(Mutex<Told>);
 
 #[derive(Debug, Default)]
 struct Told {
-    last: Option<Instant>,
+    /// When the minute began, and what was told in it.
+    since: Option<Instant>,
+    told: u32,
     untold: u64,
 }
 
-impl<const SECONDS: u64> OncePer<SECONDS> {
+impl<const TIMES: u32> Rarely<TIMES> {
     /// How many were not told since the last that was, if this one is to be.
     fn is_due(&self) -> Option<u64> {
         let now = Instant::now();
-        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let pause = Duration::from_secs(SECONDS);
-        if told.last.is_some_and(|last| now < last + pause) {
-            told.untold += 1;
+        let mut minute = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_over = |since: Instant| since + Duration::from_secs(60) <= now;
+        if minute.since.is_none_or(is_over) {
+            minute.since = Some(now);
+            minute.told = 0;
+        }
+        if minute.told == TIMES {
+            minute.untold += 1;
             return None;
         }
-        told.last = Some(now);
-        Some(std::mem::take(&mut told.untold))
+        minute.told += 1;
+        Some(std::mem::take(&mut minute.untold))
     }
 }
 
@@ -216,7 +244,21 @@ fn log(event: &Event) {
 
 #[cfg(test)]
 mod tests {
+    use tokio::time::{advance, pause};
+
     use super::*;
+
+    #[tokio::test]
+    async fn what_would_fill_the_log_is_told_a_few_times_a_minute() {
+        pause();
+        let rarely = Rarely::<2>::default();
+        let told = || (0..5).map(|_| rarely.is_due()).collect::<Vec<_>>();
+        assert_eq!(told(), [Some(0), Some(0), None, None, None]);
+        advance(Duration::from_secs(59)).await;
+        assert_eq!(rarely.is_due(), None);
+        advance(Duration::from_secs(1)).await;
+        assert_eq!(told(), [Some(4), Some(0), None, None, None]);
+    }
 
     #[test]
     fn what_a_panic_says_is_cut_between_characters() {

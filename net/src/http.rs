@@ -20,6 +20,7 @@ use ysyncd_engine::marks::{self, Mark};
 use crate::{
     Listener,
     address::ClientAddress,
+    cut::Cut,
     farewell::Farewell,
     front::Front,
     health,
@@ -64,6 +65,7 @@ pub(crate) async fn serve<L: Listener>(
         front,
         peer,
         place: Cell::new(Some(place)),
+        head_has_begun: Cell::default(),
         admitted: RefCell::default(),
         farewell: RefCell::default(),
     };
@@ -77,7 +79,11 @@ pub(crate) async fn serve<L: Listener>(
         .header_read_timeout(config.header_timeout)
         .max_buf_size(config.header_bytes_max)
         .serve_connection(
-            TokioIo::new(Timely::new(stream, config.response_timeout)),
+            TokioIo::new(Timely::new(
+                stream,
+                config.response_timeout,
+                &handshake.head_has_begun,
+            )),
             service,
         )
         .without_shutdown()
@@ -86,6 +92,9 @@ pub(crate) async fn serve<L: Listener>(
         Ok(parts) => parts,
         Err(error) => {
             debug!(%error, "HTTP connection ended");
+            if let Some(cut) = Cut::of(&error, handshake.head_has_begun.get()) {
+                front.shared.metrics.limits.request_cut(cut);
+            }
             return None;
         }
     };
@@ -120,6 +129,8 @@ struct Handshake<'a, P> {
     front: &'a Front<P>,
     peer: SocketAddr,
     place: Cell<Option<StrangerPlace>>,
+    /// Whether anything came behind the last request.
+    head_has_begun: Cell<bool>,
     /// Set by the request that is answered with 101, the last on its stream.
     admitted: RefCell<Option<Admitted<P>>>,
     /// The same, for whoever is told at once to go.
@@ -128,6 +139,7 @@ struct Handshake<'a, P> {
 
 impl<P: Send + 'static> Handshake<'_, P> {
     async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        self.head_has_begun.set(false);
         let path = request.uri().path();
         if path.starts_with(PATH_PREFIX) {
             let proxies = &self.front.config.trusted_proxies;
@@ -154,14 +166,17 @@ impl<P: Send + 'static> Handshake<'_, P> {
     }
 
     fn refuse(&self, refused: Refused, address: IpAddr) -> Response<String> {
+        marks::hit(Mark::HandshakeRefused);
+        self.front.shared.events.refused(&refused, address);
+        self.front
+            .shared
+            .metrics
+            .handshake_refused(&refused.rejection);
         let Refused {
             rejection,
             farewell,
+            ..
         } = refused;
-        marks::hit(Mark::HandshakeRefused);
-        let status = rejection.status().as_u16();
-        self.front.shared.metrics.handshake_refused(status);
-        debug!(status, reason = %rejection, "request for a document refused");
         let leave = farewell.and_then(|farewell| {
             let leave = self.front.farewells.admit(address)?;
             Some((farewell, leave))
@@ -196,7 +211,6 @@ impl<P: Send + 'static> Handshake<'_, P> {
         let shared = &self.front.shared;
         let place = shared.quotas.claim(claim, &self.front.config);
         let place = place.inspect_err(|reached| {
-            shared.metrics.limits.refused(*reached);
             info!(
                 doc = doc.as_str(),
                 user = grant.user.as_str(),

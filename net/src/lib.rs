@@ -115,6 +115,7 @@ mod address;
 pub mod bus;
 mod config;
 mod connection;
+mod cut;
 mod event;
 mod exposition;
 mod farewell;

@@ -14,6 +14,8 @@ use prometheus_client::{
 use ysyncd_engine::{CloseCode, Event, Status};
 use ysyncd_storage::journal::Journal;
 
+use crate::request::Rejection;
+
 pub(crate) use bus::{BusMetrics, Direction};
 pub(crate) use journal::JournalMetrics;
 pub(crate) use limits::LimitMetrics;
@@ -110,8 +112,14 @@ impl Metrics {
     }
 
     /// Counts a handshake that was answered with an error.
-    pub(crate) fn handshake_refused(&self, status: u16) {
+    pub(crate) fn handshake_refused(&self, rejection: &Rejection) {
+        let status = rejection.status().as_u16();
         self.refused.get_or_create(&Refused { status }).inc();
+        match rejection {
+            Rejection::Limit(reached) => self.limits.refused(*reached),
+            Rejection::Refused(refusal) => self.limits.not_opened(*refusal),
+            _ => {}
+        }
     }
 
     /// Counts what the engine tells.

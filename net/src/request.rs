@@ -82,6 +82,8 @@ pub(crate) enum Rejection {
 #[derive(Debug)]
 pub(crate) struct Refused {
     pub(crate) rejection: Rejection,
+    /// What was asked for, where it is known and may be told.
+    pub(crate) doc: Option<DocId>,
     /// What is said instead to a browser, whose page cannot read an answer.
     pub(crate) farewell: Option<Box<Farewell>>,
 }
@@ -90,6 +92,7 @@ impl<R: Into<Rejection>> From<R> for Refused {
     fn from(rejection: R) -> Self {
         Self {
             rejection: rejection.into(),
+            doc: None,
             farewell: None,
         }
     }
@@ -115,18 +118,20 @@ impl SyncRequest {
         refuse_body(request.headers())?;
         refuse_ambiguous(request.headers())?;
         check_origin(request.headers(), config)?;
-        let granted = doc
-            .map_err(Rejection::from)
-            .and_then(|doc| Ok((grant(&request, &doc, config, now)?, doc)));
+        let granted = match &doc {
+            Ok(doc) => grant(&request, doc, config, now),
+            Err(error) => Err(Rejection::from(*error)),
+        };
         let is_browser = request.headers().contains_key(ORIGIN);
         let switching = switching_protocols(request);
         match granted {
-            Ok((grant, doc)) => Ok(Self {
-                doc,
+            Ok(grant) => Ok(Self {
+                doc: doc?,
                 grant,
                 switching: switching?,
             }),
             Err(rejection) => Err(Refused {
+                doc: doc.ok(),
                 farewell: switching.ok().filter(|_| is_browser).map(|switching| {
                     let reason = rejection.to_string();
                     Box::new(Farewell::new(switching, rejection.status(), &reason))

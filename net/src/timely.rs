@@ -1,6 +1,7 @@
 //! A stream whose peer has to read in time.
 
 use std::{
+    cell::Cell,
     future::Future,
     io,
     pin::Pin,
@@ -15,17 +16,20 @@ use tokio::{
 
 /// Fails to write once something has been waiting for the peer to read for so
 /// long, a byte now and then being no excuse.
-pub(crate) struct Timely<S> {
+pub(crate) struct Timely<'a, S> {
     stream: S,
+    /// Set when something comes.
+    hears: &'a Cell<bool>,
     timeout: Duration,
     /// Runs from the first write that had to wait until all is written.
     deadline: Option<Pin<Box<Sleep>>>,
 }
 
-impl<S> Timely<S> {
-    pub(crate) const fn new(stream: S, timeout: Duration) -> Self {
+impl<'a, S> Timely<'a, S> {
+    pub(crate) const fn new(stream: S, timeout: Duration, hears: &'a Cell<bool>) -> Self {
         Self {
             stream,
+            hears,
             timeout,
             deadline: None,
         }
@@ -43,17 +47,22 @@ impl<S> Timely<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Timely<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for Timely<'_, S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buf)
+        let before = buf.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(cx, buf);
+        if buf.filled().len() > before {
+            self.hears.set(true);
+        }
+        read
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Timely<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for Timely<'_, S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,

@@ -330,7 +330,10 @@ impl ClientStructs {
     pub(super) fn push(&mut self, new: &Struct<'_>, listed: bool) {
         let new_block = match self.blocks.last_mut() {
             Some(last) => last.push(new, listed),
-            None => Some(Block::new(new, listed)),
+            None => {
+                self.blocks.reserve_exact(1);
+                Some(Block::new(new, listed))
+            }
         };
         self.blocks.extend(new_block);
     }
@@ -359,6 +362,10 @@ impl ClientStructs {
             None => Some(Block::new(new, listed)),
         };
         if let Some(new_block) = new_block {
+            // Many clients have one block for ever, and a vector begins with four.
+            if self.blocks.is_empty() {
+                self.blocks.reserve_exact(1);
+            }
             self.blocks.insert(at, new_block);
         }
         self.note_run(new.clocks());

@@ -45,6 +45,18 @@ fn a_document_that_is_all_deleted_takes_little_more_than_its_bytes() {
     assert_footprint("every other deleted", &all, 2.5);
 }
 
+/// Each time that a page is opened is a client, and many type but once.
+#[test]
+fn a_client_of_one_struct_takes_little_more_than_a_block() {
+    const CLIENTS: u64 = 10_000;
+    let encoded = scattered(CLIENTS, CLIENTS);
+    let mut state = DocumentState::default();
+    let taken = measure(|| drop(state.apply(&encoded).unwrap()));
+    let each = taken.bytes_current.cast_unsigned() / CLIENTS;
+    println!("{each} bytes for a client, {taken:?}");
+    assert!(each <= 250, "{each} bytes");
+}
+
 fn assert_footprint(name: &str, encoded: &[u8], most: f64) {
     let footprint = footprint(encoded);
     println!("{name}, {} bytes: {footprint:.2?}", encoded.len());

@@ -6,14 +6,16 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
-use ysyncd_engine::{MessageFault, Rejection};
+use ysyncd_engine::{MessageFault, Refusal, Rejection};
 
-use crate::{quota::LimitReached, rate::Excess, unfinished::Budget};
+use crate::{cut::Cut, quota::LimitReached, rate::Excess, unfinished::Budget};
 
 /// The limits' part of the metrics.
 #[derive(Debug)]
 pub(crate) struct LimitMetrics {
     refused: Family<Refused, Counter>,
+    not_opened: Family<Rejected, Counter>,
+    requests_cut: Family<Rejected, Counter>,
     pub(crate) handshakes_dropped: Counter,
     slowed: Family<TooFast, Counter>,
     cut: Family<TooFast, Counter>,
@@ -22,6 +24,7 @@ pub(crate) struct LimitMetrics {
     pub(crate) lagged: Counter,
     pub(crate) answers_waited: Counter,
     pub(crate) stalled: Counter,
+    pub(crate) silent: Counter,
     held: Family<Held, Counter>,
     pub(crate) messages_late: Counter,
     /// Set anew whenever somebody looks.
@@ -55,14 +58,6 @@ impl Default for LimitMetrics {
         for limit in LimitReached::ALL.map(LimitReached::name) {
             drop(refused.get_or_create(&Refused { limit }));
         }
-        let rejected = Family::<Rejected, Counter>::default();
-        for reason in Rejection::ALL.map(Rejection::name) {
-            drop(rejected.get_or_create(&Rejected { reason }));
-        }
-        let messages_refused = Family::<Rejected, Counter>::default();
-        for reason in MessageFault::ALL.map(MessageFault::name) {
-            drop(messages_refused.get_or_create(&Rejected { reason }));
-        }
         let (slowed, cut) = (Family::default(), Family::default());
         for excess in Excess::ALL.map(Excess::name) {
             for family in [&slowed, &cut] {
@@ -78,19 +73,33 @@ impl Default for LimitMetrics {
         }
         Self {
             refused,
+            not_opened: by_reason(Refusal::ALL.map(Refusal::name)),
+            requests_cut: by_reason(Cut::ALL.map(Cut::name)),
             handshakes_dropped: Counter::default(),
             slowed,
             cut,
-            rejected,
-            messages_refused,
+            rejected: by_reason(Rejection::ALL.map(Rejection::name)),
+            messages_refused: by_reason(MessageFault::ALL.map(MessageFault::name)),
             lagged: Counter::default(),
             answers_waited: Counter::default(),
             stalled: Counter::default(),
+            silent: Counter::default(),
             held,
             messages_late: Counter::default(),
             unfinished_bytes: Gauge::default(),
         }
     }
+}
+
+fn by_reason(reasons: impl IntoIterator<Item = &'static str>) -> Family<Rejected, Counter> {
+    let family = Family::default();
+    for reason in reasons {
+        drop(Family::<Rejected, Counter>::get_or_create(
+            &family,
+            &Rejected { reason },
+        ));
+    }
+    family
 }
 
 impl LimitMetrics {
@@ -99,6 +108,18 @@ impl LimitMetrics {
     pub(crate) fn refused(&self, reached: LimitReached) {
         let limit = reached.name();
         self.refused.get_or_create(&Refused { limit }).inc();
+    }
+
+    /// Counts a client to which the engine does not give its document.
+    pub(crate) fn not_opened(&self, refusal: Refusal) {
+        let reason = refusal.name();
+        self.not_opened.get_or_create(&Rejected { reason }).inc();
+    }
+
+    /// Counts a stream that was cut before it became a WebSocket.
+    pub(crate) fn request_cut(&self, cut: Cut) {
+        let reason = cut.name();
+        self.requests_cut.get_or_create(&Rejected { reason }).inc();
     }
 
     /// Counts an update that is not taken.
@@ -145,6 +166,17 @@ impl LimitMetrics {
             self.refused.clone(),
         );
         registry.register(
+            "opens_refused",
+            "Requests for a document that it was not given for, by the reason",
+            self.not_opened.clone(),
+        );
+        registry.register(
+            "requests_cut",
+            "Connections ended before they were WebSockets, by the reason: nothing came, or the head of \
+             a request did not in time or is too large, or an answer was not read",
+            self.requests_cut.clone(),
+        );
+        registry.register(
             "handshakes_dropped",
             "Connections dropped because their address has too many that have not asked for a document",
             self.handshakes_dropped.clone(),
@@ -185,6 +217,11 @@ impl LimitMetrics {
             "Clients closed because they read nothing for too long while much waited for them, or \
              too slowly while others waited",
             self.stalled.clone(),
+        );
+        registry.register(
+            "connections_cut_for_silence",
+            "Clients cut because nothing came from them for too long, no answer to a ping either",
+            self.silent.clone(),
         );
         registry.register(
             "messages_held",

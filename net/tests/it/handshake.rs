@@ -151,6 +151,8 @@ fn a_failed_load_is_answered_with_503_and_when_to_come_back() {
         };
         assert_eq!(answer.status(), 503);
         assert!(answer.headers().contains_key("retry-after"));
+        let metric = "opens_refused_total{reason=\"load_failed\"}";
+        assert_eq!(server.metric(metric).await, 1);
     });
 }
 
@@ -193,13 +195,35 @@ fn a_head_that_does_not_end_is_cut_off() {
             config.header_timeout = Duration::from_millis(200);
         };
         let server = Server::start(tweak).await;
-        let mut slow = server.tcp().await;
-        slow.write_all(b"GET / HTTP/1.1\r\n").await.unwrap();
-        let mut answer = Vec::new();
-        let _ = soon(slow.read_to_end(&mut answer)).await;
+        let whole = b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n";
+        // Nothing came, or nothing more: that is no slow head.
+        for (begun, cut) in [
+            (b"GET / HTTP/1.1\r\n".as_slice(), "head_late"),
+            (b"", "idle"),
+            (whole, "idle"),
+        ] {
+            let metric = format!("requests_cut_total{{reason=\"{cut}\"}}");
+            let before = server.metric(&metric).await;
+            let mut slow = server.tcp().await;
+            slow.write_all(begun).await.unwrap();
+            let mut answer = Vec::new();
+            let _ = soon(slow.read_to_end(&mut answer)).await;
+            assert_eq!(server.metric(&metric).await, before + 1, "{metric}");
+        }
+    });
+}
 
+#[test]
+fn a_head_that_is_too_large_is_refused_and_counted() {
+    run(async {
+        let server = Server::start(|_| {}).await;
         let huge = format!("x: {}\r\n", "a".repeat(100_000));
-        assert_eq!(status(&server.get("/healthz", &huge).await), 431);
+        let many = "x: y\r\n".repeat(200);
+        for headers in [huge, many] {
+            assert_eq!(status(&server.get("/healthz", &headers).await), 431);
+        }
+        let metric = "requests_cut_total{reason=\"head_too_large\"}";
+        assert_eq!(server.metric(metric).await, 2);
     });
 }
 
@@ -226,6 +250,8 @@ fn who_does_not_read_its_answers_loses_its_place() {
         assert_eq!(status(&soon(server.get("/healthz", "")).await), 200);
         soon(asks).await.unwrap();
         drips.abort();
+        let metric = "requests_cut_total{reason=\"answer_late\"}";
+        assert_eq!(server.metric(metric).await, 1);
     });
 }
 

@@ -203,6 +203,7 @@ fn a_client_that_answers_pings_stays_and_a_silent_one_is_cut() {
             last = Some(message);
         }
         assert!(!matches!(last, Some(Message::Close(_))), "cut, not closed");
+        assert_eq!(server.metric("connections_cut_for_silence_total").await, 1);
     });
 }
 

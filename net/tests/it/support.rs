@@ -165,6 +165,15 @@ impl Server {
             .await
     }
 
+    /// What a counter stands at, as `/metrics` writes it: name without prefix, labels.
+    pub(crate) async fn metric(&self, name: &str) -> u64 {
+        let metrics = self.get("/metrics", "").await;
+        let line = metrics
+            .lines()
+            .find_map(|line| line.strip_prefix(&format!("ysyncd_{name} ")));
+        line.expect("there is such a metric").parse().unwrap()
+    }
+
     pub(crate) async fn request(&self, request: &str) -> String {
         let mut stream = self.tcp().await;
         stream.write_all(request.as_bytes()).await.unwrap();

@@ -456,6 +456,34 @@ fn store_operations_wait_for_their_turn() {
 }
 
 #[test]
+fn loads_have_their_turn_in_the_order_of_asking() {
+    let config = Config {
+        store_operations_max: 2,
+        ..Config::default()
+    };
+    let mut world = World::with(config);
+    // Not the order of their names; some are asked for by several.
+    let asked = ["f", "b", "e", "f", "a", "b", "d", "a", "c"];
+    let conns = asked.map(|name| (name, world.open(name)));
+    let mut under_way = vec![world.take_load(), world.take_load()];
+    let mut opened = Vec::new();
+    while let Some(op) = under_way.pop() {
+        assert!(world.store_is_idle(), "no more than two at once");
+        world.loaded(op, Ok(None));
+        for (name, conn) in conns {
+            if world.stage(conn) == Stage::Open && !opened.contains(&name) {
+                opened.push(name);
+            }
+        }
+        // The last to begin ends first: all behind the first two pass by one of them.
+        if opened.len() <= 4 {
+            under_way.push(world.take_load());
+        }
+    }
+    assert_eq!(opened, ["b", "e", "a", "d", "c", "f"]);
+}
+
+#[test]
 fn saves_that_hang_do_not_hold_up_loads() {
     let config = Config {
         store_operations_max: 1,
