@@ -228,7 +228,8 @@ fn a_close_that_is_not_masked_is_a_plain_disconnect() {
             }
         }
         // What is wrong with it otherwise is a fault.
-        let said = answer(&server, &[vec![FIN | CLOSE, 126, 0, 126]]).await;
+        let long = [vec![FIN | CLOSE, 126, 0, 126], vec![0; 126]];
+        let said = answer(&server, &long).await;
         assert_eq!(said, Said::Close(Some(1002)));
         let said = answer(&server, &[vec![CLOSE, 0]]).await;
         assert_eq!(said, Said::Close(Some(1002)));
