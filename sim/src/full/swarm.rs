@@ -429,6 +429,20 @@ impl Swarm {
             // A document that nobody has open leaves memory only when it is saved.
             self.engine.idle_grace = Duration::from_secs(60);
             self.engine.bus_digest_idle = millis(one_of(rng, &[5_000, 20_000]));
+            // Nor does a node that is full take anything before.
+            self.engine.unsaved_bytes_max = ENOUGH;
+            self.engine.unsaved_bytes_total_max = ENOUGH;
+            // A node is on the bus with what somebody has open there. What it alone
+            // holds of anything else it can tell nobody but by the bucket.
+            for doc in 0..self.documents {
+                let visitors = self
+                    .visitors
+                    .iter_mut()
+                    .filter(|visitor| visitor.doc == doc);
+                for (at, visitor) in visitors.enumerate() {
+                    (visitor.home, visitor.leaves) = (at % nodes, None);
+                }
+            }
         }
     }
 

@@ -145,8 +145,9 @@ async fn what_people_write_is_for_its_owner_alone() {
     fs::set_permissions(&file, Permissions::from_mode(0o644)).unwrap();
     let store = DiskStore::open(folder.path()).unwrap();
     let stored = store.load(&doc("a")).await.unwrap().unwrap();
-    let saved = store.save(&doc("a"), "after".into(), Condition::Matches(stored.etag));
-    saved.await.unwrap();
+    let unchanged = Condition::Matches(stored.etag);
+    let saved = store.save(&doc("a"), "after".into(), unchanged).await;
+    saved.unwrap();
     create(&store, "b", "new").await.unwrap();
     for file in ["a.bin", "b.bin"] {
         let status = fs::metadata(folder.path().join(file)).unwrap();
