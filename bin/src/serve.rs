@@ -63,6 +63,7 @@ async fn serve(settings: &ServeSettings) -> Result<(), Failure> {
         journal = journal::describe(&settings.journal),
         "listening"
     );
+    warn_of_strange_page(&config, address);
     let cluster = cluster::open(settings, address)?;
     if secret.file.is_some() {
         let auth = settings.access.kinds.auth;
@@ -167,8 +168,14 @@ fn listen(settings: &ServeSettings, addresses: &[SocketAddr]) -> Result<TcpListe
     listening.map_err(|error: io::Error| {
         let (host, port) = (&settings.host, settings.port);
         let hint = match error.kind() {
-            io::ErrorKind::AddrInUse => "; stop what listens there, or set PORT",
-            io::ErrorKind::PermissionDenied => "; set PORT to 1024 or more",
+            io::ErrorKind::AddrInUse => {
+                "; stop what listens there, or set PORT to another, as 0 to any that is free"
+            }
+            io::ErrorKind::PermissionDenied => {
+                "; set PORT to 1024 or more and put a proxy in front, or give the program the \
+                 right: setcap cap_net_bind_service=+ep"
+            }
+            io::ErrorKind::AddrNotAvailable => "; set HOST to an address of this machine",
             _ => "",
         };
         Failure::outside(format_args!(
@@ -256,6 +263,26 @@ fn inspector(settings: &AccessSettings, demo: Option<&Demo>) -> Result<Option<In
 /// Who is shown how to connect.
 fn newcomer() -> UserId {
     UserId::new("demo").expect("it is a name")
+}
+
+/// The page opens documents as any other does, and may be of no origin that may.
+/// Behind a proxy nobody here knows of which it is.
+fn warn_of_strange_page(config: &Config, address: SocketAddr) {
+    let (Some(_), Some(allowed)) = (&config.demo, &config.allowed_origins) else {
+        return;
+    };
+    let port = address.port();
+    let mut own = [
+        format!("http://{address}"),
+        format!("http://localhost:{port}"),
+    ]
+    .into_iter();
+    if !own.any(|own| allowed.iter().any(|origin| origin.to_string() == own)) {
+        warn!(
+            "the page that DEMO shows may open no document where ALLOWED_ORIGINS does not name \
+             its origin: add http://{address}, or what it is opened under through a proxy"
+        );
+    }
 }
 
 /// Shows a newcomer how to connect. Only where the secret was made here, and

@@ -1,7 +1,8 @@
 //! Where documents are kept, opened as the settings say.
 
-use std::{fs, io, os::unix::fs::MetadataExt, sync::Arc};
+use std::{fs, io, os::unix::fs::MetadataExt, path::Display, sync::Arc};
 
+use tracing::warn;
 use ysyncd_storage::{SnapshotStore, catalog::Catalog, disk::DiskStore};
 
 use crate::{cli::StoreSettings, failure::Failure};
@@ -52,6 +53,13 @@ pub(crate) fn place(settings: &StoreSettings) -> String {
 /// # Errors
 /// It cannot be used, or must not be.
 pub(crate) async fn open(settings: &StoreSettings) -> Result<Arc<dyn SnapshotStore>, Failure> {
+    if let Some((folder, user, group)) = folder_of_another(settings) {
+        warn!(
+            "{folder} belongs to user {user}, and this server runs as root: a server of that user \
+             could not open what it writes there; run it as that user (setpriv --reuid={user} \
+             --regid={group} --clear-groups), or give the folder to root (chown -R root)"
+        );
+    }
     if !settings.s3_bucket.is_empty() {
         return bucket::open(settings).await;
     }
@@ -122,22 +130,25 @@ pub(crate) fn data_dir_hint(error: io::ErrorKind) -> &'static str {
 /// What root makes in the folder of another user, the files of locks among it,
 /// that user's server could not open: its saves would fail from then on.
 fn refuse_files_of_root(settings: &StoreSettings) -> Result<(), Failure> {
-    let folder = &settings.folder.data_dir;
-    // Whoever is asked here owns what it is told of itself. Where there is no
-    // /proc, and where there is no folder yet, nothing is known to be wrong.
-    let (Ok(process), Ok(folder_is)) = (fs::metadata("/proc/self"), fs::metadata(folder)) else {
+    let Some((folder, user, group)) = folder_of_another(settings) else {
         return Ok(());
     };
-    let (user, group) = (folder_is.uid(), folder_is.gid());
-    if process.uid() != 0 || user == 0 {
-        return Ok(());
-    }
-    let folder = folder.display();
     Err(Failure::configuration(format_args!(
         "{folder} belongs to user {user}, whose server could not open what root writes there; \
          in that folder run DATA_DIR=. setpriv --reuid={user} --regid={group} --clear-groups \
          ysyncd doc …"
     )))
+}
+
+/// The folder, and its user and group, if this is root and it is another's.
+fn folder_of_another(settings: &StoreSettings) -> Option<(Display<'_>, u32, u32)> {
+    let folder = &settings.folder.data_dir;
+    // Whoever is asked here owns what it is told of itself. Where there is no
+    // /proc, and where there is no folder yet, nothing is known to be wrong.
+    let process = fs::metadata("/proc/self").ok()?;
+    let folder_is = fs::metadata(folder).ok()?;
+    let (user, group) = (folder_is.uid(), folder_is.gid());
+    (process.uid() == 0 && user != 0).then(|| (folder.display(), user, group))
 }
 
 #[cfg(feature = "s3")]

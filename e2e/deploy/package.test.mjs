@@ -1,29 +1,24 @@
 // The Debian package: what is in it, and that its server starts and ends as its
-// unit says. Nothing is installed: what systemd would do is done here, without
-// its sandbox.
+// unit says. Nothing is installed (see install.test.mjs): what systemd would do is
+// done here, without its sandbox.
 import assert from 'node:assert/strict'
 import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { access, constants, mkdir, readFile, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
-import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { connected, converged } from '../lib/client.mjs'
+import { pack, readUnit, run, unitEnvironment } from '../lib/package.mjs'
 import { freePort } from '../lib/port.mjs'
-import { BINARY, SECRET, temporaryFolder, token } from '../lib/server.mjs'
+import { SECRET, temporaryFolder, token } from '../lib/server.mjs'
 import { eventually } from '../lib/wait.mjs'
-
-const SCRIPT = fileURLToPath(new URL('../../scripts/package', import.meta.url))
-
-const run = async (program, ...words) => (await promisify(execFile)(program, words, { maxBuffer: 1 << 24 })).stdout
 
 const cleanups = []
 let root, control, deb
 before(async () => {
   const folder = await temporaryFolder({ after: cleanup => cleanups.push(cleanup) })
-  const env = { ...process.env, YSYNCD_BIN: BINARY }
-  deb = (await promisify(execFile)(SCRIPT, [folder], { env })).stdout.trim()
+  deb = await pack(folder)
   for (const [option, name] of [['--extract', 'root'], ['--control', 'control']]) await run('dpkg-deb', option, deb, join(folder, name))
   root = join(folder, 'root')
   control = join(folder, 'control')
@@ -69,7 +64,7 @@ test('systemd takes the unit', async t => {
   const found = await access('/usr/bin/systemd-analyze', constants.X_OK).then(() => true, () => false)
   if (!found) return t.skip('no systemd-analyze')
   // The unit's own words but for the place of the program, which is not installed.
-  const unit = await readUnit()
+  const unit = await readUnit(root)
   const copy = join(await temporaryFolder(t), 'ysyncd.service')
   await writeFile(copy, unit.text.replace('ExecStart=/usr/bin/', `ExecStart=${root}/usr/bin/`))
   const { stderr } = await promisify(execFile)('systemd-analyze', ['verify', copy])
@@ -80,16 +75,16 @@ test('systemd takes the unit', async t => {
 })
 
 for (const [what, settings] of [
-  ['as it is installed', () => ''],
-  ['with settings of its own', () => `SYNC_SHARED_SECRET=${SECRET}\nDEMO=false\n`]
+  ['as it is installed'],
+  ['with settings of its own', { SYNC_SHARED_SECRET: SECRET, DEMO: 'false' }]
 ]) {
   test(`the server starts ${what}, is used, and ends in time`, async t => {
-    const service = await start(t, settings())
+    const service = await start(t, settings)
     const ready = () => fetch(`${service.http}/readyz`).then(({ status }) => status === 200, () => false)
     await eventually('it is ready', ready)
     const page = await fetch(service.http)
-    assert.equal(page.status, settings() ? 404 : 200)
-    if (settings()) {
+    assert.equal(page.status, settings ? 404 : 200)
+    if (settings) {
       const clients = await Promise.all(['alice', 'bob'].map(user => connected(t, service, 'd', { params: { token: token(user) } })))
       clients.forEach(({ doc }, i) => doc.getText('t').insert(0, `${i}`))
       await converged(clients)
@@ -99,13 +94,13 @@ for (const [what, settings] of [
     const [code, signal] = await service.exited
     assert.deepEqual({ code, signal }, { code: 0, signal: null }, service.log)
     assert.ok(Date.now() - begun < 1_000 * seconds(service.unit.TimeoutStopSec))
-    const files = await stat(join(service.state, settings() ? '' : 'secret'))
+    const files = await stat(join(service.state, settings ? '' : 'secret'))
     assert.equal(files.mode & 0o077, 0, 'nobody else reads what it writes')
   })
 }
 
 test('the time to end is longer than what the server takes', async () => {
-  const { TimeoutStopSec } = await readUnit()
+  const { TimeoutStopSec } = await readUnit(root)
   const help = await run(join(root, 'usr/bin/ysyncd'), '--help')
   const setting = name => seconds(new RegExp(`env: ${name}=\\][^[]*\\[default: (\\w+)\\]|\\[env: ${name}=[^\\]]*\\]\\s*\\[default: (\\w+)\\]`).exec(help)?.slice(1).find(value => value))
   assert.ok(seconds(TimeoutStopSec) >= setting('SHUTDOWN_TIMEOUT') + setting('CLOSE_TIMEOUT') + 5)
@@ -116,35 +111,17 @@ const seconds = text => {
   return Number(number) * (unit === 's' ? 1 : 60)
 }
 
-/** The unit's text, and its settings by name. */
-const readUnit = async () => {
-  const text = await readFile(join(root, 'usr/lib/systemd/system/ysyncd.service'), 'utf8')
-  const lines = text.split('\n').filter(line => line && !/^[#;[]/.test(line))
-  return { text, ...Object.fromEntries(lines.map(line => line.split(/=(.*)/s))) }
-}
-
-/** Variables as systemd reads them from a file. */
-const variables = text => Object.fromEntries(
-  text.split('\n').filter(line => line && !line.startsWith('#')).map(line => line.split(/=(.*)/s)))
-
 /** Starts what the unit starts, with the environment that it gives and in a state folder of its own. */
 const start = async (t, settings) => {
-  const unit = await readUnit()
+  const unit = await readUnit(root)
   const state = join(await temporaryFolder(t), unit.StateDirectory)
   await mkdir(state, { mode: parseInt(unit.StateDirectoryMode, 8) })
   const [program, ...words] = unit.ExecStart.split(' ')
-  const file = join(root, unit.EnvironmentFile.replace(/^-/, ''))
   const port = await freePort()
-  const given = Object.fromEntries(unit.Environment.split(' ').map(pair => pair.split('=')))
+  const given = await unitEnvironment(root, unit)
   assert.equal(given.DATA_DIR, `/var/lib/${unit.StateDirectory}`)
-  const env = {
-    PATH: '/usr/bin:/bin',
-    ...given,
-    ...variables(await readFile(file, 'utf8') + settings),
-    // What a test has to have otherwise.
-    DATA_DIR: state,
-    PORT: String(port)
-  }
+  // DATA_DIR and PORT a test has to have otherwise.
+  const env = { ...given, ...settings, DATA_DIR: state, PORT: String(port) }
   const child = spawn('/bin/sh', ['-c', `umask ${unit.UMask}; exec "$0" "$@"`, join(root, program), ...words], { env, stdio: ['ignore', 'pipe', 'pipe'] })
   const service = { child, unit, state, log: '', http: `http://127.0.0.1:${port}`, url: `ws://127.0.0.1:${port}/sync/v1`, exited: once(child, 'exit') }
   for (const stream of [child.stdout, child.stderr]) stream.on('data', chunk => { service.log += chunk })

@@ -12,7 +12,7 @@ process.setMaxListeners(0)
 /**
  * Connects a y-websocket client that is closed when the test ends.
  * @param {import('node:test').TestContext} t
- * @param {{url: string}} server
+ * @param {{url: string, shows?: object}} server where it is, and what clients of it give y-websocket
  * @param {string} room the document's id, encoded as an application would
  * @param {object} [options] `doc`, `user`, `connect`, and what y-websocket takes
  */
@@ -21,6 +21,7 @@ export const connect = (t, server, room, { doc = new Y.Doc(), user = 'tester', .
     params: { token: token(user) },
     WebSocketPolyfill: WebSocket,
     disableBc: true,
+    ...server.shows,
     ...options
   })
   const client = { doc, provider, awareness: provider.awareness, closes: [] }

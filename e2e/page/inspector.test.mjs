@@ -4,7 +4,8 @@ import { mkdir, writeFile } from 'node:fs/promises'
 import { after, before, test } from 'node:test'
 import { startBrowser } from '../lib/browser.mjs'
 import { connected } from '../lib/client.mjs'
-import { startServer, token } from '../lib/server.mjs'
+import { startRedis } from '../lib/redis.mjs'
+import { startServer, temporaryFolder, token } from '../lib/server.mjs'
 
 const ADMIN_TOKEN = 'an-admin-token-of-the-tests'
 // Where to put pictures of it, if somebody wants to look.
@@ -18,6 +19,14 @@ after(async () => { for (const cleanup of cleanups.reverse()) await cleanup() })
 const STATE = "document.getElementById('state').value"
 const DOCUMENTS = "[...document.querySelectorAll('#documents th button')].map(({ textContent }) => textContent)"
 
+const LOOKS = {
+  'light wide': { width: 1280, height: 800 },
+  'dark wide': { width: 1280, height: 800, dark: true },
+  'light narrow': { width: 390, height: 844 },
+  'dark narrow': { width: 390, height: 844, dark: true },
+  medium: { width: 820, height: 700 }
+}
+
 /** What a column says of a document. */
 const cell = (id, column) => `[...document.querySelectorAll('#documents > tbody')]
   .find(body => body.querySelector('th button').textContent === ${JSON.stringify(id)})
@@ -26,7 +35,9 @@ const cell = (id, column) => `[...document.querySelectorAll('#documents > tbody'
 /** A column of the connections of the documents that are open in the table. */
 const connections = column => `[...document.querySelectorAll('.connections [data-label="${column}"]')].map(({ textContent }) => textContent)`
 
-const total = name => `[...document.querySelectorAll('#totals > div')].find(group => group.querySelector('dt').textContent === '${name}').querySelector('b').textContent`
+const TOTALS = "[...document.querySelectorAll('#totals dt')].map(({ textContent }) => textContent)"
+
+const total = (name, part = 'b') => `[...document.querySelectorAll('#totals > div')].find(group => group.querySelector('dt').textContent === '${name}').querySelector('${part}').textContent`
 
 const look = (page, text) => page.value(`(() => {
   document.getElementById('token').value = ${JSON.stringify(text)}
@@ -124,13 +135,7 @@ test('what a name holds is text, and nothing is wider than the window', async t 
   }
   const write = () => clients.forEach(({ doc }, i) => doc.getText('t').insert(0, `${i} and some words. `))
   write()
-  for (const [looks, options] of Object.entries({
-    'light wide': { width: 1280, height: 800 },
-    'dark wide': { width: 1280, height: 800, dark: true },
-    'light narrow': { width: 390, height: 844 },
-    'dark narrow': { width: 390, height: 844, dark: true },
-    medium: { width: 820, height: 700 }
-  })) {
+  for (const [looks, options] of Object.entries(LOOKS)) {
     const page = await browser.open(`${server.http}/inspector`, options)
     await page.until("!document.getElementById('access').hidden")
     await look(page, ADMIN_TOKEN)
@@ -144,6 +149,58 @@ test('what a name holds is text, and nothing is wider than the window', async t 
     await picture(page, looks.replace(' ', '-'))
     assert.deepEqual(page.errors, [])
   }
+})
+
+test('a server tells whether it hears the others, and what comes from them', async t => {
+  const redis = await startRedis(t)
+  const dataDir = await temporaryFolder(t)
+  const [here, there] = await Promise.all(['a', 'b'].map(name =>
+    startServer(t, { dataDir, env: { ADMIN_TOKEN, REDIS_URL: redis.url, NODE_NAME: name } })))
+  const alone = await startServer(t, { env: { ADMIN_TOKEN } })
+  const [one, other] = [await connected(t, here, 'plan'), await connected(t, there, 'plan')]
+  const pages = []
+  for (const options of Object.values(LOOKS)) {
+    const page = await browser.open(`${here.http}/inspector`, options)
+    await page.until("!document.getElementById('access').hidden")
+    await look(page, ADMIN_TOKEN)
+    pages.push(page)
+  }
+  const [page] = pages
+  const says = (value, note) => `${total('Other servers')} === '${value}' && /${note}/.test(${total('Other servers', 'small')})`
+  const everywhere = async (state, expression) => {
+    for (const [i, looks] of Object.keys(LOOKS).entries()) {
+      await pages[i].until(expression)
+      assert.ok(await pages[i].value('document.documentElement.scrollWidth <= innerWidth'), `${looks}: nothing sticks out`)
+      await picture(pages[i], `${state}-${looks.replace(' ', '-')}`)
+    }
+  }
+
+  await t.test('what others write there counts, what is written here does not', async () => {
+    await page.until(says('heard', '^0 edits.s$'))
+    one.doc.getText('t').insert(0, 'written here')
+    await page.until(`${cell('plan', 'Changes')} === '1'`)
+    assert.ok(await page.value(says('heard', '^0 edits.s$')))
+    const writing = setInterval(() => other.doc.getText('t').insert(0, 'there '), 50)
+    t.after(() => clearInterval(writing))
+    await everywhere('others', says('heard', '^[1-9][0-9.]* edits.s$'))
+  })
+
+  await t.test('that nobody hears the others is told, and that they are back', async () => {
+    await redis.stop()
+    await everywhere('apart', says('not heard', '^Redis is away$'))
+    assert.equal(await page.value(STATE), 'Live')
+    await redis.start()
+    await page.until(says('heard', 'edits'))
+  })
+
+  await t.test('a server that has no others says nothing of them', async () => {
+    const page = await browser.open(`${alone.http}/inspector`)
+    await page.until("!document.getElementById('access').hidden")
+    await look(page, ADMIN_TOKEN)
+    await page.until(`${TOTALS}.includes('Memory')`)
+    assert.ok(!(await page.value(TOTALS)).includes('Other servers'))
+  })
+  for (const page of pages) assert.deepEqual(page.errors, [])
 })
 
 /** The token that the page of such a server is given. */

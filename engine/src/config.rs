@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::bus::Node;
+use crate::{bus::Node, size::Size};
 
 /// How an engine behaves. [`Config::default`] is what production uses.
 ///
@@ -160,8 +160,10 @@ pub struct Config {
 pub enum ConfigError {
     /// `frame_bytes_max` is too small for a whole document.
     #[error(
-        "FRAME_BYTES_MAX is {frame}: expected at least {needed}, which is DOCUMENT_BYTES_MAX and \
-         64KiB: a client that holds a whole document could not bring it otherwise"
+        "FRAME_BYTES_MAX is {}: expected at least {}, which is DOCUMENT_BYTES_MAX and 64KiB: a \
+         client that holds a whole document could not bring it otherwise",
+        Size::from(*frame),
+        Size::from(*needed)
     )]
     FrameTooSmall {
         /// What it is.

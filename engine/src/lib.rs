@@ -95,6 +95,7 @@ mod message_fault;
 mod output;
 mod random;
 mod rejection;
+mod size;
 mod status;
 mod store;
 mod time;
@@ -121,6 +122,7 @@ pub use journal::{JournalCommand, JournalError, JournalRecord, JournalResult, Po
 pub use message_fault::MessageFault;
 pub use output::{CloseCode, Output, Receivers, Refusal};
 pub use rejection::Rejection;
+pub use size::Size;
 pub use status::Status;
 pub use store::{Condition, Etag, Snapshot, StoreCommand, StoreError, StoreResult};
 pub use time::Now;

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use ysyncd_engine::auth::TokenVerifier;
+use ysyncd_engine::{Size, auth::TokenVerifier};
 
 use crate::{Demo, Inspector, Origin, TrustedProxies, Workers};
 
@@ -155,8 +155,10 @@ pub enum ConfigError {
     Engine(#[from] ysyncd_engine::ConfigError),
     /// `inbound_bytes_burst` is less than the largest message.
     #[error(
-        "INBOUND_BYTES_BURST is {burst}: expected at least {frame}, which is FRAME_BYTES_MAX, as \
-         the largest message is no fault; with INBOUND_BYTES_PER_SECOND=off it does not matter"
+        "INBOUND_BYTES_BURST is {}: expected at least {}, which is FRAME_BYTES_MAX, as the largest \
+         message is no fault; with INBOUND_BYTES_PER_SECOND=off it does not matter",
+        Size(*burst),
+        Size(*frame)
     )]
     BurstTooSmall {
         /// What it is.
@@ -172,8 +174,9 @@ pub enum ConfigError {
     UserBudgetTooLarge,
     /// `header_bytes_max` is less than the HTTP parser can do with.
     #[error(
-        "HEADER_BYTES_MAX is {bytes}: expected at least {}",
-        Config::HEADER_BYTES_LEAST
+        "HEADER_BYTES_MAX is {}: expected at least {}",
+        Size::from(*bytes),
+        Size::from(Config::HEADER_BYTES_LEAST)
     )]
     HeaderTooSmall {
         /// What it is.

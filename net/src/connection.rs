@@ -336,9 +336,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             | Error::AlreadyClosed
             | Error::Io(_)
             | Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => {
-                self.end(code::ABNORMAL, "lost", false);
-                self.phase = Phase::Over;
-                return;
+                return self.lose();
+            }
+            // As Caddy ends the streams of its clients when it is reloaded.
+            Error::Protocol(ProtocolError::UnmaskedFrameFromClient)
+                if self.socket.has_closed_unmasked() =>
+            {
+                return self.lose();
             }
             Error::Capacity(CapacityError::MessageTooLong { .. }) => {
                 // The engine never sees it.
@@ -352,6 +356,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         marks::hit_if(Mark::BrokenFraming, || code == code::PROTOCOL_ERROR);
         self.fault(cx, code, reason);
         self.phase = Phase::Discarding { shut: false };
+    }
+
+    /// Ends a connection whose peer is gone: there is nobody to say anything to.
+    fn lose(&mut self) {
+        self.end(code::ABNORMAL, "lost", false);
+        self.phase = Phase::Over;
     }
 
     /// Closes because of what the client did.

@@ -177,10 +177,21 @@ pub(crate) struct FrameCounter {
     head_len: usize,
     /// Bytes of the frame's payload that are still to come.
     payload_left: u64,
+    /// How the first frame begins that is not masked, as all have to be.
+    unmasked: Option<[u8; 2]>,
 }
 
 /// Two bytes, eight of a long length, four of the mask.
 const HEAD_BYTES_MAX: usize = 14;
+
+/// In the first byte of a head: the last frame of a message.
+const FINAL: u8 = 0x80;
+
+/// In the first byte of a head: the opcode of a close frame.
+const CLOSE: u8 = 0x08;
+
+/// In the second byte of a head: the payload is masked.
+const MASKED: u8 = 0x80;
 
 impl FrameCounter {
     /// The number of frames whose heads end in these bytes, the next ones of
@@ -208,6 +219,9 @@ impl FrameCounter {
                 self.payload_left = self.payload_size();
                 self.head_len = 0;
                 self.kind = self.head[0];
+                if self.head[1] & MASKED == 0 {
+                    self.unmasked.get_or_insert([self.head[0], self.head[1]]);
+                }
                 self.pass_payload(0);
             }
         }
@@ -226,14 +240,19 @@ impl FrameCounter {
 
     /// Whether the last frame was a close frame, and is whole: nothing follows.
     pub(crate) fn has_closed(&self) -> bool {
-        const CLOSE: u8 = 0x08;
         self.kind & 0x0f == CLOSE && self.payload_left == 0
+    }
+
+    /// Whether the first frame that is not masked is a close frame, and good but
+    /// for that.
+    pub(crate) fn has_closed_unmasked(&self) -> bool {
+        const CONTROL_BYTES_MAX: u8 = 125;
+        matches!(self.unmasked, Some([kind, len]) if kind == FINAL | CLOSE && len <= CONTROL_BYTES_MAX)
     }
 
     /// So much payload of a frame has come. The last frame of a message ends
     /// it; control frames, which may stand between, belong to none.
     fn pass_payload(&mut self, bytes: usize) {
-        const FINAL: u8 = 0x80;
         const CONTROL: u8 = 0x08;
         if self.kind & CONTROL != 0 {
             return;
@@ -246,7 +265,7 @@ impl FrameCounter {
     }
 
     fn head_size(&self) -> usize {
-        let mask = if self.head[1] & 0x80 == 0 { 0 } else { 4 };
+        let mask = if self.head[1] & MASKED == 0 { 0 } else { 4 };
         mask + match self.head[1] & 0x7f {
             126 => 4,
             127 => 10,
@@ -397,6 +416,19 @@ mod tests {
         assert!(!closed(&[0x82, 1, 8]));
         assert!(!closed(&[0x88, 0x82, 0, 0, 0, 0, 3]));
         assert!(closed(&[0xe8]));
+        // One that is not masked counts if it is the first of its kind, however it is cut.
+        let unmasked = |parts: &[&[u8]]| {
+            let mut counter = FrameCounter::default();
+            parts.iter().for_each(|part| _ = counter.count(part));
+            counter.has_closed_unmasked()
+        };
+        let masked = [0x82, 0x81, 0, 0, 0, 0, 0x88];
+        assert!(unmasked(&[&masked, &[0x88, 2, 3, 233]]));
+        assert!(unmasked(&[&[0x88], &[0], &[0x82, 0]]));
+        assert!(!unmasked(&[&[0x88, 0x80, 0, 0, 0, 0]]));
+        assert!(!unmasked(&[&[0x82, 1, 0x88, 0x88, 0]]));
+        assert!(!unmasked(&[&[0x08, 0]]));
+        assert!(!unmasked(&[&[0x88, 126, 0, 126]]));
         // One that promises more than there can be is one frame, for ever.
         let mut counter = FrameCounter::default();
         assert_eq!(

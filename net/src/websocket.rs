@@ -143,6 +143,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         self.pace.wait
     }
 
+    /// Whether the peer has closed with a frame that is not masked, which the next
+    /// read, or the last one, takes for a fault.
+    pub(crate) fn has_closed_unmasked(&self) -> bool {
+        self.pace.frames.has_closed_unmasked()
+    }
+
     /// Reads and forgets until the peer has nothing more to say.
     pub(crate) fn poll_discard(&mut self, cx: &mut Context<'_>, link: &Link) -> Poll<()> {
         self.ahead = Bytes::new();

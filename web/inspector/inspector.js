@@ -79,7 +79,7 @@ const totals = () => {
   })
 }
 
-const otherServers = edits => facts.bus === 'up' ? ['heard', `${rate(edits)}/s edits from them`] : ['not heard', 'Redis is not reached', 'bad']
+const otherServers = edits => facts.bus === 'up' ? ['heard', `${rate(edits)} edits/s`] : ['not heard', 'Redis is away', 'bad']
 
 const total = name => {
   const group = document.createElement('div')

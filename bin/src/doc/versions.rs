@@ -26,7 +26,10 @@ pub(super) async fn run(settings: &VersionsSettings) -> Result<(), Failure> {
         return Err(super::no_such_document(&settings.id, &settings.store));
     }
     if versions.iter().all(|version| version.id.0 == UNVERSIONED) {
-        output::note("note: the bucket keeps no old versions; versioning is not enabled for it");
+        output::note(
+            "note: this is all there is to bring back: the bucket keeps no versions but the latest, as \
+             versioning is not enabled for it",
+        );
     }
     if settings.json {
         let lines: String = versions.iter().map(json_line).collect();

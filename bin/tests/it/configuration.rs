@@ -216,7 +216,7 @@ fn limits_that_do_not_fit_together_are_told_in_one_line_that_names_both() {
         (
             "FRAME_BYTES_MAX",
             "15MiB",
-            "FRAME_BYTES_MAX is 15728640: expected at least 15794176, which is DOCUMENT_BYTES_MAX",
+            "FRAME_BYTES_MAX is 15MiB: expected at least 15424KiB, which is DOCUMENT_BYTES_MAX",
         ),
         (
             "STATE_VECTOR_ENTRIES_MAX",
@@ -236,7 +236,7 @@ fn limits_that_do_not_fit_together_are_told_in_one_line_that_names_both() {
         (
             "INBOUND_BYTES_BURST",
             "1MiB",
-            "INBOUND_BYTES_BURST is 1048576: expected at least 16777216, which is FRAME_BYTES_MAX",
+            "INBOUND_BYTES_BURST is 1MiB: expected at least 16MiB, which is FRAME_BYTES_MAX",
         ),
         (
             "UNFINISHED_BYTES_MAX",

@@ -1,6 +1,12 @@
 //! `ysyncd doc`, on a folder. `e2e/clients/doc.test.mjs` does it on S3.
 
-use std::{fs, os::unix::fs::chown, path::PathBuf, process::Output, thread};
+use std::{
+    fs,
+    os::unix::fs::chown,
+    path::PathBuf,
+    process::{Output, Stdio},
+    thread,
+};
 
 use tempfile::TempDir;
 use yrs::{
@@ -133,6 +139,12 @@ fn root_writes_nothing_into_the_folder_of_another_user() {
         assert!(told.contains(says), "{told}");
     }
     assert_eq!(locks(), before);
+    // Whoever serves there as root, as containers do, is told.
+    let log = folder.path().join("log");
+    let told = || fs::read_to_string(&log).unwrap();
+    let server = Server::start_unheard(folder.path(), Stdio::null(), &[]);
+    assert!(told().contains("belongs to user 65534"), "{}", told());
+    drop(server);
     // Reading leaves nothing behind.
     assert!(done(doc(&folder, &["list"])).ends_with("  a\n"));
 }

@@ -105,7 +105,43 @@ fn a_port_that_is_taken_is_told_in_one_line() {
     assert_eq!(second.status.code(), Some(1));
     let says = String::from_utf8(second.stderr).unwrap();
     assert_eq!(says.lines().count(), 1, "{says}");
-    assert!(says.contains(&port) && says.contains("PORT"), "{says}");
+    assert!(says.contains(&port) && says.contains("set PORT"), "{says}");
+}
+
+#[test]
+fn an_address_of_another_machine_is_told_with_the_setting_that_names_it() {
+    let folder = tempfile::tempdir().unwrap();
+    // Of a network that is for examples alone.
+    let secret = ("SYNC_SHARED_SECRET", "a secret for tests, long enough");
+    let ended = output(folder.path(), &["--host", "192.0.2.1"], &[secret]);
+    let says = String::from_utf8(ended.stderr).unwrap();
+    assert_eq!(ended.status.code(), Some(1), "{says}");
+    assert!(
+        says.contains("192.0.2.1:1234") && says.contains("set HOST"),
+        "{says}"
+    );
+}
+
+#[test]
+fn a_page_that_no_origin_is_allowed_for_is_told() {
+    for (origins, is_told) in [
+        ("https://app.example.org", true),
+        ("http://localhost:PORT", false),
+        ("", false),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let port = std::net::TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap()
+            .port();
+        let origins = origins.replace("PORT", &port.to_string());
+        let environment = [("ALLOWED_ORIGINS", origins.as_str())];
+        let server = Server::start_at(folder.path(), port, &environment);
+        let log = std::fs::read_to_string(folder.path().join("log")).unwrap();
+        assert_eq!(log.contains("ALLOWED_ORIGINS"), is_told, "{origins}: {log}");
+        drop(server);
+    }
 }
 
 #[test]

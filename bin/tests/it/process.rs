@@ -92,12 +92,20 @@ impl Server {
         stdout: Stdio,
         environment: &[(&str, &str)],
     ) -> Self {
+        let port = [("PORT", "0")];
+        Self::start_logging(folder, stdout, &[environment, &port].concat())
+    }
+
+    /// The same, on a port that is known before.
+    pub(crate) fn start_at(folder: &Path, port: u16, environment: &[(&str, &str)]) -> Self {
+        let port = port.to_string();
+        let port = [("PORT", port.as_str())];
+        Self::start_logging(folder, Stdio::null(), &[environment, &port].concat())
+    }
+
+    fn start_logging(folder: &Path, stdout: Stdio, environment: &[(&str, &str)]) -> Self {
         let log = folder.join("log");
-        let mut command = ysyncd(
-            folder,
-            &["--port", "0", "--log-format", "json"],
-            environment,
-        );
+        let mut command = ysyncd(folder, &["--log-format", "json"], environment);
         let child = command
             .stdout(stdout)
             .stderr(File::create(&log).unwrap())

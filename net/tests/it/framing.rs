@@ -205,6 +205,42 @@ fn close_codes_that_may_not_be_sent_are_not_echoed() {
     });
 }
 
+/// A proxy that is reloaded may end a client's stream like this (Caddy 2.6.2).
+#[test]
+fn a_close_that_is_not_masked_is_a_plain_disconnect() {
+    run(async {
+        let server = Server::start(|_| {}).await;
+        let with_code = [FIN | CLOSE, 2, 3, 233];
+        let cases: [&[&[u8]]; 4] = [
+            &[&[FIN | CLOSE, 0]],
+            &[&with_code],
+            &[&frame(FIN | BINARY, SYNC_STEP_1), &with_code],
+            &[&with_code, &frame(FIN | BINARY, SYNC_STEP_1)],
+        ];
+        for frames in cases {
+            let mut stream = open(&server).await;
+            stream.write_all(&frames.concat()).await.unwrap();
+            loop {
+                match soon(next(&mut stream)).await {
+                    Said::Binary(_) => {}
+                    said => break assert_eq!(said, Said::End, "{frames:?}"),
+                }
+            }
+        }
+        // What is wrong with it otherwise is a fault.
+        let long = [vec![FIN | CLOSE, 126, 0, 126], vec![0; 126]];
+        let said = answer(&server, &long).await;
+        assert_eq!(said, Said::Close(Some(1002)));
+        let said = answer(&server, &[vec![CLOSE, 0]]).await;
+        assert_eq!(said, Said::Close(Some(1002)));
+        let metrics = server.get("/metrics", "").await;
+        for (code, times) in [(1002, 2), (1006, 4)] {
+            let closed = format!("ysyncd_connections_closed_total{{code=\"{code}\"}} {times}\n");
+            assert!(metrics.contains(&closed), "{metrics}");
+        }
+    });
+}
+
 #[test]
 fn pings_between_fragments_are_answered_and_the_message_stays_whole() {
     run(async {

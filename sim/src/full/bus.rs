@@ -223,7 +223,10 @@ impl End {
             if !member.docs.contains(&message.doc) {
                 continue;
             }
-            let copies = self.copies();
+            let copies = match self.is_apart(self.at, now) || self.is_apart(to, now) {
+                true => 0,
+                false => self.copies(),
+            };
             if copies == 0
                 && let Some(arrow) = self.leaves_for(to, message)
             {
@@ -256,6 +259,13 @@ impl End {
             arrow = Some(id);
         });
         arrow
+    }
+
+    /// Whether nothing is told to a node, nor by it, though it is connected.
+    fn is_apart(&self, node: usize, now: Duration) -> bool {
+        let mut splits = self.faults.splits.iter();
+        !self.scene.is_healed()
+            && splits.any(|split| split.node == node && split.time.contains(&now))
     }
 
     /// How often a message arrives.

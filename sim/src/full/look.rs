@@ -139,7 +139,8 @@ async fn ask(scene: &Scene, at: usize) -> io::Result<Option<Health>> {
     }
     let is_saved = unsaved + staged + to_push + failed == 0;
     scene.judge(is_saved_in_time(scene, at, &metrics));
-    if is_saved {
+    // A bucket that takes nothing yet is what goes wrong last.
+    if is_saved && !scene.is_store_shut.get() {
         let node = &scene.nodes[at];
         node.caught_up.set(Some(node.life.get()));
     }

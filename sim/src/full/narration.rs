@@ -94,6 +94,11 @@ impl Narration {
         narration.lane(Lane::Bucket);
         narration.lane(Lane::World);
         narration.shade_until(Duration::ZERO, swarm.storm, None, "storm");
+        for split in swarm.twists.bus.iter().flat_map(|bus| &bus.splits) {
+            let (node, time) = (narration.lane(Lane::Node(split.node)), &split.time);
+            let until = time.end.min(swarm.storm);
+            narration.shade_until(time.start, until, Some(node), "the bus tells it nothing");
+        }
         if let Some(outage) = &swarm.bucket.outage {
             let (bucket, until) = (narration.lane(Lane::Bucket), outage.end.min(swarm.storm));
             narration.shade_until(outage.start, until, Some(bucket), "outage");

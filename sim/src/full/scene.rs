@@ -73,6 +73,8 @@ pub(super) struct Scene {
     pub(super) leaver: Cell<Option<usize>>,
     /// Since when nothing goes wrong any more.
     pub(super) healed_at: Cell<Option<Duration>>,
+    /// Nothing can be written to the bucket, though all else has healed.
+    pub(super) is_store_shut: Cell<bool>,
     /// Somebody hostile waits for what comes of what it did.
     pub(super) is_attacked: Cell<bool>,
     /// Until when the store has failed somebody, or may.
@@ -158,6 +160,7 @@ impl Scene {
             calm_until: Cell::default(),
             leaver: Cell::default(),
             healed_at: Cell::default(),
+            is_store_shut: Cell::default(),
             is_attacked: Cell::default(),
             store_trouble: Cell::default(),
             is_ending: Cell::default(),

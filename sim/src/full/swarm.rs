@@ -117,6 +117,23 @@ pub struct BusFaults {
     pub stays: Range<Duration>,
     /// … and how long it is not.
     pub away: Range<Duration>,
+    /// When nodes are apart without noticing.
+    #[serde(default)]
+    pub splits: Vec<Split>,
+    /// Whether nodes have to come to the same by the bus alone: while they do,
+    /// nothing can be written to the bucket, though all else has healed.
+    #[serde(default)]
+    pub heals_alone: bool,
+}
+
+/// A time in which nothing is told to a node on the bus, nor by it, and it takes
+/// the bus to be there.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Split {
+    /// Which.
+    pub node: usize,
+    /// When.
+    pub time: Range<Duration>,
 }
 
 /// Limits of a server's network side.
@@ -237,6 +254,7 @@ impl Swarm {
                 swarm.draw_rights(&mut stream(seed, Purpose::Rights));
                 draw_readers(&mut stream(seed, Purpose::Readers), &mut swarm.engine);
                 swarm.draw_bus(&mut stream(seed, Purpose::Buses));
+                swarm.draw_splits(&mut stream(seed, Purpose::Splits));
                 swarm.net.shards = draw_shards(&mut stream(seed, Purpose::Shards));
                 swarm
             }
@@ -259,10 +277,54 @@ impl Swarm {
             doubled: chance(rng, 0.2),
             stays: millis(stays / 3)..millis(stays),
             away: Duration::ZERO..millis(one_of(rng, &[20, 500, 3_000])),
+            splits: Vec::new(),
+            heals_alone: false,
         });
         self.engine.bus_digest_interval = millis(one_of(rng, &[200, 1_000, 5_000]));
         self.engine.bus_exchange_pause = millis(one_of(rng, &[50, 1_000]));
         self.engine.foreign_save_wait = millis(one_of(rng, &[500, 5_000, 20_000]));
+    }
+
+    /// On some buses nodes are apart now and then without noticing. Where all else
+    /// heals soon, what they have missed comes with a snapshot or the word of one:
+    /// in some worlds there is none.
+    fn draw_splits(&mut self, rng: &mut ChaCha8Rng) {
+        let (nodes, storm) = (self.nodes, self.storm);
+        let Some(bus) = &mut self.twists.bus else {
+            return;
+        };
+        if rng.random_bool(0.5) {
+            let count = one_of(rng, &[1, 2, 4]);
+            let split = |_| {
+                let start = storm.mul_f64(rng.random_range(0.0..0.95));
+                let lasts = millis(rng.random_range(50..5_000));
+                Split {
+                    node: rng.random_range(0..nodes),
+                    time: start..start + lasts,
+                }
+            };
+            bus.splits = (0..count).map(split).collect();
+        }
+        bus.heals_alone = rng.random_bool(0.5);
+        if bus.heals_alone {
+            // A document that nobody has open leaves memory only when it is saved.
+            self.engine.idle_grace = Duration::from_secs(60);
+            self.engine.bus_digest_idle = millis(one_of(rng, &[5_000, 20_000]));
+            // Nor does a node that is full take anything before.
+            self.engine.unsaved_bytes_max = ENOUGH;
+            self.engine.unsaved_bytes_total_max = ENOUGH;
+            // A node is on the bus with what somebody has open there. What it alone
+            // holds of anything else it can tell nobody but by the bucket.
+            for doc in 0..self.documents {
+                let visitors = self
+                    .visitors
+                    .iter_mut()
+                    .filter(|visitor| visitor.doc == doc);
+                for (at, visitor) in visitors.enumerate() {
+                    (visitor.home, visitor.leaves) = (at % nodes, None);
+                }
+            }
+        }
     }
 
     /// What a seed draws, but for the size of its world: three clients of one

@@ -8,7 +8,7 @@
 use std::{
     fs::{self, DirBuilder, DirEntry, File, OpenOptions, TryLockError},
     io::{self, ErrorKind, Write},
-    os::unix::fs::{DirBuilderExt, MetadataExt},
+    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
 
@@ -258,10 +258,15 @@ fn etag(body: &[u8]) -> Etag {
     Etag(HEXLOWER.encode(&Sha256::digest(body)).into())
 }
 
-/// Writes a new file and waits until its content is on the disk.
+/// Writes a new file and waits until its content is on the disk. What people write
+/// is nobody else's to read, also where the folder is open to others.
 fn write_synced(path: &Path, body: &[u8]) -> io::Result<()> {
     let written = unless_missing(fs::remove_file(path)).and_then(|_| {
-        let mut file = File::create_new(path)?;
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(path)?;
         file.write_all(body)?;
         file.sync_all()
     });

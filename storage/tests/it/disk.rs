@@ -135,6 +135,29 @@ async fn what_was_saved_is_there_after_opening_again() {
     }
 }
 
+#[tokio::test]
+async fn what_people_write_is_for_its_owner_alone() {
+    let folder = TempDir::new().unwrap();
+    fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
+    let file = folder.path().join("a.bin");
+    // Somebody has put it there for all to read.
+    fs::write(&file, "before").unwrap();
+    fs::set_permissions(&file, Permissions::from_mode(0o644)).unwrap();
+    let store = DiskStore::open(folder.path()).unwrap();
+    let stored = store.load(&doc("a")).await.unwrap().unwrap();
+    let unchanged = Condition::Matches(stored.etag);
+    let saved = store.save(&doc("a"), "after".into(), unchanged).await;
+    saved.unwrap();
+    create(&store, "b", "new").await.unwrap();
+    for file in ["a.bin", "b.bin"] {
+        let status = fs::metadata(folder.path().join(file)).unwrap();
+        assert_eq!(status.mode() & 0o777, 0o600, "{file}");
+    }
+    // Whose folder it is says who may look into it.
+    let status = fs::metadata(folder.path()).unwrap();
+    assert_eq!(status.mode() & 0o777, 0o755);
+}
+
 #[test]
 fn a_folder_that_takes_no_files_is_refused_at_once() {
     let folder = TempDir::new().unwrap();

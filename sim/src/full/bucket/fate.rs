@@ -39,7 +39,8 @@ pub(super) struct Plan {
     pub(super) after: Duration,
 }
 
-/// Draws what becomes of a request. Nothing goes wrong once all has healed.
+/// Draws what becomes of a request. Nothing goes wrong once all has healed, but
+/// that a bucket may take nothing for a while longer.
 pub(super) fn plan(scene: &Scene, command: &Command) -> Plan {
     let faults = &scene.swarm.bucket;
     let now = scene.now();
@@ -47,8 +48,12 @@ pub(super) fn plan(scene: &Scene, command: &Command) -> Plan {
     let rng = &mut scene.bucket.borrow_mut().rng;
     if scene.is_healed() {
         let quick = millis(1)..millis(20);
+        let is_shut = scene.is_store_shut.get() && written(scene, command).is_some();
         return Plan {
-            fate: Fate::Served,
+            fate: match is_shut {
+                true => Fate::Refused(403, "AccessDenied"),
+                false => Fate::Served,
+            },
             before: between(rng, &quick),
             after: between(rng, &quick),
         };
@@ -71,11 +76,14 @@ pub(super) fn plan(scene: &Scene, command: &Command) -> Plan {
 /// Whether the object that is to be written may not be.
 fn is_locked(scene: &Scene, command: &Command) -> bool {
     let locked = &scene.swarm.twists.locked;
+    !locked.is_empty() && written(scene, command).is_some_and(|doc| locked.contains(&doc))
+}
+
+/// The number of the document that is to be written.
+fn written(scene: &Scene, command: &Command) -> Option<usize> {
     match command {
-        Command::Put { key, .. } if !locked.is_empty() => {
-            super::number(scene, key).is_some_and(|doc| locked.contains(&doc))
-        }
-        _ => false,
+        Command::Put { key, .. } => super::number(scene, key),
+        _ => None,
     }
 }
 

@@ -13,7 +13,7 @@ use crate::{
         look::{self, Joiner},
         presence,
         scene::{IDS_PER_DOCUMENT, Mood},
-        swarm::Place,
+        swarm::{BusFaults, Place},
         timeline::Lane,
     },
     oracle::{Invariant, Violation},
@@ -48,6 +48,9 @@ impl World {
         if self.scene.swarm.panics {
             plant(None);
         }
+        let heals_alone = |bus: &BusFaults| bus.heals_alone;
+        let bus = self.scene.swarm.twists.bus.as_ref();
+        self.scene.is_store_shut.set(bus.is_some_and(heals_alone));
         self.scene.mood.set(Mood::Away);
         self.scene.healed_at.set(Some(now));
         self.troubles.heal(now, &self.scene, &mut self.sim);
@@ -71,6 +74,14 @@ impl World {
     }
 
     pub(super) fn judge(&mut self) -> Result<(), Violation> {
+        if self.scene.is_store_shut.get() {
+            let is_same = |world: &Self| {
+                world.sim.elapsed() > world.scene.calm_until.get() && world.has_converged()
+            };
+            let detail = "the bus alone does not bring everybody to the same";
+            self.wait(HEALING, Invariant::Converged, detail, is_same)?;
+            self.scene.is_store_shut.set(false);
+        }
         // What a client has may still be on its way to the server, and what the
         // server has on its way to the client.
         let is_settled = |world: &Self| {

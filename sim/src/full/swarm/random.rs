@@ -33,6 +33,8 @@ pub(in crate::full) enum Purpose {
     Node(usize, u64),
     /// Which worlds have a bus between nodes, and how bad a one.
     Buses,
+    /// When nodes are apart on it without noticing.
+    Splits,
     /// How many engines a node has.
     Shards,
     /// What a bus does to a node's messages, per life.
@@ -56,7 +58,8 @@ pub(in crate::full) fn stream(seed: u64, purpose: Purpose) -> ChaCha8Rng {
         Purpose::Rights => numbered(1, 9, 0),
         Purpose::Readers => numbered(1, 10, 0),
         Purpose::Buses => numbered(1, 11, 0),
-        Purpose::Shards => numbered(1, 12, 0),
+        Purpose::Splits => numbered(1, 12, 0),
+        Purpose::Shards => numbered(1, 13, 0),
         Purpose::Client(at) => numbered(2, at, 0),
         Purpose::Habits(at) => numbered(7, at, 0),
         Purpose::Looker(number) => numbered(6, 0, number),

@@ -40,6 +40,8 @@ fn take_from_world(steps: &mut Steps<'_, Swarm>, swarm: &Swarm) {
         let visitors = swarm.visitors.iter_mut();
         visitors.for_each(|visitor| visitor.home = 0);
         swarm.troubles.retain(|(_, trouble)| trouble.fits(1));
+        let bus = swarm.twists.bus.iter_mut();
+        bus.for_each(|bus| bus.splits.retain(|split| split.node == 0));
     });
     steps.add("no trouble", |swarm| swarm.troubles.clear());
     for at in 0..swarm.troubles.len() {
@@ -155,6 +157,14 @@ const TWISTS: &[(&str, Take)] = &[
     ("no document is locked", |swarm| swarm.twists.locked.clear()),
     ("journals are kept", keep_journals),
     ("no bus between nodes", |swarm| swarm.twists.bus = None),
+    ("nodes notice when they are apart", |swarm| {
+        let bus = swarm.twists.bus.iter_mut();
+        bus.for_each(|bus| bus.splits.clear());
+    }),
+    ("the bucket heals with all else", |swarm| {
+        let bus = swarm.twists.bus.iter_mut();
+        bus.for_each(|bus| bus.heals_alone = false);
+    }),
     ("one engine a node", |swarm| swarm.net.shards = 1),
     ("writes that go to the journal together", |swarm| {
         swarm.twists.scatters = false;
