@@ -114,9 +114,7 @@ impl End {
                 arrives: Rc::clone(&arrives),
                 ..Member::default()
             };
-            let mut hub = self.scene.hub.borrow_mut();
-            hub.members.insert(self.name, member);
-            drop(hub);
+            self.join(member);
             self.scene.note(Lane::Node(self.at), "reaches the bus");
             port.up();
             let stays = self.draw(&self.faults.stays);
@@ -137,6 +135,14 @@ impl End {
             self.scene.note(Lane::Node(self.at), "loses the bus");
             port.down();
         }
+    }
+
+    fn join(&self, member: Member) {
+        self.scene
+            .hub
+            .borrow_mut()
+            .members
+            .insert(self.name, member);
     }
 
     fn leave(&self) {
