@@ -18,7 +18,8 @@ pub(crate) use self::inspector::Inspected;
 pub use self::inspector::Inspector;
 use crate::{front::Front, path::PathError, request::Rejection};
 
-/// A page to try the server with: whether there is one is [`Config::demo`].
+/// A page to try the server with: whether there is one is
+/// [`Config::demo`](crate::Config::demo).
 #[derive(Clone, Default)]
 pub struct Demo {
     /// A token for whoever opens the page on this machine itself; the page asks
