@@ -174,7 +174,7 @@ pub(crate) struct ServeSettings {
     /// for some thousand people. Limits on all documents together are divided
     /// among them
     #[arg(long, env = "SHARDS", default_value = defaults::SHARDS, value_parser = shards)]
-    #[arg(value_name = "COUNT")]
+    #[arg(value_name = "THREADS")]
     pub(crate) shards: usize,
     #[command(flatten)]
     pub(crate) store: StoreSettings,

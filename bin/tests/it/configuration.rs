@@ -16,6 +16,11 @@ fn a_bad_value_is_told_in_one_line_that_names_the_variable() {
             "HOST is \"no such host\": expected an address",
         ),
         ("GC", "yes", "GC is \"yes\": expected true or false"),
+        (
+            "SHARDS",
+            "0",
+            "SHARDS is \"0\": expected a number from 1 to 256, or auto",
+        ),
         ("DEMO", "yes", "DEMO is \"yes\": expected true or false"),
         ("AUTH", "basic", "AUTH is \"basic\": expected token, jwt"),
         ("AUTH", "token,", "AUTH is \"token,\": expected token, jwt"),

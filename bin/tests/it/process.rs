@@ -4,7 +4,7 @@ use std::{
     fs::{self, File},
     io::{BufRead, BufReader, Read, Write},
     net::TcpStream,
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio},
     sync::mpsc,
     thread,
@@ -178,6 +178,15 @@ impl Server {
         let (_, fields) = stat.rsplit_once(") ").unwrap();
         let ticks = fields.split(' ').skip(11).take(2);
         ticks.map(|ticks| ticks.parse::<u64>().unwrap()).sum()
+    }
+
+    /// The names of its threads.
+    pub(crate) fn threads(&self) -> Vec<String> {
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.child.id())).unwrap();
+        let name = |task: PathBuf| fs::read_to_string(task.join("comm")).unwrap();
+        tasks
+            .map(|task| name(task.unwrap().path()).trim_end().to_owned())
+            .collect()
     }
 
     /// Memory in use, in KiB.
