@@ -10,8 +10,8 @@ const PER_STORE_OPERATION: usize = 2;
 /// For the journal, the listener, the runtime and standard streams.
 const OTHERS: usize = 32;
 
-/// For the runtime of a shard beside the first.
-const PER_SHARD: usize = 4;
+/// For the runtime of a shard beside the first, and its bus.
+const PER_SHARD: usize = 6;
 
 /// Raises the limit to what the system lets it be, and says what it is then.
 /// `None`: there is none.
@@ -82,7 +82,9 @@ impl Shares {
         let wanted = config.engine.store_operations_max;
         let store_operations = wanted.min(free / 4 / per_step).max(1);
         let handshakes = config.handshakes_max.min(free / 4).max(1);
-        let spare = store_operations * per_step + handshakes;
+        // Each shard may do its part of them, rounded up.
+        let at_once = store_operations.next_multiple_of(config.shards);
+        let spare = at_once * per_step + handshakes;
         Self {
             connections: free.saturating_sub(spare).max(1),
             handshakes,
@@ -103,13 +105,19 @@ mod tests {
 
     #[test]
     fn all_that_there_may_be_at_once_fits_the_limit() {
-        for limit in [64, 100, 256, 1_024, 4_096, 1 << 20] {
-            let shares = Shares::of(limit, &config());
-            let stores = shares.store_operations * 2 * PER_STORE_OPERATION;
-            let all = OTHERS + stores + shares.handshakes + shares.connections;
-            assert!(all <= limit, "{limit}: {shares:?}");
+        let limits = [64, 100, 256, 1_024, 4_096, 1 << 20].map(|limit| (limit, 1));
+        let several = [(1_024, 3), (4_096, 100), (1 << 20, 256)];
+        for (limit, shards) in limits.into_iter().chain(several) {
+            let mut config = config();
+            config.shards = shards;
+            let shares = Shares::of(limit, &config);
+            let stores = shares.store_operations.div_ceil(shards) * shards;
+            let stores = stores * 2 * PER_STORE_OPERATION;
+            let others = OTHERS + PER_SHARD * (shards - 1);
+            let all = others + stores + shares.handshakes + shares.connections;
+            assert!(all <= limit, "{limit}, {shards} shards: {shares:?}");
             assert!(
-                shares.connections >= (limit - OTHERS) / 2,
+                shares.connections >= (limit - others) / 2,
                 "{limit}: {shares:?}"
             );
         }

@@ -38,9 +38,9 @@ pub(crate) fn run(settings: &ServeSettings) -> Result<(), Failure> {
         .enable_all()
         .build()
         .map_err(Failure::outside)?;
-    let served = LocalSet::new().block_on(&runtime, serve(settings));
-    end(runtime);
-    served
+    let ending = Ending(Some(runtime));
+    let runtime = ending.0.as_ref().expect("it has not ended");
+    LocalSet::new().block_on(runtime, serve(settings))
 }
 
 async fn serve(settings: &ServeSettings) -> Result<(), Failure> {
@@ -315,7 +315,13 @@ option WebSocketPolyfill with the class of the package ws):
     )
 }
 
-/// Ends the runtime without waiting for ever for a disk that hangs.
-fn end(runtime: Runtime) {
-    runtime.shutdown_timeout(EXIT_GRACE);
+/// Ends the runtime, in a panic, too, without waiting for ever for a disk that hangs.
+struct Ending(Option<Runtime>);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_timeout(EXIT_GRACE);
+        }
+    }
 }

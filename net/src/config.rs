@@ -229,6 +229,34 @@ impl Config {
         }
     }
 
+    /// What one of the shards may use of what the server may: limits on all
+    /// documents are divided, those on one document or one connection hold as they
+    /// are. But a document that is full always fits, so that many shards may hold
+    /// more than `documents_bytes_max` together; and one document may have no more
+    /// unsaved than all of its shard.
+    pub(crate) fn part(&self, index: usize) -> Self {
+        let mut part = self.clone();
+        if self.shards == 1 {
+            return part;
+        }
+        let engine = &mut part.engine;
+        let share = |limit: usize| limit.div_ceil(self.shards);
+        let growth = (engine.documents_growth_max).saturating_sub(engine.documents_bytes_max);
+        engine.documents_bytes_max =
+            share(engine.documents_bytes_max).max(engine.document_bytes_max);
+        engine.documents_growth_max = engine.documents_bytes_max + share(growth);
+        engine.unsaved_bytes_total_max = share(engine.unsaved_bytes_total_max);
+        engine.unsaved_bytes_max = engine.unsaved_bytes_max.min(engine.unsaved_bytes_total_max);
+        engine.answers_bytes_max = share(engine.answers_bytes_max);
+        engine.answers_bytes_per_user_max = share(engine.answers_bytes_per_user_max);
+        engine.pushes_max = share(engine.pushes_max);
+        engine.store_operations_max = share(engine.store_operations_max);
+        // Their jitter must not go in step.
+        part.seed = self.seed.wrapping_add(index as u64);
+        debug_assert!(part.engine.check().is_ok() || self.engine.check().is_err());
+        part
+    }
+
     /// A limit that is zero and must not be.
     fn zero(&self) -> Option<&'static str> {
         let counts = [
@@ -354,6 +382,30 @@ mod tests {
         for (change, error) in bad {
             assert_eq!(changed(change), Err(error));
         }
+    }
+
+    #[test]
+    fn parts_are_good_configurations_and_no_more_than_the_whole() {
+        let mut config = Config::new(TokenVerifier::new(TokenKey::new(b"secret")), 1);
+        for shards in 1..=256 {
+            config.shards = shards;
+            let part = config.part(shards - 1);
+            assert_eq!(part.check(), Ok(()), "{shards}");
+            let (whole, part) = (&config.engine, &part.engine);
+            let fits = |part: usize, whole: usize| part * shards < whole + shards;
+            assert!(fits(
+                part.unsaved_bytes_total_max,
+                whole.unsaved_bytes_total_max
+            ));
+            assert!(fits(part.answers_bytes_max, whole.answers_bytes_max));
+            let floor = shards * whole.document_bytes_max;
+            let most = whole.documents_bytes_max.max(floor);
+            assert!(fits(part.documents_bytes_max, most));
+            assert!(part.documents_bytes_max < part.documents_growth_max);
+            assert_eq!(part.staged_bytes_max, whole.staged_bytes_max);
+        }
+        config.shards = 1;
+        assert_eq!(config.part(0).engine, config.engine);
     }
 
     #[test]

@@ -192,7 +192,7 @@ impl<P: Send + 'static> Handshake<'_, P> {
     }
 
     /// Holds the request until the engine has answered. If the client goes
-    /// away meanwhile, this future is dropped, and the link with it.
+    /// away meanwhile, this future is dropped, and the engine hears of it.
     async fn upgrade(
         &self,
         request: Request<Incoming>,

@@ -68,7 +68,7 @@ impl Keeper {
         match self.tasks.join_next().await {
             Some(Err(failure)) if failure.is_panic() => {
                 let told = failure.to_string();
-                error!(failure = brief(&told), "a connection's task panicked");
+                error!(failure = brief(&told), "a task panicked");
                 if self.shard.is_broken() {
                     std::panic::resume_unwind(failure.into_panic());
                 }

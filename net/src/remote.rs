@@ -26,8 +26,9 @@ use crate::{
     workers::Ended,
 };
 
-/// What is asked of a shard elsewhere. Nobody waits for room: how many ask at
-/// once is bounded by how many connections there may be.
+/// What is asked of a shard elsewhere. Nobody waits for room: connections are
+/// counted before they ask, and who asks for other things waits for the answer, or
+/// is not answered.
 pub(crate) struct Remote<P> {
     commands: mpsc::UnboundedSender<Command<P>>,
 }
@@ -143,10 +144,14 @@ async fn run<L: Listener>(
     let drained = shard.drained();
     tokio::pin!(drained);
     let mut draining = Some(draining);
+    // Held by each connection whose client does not know yet whether it is let in.
+    let unanswered = Rc::new(());
     loop {
+        // Nobody listens to an answer that comes after this is told.
+        let may_tell = draining.is_some() && Rc::strong_count(&unanswered) == 1;
         tokio::select! {
             biased;
-            left = &mut drained, if draining.is_some() => {
+            left = &mut drained, if may_tell => {
                 let draining = draining.take().expect("it was there");
                 let _ = draining.send(Drained::clone(&left));
             }
@@ -154,44 +159,46 @@ async fn run<L: Listener>(
             // Goes on until nobody asks any more: another shard that still saves
             // may do so over a connection to the store that lives here.
             command = commands.recv() => match command {
-                Some(command) => obey::<L>(&mut keeper, command),
+                Some(command) => obey::<L>(&mut keeper, command, &unanswered),
                 None => break,
             },
         }
     }
-    keeper.end().await;
+    // Otherwise the server was dropped as it is, and so is this.
+    if draining.is_none() {
+        keeper.end().await;
+    }
 }
 
-fn obey<L: Listener>(keeper: &mut Keeper, command: Command<L::Parked>) {
+fn obey<L: Listener>(keeper: &mut Keeper, command: Command<L::Parked>, unanswered: &Rc<()>) {
     let shard = keeper.shard();
     match command {
         Command::Open(opening, answer) => {
             let (shard, config) = (Rc::clone(shard), Rc::clone(keeper.config()));
+            let answer = (answer, Rc::clone(unanswered));
             keeper.spawn(serve_stream::<L>(shard, config, opening, answer));
         }
-        // Who asked may have gone.
+        // Who asked may have lost patience: looking at all documents takes time.
+        Command::Status(answer) if answer.is_closed() => {}
+        Command::Inspect(_, answer) if answer.is_closed() => {}
         Command::Status(answer) => _ = answer.send(shard.status()),
         Command::Inspect(limits, answer) => _ = answer.send(shard.inspect(limits)),
         Command::ShutDown(timeout) => shard.shut_down(timeout),
     }
 }
 
+/// Where the engine's answer to an opening goes, and what says that it has not gone.
+type Answer<P> = (oneshot::Sender<Result<Reservation<P>, Refusal>>, Rc<()>);
+
 /// Takes a connection from its request for a document to its end.
 async fn serve_stream<L: Listener>(
     shard: Rc<Shard>,
     config: Rc<Config>,
     opening: Box<Opening>,
-    answer: oneshot::Sender<Result<Reservation<L::Parked>, Refusal>>,
+    answer: Answer<L::Parked>,
 ) {
     // Boxed, so that an idle WebSocket does not keep the room of what came before.
-    let upgraded = Box::pin(async {
-        tokio::select! {
-            biased;
-            upgraded = admit::<L>(&shard, opening, answer) => upgraded,
-            _ = shard.drained() => None,
-        }
-    })
-    .await;
+    let upgraded = Box::pin(admit::<L>(&shard, opening, answer)).await;
     drop(shard);
     if let Some(upgraded) = upgraded {
         connection::run(upgraded, config).await;
@@ -204,7 +211,7 @@ async fn serve_stream<L: Listener>(
 async fn admit<L: Listener>(
     shard: &Rc<Shard>,
     opening: Box<Opening>,
-    mut answer: oneshot::Sender<Result<Reservation<L::Parked>, Refusal>>,
+    (mut answer, unanswered): Answer<L::Parked>,
 ) -> Option<Upgraded<L::Stream>> {
     let link = Link::open(shard, *opening);
     let admitted = tokio::select! {
@@ -217,11 +224,15 @@ async fn admit<L: Listener>(
             return None;
         }
         admitted = link.admission() => admitted,
+        // The engine takes no input any more.
+        _ = shard.drained() => Err(Refusal::ShuttingDown),
     };
     let (stream, handed_over) = oneshot::channel();
     let reservation = admitted.map(|()| Reservation { stream });
     let is_in = reservation.is_ok();
-    if answer.send(reservation).is_err() || !is_in {
+    let is_heard = answer.send(reservation).is_ok();
+    drop(unanswered);
+    if !(is_in && is_heard) {
         return None;
     }
     let Parked { stream, ahead } = handed_over.await.ok()?;

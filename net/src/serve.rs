@@ -71,7 +71,8 @@ pub enum ServeError {
 /// Must run inside a [`tokio::task::LocalSet`] on a runtime with time: its
 /// tasks stay on the thread that polls them. With more than one of
 /// [`Config::shards`], the others have threads of their own. Dropping the future
-/// ends everything at once, unsaved changes included.
+/// ends everything, unsaved changes included: at once what is on this thread, and the
+/// others a moment later.
 ///
 /// # Errors
 /// [`ServeError`] if the journal does not say what it holds, or a thread cannot be

@@ -66,7 +66,7 @@ pub(crate) fn start<L: Listener>(
         .into_iter()
         .enumerate()
         .map(|(index, in_journal)| Seat {
-            config: part_of(config, index),
+            config: config.part(index),
             numbers: (index as u64 + 1..).step_by(count),
             shared: Arc::clone(shared),
             in_journal,
@@ -113,27 +113,6 @@ fn index_of(doc: &DocId, shards: usize) -> usize {
     doc.hash(&mut hasher);
     let among = shards as u64;
     usize::try_from(hasher.finish() % among).expect("it is less than a usize")
-}
-
-/// What one shard may use of what a server may. Limits on one document, and on
-/// one connection, hold as they are; at least one document that is full fits into
-/// each shard.
-fn part_of(config: &Config, index: usize) -> Config {
-    let count = config.shards;
-    let mut part = config.clone();
-    let engine = &mut part.engine;
-    let share = |limit: usize, least: usize| limit.div_ceil(count).max(least);
-    engine.documents_bytes_max = share(engine.documents_bytes_max, engine.document_bytes_max);
-    engine.documents_growth_max = share(engine.documents_growth_max, engine.documents_bytes_max);
-    engine.staged_bytes_max = share(engine.staged_bytes_max, 0);
-    engine.unsaved_bytes_total_max =
-        share(engine.unsaved_bytes_total_max, engine.unsaved_bytes_max);
-    engine.answers_bytes_max = share(engine.answers_bytes_max, engine.answers_bytes_per_user_max);
-    engine.pushes_max = share(engine.pushes_max, 1);
-    engine.store_operations_max = share(engine.store_operations_max, 1);
-    // Their jitter must not go in step.
-    part.seed = config.seed.wrapping_add(index as u64);
-    part
 }
 
 impl<P: Send + 'static> Shards<P> {

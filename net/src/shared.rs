@@ -1,5 +1,6 @@
 //! What all shards of a server have in common. All of it may be used from any
-//! thread, and none of it on the way of a message, but for counters.
+//! thread, and none of it on the way of a message, but for counters, and for the
+//! budget of messages that come in parts.
 
 use std::{sync::Arc, time::Duration};
 

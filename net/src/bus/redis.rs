@@ -10,7 +10,10 @@ mod backoff;
 mod connections;
 mod failure;
 
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
 
 use redis::Client;
 use tokio::time::{Instant, sleep};
@@ -35,7 +38,8 @@ const PREFIX_BYTES_MAX: usize = 64;
 pub struct RedisBus {
     client: Client,
     channels: Channels,
-    seed: u64,
+    /// Of the next shard's pauses: they must not go in step.
+    seed: AtomicU64,
 }
 
 /// Why an URL or a prefix is none. The messages do not repeat an URL, which may
@@ -70,7 +74,7 @@ impl RedisBus {
         Ok(Self {
             client,
             channels: Channels::new(prefix),
-            seed,
+            seed: AtomicU64::new(seed),
         })
     }
 
@@ -81,7 +85,7 @@ impl RedisBus {
     }
 
     async fn keep(&self, port: BusPort) -> std::convert::Infallible {
-        let mut backoff = Backoff::new(self.seed);
+        let mut backoff = Backoff::new(self.seed.fetch_add(1, Ordering::Relaxed));
         let mut is_known = false;
         loop {
             match Connections::open(&self.client).await {

@@ -2,7 +2,7 @@
 
 mod facts;
 
-use std::{cell::RefCell, fmt, time::Duration};
+use std::{fmt, time::Duration};
 
 use bytes::Bytes;
 use hyper::{
@@ -10,7 +10,7 @@ use hyper::{
     header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS},
 };
 use subtle::ConstantTimeEq;
-use tokio::time::Instant;
+use tokio::{sync::Mutex, time::Instant};
 
 use super::this_machine;
 use crate::{
@@ -89,18 +89,19 @@ const FRESH: Duration = Duration::from_millis(900);
 
 /// What was found out last.
 #[derive(Debug, Default)]
-pub(crate) struct Inspected(RefCell<Option<(Instant, Bytes)>>);
+pub(crate) struct Inspected(Mutex<Option<(Instant, Bytes)>>);
 
 impl Inspected {
     async fn facts(&self, find_out: impl AsyncFnOnce() -> String) -> Bytes {
-        let now = Instant::now();
-        if let Some((at, facts)) = &*self.0.borrow()
-            && now - *at < FRESH
+        // Whoever else asks meanwhile waits for the same answer.
+        let mut last = self.0.lock().await;
+        if let Some((at, facts)) = &*last
+            && at.elapsed() < FRESH
         {
             return facts.clone();
         }
         let facts = Bytes::from(find_out().await);
-        *self.0.borrow_mut() = Some((now, facts.clone()));
+        *last = Some((Instant::now(), facts.clone()));
         facts
     }
 }
