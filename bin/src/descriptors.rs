@@ -80,11 +80,11 @@ impl Shares {
         let free = limit.saturating_sub(others);
         let per_step = 2 * PER_STORE_OPERATION;
         let wanted = config.engine.store_operations_max;
-        let store_operations = wanted.min(free / 4 / per_step).max(1);
+        let store_operations = wanted.min(free / 4 / per_step);
+        // As many for each shard.
+        let store_operations = (store_operations / config.shards).max(1) * config.shards;
         let handshakes = config.handshakes_max.min(free / 4).max(1);
-        // Each shard may do its part of them, rounded up.
-        let at_once = store_operations.next_multiple_of(config.shards);
-        let spare = at_once * per_step + handshakes;
+        let spare = store_operations * per_step + handshakes;
         Self {
             connections: free.saturating_sub(spare).max(1),
             handshakes,
@@ -111,8 +111,8 @@ mod tests {
             let mut config = config();
             config.shards = shards;
             let shares = Shares::of(limit, &config);
-            let stores = shares.store_operations.div_ceil(shards) * shards;
-            let stores = stores * 2 * PER_STORE_OPERATION;
+            assert!(shares.store_operations.is_multiple_of(shards));
+            let stores = shares.store_operations * 2 * PER_STORE_OPERATION;
             let others = OTHERS + PER_SHARD * (shards - 1);
             let all = others + stores + shares.handshakes + shares.connections;
             assert!(all <= limit, "{limit}, {shards} shards: {shares:?}");

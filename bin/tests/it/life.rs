@@ -99,15 +99,15 @@ fn sigterm_and_sigint_end_it_in_order() {
 fn each_shard_has_a_thread_of_its_own_and_all_end_together() {
     let folder = tempfile::tempdir().unwrap();
     let server = Server::start_with(folder.path(), &[("SHARDS", "3")]);
-    for number in [2, 3] {
-        assert!(server.threads().contains(&format!("shard {number}")));
-    }
     let token = output(folder.path(), &["token", "alice"], &[]).stdout;
     let token = String::from_utf8(token).unwrap();
     let header = format!("authorization: Bearer {}\r\n", token.trim_end());
     for doc in 0..8 {
         let path = format!("/sync/v1/{doc}");
         assert_eq!(server.handshake(&path, &header), "HTTP/1.1 101");
+    }
+    for number in [2, 3] {
+        assert!(server.threads().contains(&format!("shard {number}")));
     }
     assert_eq!(server.end("-TERM").code(), Some(0));
 }
