@@ -25,6 +25,19 @@ fn names() -> Vec<String> {
     (0..DOCUMENTS).map(|at| format!("doc/{at}")).collect()
 }
 
+/// A journal that holds an update of each document.
+async fn full_journal() -> Arc<MemoryJournal> {
+    let journal = MemoryJournal::new();
+    let append = |name: &String| JournalWrite::Append {
+        doc: DocId::new(name).unwrap(),
+        position: Position(1),
+        update: text_update(5),
+    };
+    let writes = names().iter().map(append).collect();
+    journal.commit(writes).await.unwrap();
+    Arc::new(journal)
+}
+
 /// An update as a client sends it.
 fn written(len: usize) -> Vec<u8> {
     let update = text_update(len);
@@ -87,14 +100,7 @@ fn every_document_is_one_whichever_shard_it_falls_to() {
 #[test]
 fn what_the_journal_holds_is_brought_into_the_store_by_whose_it_is() {
     run(async {
-        let journal = Arc::new(MemoryJournal::new());
-        let append = |name: &String| JournalWrite::Append {
-            doc: DocId::new(name).unwrap(),
-            position: Position(1),
-            update: text_update(5),
-        };
-        let writes = names().iter().map(append).collect();
-        journal.commit(writes).await.unwrap();
+        let journal = full_journal().await;
         let store = Arc::new(MemoryStore::new());
         let stores = Stores {
             snapshots: Arc::clone(&store) as _,
@@ -118,14 +124,7 @@ fn what_the_journal_holds_is_brought_into_the_store_by_whose_it_is() {
 #[test]
 fn who_opens_a_document_sees_what_the_journal_holds_of_it() {
     run(async {
-        let journal = Arc::new(MemoryJournal::new());
-        let append = |name: &String| JournalWrite::Append {
-            doc: DocId::new(name).unwrap(),
-            position: Position(1),
-            update: text_update(5),
-        };
-        let writes = names().iter().map(append).collect();
-        journal.commit(writes).await.unwrap();
+        let journal = full_journal().await;
         // Nothing is ever saved, so that it is in the journal alone.
         let store = GatedStore::new(|| Ok(None));
         store.gate.add_permits(2 * DOCUMENTS);
