@@ -15,6 +15,7 @@
 //! ledger    what must not be lost
 //! presence  who is there, as clients are told
 //! contract  whether the S3 client tells what the bucket did
+//! journal   whether servers ask their journals what they may
 //! bus       a bus between nodes that loses things
 //! scatter   a journal that several ask
 //! wire      streams, cut into pieces and written down
@@ -29,6 +30,7 @@ mod contract;
 mod excuses;
 mod hostile;
 mod http_client;
+mod journal;
 mod ledger;
 mod log;
 mod look;

@@ -172,7 +172,7 @@ async fn open_journal(
         ended: Rc::clone(ended),
     };
     let journal = DiskJournal::open_at(&desk, device, "/journal", &options)?;
-    let journal = Narrated { journal, node: at };
+    let journal = scene.journal_words.of(Narrated { journal, node: at });
     Ok(match scene.swarm.twists.scatters {
         true => Arc::new(Scattered(journal)),
         false => Arc::new(journal),

@@ -162,10 +162,10 @@ impl World {
         if let Some(panic) = panic {
             return Err(Invariant::Panic.violated(panic));
         }
-        if let Some(violation) = self.scene.calls.violation() {
-            return Err(violation);
-        }
-        match self.scene.violation() {
+        let of_stores = || self.scene.calls.violation();
+        let of_journals = || self.scene.journal_words.violation();
+        let violation = of_stores().or_else(of_journals);
+        match violation.or_else(|| self.scene.violation()) {
             Some(violation) => Err(violation),
             None => Ok(()),
         }

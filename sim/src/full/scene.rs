@@ -21,6 +21,7 @@ use super::{
     bus::Hub,
     contract::Calls,
     http_client::SkewedClock,
+    journal::JournalWords,
     ledger::Ledger,
     look::Health,
     swarm::{Purpose, Swarm, Token, stream},
@@ -60,6 +61,7 @@ pub(super) struct Scene {
     pub(super) hub: RefCell<Hub>,
     pub(super) ledger: RefCell<Ledger>,
     pub(super) calls: Calls,
+    pub(super) journal_words: JournalWords,
     /// The time where no host is at its turn.
     pub(super) time: Cell<Duration>,
     pub(super) connections: Cell<u64>,
@@ -153,6 +155,7 @@ impl Scene {
             hub: RefCell::default(),
             ledger: ledger.into(),
             calls: Calls::default(),
+            journal_words: JournalWords::default(),
             time: Cell::default(),
             connections: Cell::default(),
             arrivals: Cell::default(),

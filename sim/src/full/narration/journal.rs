@@ -127,6 +127,10 @@ impl<J: Journal> Journal for Narrated<J> {
     fn size_bytes(&self) -> u64 {
         self.journal.size_bytes()
     }
+
+    fn at_risk_bytes(&self) -> u64 {
+        self.journal.at_risk_bytes()
+    }
 }
 
 fn explained_writes(writes: &[JournalWrite]) -> Explained {
