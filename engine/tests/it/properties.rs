@@ -1,8 +1,9 @@
 //! Whatever bytes come: no panic, no broken state, and what is accepted can be
 //! told again.
 
-use std::{collections::BTreeSet, time::Instant};
+use std::collections::BTreeSet;
 
+use cpu_time::ThreadTime;
 use proptest::prelude::*;
 use ysyncd_engine::{
     document::{DocumentState, NewPart},
@@ -221,13 +222,13 @@ proptest! {
 }
 
 /// Fails if a case of sixteen times the size takes far more than sixteen times
-/// as long; quadratic work would take 256 times as long. A busy machine may
-/// slow one measurement down, but not all of them.
+/// processor time; quadratic work would take 256 times as much. Whoever shares the
+/// processor's caches may slow one measurement down, but not all of them.
 fn assert_linear(small: u32, case: impl Fn(u32) -> Box<dyn FnOnce()>) {
     let time = |size| {
         let one = || {
             let case = case(size);
-            let start = Instant::now();
+            let start = ThreadTime::now();
             case();
             start.elapsed()
         };
@@ -241,7 +242,7 @@ fn assert_linear(small: u32, case: impl Fn(u32) -> Box<dyn FnOnce()>) {
         }
         tried.push(ratio);
     }
-    panic!("sixteen times the size takes {tried:.0?} times as long");
+    panic!("sixteen times the size takes {tried:.0?} times as much time");
 }
 
 #[test]
