@@ -30,8 +30,9 @@ use hyper_util::{
         self, Client,
         connect::{Connected, Connection},
     },
-    rt::{TokioExecutor, TokioIo, TokioTimer},
+    rt::{TokioIo, TokioTimer},
 };
+use tokio::task::spawn_local;
 use tower_service::Service;
 use turmoil::net::TcpStream;
 
@@ -95,12 +96,24 @@ impl HttpClient for SimulatedHttp {
     ) -> SharedHttpConnector {
         let connector = self.pool.get_or_init(|| {
             let (node, timeout) = (self.node, settings.connect_timeout());
-            let client = Client::builder(TokioExecutor::new())
+            let client = Client::builder(OnHost)
                 .pool_timer(TokioTimer::new())
                 .build(Connector { node, timeout });
             SharedHttpConnector::new(Pool(client))
         });
         connector.clone()
+    }
+}
+
+/// Carries connections as tasks that the host has for itself. Those that a runtime
+/// shares out are dropped, where a process dies, in an order that follows from their
+/// numbers, and these from what other worlds of this process do meanwhile.
+#[derive(Debug, Clone, Copy)]
+struct OnHost;
+
+impl<F: Future<Output: 'static> + 'static> rt::Executor<F> for OnHost {
+    fn execute(&self, connection: F) {
+        spawn_local(connection);
     }
 }
 

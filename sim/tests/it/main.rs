@@ -4,6 +4,8 @@
 mod panics;
 mod regressions;
 
+use std::thread;
+
 use ysyncd_sim::{Outcome, Recording, Shape, Swarm, full};
 
 fn run(seed: u64, recording: Recording) -> Outcome {
@@ -48,4 +50,21 @@ fn a_seed_of_the_full_stack_runs_the_same_again_and_another_does_not() {
     let hash = |seed| run_full(seed).hash;
     assert_eq!(hash(3), hash(3));
     assert_ne!(hash(3), hash(4));
+}
+
+/// A batch runs its seeds on several threads of one process.
+#[test]
+fn a_seed_of_the_full_stack_runs_the_same_whatever_runs_beside_it() {
+    let hash = |seed| {
+        let swarm = full::Swarm::draw(seed, Shape::Small);
+        full::run(seed, &swarm, Recording::Last).hash
+    };
+    // In this one a server dies with two connections to its bucket.
+    let alone = hash(20);
+    thread::scope(|scope| {
+        let beside = scope.spawn(|| (21..27).for_each(|seed| _ = hash(seed)));
+        while !beside.is_finished() {
+            assert_eq!(hash(20), alone);
+        }
+    });
 }
