@@ -49,14 +49,14 @@ impl Recurring {
         len: 0,
     };
 
-    fn new(number: u64, told: &[u8]) -> Self {
-        let mut bytes = [0; 8];
-        bytes[..told.len()].copy_from_slice(told);
+    /// A number that the first `len` bytes of these tell.
+    const fn new(number: u64, told: [u8; 8], len: usize) -> Self {
+        let mask = u64::MAX >> (64 - 8 * len);
         Self {
             number,
-            bytes: u64::from_le_bytes(bytes),
-            mask: u64::MAX >> (64 - 8 * told.len()),
-            len: told.len(),
+            bytes: u64::from_le_bytes(told) & mask,
+            mask,
+            len,
         }
     }
 }
@@ -102,7 +102,7 @@ impl<'a> Reader<'a> {
     pub fn var_uint(&mut self) -> Result<u64, ReadError> {
         match self.short_var_uint() {
             Some(number) => Ok(number),
-            None => self.long_var_uint(),
+            None => self.longer_var_uint(),
         }
     }
 
@@ -114,6 +114,23 @@ impl<'a> Reader<'a> {
             self.rest = rest;
             u64::from(first)
         })
+    }
+
+    /// A number of several bytes: clocks and lengths mostly have two or three.
+    #[inline]
+    fn longer_var_uint(&mut self) -> Result<u64, ReadError> {
+        let group = |byte: u8| u64::from(byte & 0x7f);
+        match *self.rest {
+            [a, b, ref rest @ ..] if b < 0x80 => {
+                self.rest = rest;
+                Ok(group(a) | group(b) << 7)
+            }
+            [a, b, c, ref rest @ ..] if c < 0x80 => {
+                self.rest = rest;
+                Ok(group(a) | group(b) << 7 | group(c) << 14)
+            }
+            _ => self.long_var_uint(),
+        }
     }
 
     /// The longest numbers take eight bytes. Where so many are left, all groups
@@ -143,8 +160,10 @@ impl<'a> Reader<'a> {
     pub fn var_uint_to_recur(&mut self) -> Result<u64, ReadError> {
         let before = self.rest;
         let number = self.var_uint()?;
-        let told = &before[..before.len() - self.rest.len()];
-        self.recurring = Recurring::new(number, told);
+        let len = before.len() - self.rest.len();
+        // Where fewer bytes are left, it is not looked for any more.
+        let told = before.first_chunk();
+        self.recurring = told.map_or(Recurring::NONE, |told| Recurring::new(number, *told, len));
         Ok(number)
     }
 
@@ -164,7 +183,7 @@ impl<'a> Reader<'a> {
             self.rest = &self.rest[self.recurring.len..];
             return Ok(self.recurring.number);
         }
-        self.long_var_uint()
+        self.longer_var_uint()
     }
 
     /// Passes over a variable-length signed number: a sign and up to 53 bits.

@@ -326,7 +326,7 @@ impl<'a> Deletes<'a> {
                 };
             }
             self.clients_left -= 1;
-            let client = read_client(&mut self.reader)?;
+            let client = ClientId(self.reader.var_uint()?);
             self.ranges_left = read_count(&mut self.reader)?;
             self.canonical &= self.client.is_none_or(|last| client < last);
             self.client = Some(client);

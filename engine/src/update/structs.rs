@@ -297,14 +297,23 @@ impl<'a> Position<'a> {
 
     /// Checks that what the item names of its own client came before it. Yjs
     /// waits for nothing else of the same client, and throws.
+    #[inline]
     fn check_references(&self, id: Id) -> Result<(), DecodeError> {
-        if self
-            .references()
-            .all(|named| named.client != id.client || named.clock < id.clock)
-        {
-            Ok(())
-        } else {
-            Err(DecodeError::SelfReference)
+        let is_before = |named: Id| named.client != id.client || named.clock < id.clock;
+        let are_before = match *self {
+            Self::Neighbours {
+                origin,
+                right_origin,
+            } => origin.is_none_or(is_before) && right_origin.is_none_or(is_before),
+            Self::Parent {
+                parent: ParentRef::Item(id),
+                ..
+            } => is_before(id),
+            Self::Parent { .. } => true,
+        };
+        match are_before {
+            true => Ok(()),
+            false => Err(DecodeError::SelfReference),
         }
     }
 
