@@ -255,6 +255,17 @@ pub fn write_var_uint(out: &mut Vec<u8>, mut number: u64) {
     out.push(low_byte(number));
 }
 
+/// Writes a variable-length unsigned number over another that takes as many
+/// bytes, which is all of `place`.
+pub(crate) fn overwrite_var_uint(place: &mut [u8], mut number: u64) {
+    debug_assert_eq!(place.len(), var_uint_len(number));
+    for byte in place {
+        let more = if number >= 0x80 { 0x80 } else { 0 };
+        *byte = low_byte(number) & 0x7f | more;
+        number >>= 7;
+    }
+}
+
 /// Appends bytes with their length in front.
 pub fn write_var_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
     write_var_uint(out, bytes.len() as u64);
@@ -311,6 +322,9 @@ mod tests {
             let mut out = Vec::new();
             write_var_uint(&mut out, number);
             prop_assert_eq!(out.len(), var_uint_len(number));
+            let mut over = vec![0xff; out.len()];
+            overwrite_var_uint(&mut over, number);
+            prop_assert_eq!(&over, &out);
             let mut reader = Reader::new(&out);
             prop_assert_eq!(reader.var_uint(), Ok(number));
             prop_assert!(reader.is_empty());

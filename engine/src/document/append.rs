@@ -10,8 +10,10 @@
 
 use std::collections::BTreeMap;
 
+use smallvec::SmallVec;
+
 use super::{
-    causality::{Named, Stretch},
+    causality::{Named, Stretch, Stretches},
     delete_set::DeleteSet,
     state::read_part,
     structs::{ClientStructs, Placement, StructStore, placement_or_neighbour},
@@ -32,9 +34,9 @@ const NEIGHBOUR_STEPS_MAX: usize = 16;
 #[derive(Debug)]
 pub(super) struct Added {
     /// Their clocks.
-    pub(super) structs: Vec<Stretch>,
+    pub(super) structs: Stretches,
     /// The clocks of those that tell by themselves that they are deleted.
-    pub(super) deleted: Vec<Stretch>,
+    pub(super) deleted: Stretches,
     /// What those name of other clients that wait.
     pub(super) named: BTreeMap<ClientId, Named>,
     /// What is superseded unless it is deleted, where nobody could tell.
@@ -55,8 +57,8 @@ impl StructStore {
         deletes: Option<&DeleteSet>,
     ) -> Result<Added, DecodeError> {
         let mut added = Added {
-            structs: Vec::new(),
-            deleted: Vec::new(),
+            structs: Stretches::new(),
+            deleted: Stretches::new(),
             named: BTreeMap::new(),
             superseded: Vec::new(),
             as_it_is: true,
@@ -76,8 +78,8 @@ impl StructStore {
 
 impl Added {
     /// Whose structs they are.
-    pub(super) fn clients(&self) -> Vec<ClientId> {
-        let mut clients: Vec<_> = self.structs.iter().map(|(client, _)| *client).collect();
+    pub(super) fn clients(&self) -> SmallVec<[ClientId; 2]> {
+        let mut clients: SmallVec<_> = self.structs.iter().map(|(client, _)| *client).collect();
         clients.dedup();
         clients
     }
@@ -85,7 +87,7 @@ impl Added {
 
 /// Adds a stretch, as part of the last if it continues that.
 #[inline]
-fn push(stretches: &mut Vec<Stretch>, client: ClientId, range: ClockRange) {
+fn push(stretches: &mut Stretches, client: ClientId, range: ClockRange) {
     match stretches.last_mut() {
         Some((last, run)) if *last == client && run.end == range.start => run.end = range.end,
         _ => stretches.push((client, range)),

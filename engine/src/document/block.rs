@@ -1,7 +1,9 @@
 //! Consecutive structs of one client, encoded back to back.
 
+use std::ops::Range;
+
 use crate::{
-    lib0::{Reader, write_var_uint},
+    lib0::{Reader, overwrite_var_uint, var_uint_len, write_var_uint},
     marks::{self, Mark},
     planted::{self, Bug},
     update::{
@@ -282,12 +284,21 @@ impl Block {
         let number_at = self.bytes.len() - reader.rest().len();
         let number = reader.var_uint().expect("blocks hold checked structs");
         let bytes_at = self.bytes.len() - reader.rest().len();
-        let mut joined = Vec::with_capacity(8);
-        write_var_uint(&mut joined, number + more.number);
         marks::hit(Mark::Squash);
-        self.bytes.splice(number_at..bytes_at, joined);
+        self.write_number(number_at..bytes_at, number + more.number);
         self.bytes.extend_from_slice(more.bytes);
         true
+    }
+
+    /// Writes a number in place of another.
+    fn write_number(&mut self, place: Range<usize>, number: u64) {
+        if var_uint_len(number) == place.len() {
+            overwrite_var_uint(&mut self.bytes[place], number);
+        } else {
+            let mut told = Vec::with_capacity(8);
+            write_var_uint(&mut told, number);
+            self.bytes.splice(place, told);
+        }
     }
 
     /// Whether neither the last struct nor the next is a map entry.

@@ -108,8 +108,14 @@ impl StructStore {
 
     /// Puts back what was taken out, unless there is nothing.
     pub(super) fn put_back(&mut self, client: ClientId, theirs: ClientStructs) {
-        if !theirs.blocks.is_empty() {
-            self.clients.insert(client, theirs);
+        if theirs.blocks.is_empty() {
+            return;
+        }
+        match self.clients.get_mut(&client) {
+            Some(place) => *place = theirs,
+            None => {
+                self.clients.insert(client, theirs);
+            }
         }
     }
 
