@@ -56,13 +56,7 @@ impl StructStore {
         sections: &mut Sections<'_>,
         deletes: Option<&DeleteSet>,
     ) -> Result<Added, DecodeError> {
-        let mut added = Added {
-            structs: Stretches::new(),
-            deleted: Stretches::new(),
-            named: BTreeMap::new(),
-            superseded: Vec::new(),
-            as_it_is: true,
-        };
+        let mut added = Added::nothing();
         while let Some(client) = sections.next_section()? {
             let mut appender = Appender::new(self, client, deletes, &mut added);
             while let Some(item) = sections.next_struct()? {
@@ -74,9 +68,28 @@ impl StructStore {
         }
         Ok(added)
     }
+
+    /// Adds what is unknown of one struct, which is no Skip.
+    pub(super) fn append_one(&mut self, item: &Struct<'_>, deletes: &DeleteSet) -> Added {
+        let mut added = Added::nothing();
+        let mut appender = Appender::new(self, item.id.client, Some(deletes), &mut added);
+        appender.add(item);
+        appender.finish();
+        added
+    }
 }
 
 impl Added {
+    fn nothing() -> Self {
+        Self {
+            structs: Stretches::new(),
+            deleted: Stretches::new(),
+            named: BTreeMap::new(),
+            superseded: Vec::new(),
+            as_it_is: true,
+        }
+    }
+
     /// Whose structs they are.
     pub(super) fn clients(&self) -> SmallVec<[ClientId; 2]> {
         let mut clients: SmallVec<_> = self.structs.iter().map(|(client, _)| *client).collect();

@@ -86,10 +86,13 @@ impl DocumentState {
             all_new = false;
             self.delete(client, range, &mut deleted);
         }
-        let added = self
-            .structs
-            .append(&mut update.sections_in_order(), Some(&self.deletes));
-        let added = added.expect("an update was checked as a whole");
+        let added = match update.only() {
+            Some(item) => self.structs.append_one(item, &self.deletes),
+            None => self
+                .structs
+                .append(&mut update.sections_in_order(), Some(&self.deletes))
+                .expect("an update was checked as a whole"),
+        };
         all_new &= added.as_it_is;
         let grown = added.clients();
         for client in &grown {

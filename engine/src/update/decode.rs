@@ -62,6 +62,9 @@ pub enum DecodeError {
 pub struct Update<'a> {
     bytes: &'a [u8],
     found: Found,
+    /// The struct, if there is only one, as in what somebody types: it is not
+    /// read again.
+    only: Option<Struct<'a>>,
 }
 
 /// What was found when an update was checked.
@@ -99,6 +102,7 @@ impl KeptUpdate {
         Update {
             bytes: &self.bytes,
             found: self.found.clone(),
+            only: None,
         }
     }
 }
@@ -112,12 +116,16 @@ impl<'a> Update<'a> {
     pub fn decode(bytes: &'a [u8]) -> Result<Self, DecodeError> {
         let mut sections = Sections::new(bytes, Trust::Input)?;
         let (mut skips, mut types, mut runs) = (false, 0, 0);
-        let mut run = None;
+        let (mut run, mut only, mut structs) = (None, None, 0_usize);
         while let Some(client) = sections.next_section()? {
             let start = sections.next.clock;
             while let Some(item) = sections.next_struct()? {
                 skips |= matches!(item.body, Body::Skip);
                 types += usize::from(item.is_type());
+                if structs == 0 {
+                    only = Some(item);
+                }
+                structs += 1;
             }
             runs += 1;
             run = Some((client, start..sections.next.clock));
@@ -131,7 +139,13 @@ impl<'a> Update<'a> {
             types,
             run: run.filter(|(_, clocks)| runs == 1 && !skips && !clocks.is_empty()),
         };
-        Ok(Self { bytes, found })
+        let only = only.filter(|_| structs == 1 && !skips);
+        Ok(Self { bytes, found, only })
+    }
+
+    /// The struct, if it is known that there is only one.
+    pub(crate) const fn only(&self) -> Option<&Struct<'a>> {
+        self.only.as_ref()
     }
 
     /// The clocks of all structs, if they are one run of one client, as what
