@@ -77,6 +77,12 @@ impl<'a> Reader<'a> {
         self.rest
     }
 
+    /// Goes back to where this had not been read yet.
+    pub(crate) const fn back_to(&mut self, rest: &'a [u8]) {
+        debug_assert!(rest.len() >= self.rest.len());
+        self.rest = rest;
+    }
+
     /// Whether everything has been read.
     #[must_use]
     pub const fn is_empty(&self) -> bool {

@@ -59,10 +59,12 @@ impl StructStore {
         let mut added = Added::nothing();
         while let Some(client) = sections.next_section()? {
             let mut appender = Appender::new(self, client, deletes, &mut added);
+            appender.add_plain(sections);
             while let Some(item) = sections.next_struct()? {
                 if !matches!(item.body, Body::Skip) {
                     appender.add(&item);
                 }
+                appender.add_plain(sections);
             }
             appender.finish();
         }
@@ -194,6 +196,24 @@ impl<'s> Appender<'s> {
             self.added.named.insert(self.client, self.named);
         }
         self.store.put_back(self.client, self.theirs);
+    }
+
+    /// Adds those structs that come next which certainly stand in a list, name only
+    /// what is integrated, and are not to be joined to the last.
+    #[inline(always)]
+    fn add_plain(&mut self, sections: &mut Sections<'_>) {
+        if self.plain_end != Some(sections.next_clock()) {
+            return;
+        }
+        let mut last = self.theirs.last_kind();
+        while let Some(plain) = sections.next_plain(last, |named| self.is_settled(Some(named))) {
+            last = Some(plain.kind);
+            self.theirs.push_apart(&plain);
+            self.plain_end = Some(plain.clocks().end);
+            if plain.is_deleted() {
+                push(&mut self.added.deleted, self.client, plain.clocks());
+            }
+        }
     }
 
     /// Adds the parts of a struct that are unknown.

@@ -5,7 +5,7 @@ use thiserror::Error;
 
 use super::{
     CLOCK_MAX, ClientId, Clock, ClockRange, Id, Outline, Trust,
-    structs::{Body, Struct, read_client, read_clock},
+    structs::{Body, Plain, Struct, read_client, read_clock},
 };
 use crate::lib0::{ReadError, Reader};
 
@@ -126,6 +126,9 @@ impl<'a> Update<'a> {
                     only = Some(item);
                 }
                 structs += 1;
+                while sections.next_plain(None, |_| true).is_some() {
+                    structs += 1;
+                }
             }
             runs += 1;
             run = Some((client, start..sections.next.clock));
@@ -295,6 +298,34 @@ impl<'a> Sections<'a> {
         let item = Struct::read(&mut self.reader, self.next, self.trust)?;
         self.next.clock = item.end();
         Ok(Some(item))
+    }
+
+    /// The next struct of the section if it is a plain one, names of other clients
+    /// nothing that is not settled, and continues none of the kind `last`.
+    /// Otherwise it is still the next.
+    #[inline(always)]
+    pub(crate) fn next_plain(
+        &mut self,
+        last: Option<u8>,
+        is_settled: impl FnMut(Id) -> bool,
+    ) -> Option<Plain<'a>> {
+        if self.structs_left == 0 {
+            return None;
+        }
+        let before = self.reader.rest();
+        let plain = Plain::read(&mut self.reader, self.next, is_settled)?;
+        if plain.continues && last == Some(plain.kind) {
+            self.reader.back_to(before);
+            return None;
+        }
+        self.structs_left -= 1;
+        self.next.clock = plain.clocks().end;
+        Some(plain)
+    }
+
+    /// Where the next struct stands.
+    pub(crate) const fn next_clock(&self) -> Clock {
+        self.next.clock
     }
 
     /// What follows the sections, once all have been read.

@@ -2,7 +2,7 @@
 
 use super::{
     CLOCK_MAX, ClientId, Clock, ClockRange, Content, Cursor, DecodeError, Id, Trust,
-    content::{GC, SKIP, read_len, read_text},
+    content::{DELETED, GC, SKIP, STRING, read_len, read_text},
 };
 use crate::{
     lib0::{Reader, UINT_MAX, write_var_bytes, write_var_uint},
@@ -189,6 +189,92 @@ impl<'a> Struct<'a> {
     }
 }
 
+/// A struct as nearly all are in a text: it stands beside others, and holds ASCII
+/// text or tells that it was deleted. Of these little is read but their bounds.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Plain<'a> {
+    pub(crate) clock: Clock,
+    pub(crate) len: Clock,
+    /// Its content reference.
+    pub(crate) kind: u8,
+    /// Whether its origin is what its client made just before.
+    pub(crate) continues: bool,
+    /// All of it, as it came.
+    pub(crate) bytes: &'a [u8],
+}
+
+impl<'a> Plain<'a> {
+    /// Reads the struct that stands at `id` if it is such a one, and all that it
+    /// names of other clients `is_settled`. All rules of the grammar are checked.
+    /// Otherwise nothing is read, and [`Struct::read`] says what it is.
+    #[inline(always)]
+    pub(crate) fn read(
+        reader: &mut Reader<'a>,
+        id: Id,
+        is_settled: impl FnMut(Id) -> bool,
+    ) -> Option<Self> {
+        let before = reader.rest();
+        let plain = Self::read_on(reader, id, is_settled);
+        if plain.is_none() {
+            reader.back_to(before);
+        }
+        plain
+    }
+
+    #[inline(always)]
+    fn read_on(
+        reader: &mut Reader<'a>,
+        id: Id,
+        mut is_settled: impl FnMut(Id) -> bool,
+    ) -> Option<Self> {
+        let mut may_name = |named: Id| match named.client == id.client {
+            true => named.clock < id.clock,
+            false => is_settled(named),
+        };
+        let before = reader.rest();
+        let info = reader.u8().ok()?;
+        let (has_origin, has_right_origin) = (info & HAS_ORIGIN != 0, info & HAS_RIGHT_ORIGIN != 0);
+        let mut continues = false;
+        if has_origin {
+            let origin = read_id(reader).ok().filter(|origin| may_name(*origin))?;
+            continues = origin.client == id.client && origin.clock + 1 == id.clock;
+        }
+        if has_right_origin {
+            read_id(reader).ok().filter(|right| may_name(*right))?;
+        }
+        let kind = info & KIND;
+        let len = match kind {
+            _ if !has_origin && !has_right_origin => return None,
+            DELETED => read_len(reader).ok()?,
+            STRING => {
+                let text = reader.var_bytes().ok().filter(|text| text.is_ascii())?;
+                Clock::try_from(text.len()).ok().filter(|len| *len > 0)?
+            }
+            _ => return None,
+        };
+        if len > CLOCK_MAX - id.clock {
+            return None;
+        }
+        Some(Self {
+            clock: id.clock,
+            len,
+            kind,
+            continues,
+            bytes: &before[..before.len() - reader.rest().len()],
+        })
+    }
+
+    /// Whether it tells that it was deleted.
+    pub(crate) const fn is_deleted(&self) -> bool {
+        self.kind == DELETED
+    }
+
+    /// The clocks it takes.
+    pub(crate) const fn clocks(&self) -> ClockRange {
+        self.clock..self.clock + self.len
+    }
+}
+
 /// What the info byte announces.
 pub(crate) enum Lead<'a> {
     Gc,
@@ -228,8 +314,13 @@ impl<'a> Head<'a> {
     /// Whether two structs, told by these bytes, are of the same kind.
     #[inline]
     pub(crate) fn is_same_kind(a: &[u8], b: &[u8]) -> bool {
-        let kind = |bytes: &[u8]| bytes.first().map(|info| info & KIND);
-        kind(a) == kind(b)
+        Self::kind(a) == Self::kind(b)
+    }
+
+    /// The content reference of a struct that is told by these bytes.
+    #[inline]
+    pub(crate) fn kind(bytes: &[u8]) -> Option<u8> {
+        bytes.first().map(|info| info & KIND)
     }
 
     /// The head of the part of the struct `id` that begins at `from`.
