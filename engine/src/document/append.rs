@@ -74,10 +74,37 @@ impl StructStore {
     /// Adds what is unknown of one struct, which is no Skip.
     pub(super) fn append_one(&mut self, item: &Struct<'_>, deletes: &DeleteSet) -> Added {
         let mut added = Added::nothing();
-        let mut appender = Appender::new(self, item.id.client, Some(deletes), &mut added);
-        appender.add(item);
-        appender.finish();
+        if !self.append_plain(item, &mut added) {
+            let mut appender = Appender::new(self, item.id.client, Some(deletes), &mut added);
+            appender.add(item);
+            appender.finish();
+        }
         added
+    }
+
+    /// Adds a struct if it follows all others of its client and is plain, as what
+    /// somebody types is. The client's structs stay where they are for that.
+    fn append_plain(&mut self, item: &Struct<'_>, added: &mut Added) -> bool {
+        let client = item.id.client;
+        let is_settled = |named: Id| {
+            let theirs = self.client(named.client);
+            theirs.is_some_and(|theirs| named.clock < theirs.settled_end())
+        };
+        let follows = |theirs: &ClientStructs| theirs.plain_end() == Some(item.id.clock);
+        let is_plain = self.client(client).is_some_and(follows)
+            && is_plain(item, |named| named.client == client || is_settled(named));
+        let theirs = self.clients.get_mut(&client).filter(|_| is_plain);
+        let Some(theirs) = theirs else {
+            return false;
+        };
+        theirs.push(item, true);
+        if let Some(plain) = theirs.add_plain(item.end()) {
+            push(&mut added.structs, client, plain);
+        }
+        if item.is_deleted() {
+            push(&mut added.deleted, client, item.clocks());
+        }
+        true
     }
 }
 
@@ -164,6 +191,23 @@ struct Other {
     integrated_end: Clock,
 }
 
+/// Whether a struct certainly stands in a list, and all that it names is integrated
+/// and stands in one too.
+#[inline(always)]
+fn is_plain(item: &Struct<'_>, mut is_settled: impl FnMut(Id) -> bool) -> bool {
+    match item.body {
+        Body::Gc => true,
+        Body::Item(Item { head, .. }) => match head.position {
+            Position::Neighbours {
+                origin,
+                right_origin,
+            } => origin.is_none_or(&mut is_settled) && right_origin.is_none_or(is_settled),
+            Position::Parent { .. } => false,
+        },
+        Body::Skip => false,
+    }
+}
+
 impl<'s> Appender<'s> {
     fn new(
         store: &'s mut StructStore,
@@ -206,7 +250,7 @@ impl<'s> Appender<'s> {
             return;
         }
         let mut last = self.theirs.last_kind();
-        while let Some(plain) = sections.next_plain(last, |named| self.is_settled(Some(named))) {
+        while let Some(plain) = sections.next_plain(last, |named| self.is_settled(named)) {
             last = Some(plain.kind);
             self.theirs.push_apart(&plain);
             self.plain_end = Some(plain.clocks().end);
@@ -219,7 +263,7 @@ impl<'s> Appender<'s> {
     /// Adds the parts of a struct that are unknown.
     #[inline(always)]
     fn add(&mut self, item: &Struct<'_>) {
-        if self.plain_end == Some(item.id.clock) && self.is_plain(item) {
+        if self.plain_end == Some(item.id.clock) && is_plain(item, |named| self.is_settled(named)) {
             self.theirs.push(item, true);
             self.plain_end = Some(item.end());
             if item.is_deleted() {
@@ -232,31 +276,14 @@ impl<'s> Appender<'s> {
         }
     }
 
-    /// Whether a struct certainly stands in a list, and all that it names is
-    /// integrated. What it names of its own client is plain too.
+    /// Whether what a plain struct names is integrated and stands in a list. Of its
+    /// own client, all is that it may name.
     #[inline(always)]
-    fn is_plain(&mut self, item: &Struct<'_>) -> bool {
-        match item.body {
-            Body::Gc => true,
-            Body::Item(Item { head, .. }) => match head.position {
-                Position::Neighbours {
-                    origin,
-                    right_origin,
-                } => self.is_settled(origin) && self.is_settled(right_origin),
-                Position::Parent { .. } => false,
-            },
-            Body::Skip => false,
+    fn is_settled(&mut self, named: Id) -> bool {
+        named.client == self.client || {
+            let other = self.other(named.client);
+            named.clock < other.listed_end.min(other.integrated_end)
         }
-    }
-
-    #[inline(always)]
-    fn is_settled(&mut self, neighbour: Option<Id>) -> bool {
-        neighbour.is_none_or(|id| {
-            id.client == self.client || {
-                let other = self.other(id.client);
-                id.clock < other.listed_end.min(other.integrated_end)
-            }
-        })
     }
 
     /// Notes all that follows from the plain structs since the last time.

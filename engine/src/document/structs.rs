@@ -330,6 +330,11 @@ impl ClientStructs {
         is_plain.then_some(end)
     }
 
+    /// Everything below is integrated, and no map entry.
+    pub(super) fn settled_end(&self) -> Clock {
+        self.listed_end.min(self.integrated_end)
+    }
+
     /// Appends a struct that follows all others. What is told of them all is
     /// told later, see [`ClientStructs::add_plain`].
     #[inline]

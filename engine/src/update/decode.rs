@@ -142,7 +142,9 @@ impl<'a> Update<'a> {
             types,
             run: run.filter(|(_, clocks)| runs == 1 && !skips && !clocks.is_empty()),
         };
-        let only = only.filter(|_| structs == 1 && !skips);
+        if structs != 1 || skips {
+            only = None;
+        }
         Ok(Self { bytes, found, only })
     }
 
