@@ -126,13 +126,14 @@ impl<'a> Reader<'a> {
     #[inline]
     fn longer_var_uint(&mut self) -> Result<u64, ReadError> {
         let group = |byte: u8| u64::from(byte & 0x7f);
-        match *self.rest {
-            [a, b, ref rest @ ..] if b < 0x80 => {
-                self.rest = rest;
+        // Asking once whether four are left is quicker, and nearly always so.
+        match self.rest.first_chunk() {
+            Some(&[a, b, _, _]) if b < 0x80 => {
+                self.rest = &self.rest[2..];
                 Ok(group(a) | group(b) << 7)
             }
-            [a, b, c, ref rest @ ..] if c < 0x80 => {
-                self.rest = rest;
+            Some(&[a, b, c, _]) if c < 0x80 => {
+                self.rest = &self.rest[3..];
                 Ok(group(a) | group(b) << 7 | group(c) << 14)
             }
             _ => self.long_var_uint(),
@@ -178,7 +179,7 @@ impl<'a> Reader<'a> {
     ///
     /// # Errors
     /// [`ReadError::End`] or [`ReadError::Range`].
-    #[inline]
+    #[inline(always)]
     pub fn recurring_var_uint(&mut self) -> Result<u64, ReadError> {
         if let Some(number) = self.short_var_uint() {
             return Ok(number);

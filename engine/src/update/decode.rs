@@ -83,14 +83,19 @@ struct Found {
 pub(crate) struct KeptUpdate {
     bytes: Bytes,
     found: Found,
+    /// Whether it holds one struct only.
+    is_single: bool,
 }
 
 impl KeptUpdate {
     /// Keeps an update that `bytes` were found to be.
     pub(crate) fn new(bytes: Bytes, update: &Update<'_>) -> Self {
         debug_assert_eq!(bytes, update.bytes);
-        let found = update.found.clone();
-        Self { bytes, found }
+        Self {
+            bytes,
+            found: update.found.clone(),
+            is_single: update.only.is_some(),
+        }
     }
 
     pub(crate) const fn bytes(&self) -> &Bytes {
@@ -99,11 +104,15 @@ impl KeptUpdate {
 
     /// It, without checking the bytes again.
     pub(crate) fn update(&self) -> Update<'_> {
-        Update {
+        let mut update = Update {
             bytes: &self.bytes,
             found: self.found.clone(),
             only: None,
+        };
+        if self.is_single {
+            update.only = update.structs().next();
         }
+        update
     }
 }
 
@@ -177,12 +186,12 @@ impl<'a> Update<'a> {
     }
 
     /// The structs, section after section; no Skip among them.
-    pub(crate) fn structs(&self) -> impl Iterator<Item = Struct<'a>> {
+    pub(crate) fn structs(&self) -> impl Iterator<Item = Struct<'a>> + use<'a> {
         self.all_structs()
             .filter(|item| !matches!(item.body, Body::Skip))
     }
 
-    fn all_structs(&self) -> impl Iterator<Item = Struct<'a>> {
+    fn all_structs(&self) -> impl Iterator<Item = Struct<'a>> + use<'a> {
         let mut sections = self.sections();
         std::iter::from_fn(move || {
             loop {

@@ -499,3 +499,90 @@ fn write_id(id: Id, out: &mut Vec<u8>) {
     write_var_uint(out, id.client.0);
     write_var_uint(out, u64::from(id.clock));
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const ID: Id = Id {
+        client: ClientId(200_000_000),
+        clock: 300,
+    };
+
+    /// Bytes that are a struct, or nearly.
+    fn told() -> impl Strategy<Value = Vec<u8>> {
+        let client = prop_oneof![Just(ID.client.0), 0..3_u64, 0..=UINT_MAX];
+        let clock = prop_oneof![290..302_u64, 0..(1_u64 << 32)];
+        let len = prop_oneof![0..4_u64, 0..(1_u64 << 32)];
+        let content = prop_oneof!["[a-z]{0,20}", ".{0,5}"].prop_map(String::into_bytes);
+        (
+            any::<u8>(),
+            [client.clone(), client],
+            [clock.clone(), clock],
+            len,
+            content,
+        )
+            .prop_map(|(info, clients, clocks, len, content)| {
+                let mut out = vec![info];
+                for (client, clock) in clients.into_iter().zip(clocks) {
+                    write_var_uint(&mut out, client);
+                    write_var_uint(&mut out, clock);
+                }
+                match info & KIND {
+                    STRING => write_var_bytes(&mut out, &content),
+                    _ => write_var_uint(&mut out, len),
+                }
+                out
+            })
+    }
+
+    /// What both ways of reading say of a struct, as far as the quick one says it.
+    fn read_both(bytes: &[u8]) -> (Option<Plain<'_>>, Result<Struct<'_>, DecodeError>) {
+        let mut reader = Reader::new(bytes);
+        let plain = Plain::read(&mut reader, ID, |_| true);
+        let read = plain.map_or(0, |plain| plain.bytes.len());
+        assert_eq!(reader.rest(), &bytes[read..]);
+        let item = Struct::read(&mut Reader::new(bytes), ID, Trust::Input);
+        (plain, item)
+    }
+
+    #[test]
+    fn what_is_typed_and_deleted_is_read_as_plain() {
+        let typed = [0x84, 1, 0, 1, b'a'];
+        let deleted = [0xc1, 1, 0, 1, 5, 7];
+        for (bytes, len) in [(&typed[..], 1), (&deleted, 7)] {
+            assert_eq!(read_both(bytes).0.map(|plain| plain.len), Some(len));
+        }
+    }
+
+    #[test]
+    fn what_names_the_unsettled_is_not_read_as_plain() {
+        for typed in [[0x84, 1, 0, 1, b'a'], [0x44, 1, 0, 1, b'a']] {
+            let mut reader = Reader::new(&typed);
+            assert!(Plain::read(&mut reader, ID, |_| false).is_none());
+            assert_eq!(reader.rest(), typed);
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(4_000))]
+        #[test]
+        fn a_plain_struct_is_what_it_is_in_full(mut bytes in told(), more: [u8; 8]) {
+            bytes.extend(more);
+            let (Some(plain), item) = read_both(&bytes) else {
+                return Ok(());
+            };
+            let item = item.expect("what is plain is a struct");
+            prop_assert_eq!((plain.clock, plain.len), (item.id.clock, item.len));
+            prop_assert_eq!(plain.bytes, item.bytes);
+            let Body::Item(body) = item.body else {
+                panic!("what is plain is an item");
+            };
+            prop_assert_eq!(plain.kind, body.content.kind());
+            prop_assert_eq!(plain.is_deleted(), body.content.is_deleted());
+            let before = Id { clock: ID.clock - 1, ..ID };
+            prop_assert_eq!(plain.continues, body.head.position.origin() == Some(before));
+        }
+    }
+}
