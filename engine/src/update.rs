@@ -25,7 +25,7 @@ pub use outline::{Holds, Outline, Place};
 pub(crate) use content::{Content, Cursor, Payload};
 pub(crate) use decode::{Deletes, KeptUpdate, Sections};
 pub(crate) use structs::{
-    Body, Head, Item, Lead, ParentRef, Position, Struct, write_gc, write_skip,
+    Body, Head, Item, Lead, ParentRef, Plain, Position, Struct, write_gc, write_skip,
 };
 
 /// The position of a struct, or of one unit of it, in its client's history.

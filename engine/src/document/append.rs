@@ -10,8 +10,10 @@
 
 use std::collections::BTreeMap;
 
+use smallvec::SmallVec;
+
 use super::{
-    causality::{Named, Stretch},
+    causality::{Named, Stretch, Stretches},
     delete_set::DeleteSet,
     state::read_part,
     structs::{ClientStructs, Placement, StructStore, placement_or_neighbour},
@@ -32,9 +34,9 @@ const NEIGHBOUR_STEPS_MAX: usize = 16;
 #[derive(Debug)]
 pub(super) struct Added {
     /// Their clocks.
-    pub(super) structs: Vec<Stretch>,
+    pub(super) structs: Stretches,
     /// The clocks of those that tell by themselves that they are deleted.
-    pub(super) deleted: Vec<Stretch>,
+    pub(super) deleted: Stretches,
     /// What those name of other clients that wait.
     pub(super) named: BTreeMap<ClientId, Named>,
     /// What is superseded unless it is deleted, where nobody could tell.
@@ -54,30 +56,72 @@ impl StructStore {
         sections: &mut Sections<'_>,
         deletes: Option<&DeleteSet>,
     ) -> Result<Added, DecodeError> {
-        let mut added = Added {
-            structs: Vec::new(),
-            deleted: Vec::new(),
-            named: BTreeMap::new(),
-            superseded: Vec::new(),
-            as_it_is: true,
-        };
+        let mut added = Added::nothing();
         while let Some(client) = sections.next_section()? {
             let mut appender = Appender::new(self, client, deletes, &mut added);
+            appender.add_plain(sections);
             while let Some(item) = sections.next_struct()? {
                 if !matches!(item.body, Body::Skip) {
                     appender.add(&item);
                 }
+                appender.add_plain(sections);
             }
             appender.finish();
         }
         Ok(added)
     }
+
+    /// Adds what is unknown of one struct, which is no Skip.
+    pub(super) fn append_one(&mut self, item: &Struct<'_>, deletes: &DeleteSet) -> Added {
+        let mut added = Added::nothing();
+        if !self.append_plain(item, &mut added) {
+            let mut appender = Appender::new(self, item.id.client, Some(deletes), &mut added);
+            appender.add(item);
+            appender.finish();
+        }
+        added
+    }
+
+    /// Adds a struct if it follows all others of its client and is plain, as what
+    /// somebody types is. The client's structs stay where they are for that.
+    fn append_plain(&mut self, item: &Struct<'_>, added: &mut Added) -> bool {
+        let client = item.id.client;
+        let is_settled = |named: Id| {
+            let theirs = self.client(named.client);
+            theirs.is_some_and(|theirs| named.clock < theirs.settled_end())
+        };
+        let follows = |theirs: &ClientStructs| theirs.plain_end() == Some(item.id.clock);
+        let is_plain = self.client(client).is_some_and(follows)
+            && is_plain(item, |named| named.client == client || is_settled(named));
+        let theirs = self.clients.get_mut(&client).filter(|_| is_plain);
+        let Some(theirs) = theirs else {
+            return false;
+        };
+        theirs.push(item, true);
+        if let Some(plain) = theirs.add_plain(item.end()) {
+            push(&mut added.structs, client, plain);
+        }
+        if item.is_deleted() {
+            push(&mut added.deleted, client, item.clocks());
+        }
+        true
+    }
 }
 
 impl Added {
+    fn nothing() -> Self {
+        Self {
+            structs: Stretches::new(),
+            deleted: Stretches::new(),
+            named: BTreeMap::new(),
+            superseded: Vec::new(),
+            as_it_is: true,
+        }
+    }
+
     /// Whose structs they are.
-    pub(super) fn clients(&self) -> Vec<ClientId> {
-        let mut clients: Vec<_> = self.structs.iter().map(|(client, _)| *client).collect();
+    pub(super) fn clients(&self) -> SmallVec<[ClientId; 2]> {
+        let mut clients: SmallVec<_> = self.structs.iter().map(|(client, _)| *client).collect();
         clients.dedup();
         clients
     }
@@ -85,7 +129,7 @@ impl Added {
 
 /// Adds a stretch, as part of the last if it continues that.
 #[inline]
-fn push(stretches: &mut Vec<Stretch>, client: ClientId, range: ClockRange) {
+fn push(stretches: &mut Stretches, client: ClientId, range: ClockRange) {
     match stretches.last_mut() {
         Some((last, run)) if *last == client && run.end == range.start => run.end = range.end,
         _ => stretches.push((client, range)),
@@ -147,6 +191,23 @@ struct Other {
     integrated_end: Clock,
 }
 
+/// Whether a struct certainly stands in a list, and all that it names is integrated
+/// and stands in one too.
+#[inline(always)]
+fn is_plain(item: &Struct<'_>, mut is_settled: impl FnMut(Id) -> bool) -> bool {
+    match item.body {
+        Body::Gc => true,
+        Body::Item(Item { head, .. }) => match head.position {
+            Position::Neighbours {
+                origin,
+                right_origin,
+            } => origin.is_none_or(&mut is_settled) && right_origin.is_none_or(is_settled),
+            Position::Parent { .. } => false,
+        },
+        Body::Skip => false,
+    }
+}
+
 impl<'s> Appender<'s> {
     fn new(
         store: &'s mut StructStore,
@@ -181,10 +242,28 @@ impl<'s> Appender<'s> {
         self.store.put_back(self.client, self.theirs);
     }
 
+    /// Adds those structs that come next which certainly stand in a list, name only
+    /// what is integrated, and are not to be joined to the last.
+    #[inline(always)]
+    fn add_plain(&mut self, sections: &mut Sections<'_>) {
+        if self.plain_end != Some(sections.next_clock()) {
+            return;
+        }
+        let mut last = self.theirs.last_kind();
+        while let Some(plain) = sections.next_plain(last, |named| self.is_settled(named)) {
+            last = Some(plain.kind);
+            self.theirs.push_apart(&plain);
+            self.plain_end = Some(plain.clocks().end);
+            if plain.is_deleted() {
+                push(&mut self.added.deleted, self.client, plain.clocks());
+            }
+        }
+    }
+
     /// Adds the parts of a struct that are unknown.
     #[inline(always)]
     fn add(&mut self, item: &Struct<'_>) {
-        if self.plain_end == Some(item.id.clock) && self.is_plain(item) {
+        if self.plain_end == Some(item.id.clock) && is_plain(item, |named| self.is_settled(named)) {
             self.theirs.push(item, true);
             self.plain_end = Some(item.end());
             if item.is_deleted() {
@@ -197,31 +276,14 @@ impl<'s> Appender<'s> {
         }
     }
 
-    /// Whether a struct certainly stands in a list, and all that it names is
-    /// integrated. What it names of its own client is plain too.
+    /// Whether what a plain struct names is integrated and stands in a list. Of its
+    /// own client, all is that it may name.
     #[inline(always)]
-    fn is_plain(&mut self, item: &Struct<'_>) -> bool {
-        match item.body {
-            Body::Gc => true,
-            Body::Item(Item { head, .. }) => match head.position {
-                Position::Neighbours {
-                    origin,
-                    right_origin,
-                } => self.is_settled(origin) && self.is_settled(right_origin),
-                Position::Parent { .. } => false,
-            },
-            Body::Skip => false,
+    fn is_settled(&mut self, named: Id) -> bool {
+        named.client == self.client || {
+            let other = self.other(named.client);
+            named.clock < other.listed_end.min(other.integrated_end)
         }
-    }
-
-    #[inline(always)]
-    fn is_settled(&mut self, neighbour: Option<Id>) -> bool {
-        neighbour.is_none_or(|id| {
-            id.client == self.client || {
-                let other = self.other(id.client);
-                id.clock < other.listed_end.min(other.integrated_end)
-            }
-        })
     }
 
     /// Notes all that follows from the plain structs since the last time.

@@ -1,7 +1,9 @@
 //! Consecutive structs of one client, encoded back to back.
 
+use std::ops::Range;
+
 use crate::{
-    lib0::{Reader, write_var_uint},
+    lib0::{Reader, overwrite_var_uint, var_uint_len, write_var_uint},
     marks::{self, Mark},
     planted::{self, Bug},
     update::{
@@ -51,12 +53,17 @@ pub(crate) enum Segment<'a> {
 impl Block {
     /// Starts with one struct. `listed`: it is certainly no map entry.
     pub(crate) fn new(first: &Struct<'_>, listed: bool) -> Self {
+        Self::of(first.bytes, first.clocks(), listed)
+    }
+
+    /// The same, by the bytes of the struct and its clocks.
+    pub(crate) fn of(first: &[u8], clocks: ClockRange, listed: bool) -> Self {
         Self {
-            clocks: first.id.clock..first.end(),
             structs: 1,
-            bytes: first.bytes.to_vec(),
+            bytes: first.to_vec(),
             last_at: 0,
-            last_clock: first.id.clock,
+            last_clock: clocks.start,
+            clocks,
             index: Vec::new(),
             last_is_listed: listed,
             all_listed: listed,
@@ -68,23 +75,39 @@ impl Block {
     #[must_use]
     #[inline]
     pub(crate) fn push(&mut self, next: &Struct<'_>, listed: bool) -> Option<Self> {
-        debug_assert_eq!(self.clocks.end, next.id.clock);
         if !self.may_be_continued(next) || !self.squash(next, listed) {
-            if self.bytes.len() >= BYTES_FULL {
-                return Some(self.start_next(next, listed));
-            }
-            self.last_at = self.bytes.len();
-            self.last_clock = next.id.clock;
-            self.last_is_listed = listed;
-            self.bytes.extend_from_slice(next.bytes);
-            if self.structs.is_multiple_of(INDEX_STEP) {
-                let at = u32::try_from(self.last_at).expect("structs begin before a block is full");
-                self.index.push((next.id.clock, at));
-            }
-            self.structs += 1;
+            return self.push_apart(next.bytes, next.clocks(), listed);
         }
         self.all_listed &= listed;
         self.clocks.end = next.end();
+        None
+    }
+
+    /// Appends the struct that follows the last one, told by its bytes and clocks,
+    /// and does not join it to that.
+    #[must_use]
+    #[inline]
+    pub(crate) fn push_apart(
+        &mut self,
+        next: &[u8],
+        clocks: ClockRange,
+        listed: bool,
+    ) -> Option<Self> {
+        debug_assert_eq!(self.clocks.end, clocks.start);
+        if self.bytes.len() >= BYTES_FULL {
+            return Some(self.start_next(next, clocks, listed));
+        }
+        self.last_at = self.bytes.len();
+        self.last_clock = clocks.start;
+        self.last_is_listed = listed;
+        self.all_listed &= listed;
+        self.bytes.extend_from_slice(next);
+        if self.structs.is_multiple_of(INDEX_STEP) {
+            let at = u32::try_from(self.last_at).expect("structs begin before a block is full");
+            self.index.push((clocks.start, at));
+        }
+        self.structs += 1;
+        self.clocks.end = clocks.end;
         None
     }
 
@@ -109,9 +132,9 @@ impl Block {
     }
 
     /// The block after this one. As this one is full, that will be too.
-    fn start_next(&mut self, first: &Struct<'_>, listed: bool) -> Self {
+    fn start_next(&mut self, first: &[u8], clocks: ClockRange, listed: bool) -> Self {
         self.finish();
-        let mut next = Self::new(first, listed);
+        let mut next = Self::of(first, clocks, listed);
         next.bytes.reserve_exact(BYTES_FULL);
         next.index.reserve_exact(self.index.len());
         next
@@ -126,6 +149,11 @@ impl Block {
     /// Whether the struct that holds a clock was told to be no map entry.
     pub(crate) const fn is_listed(&self, clock: Clock) -> bool {
         self.all_listed || (self.last_is_listed && self.last_clock <= clock)
+    }
+
+    /// The content reference of its last struct.
+    pub(crate) fn last_kind(&self) -> Option<u8> {
+        Head::kind(&self.bytes[self.last_at..])
     }
 
     /// Whether none of its structs is a map entry.
@@ -282,12 +310,21 @@ impl Block {
         let number_at = self.bytes.len() - reader.rest().len();
         let number = reader.var_uint().expect("blocks hold checked structs");
         let bytes_at = self.bytes.len() - reader.rest().len();
-        let mut joined = Vec::with_capacity(8);
-        write_var_uint(&mut joined, number + more.number);
         marks::hit(Mark::Squash);
-        self.bytes.splice(number_at..bytes_at, joined);
+        self.write_number(number_at..bytes_at, number + more.number);
         self.bytes.extend_from_slice(more.bytes);
         true
+    }
+
+    /// Writes a number in place of another.
+    fn write_number(&mut self, place: Range<usize>, number: u64) {
+        if var_uint_len(number) == place.len() {
+            overwrite_var_uint(&mut self.bytes[place], number);
+        } else {
+            let mut told = Vec::with_capacity(8);
+            write_var_uint(&mut told, number);
+            self.bytes.splice(place, told);
+        }
     }
 
     /// Whether neither the last struct nor the next is a map entry.

@@ -25,6 +25,10 @@ pub(super) type Blocked = BTreeMap<Id, SmallVec<[ClientId; 1]>>;
 /// A stretch of one client's history.
 pub(crate) type Stretch = (ClientId, ClockRange);
 
+/// Some of them: an update mostly tells of one or two, for which nothing is
+/// allocated.
+pub(crate) type Stretches = SmallVec<[Stretch; 2]>;
+
 /// What structs that follow each other name of other clients, so that they need
 /// not be read again when those come.
 #[derive(Debug, Default)]
@@ -88,21 +92,21 @@ impl StructStore {
         &mut self,
         grown: &[ClientId],
         named: &BTreeMap<ClientId, Named>,
-    ) -> Vec<Stretch> {
-        let mut integrated = Vec::new();
+    ) -> Stretches {
+        let mut integrated = Stretches::new();
         let mut todo: VecDeque<ClientId> = VecDeque::new();
         for &client in grown {
             // A gap may have closed in front of structs that came earlier.
             if self.has_more(client) {
                 todo.push_back(client);
             }
-            todo.extend(self.wake(client));
+            self.wake(client, &mut todo);
         }
         while let Some(client) = todo.pop_front() {
             let stretch = self.integrate_on(client, named.get(&client));
             if !stretch.is_empty() {
                 integrated.push((client, stretch));
-                todo.extend(self.wake(client));
+                self.wake(client, &mut todo);
             }
         }
         integrated
@@ -134,23 +138,24 @@ impl StructStore {
             .expect("only clients with structs integrate or wait")
     }
 
-    /// Takes out the clients that waited for what is integrated now.
-    fn wake(&mut self, client: ClientId) -> Vec<ClientId> {
-        let mut woken = Vec::new();
+    /// Has the clients go on that waited for what is integrated now.
+    fn wake(&mut self, client: ClientId, todo: &mut VecDeque<ClientId>) {
+        if self.blocked.is_empty() {
+            return;
+        }
         let up_to = Id {
             client,
             clock: self.integrated(client),
         };
         while let Some((&id, _)) = self.blocked.range(Id { client, clock: 0 }..up_to).next() {
-            woken.extend(self.blocked.remove(&id).into_iter().flatten());
+            for woken in self.blocked.remove(&id).into_iter().flatten() {
+                self.known_client(woken).blocked = false;
+                todo.push_back(woken);
+            }
             if planted::is(Bug::OnlyFirstWoken) {
                 break;
             }
         }
-        for &client in &woken {
-            self.known_client(client).blocked = false;
-        }
-        woken
     }
 
     /// Integrates a client's structs up to one that has to wait.

@@ -2,7 +2,7 @@
 
 use std::{cmp::Reverse, collections::BTreeMap};
 
-use super::causality::Stretch;
+use super::causality::{Stretch, Stretches};
 use crate::{
     lib0::write_var_uint,
     planted::{self, Bug},
@@ -31,7 +31,7 @@ impl DeleteSet {
         &mut self,
         client: ClientId,
         range: ClockRange,
-        fresh: &mut Vec<Stretch>,
+        fresh: &mut Stretches,
     ) -> bool {
         let mut new = 0;
         let ranges = self.clients.entry(client).or_default();
@@ -235,9 +235,9 @@ mod tests {
         fn it_is_a_set_of_ids(ranges in prop::collection::vec((0..60_u32, 1..12_u32), 1..40)) {
             let (mut set, mut model) = (DeleteSet::default(), BTreeSet::new());
             for (start, len) in ranges {
-                let mut fresh = Vec::new();
+                let mut fresh = Stretches::new();
                 let all_new = set.insert(CLIENT, start..start + len, &mut fresh);
-                let fresh = DeleteSet::from(fresh);
+                let fresh = DeleteSet::from(fresh.into_vec());
                 let new: BTreeSet<_> = (start..start + len).filter(|id| !model.contains(id)).collect();
                 prop_assert_eq!(all_new, new.len() == len as usize);
                 for id in 0..80 {

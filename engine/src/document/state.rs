@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::{
     ahead::Ahead,
     block::Segment,
-    causality::Stretch,
+    causality::{Stretch, Stretches},
     compaction,
     delete_set::DeleteSet,
     lineage::Lineage,
@@ -43,7 +43,7 @@ pub struct Applied {
     /// relayed after the new part, to everybody.
     pub resend: Option<Bytes>,
     /// What either tells of.
-    told: Vec<Stretch>,
+    told: Stretches,
 }
 
 /// What of an update was new.
@@ -72,7 +72,7 @@ impl DocumentState {
         marks::hit_if(Mark::PendingDeleteResolved, || {
             update.structs().any(|item| self.was_awaited(&item))
         });
-        let mut deleted = Vec::new();
+        let mut deleted = Stretches::new();
         let mut all_new = update.is_canonical() || planted::is(Bug::CanonicalUnchecked);
         for (client, range) in update.deletes() {
             if planted::is(Bug::DeleteSetNotMerged) && self.deletes.names(client)
@@ -86,10 +86,13 @@ impl DocumentState {
             all_new = false;
             self.delete(client, range, &mut deleted);
         }
-        let added = self
-            .structs
-            .append(&mut update.sections_in_order(), Some(&self.deletes));
-        let added = added.expect("an update was checked as a whole");
+        let added = match update.only() {
+            Some(item) => self.structs.append_one(item, &self.deletes),
+            None => self
+                .structs
+                .append(&mut update.sections_in_order(), Some(&self.deletes))
+                .expect("an update was checked as a whole"),
+        };
         all_new &= added.as_it_is;
         let grown = added.clients();
         for client in &grown {
@@ -110,12 +113,12 @@ impl DocumentState {
             (true, _) => NewPart::Nothing,
             (false, true) => NewPart::All,
             (false, false) => {
-                let deleted = DeleteSet::from(deleted);
+                let deleted = DeleteSet::from(deleted.into_vec());
                 NewPart::Some(self.encode_stretches(added.structs.clone(), &deleted))
             }
         };
         let mut told = added.structs;
-        told.extend_from_slice(&resend);
+        told.extend(resend.iter().cloned());
         Applied {
             new_part,
             resend: (!resend.is_empty())
@@ -126,7 +129,7 @@ impl DocumentState {
 
     /// Adds a deleted range; what of it is new is added to `fresh`. True if that is
     /// all of it.
-    fn delete(&mut self, client: ClientId, range: ClockRange, fresh: &mut Vec<Stretch>) -> bool {
+    fn delete(&mut self, client: ClientId, range: ClockRange, fresh: &mut Stretches) -> bool {
         self.awaited
             .mind_deleted(client, &range, &self.structs, &self.deletes);
         self.deletes.insert(client, range, fresh)
@@ -438,7 +441,7 @@ impl DocumentState {
     }
 
     /// An update with these structs and deletes alone.
-    fn encode_stretches(&self, mut stretches: Vec<Stretch>, deletes: &DeleteSet) -> Bytes {
+    fn encode_stretches(&self, mut stretches: Stretches, deletes: &DeleteSet) -> Bytes {
         stretches.sort_by_key(|(client, range)| (std::cmp::Reverse(*client), range.start));
         let sections: Vec<_> = stretches
             .chunk_by(|a, b| a.0 == b.0)
@@ -459,16 +462,16 @@ pub(super) fn read_part(bytes: &[u8], client: ClientId, clock: Clock) -> Struct<
 }
 
 /// What of some stretches is not in others.
-fn without(stretches: Vec<Stretch>, others: &[Stretch]) -> Vec<Stretch> {
+fn without(stretches: Stretches, others: &[Stretch]) -> Stretches {
     if stretches.is_empty() {
         return stretches;
     }
     let mut have = DeleteSet::from(others.to_vec());
-    let mut rest = Vec::new();
+    let mut rest = Stretches::new();
     for (client, range) in stretches {
         have.insert(client, range, &mut rest);
     }
-    DeleteSet::from(rest).stretches()
+    DeleteSet::from(rest.into_vec()).stretches().into()
 }
 
 /// One client's part of an update: ascending ranges of known clocks, at least one,

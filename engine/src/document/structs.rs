@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     marks::{self, Mark},
-    update::{Body, ClientId, Clock, ClockRange, Id, ParentRef, Position, Struct},
+    update::{Body, ClientId, Clock, ClockRange, Id, ParentRef, Plain, Position, Struct},
 };
 
 /// Every struct that is known, gaps or not.
@@ -108,8 +108,14 @@ impl StructStore {
 
     /// Puts back what was taken out, unless there is nothing.
     pub(super) fn put_back(&mut self, client: ClientId, theirs: ClientStructs) {
-        if !theirs.blocks.is_empty() {
-            self.clients.insert(client, theirs);
+        if theirs.blocks.is_empty() {
+            return;
+        }
+        match self.clients.get_mut(&client) {
+            Some(place) => *place = theirs,
+            None => {
+                self.clients.insert(client, theirs);
+            }
         }
     }
 
@@ -324,6 +330,11 @@ impl ClientStructs {
         is_plain.then_some(end)
     }
 
+    /// Everything below is integrated, and no map entry.
+    pub(super) fn settled_end(&self) -> Clock {
+        self.listed_end.min(self.integrated_end)
+    }
+
     /// Appends a struct that follows all others. What is told of them all is
     /// told later, see [`ClientStructs::add_plain`].
     #[inline]
@@ -336,6 +347,24 @@ impl ClientStructs {
             }
         };
         self.blocks.extend(new_block);
+    }
+
+    /// The same with a struct that is not to be joined to the last.
+    #[inline]
+    pub(super) fn push_apart(&mut self, new: &Plain<'_>) {
+        let new_block = match self.blocks.last_mut() {
+            Some(last) => last.push_apart(new.bytes, new.clocks(), true),
+            None => {
+                self.blocks.reserve_exact(1);
+                Some(Block::of(new.bytes, new.clocks(), true))
+            }
+        };
+        self.blocks.extend(new_block);
+    }
+
+    /// The content reference of its last struct.
+    pub(super) fn last_kind(&self) -> Option<u8> {
+        self.blocks.last().and_then(Block::last_kind)
     }
 
     /// Notes that all up to here are plain. Returns those that were not yet.

@@ -67,10 +67,10 @@ impl Document {
                     let connection = self.connection(conn);
                     connection.has_answered();
                     connection.subscribed |= planted::is(Bug::SubscribedAtStep2);
-                    self.update(cx, conn, &part(frame, update), None, out)?;
+                    self.update(cx, conn, update, frame, None, out)?;
                 }
                 Message::Update(update) => {
-                    self.update(cx, conn, &part(frame, update), whole.cloned(), out)?;
+                    self.update(cx, conn, update, frame, whole, out)?;
                 }
                 Message::Awareness(states) => self.take_awareness(cx, conn, states, out)?,
                 Message::QueryAwareness => asks_awareness = true,
@@ -235,12 +235,15 @@ impl Document {
         Ok(())
     }
 
+    /// Takes an update, which came in a frame. `whole` is the frame if it holds
+    /// nothing else.
     fn update(
         &mut self,
         cx: Context<'_>,
         conn: ConnId,
-        bytes: &Bytes,
-        frame: Option<Bytes>,
+        bytes: &[u8],
+        frame: &Bytes,
+        whole: Option<&Bytes>,
         out: &mut Effects,
     ) -> Result<(), Fault> {
         let update = Update::decode(bytes)?;
@@ -263,8 +266,8 @@ impl Document {
             .and_then(|()| self.nesting_allowed(cx, &update, bytes.len(), out));
         let received = Received {
             from: conn,
-            update: bytes.clone(),
-            frame,
+            update: part(frame, bytes),
+            frame: whole.cloned(),
             opens_gap: opens.gap_runs > 0,
         };
         match (admitted, cx.journal) {

@@ -11,10 +11,10 @@ use crate::{
 
 /// Content references, as `contentRefs` of Yjs numbers them.
 pub(crate) const GC: u8 = 0;
-const DELETED: u8 = 1;
+pub(super) const DELETED: u8 = 1;
 const JSON: u8 = 2;
 pub(super) const BINARY: u8 = 3;
-const STRING: u8 = 4;
+pub(super) const STRING: u8 = 4;
 pub(super) const EMBED: u8 = 5;
 pub(super) const FORMAT: u8 = 6;
 pub(super) const TYPE: u8 = 7;

@@ -5,7 +5,7 @@ use thiserror::Error;
 
 use super::{
     CLOCK_MAX, ClientId, Clock, ClockRange, Id, Outline, Trust,
-    structs::{Body, Struct, read_client, read_clock},
+    structs::{Body, Plain, Struct, read_client, read_clock},
 };
 use crate::lib0::{ReadError, Reader};
 
@@ -62,6 +62,9 @@ pub enum DecodeError {
 pub struct Update<'a> {
     bytes: &'a [u8],
     found: Found,
+    /// The struct, if there is only one, as in what somebody types: it is not
+    /// read again.
+    only: Option<Struct<'a>>,
 }
 
 /// What was found when an update was checked.
@@ -80,14 +83,19 @@ struct Found {
 pub(crate) struct KeptUpdate {
     bytes: Bytes,
     found: Found,
+    /// Whether it holds one struct only.
+    is_single: bool,
 }
 
 impl KeptUpdate {
     /// Keeps an update that `bytes` were found to be.
     pub(crate) fn new(bytes: Bytes, update: &Update<'_>) -> Self {
         debug_assert_eq!(bytes, update.bytes);
-        let found = update.found.clone();
-        Self { bytes, found }
+        Self {
+            bytes,
+            found: update.found.clone(),
+            is_single: update.only.is_some(),
+        }
     }
 
     pub(crate) const fn bytes(&self) -> &Bytes {
@@ -96,10 +104,15 @@ impl KeptUpdate {
 
     /// It, without checking the bytes again.
     pub(crate) fn update(&self) -> Update<'_> {
-        Update {
+        let mut update = Update {
             bytes: &self.bytes,
             found: self.found.clone(),
+            only: None,
+        };
+        if self.is_single {
+            update.only = update.structs().next();
         }
+        update
     }
 }
 
@@ -112,12 +125,19 @@ impl<'a> Update<'a> {
     pub fn decode(bytes: &'a [u8]) -> Result<Self, DecodeError> {
         let mut sections = Sections::new(bytes, Trust::Input)?;
         let (mut skips, mut types, mut runs) = (false, 0, 0);
-        let mut run = None;
+        let (mut run, mut only, mut structs) = (None, None, 0_usize);
         while let Some(client) = sections.next_section()? {
             let start = sections.next.clock;
             while let Some(item) = sections.next_struct()? {
                 skips |= matches!(item.body, Body::Skip);
                 types += usize::from(item.is_type());
+                if structs == 0 {
+                    only = Some(item);
+                }
+                structs += 1;
+                while sections.next_plain(None, |_| true).is_some() {
+                    structs += 1;
+                }
             }
             runs += 1;
             run = Some((client, start..sections.next.clock));
@@ -131,7 +151,15 @@ impl<'a> Update<'a> {
             types,
             run: run.filter(|(_, clocks)| runs == 1 && !skips && !clocks.is_empty()),
         };
-        Ok(Self { bytes, found })
+        if structs != 1 || skips {
+            only = None;
+        }
+        Ok(Self { bytes, found, only })
+    }
+
+    /// The struct, if it is known that there is only one.
+    pub(crate) const fn only(&self) -> Option<&Struct<'a>> {
+        self.only.as_ref()
     }
 
     /// The clocks of all structs, if they are one run of one client, as what
@@ -158,12 +186,12 @@ impl<'a> Update<'a> {
     }
 
     /// The structs, section after section; no Skip among them.
-    pub(crate) fn structs(&self) -> impl Iterator<Item = Struct<'a>> {
+    pub(crate) fn structs(&self) -> impl Iterator<Item = Struct<'a>> + use<'a> {
         self.all_structs()
             .filter(|item| !matches!(item.body, Body::Skip))
     }
 
-    fn all_structs(&self) -> impl Iterator<Item = Struct<'a>> {
+    fn all_structs(&self) -> impl Iterator<Item = Struct<'a>> + use<'a> {
         let mut sections = self.sections();
         std::iter::from_fn(move || {
             loop {
@@ -283,6 +311,34 @@ impl<'a> Sections<'a> {
         Ok(Some(item))
     }
 
+    /// The next struct of the section if it is a plain one, names of other clients
+    /// nothing that is not settled, and continues none of the kind `last`.
+    /// Otherwise it is still the next.
+    #[inline(always)]
+    pub(crate) fn next_plain(
+        &mut self,
+        last: Option<u8>,
+        is_settled: impl FnMut(Id) -> bool,
+    ) -> Option<Plain<'a>> {
+        if self.structs_left == 0 {
+            return None;
+        }
+        let before = self.reader.rest();
+        let plain = Plain::read(&mut self.reader, self.next, is_settled)?;
+        if plain.continues && last == Some(plain.kind) {
+            self.reader.back_to(before);
+            return None;
+        }
+        self.structs_left -= 1;
+        self.next.clock = plain.clocks().end;
+        Some(plain)
+    }
+
+    /// Where the next struct stands.
+    pub(crate) const fn next_clock(&self) -> Clock {
+        self.next.clock
+    }
+
     /// What follows the sections, once all have been read.
     pub(crate) const fn rest(&self) -> &'a [u8] {
         debug_assert!(self.sections_left == 0 && self.structs_left == 0);
@@ -326,7 +382,7 @@ impl<'a> Deletes<'a> {
                 };
             }
             self.clients_left -= 1;
-            let client = read_client(&mut self.reader)?;
+            let client = ClientId(self.reader.var_uint()?);
             self.ranges_left = read_count(&mut self.reader)?;
             self.canonical &= self.client.is_none_or(|last| client < last);
             self.client = Some(client);

@@ -2,7 +2,7 @@
 
 use super::{
     CLOCK_MAX, ClientId, Clock, ClockRange, Content, Cursor, DecodeError, Id, Trust,
-    content::{GC, SKIP, read_len, read_text},
+    content::{DELETED, GC, SKIP, STRING, read_len, read_text},
 };
 use crate::{
     lib0::{Reader, UINT_MAX, write_var_bytes, write_var_uint},
@@ -189,6 +189,92 @@ impl<'a> Struct<'a> {
     }
 }
 
+/// A struct as nearly all are in a text: it stands beside others, and holds ASCII
+/// text or tells that it was deleted. Of these little is read but their bounds.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Plain<'a> {
+    pub(crate) clock: Clock,
+    pub(crate) len: Clock,
+    /// Its content reference.
+    pub(crate) kind: u8,
+    /// Whether its origin is what its client made just before.
+    pub(crate) continues: bool,
+    /// All of it, as it came.
+    pub(crate) bytes: &'a [u8],
+}
+
+impl<'a> Plain<'a> {
+    /// Reads the struct that stands at `id` if it is such a one, and all that it
+    /// names of other clients `is_settled`. All rules of the grammar are checked.
+    /// Otherwise nothing is read, and [`Struct::read`] says what it is.
+    #[inline(always)]
+    pub(crate) fn read(
+        reader: &mut Reader<'a>,
+        id: Id,
+        is_settled: impl FnMut(Id) -> bool,
+    ) -> Option<Self> {
+        let before = reader.rest();
+        let plain = Self::read_on(reader, id, is_settled);
+        if plain.is_none() {
+            reader.back_to(before);
+        }
+        plain
+    }
+
+    #[inline(always)]
+    fn read_on(
+        reader: &mut Reader<'a>,
+        id: Id,
+        mut is_settled: impl FnMut(Id) -> bool,
+    ) -> Option<Self> {
+        let mut may_name = |named: Id| match named.client == id.client {
+            true => named.clock < id.clock,
+            false => is_settled(named),
+        };
+        let before = reader.rest();
+        let info = reader.u8().ok()?;
+        let (has_origin, has_right_origin) = (info & HAS_ORIGIN != 0, info & HAS_RIGHT_ORIGIN != 0);
+        let mut continues = false;
+        if has_origin {
+            let origin = read_id(reader).ok().filter(|origin| may_name(*origin))?;
+            continues = origin.client == id.client && origin.clock + 1 == id.clock;
+        }
+        if has_right_origin {
+            read_id(reader).ok().filter(|right| may_name(*right))?;
+        }
+        let kind = info & KIND;
+        let len = match kind {
+            _ if !has_origin && !has_right_origin => return None,
+            DELETED => read_len(reader).ok()?,
+            STRING => {
+                let text = reader.var_bytes().ok().filter(|text| text.is_ascii())?;
+                Clock::try_from(text.len()).ok().filter(|len| *len > 0)?
+            }
+            _ => return None,
+        };
+        if len > CLOCK_MAX - id.clock {
+            return None;
+        }
+        Some(Self {
+            clock: id.clock,
+            len,
+            kind,
+            continues,
+            bytes: &before[..before.len() - reader.rest().len()],
+        })
+    }
+
+    /// Whether it tells that it was deleted.
+    pub(crate) const fn is_deleted(&self) -> bool {
+        self.kind == DELETED
+    }
+
+    /// The clocks it takes.
+    pub(crate) const fn clocks(&self) -> ClockRange {
+        self.clock..self.clock + self.len
+    }
+}
+
 /// What the info byte announces.
 pub(crate) enum Lead<'a> {
     Gc,
@@ -228,8 +314,13 @@ impl<'a> Head<'a> {
     /// Whether two structs, told by these bytes, are of the same kind.
     #[inline]
     pub(crate) fn is_same_kind(a: &[u8], b: &[u8]) -> bool {
-        let kind = |bytes: &[u8]| bytes.first().map(|info| info & KIND);
-        kind(a) == kind(b)
+        Self::kind(a) == Self::kind(b)
+    }
+
+    /// The content reference of a struct that is told by these bytes.
+    #[inline]
+    pub(crate) fn kind(bytes: &[u8]) -> Option<u8> {
+        bytes.first().map(|info| info & KIND)
     }
 
     /// The head of the part of the struct `id` that begins at `from`.
@@ -297,14 +388,23 @@ impl<'a> Position<'a> {
 
     /// Checks that what the item names of its own client came before it. Yjs
     /// waits for nothing else of the same client, and throws.
+    #[inline]
     fn check_references(&self, id: Id) -> Result<(), DecodeError> {
-        if self
-            .references()
-            .all(|named| named.client != id.client || named.clock < id.clock)
-        {
-            Ok(())
-        } else {
-            Err(DecodeError::SelfReference)
+        let is_before = |named: Id| named.client != id.client || named.clock < id.clock;
+        let are_before = match *self {
+            Self::Neighbours {
+                origin,
+                right_origin,
+            } => origin.is_none_or(is_before) && right_origin.is_none_or(is_before),
+            Self::Parent {
+                parent: ParentRef::Item(id),
+                ..
+            } => is_before(id),
+            Self::Parent { .. } => true,
+        };
+        match are_before {
+            true => Ok(()),
+            false => Err(DecodeError::SelfReference),
         }
     }
 
@@ -398,4 +498,91 @@ fn read_id_if(reader: &mut Reader<'_>, present: bool) -> Result<Option<Id>, Deco
 fn write_id(id: Id, out: &mut Vec<u8>) {
     write_var_uint(out, id.client.0);
     write_var_uint(out, u64::from(id.clock));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const ID: Id = Id {
+        client: ClientId(200_000_000),
+        clock: 300,
+    };
+
+    /// Bytes that are a struct, or nearly.
+    fn told() -> impl Strategy<Value = Vec<u8>> {
+        let client = prop_oneof![Just(ID.client.0), 0..3_u64, 0..=UINT_MAX];
+        let clock = prop_oneof![290..302_u64, 0..(1_u64 << 32)];
+        let len = prop_oneof![0..4_u64, 0..(1_u64 << 32)];
+        let content = prop_oneof!["[a-z]{0,20}", ".{0,5}"].prop_map(String::into_bytes);
+        (
+            any::<u8>(),
+            [client.clone(), client],
+            [clock.clone(), clock],
+            len,
+            content,
+        )
+            .prop_map(|(info, clients, clocks, len, content)| {
+                let mut out = vec![info];
+                for (client, clock) in clients.into_iter().zip(clocks) {
+                    write_var_uint(&mut out, client);
+                    write_var_uint(&mut out, clock);
+                }
+                match info & KIND {
+                    STRING => write_var_bytes(&mut out, &content),
+                    _ => write_var_uint(&mut out, len),
+                }
+                out
+            })
+    }
+
+    /// What both ways of reading say of a struct, as far as the quick one says it.
+    fn read_both(bytes: &[u8]) -> (Option<Plain<'_>>, Result<Struct<'_>, DecodeError>) {
+        let mut reader = Reader::new(bytes);
+        let plain = Plain::read(&mut reader, ID, |_| true);
+        let read = plain.map_or(0, |plain| plain.bytes.len());
+        assert_eq!(reader.rest(), &bytes[read..]);
+        let item = Struct::read(&mut Reader::new(bytes), ID, Trust::Input);
+        (plain, item)
+    }
+
+    #[test]
+    fn what_is_typed_and_deleted_is_read_as_plain() {
+        let typed = [0x84, 1, 0, 1, b'a'];
+        let deleted = [0xc1, 1, 0, 1, 5, 7];
+        for (bytes, len) in [(&typed[..], 1), (&deleted, 7)] {
+            assert_eq!(read_both(bytes).0.map(|plain| plain.len), Some(len));
+        }
+    }
+
+    #[test]
+    fn what_names_the_unsettled_is_not_read_as_plain() {
+        for typed in [[0x84, 1, 0, 1, b'a'], [0x44, 1, 0, 1, b'a']] {
+            let mut reader = Reader::new(&typed);
+            assert!(Plain::read(&mut reader, ID, |_| false).is_none());
+            assert_eq!(reader.rest(), typed);
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(4_000))]
+        #[test]
+        fn a_plain_struct_is_what_it_is_in_full(mut bytes in told(), more: [u8; 8]) {
+            bytes.extend(more);
+            let (Some(plain), item) = read_both(&bytes) else {
+                return Ok(());
+            };
+            let item = item.expect("what is plain is a struct");
+            prop_assert_eq!((plain.clock, plain.len), (item.id.clock, item.len));
+            prop_assert_eq!(plain.bytes, item.bytes);
+            let Body::Item(body) = item.body else {
+                panic!("what is plain is an item");
+            };
+            prop_assert_eq!(plain.kind, body.content.kind());
+            prop_assert_eq!(plain.is_deleted(), body.content.is_deleted());
+            let before = Id { clock: ID.clock - 1, ..ID };
+            prop_assert_eq!(plain.continues, body.head.position.origin() == Some(before));
+        }
+    }
 }
