@@ -1,7 +1,5 @@
 //! The same metrics for readers of the older format.
 
-use std::fmt::Write;
-
 /// Rewrites OpenMetrics text as Prometheus text format 0.0.4.
 ///
 /// The two differ in the names that the comments of a counter or an info
@@ -22,10 +20,9 @@ pub(crate) fn prometheus_text(open_metrics: &str) -> String {
                 other => ("", other),
             };
             if let Some((_, text)) = help.take().filter(|(name, _)| *name == family) {
-                // The writers of a `String` do not fail.
-                let _ = writeln!(out, "# HELP {family}{suffix} {text}");
+                out.extend(["# HELP ", family, suffix, " ", text, "\n"]);
             }
-            let _ = writeln!(out, "# TYPE {family}{suffix} {kind}");
+            out.extend(["# TYPE ", family, suffix, " ", kind, "\n"]);
         } else if !line.starts_with('#') {
             out.push_str(line);
             out.push('\n');

@@ -12,8 +12,8 @@ use crate::{
 use bytes::Bytes;
 use rand::{RngExt as _, rngs::ChaCha8Rng};
 use yrs::{
-    ArrayRef, Doc, GetString, MapRef, OffsetKind, Options, Out, ReadTxn, StateVector, TextRef,
-    Transact, Update, WriteTxn,
+    ArrayRef, Doc, MapRef, OffsetKind, Options, Out, ReadTxn, StateVector, TextRef, Transact,
+    Update, WriteTxn,
     block::ClientID,
     updates::{decoder::Decode, encoder::Encode},
 };
@@ -319,11 +319,18 @@ impl Client {
     /// What it shows.
     pub(crate) fn content(&self) -> String {
         let txn = self.yrs.transact();
-        let text = self.text.get_string(&txn);
-        let map = content::show(&Out::YMap(self.map.clone()), &txn);
-        let list = content::show(&Out::YArray(self.list.clone()), &txn);
-        let waits = if self.early.is_empty() { "" } else { WAITS };
-        format!("{text:?} {map} {list}{waits}")
+        let mut shown = String::new();
+        for part in [
+            Out::YText(self.text.clone()),
+            Out::YMap(self.map.clone()),
+            Out::YArray(self.list.clone()),
+        ] {
+            content::show(&part, &txn, &mut shown);
+        }
+        if !self.early.is_empty() {
+            shown.push_str(WAITS);
+        }
+        shown
     }
 
     /// Who it believes is there.

@@ -192,10 +192,15 @@ impl Invariant {
         }
     }
 
-    /// Fails unless two texts are equal.
-    pub(crate) fn equal(self, who: &str, told: &str, truth: &str) -> Result<(), Violation> {
+    /// Fails unless what somebody has is the truth.
+    pub(crate) fn equal<T: PartialEq + fmt::Debug + ?Sized>(
+        self,
+        who: impl fmt::Display,
+        told: &T,
+        truth: &T,
+    ) -> Result<(), Violation> {
         self.holds(told == truth, || {
-            format!("{who} has\n  {told}\nand not\n  {truth}")
+            format!("{who} has\n  {told:?}\nand not\n  {truth:?}")
         })
     }
 }

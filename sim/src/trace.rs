@@ -19,6 +19,9 @@ const LAST: usize = 80;
 /// A line of a trace is cut after this many bytes.
 const LINE_BYTES_MAX: usize = 240;
 
+/// Room for most notes.
+const NOTE_BYTES: usize = 64;
+
 /// What becomes of the events of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Recording {
@@ -118,9 +121,10 @@ impl Trace {
 
     /// Notes anything else.
     pub(crate) fn note(&mut self, now: Duration, event: impl Display) {
-        let event = event.to_string();
-        self.hash.bytes(event.as_bytes());
-        self.push(now, Happened::Note(event));
+        let mut note = String::with_capacity(NOTE_BYTES);
+        write!(note, "{event}").expect("a string takes all");
+        self.hash.bytes(note.as_bytes());
+        self.push(now, Happened::Note(note));
     }
 
     fn push(&mut self, now: Duration, event: Happened) {

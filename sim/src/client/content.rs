@@ -1,6 +1,6 @@
 //! What clients write, and how it is shown.
 
-use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use rand::{RngExt, rngs::ChaCha8Rng};
 use yrs::{
@@ -95,19 +95,36 @@ fn key(rng: &mut ChaCha8Rng) -> &'static str {
     ["k0", "k1", "k2"][rng.random_range(0..3)]
 }
 
-/// A value as text, the same wherever it is the same.
-pub(super) fn show(value: &Out, txn: &impl ReadTxn) -> String {
+/// Writes a value down, the same wherever it is the same.
+pub(super) fn show(value: &Out, txn: &impl ReadTxn, shown: &mut String) {
     match value {
-        Out::YText(text) => format!("{:?}", text.get_string(txn)),
+        Out::YText(text) => show_text(&text.get_string(txn), shown),
         Out::YMap(map) => {
-            let show = |(key, value): (&str, Out)| (key.to_owned(), show(&value, txn));
-            let entries: BTreeMap<_, _> = map.iter(txn).map(show).collect();
-            format!("{entries:?}")
+            let mut entries: Vec<_> = map.iter(txn).collect();
+            entries.sort_unstable_by_key(|(key, _)| *key);
+            shown.push('{');
+            for (key, value) in &entries {
+                show_text(key, shown);
+                shown.push_str(": ");
+                show(value, txn, shown);
+                shown.push_str(", ");
+            }
+            shown.push('}');
         }
         Out::YArray(list) => {
-            let values: Vec<_> = list.iter(txn).map(|value| show(&value, txn)).collect();
-            format!("[{}]", values.join(", "))
+            shown.push('[');
+            for value in list.iter(txn) {
+                show(&value, txn, shown);
+                shown.push_str(", ");
+            }
+            shown.push(']');
         }
-        other => other.clone().to_string(txn),
+        other => shown.push_str(&other.clone().to_string(txn)),
     }
+}
+
+/// Writes a text down as it is, which is quicker than to escape it. As its length
+/// comes first, nothing else can look the same.
+fn show_text(text: &str, shown: &mut String) {
+    write!(shown, "{}'{text}'", text.len()).expect("a string takes all");
 }

@@ -3,6 +3,7 @@
 
 use std::{cell::Cell, cell::RefCell, io, ops::Range, rc::Rc, time::Duration};
 
+use memchr::memmem;
 use rand::RngExt;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -101,7 +102,10 @@ fn gauge(metrics: &str, name: &str) -> Option<u64> {
 }
 
 fn number(text: &str, after: &str) -> Option<u64> {
-    let (_, rest) = text.split_once(after)?;
+    // Servers are asked all the time, and tell much: what the standard library
+    // takes to look through it adds up.
+    let at = memmem::find(text.as_bytes(), after.as_bytes())?;
+    let rest = &text[at + after.len()..];
     let digits = rest.split(|c: char| !c.is_ascii_digit()).next()?;
     digits.parse().ok()
 }

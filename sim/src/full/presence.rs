@@ -92,8 +92,8 @@ pub(super) fn judge(scene: &Scene) -> Result<(), Violation> {
             .into_iter()
             .map(|(id, state)| (id, Some(state)))
             .collect();
-        let who = format!("client {}", client.id);
-        Invariant::Presence.equal(&who, &format!("{told:?}"), &format!("{truth:?}"))?;
+        let who = format_args!("client {}", client.id);
+        Invariant::Presence.equal(who, &told, &truth)?;
     }
     Ok(())
 }

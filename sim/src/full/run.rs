@@ -126,7 +126,7 @@ impl World {
         if let Some(pause) = scene.swarm.twists.scrapes.clone() {
             sim.client("monitor", look::monitor(Rc::clone(&scene), pause));
         }
-        let troubles = Troubles::new(&scene);
+        let troubles = Troubles::new(&scene, &sim);
         Self {
             scene,
             sim,

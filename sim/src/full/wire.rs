@@ -43,8 +43,10 @@ impl<S: AsyncRead + Unpin> AsyncRead for Choppy<S> {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let most = self.most;
-        let len = self.draw(buf.remaining(), most);
+        let Some(most) = self.most else {
+            return Pin::new(&mut self.stream).poll_read(cx, buf);
+        };
+        let len = self.draw(buf.remaining(), Some(most));
         let part = buf.initialize_unfilled_to(len);
         let mut part = ReadBuf::new(part);
         let read = Pin::new(&mut self.stream).poll_read(cx, &mut part);

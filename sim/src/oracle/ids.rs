@@ -8,7 +8,7 @@ use std::{fmt, ops::Range};
 
 use ysyncd_engine::{DocId, lib0::ReadError};
 
-use self::runs::{Run, Runs};
+use self::runs::{Row, Run, Runs};
 
 /// Each document has so many client ids of its own.
 pub(crate) const HOME: u64 = 1_000;
@@ -74,7 +74,7 @@ impl Ids {
     /// Some structs in a row.
     pub(crate) fn run(client: u64, clocks: Range<u32>) -> Self {
         Self {
-            structs: Runs::of(vec![Run::new(client, clocks)]),
+            structs: Runs::of(Row::from_slice(&[Run::new(client, clocks)])),
             deletes: Runs::default(),
         }
     }
@@ -251,7 +251,7 @@ mod tests {
         #[test]
         fn sets_are_as_if_each_id_stood_alone(one in any_runs(), other in any_runs()) {
             let (one_plain, other_plain) = (plain(&one), plain(&other));
-            let (one, other) = (Runs::of(one), Runs::of(other));
+            let (one, other) = (Runs::of(one.into()), Runs::of(other.into()));
             prop_assert_eq!(each(&one), one_plain.keys().copied().collect::<Vec<_>>());
             let covers = other_plain.keys().all(|id| one_plain.contains_key(id));
             prop_assert_eq!(one.cover(&other), covers);

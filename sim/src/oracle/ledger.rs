@@ -58,12 +58,12 @@ impl Ledgers {
         Ok(())
     }
 
-    /// An object that was written got this name.
-    pub(crate) fn named(&mut self, doc: &DocId, etag: &Etag, body: &[u8]) {
+    /// The object that was written last got this name.
+    pub(crate) fn named(&mut self, doc: &DocId, etag: &Etag) {
         if is_judged(doc) {
-            let ids = Ids::of_valid(body);
-            let versions = &mut self.ledger(doc).versions;
-            versions.insert(etag.0.to_string(), ids);
+            let ledger = self.ledger(doc);
+            let (name, ids) = (etag.0.to_string(), ledger.stored.clone());
+            ledger.versions.insert(name, ids);
         }
     }
 

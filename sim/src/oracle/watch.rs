@@ -232,9 +232,9 @@ impl Watch {
         }
         self.bus_settled(now, self.is_tick)?;
         self.gaps.take_violation()?;
-        let news = self.documents.take_news();
-        let mut news = news.iter();
-        news.try_for_each(|(doc, news)| self.connections.were_told(doc, news))?;
+        while let Some((doc, news)) = self.documents.take_some_news() {
+            self.connections.were_told(&doc, &news)?;
+        }
         self.relays.settled(&mut self.connections)?;
         self.connections.joiners_know()?;
         let misses = |doc: &DocId, knows: &Ids| {

@@ -199,11 +199,7 @@ impl World {
                 journal_failed: false,
                 ..status
             };
-            Invariant::Emptied.equal(
-                "the engine",
-                &format!("{status:?}"),
-                &format!("{quiet:?}"),
-            )?;
+            Invariant::Emptied.equal("the engine", &status, &quiet)?;
         }
         Ok(())
     }
@@ -332,11 +328,12 @@ impl World {
         let state = |client: &Client| (client.id, client.present()[&client.id].clone());
         let truth: BTreeMap<_, _> = here().filter(is_shown).map(state).collect();
         for client in here() {
-            let (who, mut told) = (format!("client {}", client.id), client.present());
+            let mut told = client.present();
             if client.habit == Habit::Shy {
                 told.remove(&client.id);
             }
-            Invariant::Presence.equal(&who, &format!("{told:?}"), &format!("{truth:?}"))?;
+            let who = format_args!("client {}", client.id);
+            Invariant::Presence.equal(who, &told, &truth)?;
         }
         Ok(())
     }
@@ -370,13 +367,12 @@ impl World {
         };
         self.run_until(self.now + JOINING)?;
         if self.is_damaged(doc) {
-            let refusal = format!("{:?}", self.wires[conn].refusal);
-            let truth = format!("{:?}", Some(Refusal::JournalDamaged));
+            let (refusal, truth) = (self.wires[conn].refusal, Some(Refusal::JournalDamaged));
             return Invariant::Damaged.equal("a new client", &refusal, &truth);
         }
-        let who = format!("a new client of document {doc}");
+        let who = format_args!("a new client of document {doc}");
         let shown = self.clients[at].content();
-        truth.map_or(Ok(()), |truth| invariant.equal(&who, &shown, truth))
+        truth.map_or(Ok(()), |truth| invariant.equal(who, shown.as_str(), truth))
     }
 
     fn shut_down(&mut self) -> Result<(), Violation> {

@@ -10,21 +10,21 @@ pub(super) struct Queue<E> {
     order: BinaryHeap<Reverse<Turn>>,
     events: Vec<Option<E>>,
     /// Places of events that have happened.
-    free: Vec<usize>,
-    scheduled: u64,
+    free: Vec<u32>,
+    scheduled: u32,
 }
 
 /// When an event's turn comes, and where it lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Turn {
-    at: Duration,
-    scheduled: u64,
-    place: usize,
+    nanos: u64,
+    scheduled: u32,
+    place: u32,
 }
 
 /// The place of an event among all that happen at one time.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Rank(u64);
+pub(super) struct Rank(u32);
 
 impl<E> Queue<E> {
     pub(super) const fn new() -> Self {
@@ -38,7 +38,8 @@ impl<E> Queue<E> {
 
     /// When the next event happens.
     pub(super) fn next_at(&self) -> Option<Duration> {
-        self.order.peek().map(|Reverse(turn)| turn.at)
+        let next = self.order.peek();
+        next.map(|Reverse(turn)| Duration::from_nanos(turn.nanos))
     }
 
     /// Schedules an event, after all others of its time.
@@ -52,7 +53,7 @@ impl<E> Queue<E> {
     pub(super) fn pop(&mut self) -> Option<(Rank, E)> {
         let Reverse(turn) = self.order.pop()?;
         self.free.push(turn.place);
-        let event = self.events[turn.place].take();
+        let event = self.events[turn.place as usize].take();
         Some((Rank(turn.scheduled), event.expect("each has its place")))
     }
 
@@ -61,16 +62,16 @@ impl<E> Queue<E> {
     pub(super) fn put_back(&mut self, at: Duration, Rank(scheduled): Rank, event: E) {
         let place = match self.free.pop() {
             Some(place) => {
-                self.events[place] = Some(event);
+                self.events[place as usize] = Some(event);
                 place
             }
             None => {
                 self.events.push(Some(event));
-                self.events.len() - 1
+                u32::try_from(self.events.len() - 1).expect("few events wait")
             }
         };
         self.order.push(Reverse(Turn {
-            at,
+            nanos: u64::try_from(at.as_nanos()).expect("worlds end within centuries"),
             scheduled,
             place,
         }));
@@ -80,7 +81,7 @@ impl<E> Queue<E> {
     pub(super) fn retain(&mut self, stays: impl Fn(&E) -> bool) {
         let (events, free) = (&mut self.events, &mut self.free);
         self.order.retain(|Reverse(turn)| {
-            let event = &mut events[turn.place];
+            let event = &mut events[turn.place as usize];
             let stays = event.as_ref().is_some_and(&stays);
             if !stays {
                 *event = None;

@@ -71,7 +71,7 @@ impl World {
             })?;
             self.ledgers.landed(doc, &stored.body)?;
             if self.swarm.bus.is_some() {
-                self.ledgers.named(doc, &stored.etag, &stored.body);
+                self.ledgers.named(doc, &stored.etag);
             }
         }
         if let Some(answer) = answer {

@@ -1,7 +1,7 @@
 //! What goes wrong from outside: processes that end, networks and disks that
 //! fail.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::Duration};
 
 use rand::{RngExt, rngs::ChaCha8Rng};
 use turmoil::Sim;
@@ -37,6 +37,8 @@ pub(super) struct Troubles {
     doomed: Vec<Doom>,
     /// When nodes that are not running start again.
     restarts: BTreeMap<usize, Duration>,
+    /// Where nodes are. Names would have to be looked up at each step.
+    nodes: Vec<IpAddr>,
 }
 
 #[derive(Debug, Clone)]
@@ -54,13 +56,16 @@ struct Doom {
 }
 
 impl Troubles {
-    pub(super) fn new(scene: &Scene) -> Self {
+    /// In a world in which all hosts are there.
+    pub(super) fn new(scene: &Scene, sim: &Sim<'static>) -> Self {
+        let nodes = 0..scene.nodes.len();
         let mut troubles = Self {
             due: BTreeMap::new(),
             count: 0,
             rng: scene.stream(Purpose::Power),
             doomed: Vec::new(),
             restarts: BTreeMap::new(),
+            nodes: nodes.map(|at| sim.lookup(Place::Node(at).name())).collect(),
         };
         for (at, trouble) in &scene.swarm.troubles {
             troubles.add(*at, Due::Begins(trouble.clone()));
@@ -214,15 +219,14 @@ impl Troubles {
         if scene.is_ending.get() {
             return;
         }
-        for at in 0..scene.nodes.len() {
-            let name = Place::Node(at).name();
-            if sim.is_host_running(name.as_str()) {
+        for (at, node) in self.nodes.iter().enumerate() {
+            if sim.is_host_running(*node) {
                 continue;
             }
             let restart = *self.restarts.entry(at).or_insert(now + RESTART);
             if now >= restart {
                 self.restarts.remove(&at);
-                sim.bounce(name.as_str());
+                sim.bounce(*node);
             }
         }
     }

@@ -6,15 +6,15 @@
 
 use ysyncd_engine::lib0::{ReadError, Reader};
 
-use super::runs::Run;
+use super::runs::{Row, Run};
 
 /// Ids as an update tells them, in its order.
 #[derive(Default)]
 pub(super) struct Told {
     /// Of all structs.
-    pub(super) structs: Vec<Run>,
+    pub(super) structs: Row,
     /// Of the structs that are but a length, and of the deletes.
-    pub(super) deletes: Vec<Run>,
+    pub(super) deletes: Row,
     /// Whether a struct holds several values.
     pub(super) has_rows: bool,
 }
@@ -68,9 +68,9 @@ pub(super) fn told(update: &[u8]) -> Result<Told, ReadError> {
 }
 
 /// Reads a state vector: what it covers.
-pub(super) fn covered(vector: &[u8]) -> Result<Vec<Run>, ReadError> {
+pub(super) fn covered(vector: &[u8]) -> Result<Row, ReadError> {
     let mut reader = Reader::new(vector);
-    let mut covered = Vec::new();
+    let mut covered = Row::new();
     for _ in 0..reader.var_uint()? {
         let client = reader.var_uint()?;
         covered.push(Run::new(client, 0..clock(&mut reader)?));

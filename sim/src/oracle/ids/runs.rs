@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use smallvec::SmallVec;
+
 /// Ids of one client in a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Run {
@@ -11,11 +13,14 @@ pub(super) struct Run {
     pub(super) end: u32,
 }
 
+/// Runs side by side. Most updates tell of one or two.
+pub(super) type Row = SmallVec<[Run; 2]>;
+
 /// A set of ids: runs in ascending order that do not touch. Worlds hold a few
 /// dozen of them at most, and oracles copy and compare sets all the time: they
 /// lie side by side.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Runs(Vec<Run>);
+pub(super) struct Runs(Row);
 
 impl Run {
     pub(super) const fn new(client: u64, clocks: Range<u32>) -> Self {
@@ -31,7 +36,7 @@ impl Run {
     }
 
     /// Adds it to runs, to the last of them if it follows that.
-    pub(super) fn join_or_push(self, runs: &mut Vec<Self>) {
+    pub(super) fn join_or_push(self, runs: &mut Row) {
         match runs.last_mut() {
             Some(last) if last.client == self.client && last.end == self.start => {
                 last.end = self.end;
@@ -48,7 +53,7 @@ impl Run {
 
 impl Runs {
     /// What runs in any order hold, which may overlap.
-    pub(super) fn of(mut runs: Vec<Run>) -> Self {
+    pub(super) fn of(mut runs: Row) -> Self {
         runs.retain(|run| !run.is_empty());
         runs.sort_unstable();
         runs.dedup_by(|next, before| {
@@ -90,30 +95,48 @@ impl Runs {
         }
     }
 
-    fn insert(&mut self, mut run: Run) {
-        if self.covers(run) {
+    /// Adds a run. Mostly all of it is there already, or it follows what is: the
+    /// place is looked for once.
+    fn insert(&mut self, run: Run) {
+        if run.is_empty() {
             return;
         }
-        let mut from = self.first_after(run);
-        if let Some(before) = from.checked_sub(1).map(|at| self.0[at])
-            && before.reaches(run)
-        {
-            from -= 1;
-            run.start = before.start;
-        }
-        let mut until = from;
+        let after = self.first_after(run);
+        let at = match after.checked_sub(1) {
+            Some(before) if self.0[before].reaches(run) => {
+                if run.end <= self.0[before].end {
+                    return;
+                }
+                self.0[before].end = run.end;
+                before
+            }
+            _ => {
+                self.0.insert(after, run);
+                after
+            }
+        };
+        self.join_what_follows(at);
+    }
+
+    /// Joins a run with those that it has come to reach.
+    fn join_what_follows(&mut self, at: usize) {
+        let mut run = self.0[at];
+        let mut until = at + 1;
         while let Some(next) = self.0.get(until)
             && run.reaches(*next)
         {
             run.end = run.end.max(next.end);
             until += 1;
         }
-        self.0.splice(from..until, [run]);
+        if until > at + 1 {
+            self.0[at] = run;
+            self.0.drain(at + 1..until);
+        }
     }
 
     /// What of another set is not in this one.
     pub(super) fn lacking(&self, other: &Self) -> Self {
-        let mut lacking = Vec::new();
+        let mut lacking = Row::new();
         for mut run in other.iter() {
             let after = self.first_after(run);
             for own in &self.0[after.saturating_sub(1)..] {

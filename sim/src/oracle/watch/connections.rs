@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use smallvec::SmallVec;
 use ysyncd_engine::{
     CloseCode, Config, ConnId, DocId, Event as EngineEvent, Output,
     auth::{Access, Grant, UserId},
@@ -555,10 +556,13 @@ impl Connections {
     }
 }
 
+/// Clients, their clocks, and whether they are there. Mostly messages tell of one.
+type Clocks = SmallVec<[(u64, u64, bool); 2]>;
+
 /// The ids and clocks of an awareness message, and whether they are there.
-pub(super) fn awareness_clocks(states: &[u8]) -> Result<Vec<(u64, u64, bool)>, ReadError> {
+pub(super) fn awareness_clocks(states: &[u8]) -> Result<Clocks, ReadError> {
     let mut reader = Reader::new(states);
-    let mut clocks = Vec::new();
+    let mut clocks = Clocks::new();
     for _ in 0..reader.var_uint()? {
         let (client, clock) = (reader.var_uint()?, reader.var_uint()?);
         clocks.push((client, clock, reader.var_str()? != "null"));

@@ -82,9 +82,9 @@ impl Documents {
         self.news.get(doc)
     }
 
-    /// What became part of documents, and must have been told by now.
-    pub(super) fn take_news(&mut self) -> BTreeMap<DocId, Ids> {
-        std::mem::take(&mut self.news)
+    /// Something that became part of a document, and must have been told by now.
+    pub(super) fn take_some_news(&mut self) -> Option<(DocId, Ids)> {
+        self.news.pop_first()
     }
 
     /// The store was read: this is its object.

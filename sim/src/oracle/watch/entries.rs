@@ -1,8 +1,6 @@
 //! Entries of maps. Yjs splits one that has several units, and throws on every
 //! load once its map is deleted.
 
-use std::collections::BTreeMap;
-
 use ysyncd_engine::update::{Holds, Id, Outline, Place, Update};
 
 use super::{Invariant, Violation};
@@ -18,13 +16,12 @@ pub(super) fn stand_alone(body: &[u8], has_rows: bool) -> Result<(), Violation> 
     if !has_rows {
         return Ok(());
     }
-    let all: BTreeMap<_, _> = update
-        .outline()
-        .map(|outline| ((outline.id.client.0, outline.id.clock), outline))
-        .collect();
+    let start = |id: Id| (id.client.0, id.clock);
+    let mut all: Vec<_> = update.outline().collect();
+    all.sort_unstable_by_key(|outline| start(outline.id));
     let at = |id: Id| {
-        let key = (id.client.0, id.clock);
-        let (_, outline) = all.range(..=key).next_back()?;
+        let after = all.partition_point(|outline| start(outline.id) <= start(id));
+        let outline = &all[after.checked_sub(1)?];
         let reaches = outline.client() == id.client && outline.clocks().contains(&id.clock);
         reaches.then_some(outline)
     };
@@ -49,7 +46,7 @@ pub(super) fn stand_alone(body: &[u8], has_rows: bool) -> Result<(), Violation> 
         })
     };
     let crowded = all
-        .values()
+        .iter()
         .find(|outline| holds_values(outline) && !is_deleted(outline) && is_entry(outline));
     Invariant::EntriesAlone.holds(crowded.is_none(), || format!("{crowded:?}"))
 }

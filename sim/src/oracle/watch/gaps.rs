@@ -70,6 +70,9 @@ impl Gaps {
 
     /// Who does not read is asked within the usual time once it does.
     pub(super) fn put_off(&mut self, now: Duration, reads: impl Fn(ConnId) -> bool) {
+        if self.due.is_empty() {
+            return;
+        }
         let due = self.due.iter_mut();
         for (_, due) in due.filter(|(conn, _)| !reads(**conn)) {
             *due = (*due).max(now + self.resync_delay);

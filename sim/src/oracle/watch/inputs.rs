@@ -77,7 +77,7 @@ impl Watch {
             return;
         }
         let is_reader = self.connections.is_reader(conn);
-        let takes = self.connections.takes(conn, frame) && !is_reader;
+        let takes = self.connections.takes(conn, frame) && !is_reader && !self.has_journal;
         let mut updates = Vec::new();
         let mut messages = Messages::new(frame);
         while let Ok(Some(message)) = messages.read_next() {
@@ -92,7 +92,9 @@ impl Watch {
                     let ids = Ids::of_valid(update);
                     self.growth.comes(&doc, update);
                     self.connections.knows(conn, &ids);
-                    updates.push((update.to_vec(), ids));
+                    if takes {
+                        updates.push((update.to_vec(), ids));
+                    }
                 }
                 Message::Awareness(states) => {
                     for (client, clock, _) in awareness_clocks(states).into_iter().flatten() {
@@ -103,7 +105,7 @@ impl Watch {
                 Message::QueryAwareness => {}
             }
         }
-        if takes && !self.has_journal && !updates.is_empty() {
+        if !updates.is_empty() {
             self.taking = Some(Taking { conn, doc, updates });
         }
     }

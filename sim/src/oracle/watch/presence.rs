@@ -186,7 +186,7 @@ impl Presence {
         is_tick: bool,
         somebody_reads: impl Fn(&DocId) -> bool,
     ) -> Result<(), Violation> {
-        for (doc, client) in std::mem::take(&mut self.gone) {
+        while let Some((doc, client)) = self.gone.pop_first() {
             let known = self.known(&doc, client);
             if known.is_here && !somebody_reads(&doc) {
                 known.goes_untold(now);

@@ -69,6 +69,9 @@ impl Connections {
     /// Who waits for its turn to be told something large does so because too much
     /// is on its way.
     fn none_waits_in_vain(&mut self) -> Result<(), Violation> {
+        if self.waiting.is_empty() {
+            return Ok(());
+        }
         let open = &self.open;
         self.waiting.retain(|conn| {
             let connection = &open[conn];
