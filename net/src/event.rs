@@ -4,7 +4,7 @@ use std::{
     net::IpAddr,
     sync::{
         Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -16,12 +16,14 @@ use ysyncd_engine::{DocId, Event, StoreError};
 
 use crate::request::Refused;
 
-/// The log. It remembers whether the store is in trouble, so that an outage is
-/// told once, and its end, and not by each document at each try; and what was
-/// said of the bus, where one that is at odds could fill the log.
+/// The log. It remembers whether store and journal are in trouble, so that an
+/// outage is told once, and its end, and not by each document at each try or by
+/// each shard; and what was said of the bus, where one that is at odds could fill
+/// the log.
 #[derive(Debug, Default)]
 pub(crate) struct EventLog {
     store_fails: AtomicBool,
+    journal_fails: Shared,
     bus_refused: Rarely<1>,
     name_taken: Rarely<1>,
     token_refused: Rarely<10>,
@@ -36,6 +38,16 @@ impl EventLog {
             }
             Event::SnapshotSaved { .. } if self.store_fails.swap(false, Ordering::Relaxed) => {
                 info!("the store takes snapshots again");
+            }
+            Event::JournalFailed { error } => {
+                if self.journal_fails.begins() {
+                    error!(%error, "new updates are refused until the journal works again");
+                }
+            }
+            Event::JournalRecovered => {
+                if self.journal_fails.ends() {
+                    info!("the journal works again");
+                }
             }
             Event::BusMessageRefused { doc, reason } => {
                 if let Some(untold) = self.bus_refused.is_due() {
@@ -82,6 +94,23 @@ impl EventLog {
                  (each try is logged at debug)"
             );
         }
+    }
+}
+
+/// A trouble of all shards, which each of them finds out for itself: so many are in
+/// it.
+#[derive(Debug, Default)]
+struct Shared(AtomicUsize);
+
+impl Shared {
+    /// One more is. True if it is the first.
+    fn begins(&self) -> bool {
+        self.0.fetch_add(1, Ordering::Relaxed) == 0
+    }
+
+    /// One of them no longer is. True if it was the last.
+    fn ends(&self) -> bool {
+        self.0.fetch_sub(1, Ordering::Relaxed) == 1
     }
 }
 
@@ -178,10 +207,6 @@ fn log(event: &Event) {
                  were closed, and it is loaded again when it is opened; please report this"
             );
         }
-        Event::JournalFailed { error } => {
-            error!(%error, "new updates are refused until the journal works again");
-        }
-        Event::JournalRecovered => info!("the journal works again"),
         Event::DocumentDrains { doc } => debug!(doc = doc.as_str(), "document leaves memory"),
         Event::DocumentUnloaded { doc } => debug!(doc = doc.as_str(), "document unloaded"),
         Event::UpdateApplied { .. } => {}
@@ -210,8 +235,11 @@ fn log(event: &Event) {
                 "something was missing that another node has"
             );
         }
-        // Told once a minute, by the log.
-        Event::BusMessageRefused { .. } | Event::BusNameTaken => {}
+        // Told once for all shards, or once a minute, by the log.
+        Event::JournalFailed { .. }
+        | Event::JournalRecovered
+        | Event::BusMessageRefused { .. }
+        | Event::BusNameTaken => {}
         Event::UpdateRefused { doc, conn, reason } => {
             info!(doc = doc.as_str(), conn = conn.0, %reason, "update refused");
         }
@@ -258,6 +286,17 @@ mod tests {
         assert_eq!(rarely.is_due(), None);
         advance(Duration::from_secs(1)).await;
         assert_eq!(told(), [Some(4), Some(0), None, None, None]);
+    }
+
+    #[test]
+    fn what_all_shards_find_out_is_told_once_and_so_is_its_end() {
+        let journal_fails = Shared::default();
+        assert_eq!(
+            [(); 3].map(|()| journal_fails.begins()),
+            [true, false, false]
+        );
+        assert_eq!([(); 3].map(|()| journal_fails.ends()), [false, false, true]);
+        assert!(journal_fails.begins());
     }
 
     #[test]

@@ -1,14 +1,21 @@
 //! Documents shared among several engines, each on a thread of its own.
 
-use std::{sync::Arc, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
 use futures_util::StreamExt;
-use tokio::time::{sleep, timeout};
+use tokio::{
+    task::spawn_local,
+    time::{sleep, timeout},
+};
 use ysyncd_engine::{DocId, Position, StoreError};
 use ysyncd_net::{Drained, Stores};
 use ysyncd_storage::{
     SnapshotStore,
-    journal::{Journal, JournalWrite, memory::MemoryJournal},
+    journal::{
+        Journal, JournalWrite,
+        disk::{DiskJournal, Fault, JournalOptions, SimulatedDisk},
+        memory::MemoryJournal,
+    },
     memory::MemoryStore,
 };
 
@@ -265,5 +272,58 @@ fn an_idle_server_of_many_shards_ends_at_once() {
         while let Some(Ok(_)) = soon(client.socket.next()).await {}
         let stopped = timeout(Duration::from_secs(1), server.stop()).await;
         assert_eq!(stopped.unwrap(), Drained::default());
+    });
+}
+
+#[test]
+fn a_disk_that_fails_all_shards_serves_all_again_once_it_is_back() {
+    run(async {
+        let disk = SimulatedDisk::default();
+        let options = JournalOptions::new("memory");
+        let journal = DiskJournal::open_on(disk.device(), "/journal", &options).unwrap();
+        let stores = Stores {
+            snapshots: Arc::new(MemoryStore::new()),
+            journal: Some(Arc::new(journal)),
+        };
+        let server = Server::with_stores(stores, |config| {
+            config.shards = SHARDS;
+            config.engine.retry_delay_min = Duration::from_millis(20);
+            config.engine.retry_delay_max = Duration::from_millis(20);
+            config.engine.resync_delay = Duration::from_millis(20);
+        })
+        .await;
+        let mut writers = Vec::new();
+        for name in names() {
+            let mut writer = server.client(&name).await;
+            writer.sync().await;
+            writers.push(writer);
+        }
+        let (after, kind) = (0, io::ErrorKind::StorageFull);
+        disk.fail(Fault { after, kind });
+        for writer in &mut writers {
+            writer.send(&written(9)).await;
+        }
+        let refused = "updates_refused_total{reason=\"not_durable\"}";
+        while server.metric(refused).await < DOCUMENTS as u64 {
+            sleep(Duration::from_millis(10)).await;
+        }
+        assert_eq!(server.metric("updates_applied_total").await, 0);
+        disk.heal();
+        // Each document of each shard asks for what it had to refuse.
+        for mut writer in writers {
+            spawn_local(async move {
+                loop {
+                    if writer.message().await.starts_with(&[0, 0]) {
+                        let mut answer = written(9);
+                        answer[1] = 1;
+                        writer.send(&answer).await;
+                    }
+                }
+            });
+        }
+        while server.metric("updates_applied_total").await < DOCUMENTS as u64 {
+            sleep(Duration::from_millis(10)).await;
+        }
+        assert_eq!(server.stop().await, Drained::default());
     });
 }
