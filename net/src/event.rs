@@ -39,15 +39,11 @@ impl EventLog {
             Event::SnapshotSaved { .. } if self.store_fails.swap(false, Ordering::Relaxed) => {
                 info!("the store takes snapshots again");
             }
-            Event::JournalFailed { error } => {
-                if self.journal_fails.begins() {
-                    error!(%error, "new updates are refused until the journal works again");
-                }
+            Event::JournalFailed { error } if self.journal_fails.begins() => {
+                error!(%error, "new updates are refused until the journal works again");
             }
-            Event::JournalRecovered => {
-                if self.journal_fails.ends() {
-                    info!("the journal works again");
-                }
+            Event::JournalRecovered if self.journal_fails.ends() => {
+                info!("the journal works again");
             }
             Event::BusMessageRefused { doc, reason } => {
                 if let Some(untold) = self.bus_refused.is_due() {
