@@ -7,8 +7,13 @@
 
 use std::collections::BTreeMap;
 
-use super::{DocumentState, ahead::Ahead, delete_set::DeleteSet, structs::StructStore};
-use crate::update::{ClientId, Clock, ClockRange, Id, Update};
+use super::{
+    DocumentState,
+    ahead::Ahead,
+    delete_set::DeleteSet,
+    structs::{StructStore, placement_or_neighbour},
+};
+use crate::update::{ClientId, Clock, ClockRange, Id, Struct, Update};
 
 /// How much is kept for later without being of use yet.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -102,9 +107,19 @@ impl DocumentState {
     /// those on their way are there. May count too much, never too little.
     #[must_use]
     pub fn pending_in(&self, update: &Update<'_>, ahead: &Ahead) -> Pending {
+        let gap_runs = self.new_gap_runs(update, ahead);
+        let delete_ranges = self.new_pending_deletes(update, ahead);
+        // Of what follows no gap, all is known.
+        let superseded = match gap_runs {
+            0 => 0,
+            _ => update
+                .structs()
+                .filter_map(|item| superseded(&item))
+                .count(),
+        };
         Pending {
-            gap_runs: self.new_gap_runs(update, ahead),
-            delete_ranges: self.new_pending_deletes(update, ahead),
+            gap_runs,
+            delete_ranges: delete_ranges + superseded,
         }
     }
 
@@ -115,10 +130,11 @@ impl DocumentState {
     pub fn pending_after(&self, update: &Update<'_>) -> Pending {
         let told = update
             .structs()
-            .map(|item| (item.id.client, item.clocks(), item.is_deleted()));
+            .map(|item| (item.id.client, item.clocks(), deleted_part(&item)));
         let told: Vec<_> = told.collect();
-        let deleted = told.iter().filter(|(.., is_deleted)| *is_deleted);
-        let deleted = deleted.map(|(client, clocks, _)| (*client, clocks.clone()));
+        let deleted = told
+            .iter()
+            .filter_map(|(client, _, deleted)| Some((*client, deleted.clone()?)));
         let deleted = DeleteSet::from(deleted.chain(update.deletes()).collect::<Vec<_>>());
         let mut runs = RunsAfter::default();
         for (client, clocks, _) in told {
@@ -186,6 +202,20 @@ impl DocumentState {
         };
         unknown.filter(stays_unknown).count()
     }
+}
+
+/// What of a struct is deleted as it comes, as far as it tells by itself: of a map
+/// entry of several units all but the last.
+fn deleted_part(item: &Struct<'_>) -> Option<ClockRange> {
+    match item.is_deleted() {
+        true => Some(item.clocks()),
+        false => superseded(item),
+    }
+}
+
+/// The units of a map entry that stand before its last, if it names its key.
+fn superseded(item: &Struct<'_>) -> Option<ClockRange> {
+    placement_or_neighbour(item).ok()?.superseded(item)
 }
 
 /// The runs of known clocks of those clients that an update tells of, from the
