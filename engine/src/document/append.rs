@@ -16,7 +16,7 @@ use super::{
     causality::{Named, Stretch, Stretches},
     delete_set::DeleteSet,
     state::read_part,
-    structs::{ClientStructs, Placement, StructStore, placement_or_neighbour},
+    structs::{ClientStructs, Placement, StructStore, placement_of, placement_or_neighbour},
 };
 use crate::{
     marks::{self, Mark},
@@ -25,10 +25,6 @@ use crate::{
         Struct,
     },
 };
-
-/// How far a struct's neighbours are followed to learn whether it is a map
-/// entry. One step suffices nearly always, because a block remembers it.
-const NEIGHBOUR_STEPS_MAX: usize = 16;
 
 /// What of an update's structs was new.
 #[derive(Debug)]
@@ -73,6 +69,7 @@ impl StructStore {
 
     /// Adds what is unknown of one struct, which is no Skip.
     pub(super) fn append_one(&mut self, item: &Struct<'_>, deletes: &DeleteSet) -> Added {
+        debug_assert!(!matches!(item.body, Body::Skip));
         let mut added = Added::nothing();
         if !self.append_plain(item, &mut added) {
             let mut appender = Appender::new(self, item.id.client, Some(deletes), &mut added);
@@ -426,28 +423,12 @@ impl<'s> Appender<'s> {
             true => self.placed.at(neighbour.clock),
             false => None,
         };
-        placed.unwrap_or_else(|| self.placement_of(neighbour))
-    }
-
-    /// Where the struct stands that holds an id.
-    fn placement_of(&self, mut next: Id) -> Placement {
-        for _ in 0..NEIGHBOUR_STEPS_MAX {
-            let structs = match next.client == self.client {
+        placed.unwrap_or_else(|| {
+            placement_of(neighbour, |client| match client == self.client {
                 true => Some(&self.theirs),
-                false => self.store.client(next.client),
-            };
-            let Some(block) = structs.and_then(|structs| structs.block(next.clock)) else {
-                return Placement::Unknown;
-            };
-            if block.is_listed(next.clock) {
-                return Placement::List;
-            }
-            match placement_or_neighbour(&block.struct_at(next.client, next.clock)) {
-                Ok(placement) => return placement,
-                Err(neighbour) => next = neighbour,
-            }
-        }
-        Placement::Unknown
+                false => self.store.client(client),
+            })
+        })
     }
 
     #[inline]

@@ -75,6 +75,7 @@ impl Block {
     #[must_use]
     #[inline]
     pub(crate) fn push(&mut self, next: &Struct<'_>, listed: bool) -> Option<Self> {
+        debug_assert_eq!(self.clocks.end, next.id.clock);
         if !self.may_be_continued(next) || !self.squash(next, listed) {
             return self.push_apart(next.bytes, next.clocks(), listed);
         }

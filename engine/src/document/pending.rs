@@ -7,11 +7,13 @@
 
 use std::collections::BTreeMap;
 
+use smallvec::SmallVec;
+
 use super::{
     DocumentState,
     ahead::Ahead,
     delete_set::DeleteSet,
-    structs::{StructStore, placement_or_neighbour},
+    structs::{Placement, StructStore, placement_of, placement_or_neighbour},
 };
 use crate::update::{ClientId, Clock, ClockRange, Id, Struct, Update};
 
@@ -109,17 +111,14 @@ impl DocumentState {
     pub fn pending_in(&self, update: &Update<'_>, ahead: &Ahead) -> Pending {
         let gap_runs = self.new_gap_runs(update, ahead);
         let delete_ranges = self.new_pending_deletes(update, ahead);
-        // Of what follows no gap, all is known.
-        let superseded = match gap_runs {
+        // Where nothing follows a gap, all structs will be known.
+        let of_structs = match gap_runs {
             0 => 0,
-            _ => update
-                .structs()
-                .filter_map(|item| superseded(&item))
-                .count(),
+            _ => self.deleted_with_structs(update),
         };
         Pending {
             gap_runs,
-            delete_ranges: delete_ranges + superseded,
+            delete_ranges: delete_ranges + of_structs,
         }
     }
 
@@ -128,18 +127,15 @@ impl DocumentState {
     /// touches of what is pending.
     #[must_use]
     pub fn pending_after(&self, update: &Update<'_>) -> Pending {
-        let told = update
-            .structs()
-            .map(|item| (item.id.client, item.clocks(), deleted_part(&item)));
-        let told: Vec<_> = told.collect();
-        let deleted = told
-            .iter()
-            .filter_map(|(client, _, deleted)| Some((*client, deleted.clone()?)));
-        let deleted = DeleteSet::from(deleted.chain(update.deletes()).collect::<Vec<_>>());
-        let mut runs = RunsAfter::default();
-        for (client, clocks, _) in told {
-            runs.add(self, client, clocks);
+        let mut deleted: Vec<_> = update.deletes().collect();
+        let (mut runs, mut placed) = (RunsAfter::default(), Placed::in_addition_to(self));
+        for item in update.structs() {
+            let client = item.id.client;
+            let parts = placed.deleted_parts(&item);
+            deleted.extend(parts.into_iter().map(|part| (client, part)));
+            runs.add(self, client, item.clocks());
         }
+        let deleted = DeleteSet::from(deleted);
         Pending {
             gap_runs: self.structs.gap_runs() + runs.behind_gaps() - runs.were_behind_gaps,
             delete_ranges: self.delete_ranges_after(&runs, &deleted),
@@ -186,6 +182,28 @@ impl DocumentState {
         gap_runs
     }
 
+    /// How many ranges of an update's structs are deleted as they come, at most.
+    fn deleted_with_structs(&self, update: &Update<'_>) -> usize {
+        let (mut ranges, mut last) = (0, None);
+        for item in update.structs() {
+            if item.is_deleted() {
+                ranges += usize::from(last != Some(item.id));
+                last = Some(Id {
+                    client: item.id.client,
+                    clock: item.end(),
+                });
+            } else if item.clocks().len() > 1 {
+                // They may all turn out to be entries of maps, but for one that says
+                // that it is none.
+                let parts = self.structs.missing(item.id.client, item.clocks());
+                let is_listed = placement_or_neighbour(&item) == Ok(Placement::List);
+                let listed = |part: &&ClockRange| is_listed && part.start == item.id.clock;
+                ranges += parts.iter().filter(|part| !listed(part)).count();
+            }
+        }
+        ranges
+    }
+
     /// How many deleted ranges of an update are new and name ids that are
     /// unknown even after it.
     fn new_pending_deletes(&self, update: &Update<'_>, ahead: &Ahead) -> usize {
@@ -204,18 +222,57 @@ impl DocumentState {
     }
 }
 
-/// What of a struct is deleted as it comes, as far as it tells by itself: of a map
-/// entry of several units all but the last.
-fn deleted_part(item: &Struct<'_>) -> Option<ClockRange> {
-    match item.is_deleted() {
-        true => Some(item.clocks()),
-        false => superseded(item),
-    }
+/// Where the structs of an update stand, in addition to those of a document.
+struct Placed<'a> {
+    state: &'a DocumentState,
+    /// By their first ids, with the clocks where they end.
+    new: BTreeMap<Id, (Clock, Placement)>,
 }
 
-/// The units of a map entry that stand before its last, if it names its key.
-fn superseded(item: &Struct<'_>) -> Option<ClockRange> {
-    placement_or_neighbour(item).ok()?.superseded(item)
+impl<'a> Placed<'a> {
+    const fn in_addition_to(state: &'a DocumentState) -> Self {
+        Self {
+            state,
+            new: BTreeMap::new(),
+        }
+    }
+
+    /// Adds a struct. Returns what of it is deleted as it comes: of a map entry of
+    /// several units, all but the last.
+    fn deleted_parts(&mut self, item: &Struct<'_>) -> SmallVec<[ClockRange; 2]> {
+        let client = item.id.client;
+        let mut deleted = SmallVec::new();
+        if item.is_deleted() {
+            deleted.push(item.clocks());
+        }
+        for part in self.state.structs.missing(client, item.clocks()) {
+            let placement = match part.start == item.id.clock {
+                true => placement_or_neighbour(item).unwrap_or_else(|next| self.of(next)),
+                // What comes in part goes on from what is there.
+                false => self.of(Id {
+                    client,
+                    clock: part.start - 1,
+                }),
+            };
+            let last = part.end - 1;
+            if placement == Placement::Entry && part.start < last && !item.is_deleted() {
+                deleted.push(part.start..last);
+            }
+            let clock = part.start;
+            self.new.insert(Id { client, clock }, (part.end, placement));
+        }
+        deleted
+    }
+
+    fn of(&self, id: Id) -> Placement {
+        let before = self.new.range(..=id).next_back();
+        match before {
+            Some((first, (end, placement))) if first.client == id.client && id.clock < *end => {
+                *placement
+            }
+            _ => placement_of(id, |client| self.state.structs.client(client)),
+        }
+    }
 }
 
 /// The runs of known clocks of those clients that an update tells of, from the

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use smallvec::SmallVec;
+use smallvec::{SmallVec, smallvec};
 
 use super::{
     block::{Block, Segment},
@@ -22,6 +22,10 @@ pub(crate) struct StructStore {
     pub(super) from_elsewhere: bool,
     gap_runs: usize,
 }
+
+/// How far a struct's neighbours are followed to learn whether it is a map
+/// entry. One step suffices nearly always, because a block remembers it.
+const NEIGHBOUR_STEPS_MAX: usize = 16;
 
 /// Where a struct stands in the type that holds it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,6 +69,18 @@ impl StructStore {
 
     pub(crate) fn client(&self, client: ClientId) -> Option<&ClientStructs> {
         self.clients.get(&client)
+    }
+
+    /// What of some clocks of a client is unknown.
+    pub(super) fn missing(
+        &self,
+        client: ClientId,
+        clocks: ClockRange,
+    ) -> SmallVec<[ClockRange; 2]> {
+        match self.client(client) {
+            Some(structs) => structs.missing(clocks),
+            None => smallvec![clocks],
+        }
     }
 
     /// The clock of a client in the state vector.
@@ -149,6 +165,26 @@ pub(super) fn placement_or_neighbour(item: &Struct<'_>) -> Result<Placement, Id>
         Body::Gc | Body::Skip => Ok(Placement::List),
         Body::Item(item) => item.head.position.key_or_neighbour().map(Placement::of_key),
     }
+}
+
+/// Where the struct stands that holds an id.
+pub(super) fn placement_of<'a>(
+    mut next: Id,
+    structs: impl Fn(ClientId) -> Option<&'a ClientStructs>,
+) -> Placement {
+    for _ in 0..NEIGHBOUR_STEPS_MAX {
+        let Some(block) = structs(next.client).and_then(|structs| structs.block(next.clock)) else {
+            return Placement::Unknown;
+        };
+        if block.is_listed(next.clock) {
+            return Placement::List;
+        }
+        match placement_or_neighbour(&block.struct_at(next.client, next.clock)) {
+            Ok(placement) => return placement,
+            Err(neighbour) => next = neighbour,
+        }
+    }
+    Placement::Unknown
 }
 
 impl Placement {

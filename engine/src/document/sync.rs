@@ -376,14 +376,22 @@ impl Document {
             return Ok(());
         }
         let on_way = self.staging.ahead().pending();
-        let is_within = |here: Pending| {
-            let gap_runs = here.gap_runs + on_way.gap_runs;
-            let delete_ranges = here.delete_ranges + on_way.delete_ranges;
-            (opens.gap_runs == 0 || gap_runs <= cx.config.gap_runs_max)
-                && (opens.delete_ranges == 0
-                    || delete_ranges <= cx.config.pending_delete_ranges_max)
-        };
         let here = self.state.pending();
+        // Who adds nothing to what is too much already is not refused for it.
+        let fits = |then: usize, now: usize, on_way: usize, most: usize| {
+            then <= now || then + on_way <= most
+        };
+        let is_within = |then: Pending| {
+            let config = cx.config;
+            let (gaps, deletes) = (config.gap_runs_max, config.pending_delete_ranges_max);
+            fits(then.gap_runs, here.gap_runs, on_way.gap_runs, gaps)
+                && fits(
+                    then.delete_ranges,
+                    here.delete_ranges,
+                    on_way.delete_ranges,
+                    deletes,
+                )
+        };
         let at_most = Pending {
             gap_runs: here.gap_runs + opens.gap_runs,
             delete_ranges: here.delete_ranges + opens.delete_ranges,

@@ -516,8 +516,15 @@ mod tests {
         let clock = prop_oneof![290..302_u64, 0..(1_u64 << 32)];
         let len = prop_oneof![0..4_u64, 0..(1_u64 << 32)];
         let content = prop_oneof!["[a-z]{0,20}", ".{0,5}"].prop_map(String::into_bytes);
+        let neighbours = prop_oneof![
+            Just(HAS_ORIGIN),
+            Just(HAS_RIGHT_ORIGIN),
+            Just(HAS_ORIGIN | HAS_RIGHT_ORIGIN)
+        ];
+        let kind = prop_oneof![Just(DELETED), Just(STRING)];
+        let typed_or_deleted = (neighbours, kind).prop_map(|(neighbours, kind)| neighbours | kind);
         (
-            any::<u8>(),
+            prop_oneof![typed_or_deleted, any::<u8>()],
             [client.clone(), client],
             [clock.clone(), clock],
             len,
@@ -525,9 +532,11 @@ mod tests {
         )
             .prop_map(|(info, clients, clocks, len, content)| {
                 let mut out = vec![info];
-                for (client, clock) in clients.into_iter().zip(clocks) {
-                    write_var_uint(&mut out, client);
-                    write_var_uint(&mut out, clock);
+                for (at, flag) in [HAS_ORIGIN, HAS_RIGHT_ORIGIN].into_iter().enumerate() {
+                    if info & flag != 0 {
+                        write_var_uint(&mut out, clients[at]);
+                        write_var_uint(&mut out, clocks[at]);
+                    }
                 }
                 match info & KIND {
                     STRING => write_var_bytes(&mut out, &content),
