@@ -143,8 +143,10 @@ async fn ask(scene: &Scene, at: usize) -> io::Result<Option<Health>> {
     }
     let is_saved = unsaved + staged + to_push + failed == 0;
     scene.judge(is_saved_in_time(scene, at, &metrics));
-    // A bucket that takes nothing yet is what goes wrong last.
-    if is_saved && !scene.is_store_shut.get() {
+    // A bucket that takes nothing yet is what goes wrong last. What other nodes are to
+    // save adds no bytes, and has waited for it as well.
+    let waits = gauge("oldest_unsaved_seconds").is_some_and(|oldest| oldest > 0);
+    if is_saved && !waits && !scene.is_store_shut.get() {
         let node = &scene.nodes[at];
         node.caught_up.set(Some(node.life.get()));
     }
