@@ -181,6 +181,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
             reason: reason.into(),
         };
         let (context, mut io) = self.split(cx, link);
+        // An answer to a ping that was read last is kept for the next call, which would
+        // write it behind the close frame. What fails here fails there.
+        let _ = context.flush(&mut io);
         context.close(&mut io, Some(frame))
     }
 
