@@ -23,7 +23,7 @@ use crate::request::Refused;
 #[derive(Debug, Default)]
 pub(crate) struct EventLog {
     store_fails: AtomicBool,
-    journal_fails: Shared,
+    journal_fails: OfAllShards,
     bus_refused: Rarely<1>,
     name_taken: Rarely<1>,
     token_refused: Rarely<10>,
@@ -96,9 +96,9 @@ impl EventLog {
 /// A trouble of all shards, which each of them finds out for itself: so many are in
 /// it.
 #[derive(Debug, Default)]
-struct Shared(AtomicUsize);
+struct OfAllShards(AtomicUsize);
 
-impl Shared {
+impl OfAllShards {
     /// One more is. True if it is the first.
     fn begins(&self) -> bool {
         self.0.fetch_add(1, Ordering::Relaxed) == 0
@@ -286,7 +286,7 @@ mod tests {
 
     #[test]
     fn what_all_shards_find_out_is_told_once_and_so_is_its_end() {
-        let journal_fails = Shared::default();
+        let journal_fails = OfAllShards::default();
         assert_eq!(
             [(); 3].map(|()| journal_fails.begins()),
             [true, false, false]
