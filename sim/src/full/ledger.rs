@@ -1,6 +1,6 @@
 //! What must not be lost, and where it may be found.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use ysyncd_engine::protocol::{Message, Messages};
 
@@ -13,7 +13,19 @@ use crate::{
 
 /// What is known of every document.
 #[derive(Debug)]
-pub(super) struct Ledger(Vec<Document>);
+pub(super) struct Ledger {
+    documents: Vec<Document>,
+    /// When each node without a journal last ended without a word.
+    ended: BTreeMap<usize, Duration>,
+}
+
+/// A connection over which a node tells something.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Sender {
+    pub(super) node: usize,
+    /// When it was opened.
+    pub(super) opened: Duration,
+}
 
 #[derive(Debug, Default)]
 struct Document {
@@ -41,12 +53,15 @@ impl Ledger {
     pub(super) fn new(documents: usize) -> Self {
         let mut all = Vec::new();
         all.resize_with(documents, Document::default);
-        Self(all)
+        Self {
+            documents: all,
+            ended: BTreeMap::new(),
+        }
     }
 
     /// Nothing may ever be told of what a client makes: it may only read.
     pub(super) fn only_reads(&mut self, doc: usize, client: u64) {
-        self.0[doc].readers.push(client);
+        self.documents[doc].readers.push(client);
     }
 
     /// An object was written. It must lose nothing of what it replaces, and
@@ -56,8 +71,8 @@ impl Ledger {
             Invariant::Monotone.violated(format_args!("a stored snapshot is no update: {error}"))
         })?;
         belongs(doc, &ids, "a stored snapshot")?;
-        self.0[doc].is_of_writers(&ids, "a stored snapshot")?;
-        let document = &mut self.0[doc];
+        self.documents[doc].is_of_writers(&ids, "a stored snapshot")?;
+        let document = &mut self.documents[doc];
         let stored = &mut document.stored;
         if !ids.cover(stored) {
             return Err(Invariant::Monotone.violated("a write drops what was stored"));
@@ -69,19 +84,22 @@ impl Ledger {
 
     /// Somebody removed the object.
     pub(super) fn vanished(&mut self, doc: usize) {
-        let document = &mut self.0[doc];
+        let document = &mut self.documents[doc];
         (document.stored, document.body) = (Ids::default(), Vec::new());
         document.is_bereft = true;
     }
 
-    /// A client of a document got a frame from a node.
+    /// A client of a document got a frame from a node. If the node has lost what it
+    /// did not save since the connection was opened, the frame was on its way then.
     pub(super) fn shown(
         &mut self,
         now: Duration,
-        node: usize,
+        sender: Sender,
         doc: usize,
         frame: &[u8],
     ) -> Result<(), Violation> {
+        let Sender { node, opened } = sender;
+        let was_lost = self.ended.get(&node).is_some_and(|ended| opened <= *ended);
         let mut messages = Messages::new(frame);
         loop {
             let ids = match messages.read_next() {
@@ -98,8 +116,11 @@ impl Ledger {
             };
             let ids = ids.map_err(|error| Invariant::Understood.violated(error))?;
             belongs(doc, &ids, "a frame")?;
-            self.0[doc].is_of_writers(&ids, "a frame")?;
-            let shown = &mut self.0[doc].shown;
+            self.documents[doc].is_of_writers(&ids, "a frame")?;
+            if was_lost {
+                continue;
+            }
+            let shown = &mut self.documents[doc].shown;
             if shown.len() <= node {
                 shown.resize_with(node + 1, Shown::default);
             }
@@ -118,7 +139,7 @@ impl Ledger {
         journal: &[impl AsRef<[u8]>],
         since: Option<Duration>,
     ) -> Result<(), Violation> {
-        let document = &mut self.0[doc];
+        let document = &mut self.documents[doc];
         let mut kept = document.stored.clone();
         for update in journal {
             kept.add(&Ids::of(update.as_ref()).map_err(|error| {
@@ -149,8 +170,14 @@ impl Ledger {
     /// A node without a journal has ended. What it showed before `since` has to
     /// be stored; the rest may be gone, and counts no longer if it is: the node may
     /// be ended again before it is up.
-    pub(super) fn lose_window(&mut self, node: usize, since: Duration) -> Result<(), Violation> {
-        let all = self.0.iter_mut().enumerate();
+    pub(super) fn lose_window(
+        &mut self,
+        now: Duration,
+        node: usize,
+        since: Duration,
+    ) -> Result<(), Violation> {
+        self.ended.insert(node, now);
+        let all = self.documents.iter_mut().enumerate();
         for (doc, document) in all.filter(|(_, document)| !document.is_bereft) {
             let mut kept = document.stored.clone();
             let nothing: [Vec<u8>; 0] = [];
@@ -171,14 +198,14 @@ impl Ledger {
 
     /// A node without a journal starts: what it once showed may be gone.
     pub(super) fn forget(&mut self, node: usize) {
-        let all = self.0.iter_mut();
+        let all = self.documents.iter_mut();
         let of_node = all.flat_map(|document| document.shown.get_mut(node));
         of_node.for_each(|shown| *shown = Shown::default());
     }
 
     /// At the end, the stored object has to hold all that was ever shown.
     pub(super) fn holds_shown(&self, doc: usize) -> Result<(), Violation> {
-        let document = &self.0[doc];
+        let document = &self.documents[doc];
         if document.is_bereft {
             return Ok(());
         }

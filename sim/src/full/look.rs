@@ -13,6 +13,7 @@ use turmoil::net::TcpStream;
 use ysyncd_engine::ConnId;
 
 use super::{
+    ledger::Sender,
     node,
     scene::Scene,
     swarm::{Purpose, fork},
@@ -205,6 +206,10 @@ pub(super) async fn join(scene: Rc<Scene>, joiner: Rc<Joiner>) -> turmoil::Resul
 async fn see(scene: &Scene, joiner: &Joiner, mut socket: Socket) -> Result<(), Violation> {
     let client = &joiner.client;
     let now = scene.now();
+    let sender = Sender {
+        node: joiner.node,
+        opened: now,
+    };
     let hello = client.borrow_mut().opened(ConnId(joiner.id), now);
     hello.iter().for_each(|frame| socket.send(frame));
     loop {
@@ -219,7 +224,7 @@ async fn see(scene: &Scene, joiner: &Joiner, mut socket: Socket) -> Result<(), V
                 Frame::Binary(message) => {
                     let mut client = client.borrow_mut();
                     let mut ledger = scene.ledger.borrow_mut();
-                    ledger.shown(scene.now(), joiner.node, joiner.doc, &message)?;
+                    ledger.shown(scene.now(), sender, joiner.doc, &message)?;
                     let answers = client.receive(scene.now(), &message);
                     let answers = answers.map_err(|e| Invariant::Understood.violated(e))?;
                     answers.iter().for_each(|answer| socket.send(answer));

@@ -10,6 +10,7 @@ use ysyncd_engine::{ConnId, protocol};
 
 use super::{
     excuses::Excuses,
+    ledger::Sender,
     presence::Heard,
     scene::{Mood, Scene},
     swarm::{self, Purpose},
@@ -54,7 +55,7 @@ pub(super) struct Visitor {
 /// A connection and what is due on it.
 struct Session {
     socket: Socket,
-    node: usize,
+    sender: Sender,
     /// The server has asked what it lacks, and the answer goes before the rest.
     has_answered: bool,
     /// Since it began nothing goes wrong any more.
@@ -182,7 +183,10 @@ impl Visitor {
         let now = Instant::now();
         let mut session = Session {
             socket,
-            node: self.node,
+            sender: Sender {
+                node: self.node,
+                opened: self.scene.now(),
+            },
             has_answered: false,
             is_peaceful: self.scene.is_healed(),
             act_at: now,
@@ -247,7 +251,7 @@ impl Visitor {
                 self.is_told_to_a_reader(session, &message)?;
                 let client = &mut *self.scene.clients[self.at].borrow_mut();
                 let mut ledger = self.scene.ledger.borrow_mut();
-                ledger.shown(self.scene.now(), session.node, client.doc, &message)?;
+                ledger.shown(self.scene.now(), session.sender, client.doc, &message)?;
                 let answers = client.receive(self.scene.now(), &message);
                 let answers = answers.map_err(|error| Invariant::Understood.violated(error))?;
                 session.has_answered |= message.starts_with(&[0, 0]);
@@ -307,7 +311,7 @@ impl Visitor {
         match mood {
             _ if self.has_left() => Ok(Some(Over::Left)),
             Mood::Storm => Ok(self.act(session)),
-            Mood::Gather(node) if self.scene.place(self.at, node) == session.node => {
+            Mood::Gather(node) if self.scene.place(self.at, node) == session.sender.node => {
                 if self.scene.now() < self.scene.calm_until.get() {
                     self.edit(Some(session));
                     self.announce(session);

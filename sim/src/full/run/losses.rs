@@ -56,7 +56,7 @@ pub(super) fn after_end(now: Duration, node: usize, scene: &Scene) {
         true => now.saturating_sub(window(&scene.swarm)),
         false => Duration::ZERO,
     };
-    let lost = scene.ledger.borrow_mut().lose_window(node, since);
+    let lost = scene.ledger.borrow_mut().lose_window(now, node, since);
     scene.judge(lost);
 }
 

@@ -82,7 +82,7 @@ impl Visitor {
             let is_sure = || {
                 // Where streams are cut to pieces what is said before takes long.
                 scene.swarm.piece_bytes_max.is_none()
-                    && hostile::is_connected(scene, session.node, host, since)
+                    && hostile::is_connected(scene, session.sender.node, host, since)
             };
             now > until + WORD && session.has_listened(WORD * 2) && is_sure()
         });
