@@ -318,10 +318,18 @@ impl<'s> Appender<'s> {
     fn add_new(&mut self, new: &Struct<'_>) {
         let placement = self.placement(new);
         match placement.superseded(new) {
-            Some(before) if self.is_superseded(&before) => self.add_last_unit(new, before),
+            Some(before) if self.is_next(new) && self.is_superseded(&before) => {
+                self.add_last_unit(new, before);
+            }
             Some(before) if self.lives_on(new) => self.add_apart(new, &before),
             _ => self.add_placed(new, placement),
         }
+    }
+
+    /// Whether a struct can be integrated. What cannot yet may turn out to stand
+    /// elsewhere; what it supersedes is told then.
+    fn is_next(&mut self, new: &Struct<'_>) -> bool {
+        self.theirs.integrated_end == new.id.clock && self.first_missing(new).is_none()
     }
 
     /// Whether units of a map entry before its last are deleted by nobody. Yjs
@@ -372,7 +380,7 @@ impl<'s> Appender<'s> {
         let touched = self.theirs.insert(new, placement == Placement::List);
         self.store.count_gaps(new, &touched);
         self.placed.push(new.clocks(), placement);
-        self.integrate_if_next(new);
+        self.integrate_if_next(new, placement);
         if new.is_deleted() {
             push(&mut self.added.deleted, self.client, new.clocks());
         }
@@ -380,7 +388,7 @@ impl<'s> Appender<'s> {
     }
 
     /// Integrates a struct that was just added, if it is its client's next.
-    fn integrate_if_next(&mut self, new: &Struct<'_>) {
+    fn integrate_if_next(&mut self, new: &Struct<'_>, placement: Placement) {
         if self.theirs.integrated_end == new.id.clock {
             match self.first_missing(new) {
                 None => self.theirs.integrated_end = new.end(),
@@ -391,7 +399,7 @@ impl<'s> Appender<'s> {
             }
         }
         if self.theirs.blocked {
-            self.named.note(new);
+            self.named.note(new, placement);
         }
     }
 

@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use smallvec::SmallVec;
 
-use super::structs::{ClientStructs, StructStore};
+use super::structs::{ClientStructs, Placement, StructStore, placement_of, placement_or_neighbour};
 use crate::{
     planted::{self, Bug},
     update::{Body, ClientId, Clock, ClockRange, Id, Struct},
@@ -29,6 +29,14 @@ pub(crate) type Stretch = (ClientId, ClockRange);
 /// allocated.
 pub(crate) type Stretches = SmallVec<[Stretch; 2]>;
 
+/// What was integrated by what came.
+#[derive(Debug, Default)]
+pub(super) struct Integrated {
+    pub(super) structs: Stretches,
+    /// What map entries among it supersede.
+    pub(super) superseded: Vec<Stretch>,
+}
+
 /// What structs that follow each other name of other clients, so that they need
 /// not be read again when those come.
 #[derive(Debug, Default)]
@@ -36,6 +44,8 @@ pub(super) struct Named {
     clocks: ClockRange,
     /// Ascending by the struct.
     references: Vec<Reference>,
+    /// Those among them that may be map entries of several units, ascending.
+    several: Vec<Clock>,
 }
 
 /// That a struct, at a clock of its own client, names an id of another.
@@ -47,12 +57,16 @@ struct Reference {
 }
 
 impl Named {
-    pub(super) fn note(&mut self, item: &Struct<'_>) {
+    pub(super) fn note(&mut self, item: &Struct<'_>, placement: Placement) {
         if item.id.clock != self.clocks.end {
             self.references.clear();
+            self.several.clear();
             self.clocks.start = item.id.clock;
         }
         self.clocks.end = item.end();
+        if placement != Placement::List && Placement::Entry.superseded(item).is_some() {
+            self.several.push(item.id.clock);
+        }
         let Body::Item(body) = item.body else {
             return;
         };
@@ -83,6 +97,12 @@ impl Named {
         let before = self.references.partition_point(|named| named.by < clock);
         &self.references[before..]
     }
+
+    /// Those of several units that begin within some clocks.
+    fn several_within(&self, clocks: &ClockRange) -> &[Clock] {
+        let before = |end: Clock| self.several.partition_point(|clock| *clock < end);
+        &self.several[before(clocks.start)..before(clocks.end)]
+    }
 }
 
 impl StructStore {
@@ -92,8 +112,8 @@ impl StructStore {
         &mut self,
         grown: &[ClientId],
         named: &BTreeMap<ClientId, Named>,
-    ) -> Stretches {
-        let mut integrated = Stretches::new();
+    ) -> Integrated {
+        let mut integrated = Integrated::default();
         let mut todo: VecDeque<ClientId> = VecDeque::new();
         for &client in grown {
             // A gap may have closed in front of structs that came earlier.
@@ -103,9 +123,12 @@ impl StructStore {
             self.wake(client, &mut todo);
         }
         while let Some(client) = todo.pop_front() {
-            let stretch = self.integrate_on(client, named.get(&client));
-            if !stretch.is_empty() {
-                integrated.push((client, stretch));
+            let named = named.get(&client);
+            let clocks = self.integrate_on(client, named);
+            if !clocks.is_empty() {
+                let superseded = self.superseded_within(client, &clocks, named);
+                integrated.superseded.extend(superseded);
+                integrated.structs.push((client, clocks));
                 self.wake(client, &mut todo);
             }
         }
@@ -191,6 +214,35 @@ impl StructStore {
             .find(|named| named.clock >= self.integrated(named.client))?;
         let Reference { by, clock, client } = *missing;
         Some((by, Id { client, clock }))
+    }
+
+    /// What map entries supersede that were just integrated: where they stand could
+    /// not always be told as they came.
+    fn superseded_within(
+        &self,
+        client: ClientId,
+        clocks: &ClockRange,
+        named: Option<&Named>,
+    ) -> Vec<Stretch> {
+        let theirs = &self.clients[&client];
+        let superseded = |item: Struct<'_>| {
+            let before = Placement::Entry.superseded(&item)?;
+            let placement = placement_or_neighbour(&item)
+                .unwrap_or_else(|next| placement_of(next, |client| self.client(client)));
+            (placement == Placement::Entry).then_some((client, before))
+        };
+        match named.filter(|named| named.tells_of(clocks)) {
+            Some(named) => {
+                let several = named.several_within(clocks).iter();
+                let structs = several.filter_map(|clock| theirs.structs_from(*clock).next());
+                structs.filter_map(superseded).collect()
+            }
+            None => {
+                let structs = theirs.structs_from(clocks.start);
+                let structs = structs.take_while(|item| item.id.clock < clocks.end);
+                structs.filter_map(superseded).collect()
+            }
+        }
     }
 
     /// The first id that a struct names and that is not integrated.

@@ -14,15 +14,17 @@ impl DocumentState {
         let mut structs = StructStore::default();
         let mut sections = Sections::new(update, Trust::Input)?;
         let added = structs.append(&mut sections, None)?;
-        structs.integrate_waiting(&added.clients(), &added.named);
+        let integrated = structs.integrate_waiting(&added.clients(), &added.named);
         let mut deleted = added.deleted.into_vec();
         let mut ranges = Deletes::new(sections.rest())?;
         while let Some(range) = ranges.next_range()? {
             deleted.push(range);
         }
         let deletes = DeleteSet::from(deleted);
-        let mut superseded = added.superseded.into_iter();
-        if superseded.any(|(client, before)| !deletes.has(client, before)) {
+        let mut superseded = added.superseded.into_iter().chain(integrated.superseded);
+        let is_as_saved = sections.are_in_order()
+            && superseded.all(|(client, before)| deletes.has(client, before));
+        if !is_as_saved {
             // Nobody saves such, but somebody may have put it there.
             let mut state = Self::default();
             state.apply(update)?;

@@ -7,15 +7,8 @@
 
 use std::collections::BTreeMap;
 
-use smallvec::SmallVec;
-
-use super::{
-    DocumentState,
-    ahead::Ahead,
-    delete_set::DeleteSet,
-    structs::{Placement, StructStore, placement_of, placement_or_neighbour},
-};
-use crate::update::{ClientId, Clock, ClockRange, Id, Struct, Update};
+use super::{DocumentState, ahead::Ahead, delete_set::DeleteSet, structs::StructStore};
+use crate::update::{ClientId, Clock, ClockRange, Id, Update};
 
 /// How much is kept for later without being of use yet.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -128,11 +121,12 @@ impl DocumentState {
     #[must_use]
     pub fn pending_after(&self, update: &Update<'_>) -> Pending {
         let mut deleted: Vec<_> = update.deletes().collect();
-        let (mut runs, mut placed) = (RunsAfter::default(), Placed::in_addition_to(self));
+        let mut runs = RunsAfter::default();
         for item in update.structs() {
             let client = item.id.client;
-            let parts = placed.deleted_parts(&item);
-            deleted.extend(parts.into_iter().map(|part| (client, part)));
+            if item.is_deleted() {
+                deleted.push((client, item.clocks()));
+            }
             runs.add(self, client, item.clocks());
         }
         let deleted = DeleteSet::from(deleted);
@@ -192,13 +186,6 @@ impl DocumentState {
                     client: item.id.client,
                     clock: item.end(),
                 });
-            } else if item.clocks().len() > 1 {
-                // They may all turn out to be entries of maps, but for one that says
-                // that it is none.
-                let parts = self.structs.missing(item.id.client, item.clocks());
-                let is_listed = placement_or_neighbour(&item) == Ok(Placement::List);
-                let listed = |part: &&ClockRange| is_listed && part.start == item.id.clock;
-                ranges += parts.iter().filter(|part| !listed(part)).count();
             }
         }
         ranges
@@ -219,59 +206,6 @@ impl DocumentState {
             clocks.get(client).is_none_or(|clock| range.end > *clock)
         };
         unknown.filter(stays_unknown).count()
-    }
-}
-
-/// Where the structs of an update stand, in addition to those of a document.
-struct Placed<'a> {
-    state: &'a DocumentState,
-    /// By their first ids, with the clocks where they end.
-    new: BTreeMap<Id, (Clock, Placement)>,
-}
-
-impl<'a> Placed<'a> {
-    const fn in_addition_to(state: &'a DocumentState) -> Self {
-        Self {
-            state,
-            new: BTreeMap::new(),
-        }
-    }
-
-    /// Adds a struct. Returns what of it is deleted as it comes: of a map entry of
-    /// several units, all but the last.
-    fn deleted_parts(&mut self, item: &Struct<'_>) -> SmallVec<[ClockRange; 2]> {
-        let client = item.id.client;
-        let mut deleted = SmallVec::new();
-        if item.is_deleted() {
-            deleted.push(item.clocks());
-        }
-        for part in self.state.structs.missing(client, item.clocks()) {
-            let placement = match part.start == item.id.clock {
-                true => placement_or_neighbour(item).unwrap_or_else(|next| self.of(next)),
-                // What comes in part goes on from what is there.
-                false => self.of(Id {
-                    client,
-                    clock: part.start - 1,
-                }),
-            };
-            let last = part.end - 1;
-            if placement == Placement::Entry && part.start < last && !item.is_deleted() {
-                deleted.push(part.start..last);
-            }
-            let clock = part.start;
-            self.new.insert(Id { client, clock }, (part.end, placement));
-        }
-        deleted
-    }
-
-    fn of(&self, id: Id) -> Placement {
-        let before = self.new.range(..=id).next_back();
-        match before {
-            Some((first, (end, placement))) if first.client == id.client && id.clock < *end => {
-                *placement
-            }
-            _ => placement_of(id, |client| self.state.structs.client(client)),
-        }
     }
 }
 

@@ -103,7 +103,11 @@ impl DocumentState {
             self.delete(*client, range.clone(), &mut deleted);
         }
         let integrated = self.structs.integrate_waiting(&grown, &added.named);
-        let resend = without(integrated, &added.structs);
+        for (client, range) in integrated.superseded {
+            all_new &= self.deletes.has(client, range.clone());
+            self.delete(client, range, &mut deleted);
+        }
+        let resend = without(integrated.structs, &added.structs);
         all_new |= planted::is(Bug::PartRelayedWhole);
         let nothing_new = added.structs.is_empty() && deleted.is_empty();
         marks::hit_if(Mark::CanonicalRelay, || !nothing_new && all_new);

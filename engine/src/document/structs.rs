@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use smallvec::{SmallVec, smallvec};
+use smallvec::SmallVec;
 
 use super::{
     block::{Block, Segment},
@@ -69,18 +69,6 @@ impl StructStore {
 
     pub(crate) fn client(&self, client: ClientId) -> Option<&ClientStructs> {
         self.clients.get(&client)
-    }
-
-    /// What of some clocks of a client is unknown.
-    pub(super) fn missing(
-        &self,
-        client: ClientId,
-        clocks: ClockRange,
-    ) -> SmallVec<[ClockRange; 2]> {
-        match self.client(client) {
-            Some(structs) => structs.missing(clocks),
-            None => smallvec![clocks],
-        }
     }
 
     /// The clock of a client in the state vector.

@@ -1,5 +1,7 @@
 //! Reading an update: all of the grammar is checked before anything is used.
 
+use std::cmp::Reverse;
+
 use bytes::Bytes;
 use thiserror::Error;
 
@@ -192,15 +194,7 @@ impl<'a> Update<'a> {
     }
 
     fn all_structs(&self) -> impl Iterator<Item = Struct<'a>> + use<'a> {
-        let mut sections = self.sections();
-        std::iter::from_fn(move || {
-            loop {
-                if let Some(item) = sections.next_struct().expect(CHECKED) {
-                    return Some(item);
-                }
-                sections.next_section().expect(CHECKED)?;
-            }
-        })
+        self.sections().into_structs()
     }
 
     /// Its sections, to be walked without errors.
@@ -208,8 +202,9 @@ impl<'a> Update<'a> {
         Sections::new(self.bytes, Trust::Stored).expect(CHECKED)
     }
 
-    /// The same in an order in which each of a client follows what came of it: a
-    /// client may send any number of sections, the last first.
+    /// The same in the order in which they are written: clients descend. What comes
+    /// of one client in several sections ascends, though a client may send the last
+    /// first.
     pub(crate) fn sections_in_order(&self) -> Sections<'a> {
         let mut sections = self.sections();
         if self.is_canonical() {
@@ -222,7 +217,7 @@ impl<'a> Update<'a> {
                 break;
             };
             let at = u32::try_from(at).expect("a message is smaller than 4 GiB");
-            order.push((client, sections.next.clock, at));
+            order.push((Reverse(client), sections.next.clock, at));
             while sections.next_struct().expect(CHECKED).is_some() {}
         }
         order.sort_unstable();
@@ -252,7 +247,7 @@ pub(crate) struct Sections<'a> {
     /// The client of the section being read.
     section: Option<ClientId>,
     /// Where the sections begin, if they are not to be read as they stand.
-    order: Option<std::vec::IntoIter<(ClientId, Clock, u32)>>,
+    order: Option<std::vec::IntoIter<(Reverse<ClientId>, Clock, u32)>>,
     bytes: &'a [u8],
     /// Whether the sections so far descend by client, one each, none empty.
     canonical: bool,
@@ -276,6 +271,23 @@ impl<'a> Sections<'a> {
             bytes,
             canonical: true,
         })
+    }
+
+    /// All structs of an update that was checked as a whole.
+    fn into_structs(mut self) -> impl Iterator<Item = Struct<'a>> + use<'a> {
+        std::iter::from_fn(move || {
+            loop {
+                if let Some(item) = self.next_struct().expect(CHECKED) {
+                    return Some(item);
+                }
+                self.next_section().expect(CHECKED)?;
+            }
+        })
+    }
+
+    /// Whether those that were read stand in the order in which they are written.
+    pub(crate) const fn are_in_order(&self) -> bool {
+        self.canonical
     }
 
     /// Goes to the next section, once all structs of the last have been read.

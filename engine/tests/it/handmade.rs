@@ -49,6 +49,12 @@ impl Update {
         self
     }
 
+    /// Appends the sections of another.
+    pub(crate) fn append(&mut self, other: &Self) -> &mut Self {
+        self.sections.extend_from_slice(&other.sections);
+        self
+    }
+
     /// Adds ranges (clock, length) of a client to the delete set.
     pub(crate) fn delete(&mut self, client: u64, ranges: &[(u32, u32)]) -> &mut Self {
         self.deletes.push((client, ranges.to_vec()));

@@ -89,3 +89,48 @@ fn of_several_values_of_a_key_only_the_last_is_loaded_unless_they_are_deleted() 
         assert!(left.contains(&126), "{left:?}");
     }
 }
+
+/// Whether values belong to a key is told by their neighbour, which may come later.
+#[test]
+fn values_before_the_last_of_a_key_are_deleted_in_whatever_order_they_come() {
+    let entry = Item::in_root("map").with_key("k").text("x");
+    for (entry_of, values_of) in [(1, 2), (2, 1)] {
+        let values = Item::after(entry_of, 0).any(&[&[121], &[120], &[126]]);
+        let mut parts = [Update::default(), Update::default()];
+        parts[0].push(entry_of, 0, &entry);
+        parts[1].push(values_of, 0, &values);
+        for order in [[0, 1], [1, 0]] {
+            let (mut state, mut whole) = (DocumentState::default(), Update::default());
+            for part in order {
+                state.apply(&parts[part].encode()).unwrap();
+                whole.append(&parts[part]);
+            }
+            assert_loaded(&state);
+            let loaded = load(&whole.encode()).unwrap();
+            assert!(loaded.covers(&state) && state.covers(&loaded));
+            let mut deleted = Update::default();
+            state
+                .apply(&deleted.delete(values_of, &[(0, 2)]).encode())
+                .unwrap();
+            assert!(loaded.covers(&state));
+        }
+    }
+}
+
+/// Behind a gap they wait like all else.
+#[test]
+fn values_of_a_key_behind_a_gap_are_deleted_once_it_closes() {
+    let entry = Item::in_root("map").with_key("k").text("x");
+    let values = Item::after(1, 0).any(&[&[121], &[120], &[126]]);
+    let mut update = Update::default();
+    update.push(1, 0, &entry).push(1, 2, &values);
+    let mut state = load(&update.encode()).unwrap();
+    let deletes = |state: &DocumentState| state.encode().ends_with(&[1, 1, 1, 2, 2]);
+    assert!(!deletes(&state));
+    assert_loaded(&state);
+    let mut between = Update::default();
+    between.push(1, 1, &Item::in_root("list").text("y"));
+    state.apply(&between.encode()).unwrap();
+    assert!(deletes(&state));
+    assert_loaded(&state);
+}

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use cpu_time::ThreadTime;
 use proptest::prelude::*;
 use ysyncd_engine::{
-    document::{Ahead, DocumentState, NewPart},
+    document::{DocumentState, NewPart},
     protocol::Messages,
     state_vector::StateVector,
     update::{ClientId, Update},
@@ -219,21 +219,6 @@ proptest! {
         prop_assert!(both.covers(&a.state()) && both.covers(&b.state()));
         prop_assert_eq!(a.state().covers(&both), covers);
     }
-}
-
-/// Of a map entry of several values all but the last are deleted as it comes.
-#[test]
-fn what_an_entry_supersedes_behind_a_gap_is_foretold() {
-    let clock_3 = b"\x01\x01\x02\x03\x28\x01\x01m\x01k\x02\x7d\x01\x7d\x02\x00";
-    let mut state = DocumentState::default();
-    let update = Update::decode(clock_3).unwrap();
-    let (at_most, foretold) = (
-        state.pending_in(&update, &Ahead::default()),
-        state.pending_after(&update),
-    );
-    survive(&mut state, clock_3, &StateVector::default());
-    assert_eq!(state.pending().delete_ranges, 1);
-    assert_eq!((at_most, foretold), (state.pending(), state.pending()));
 }
 
 /// Fails if a case of sixteen times the size takes far more than sixteen times
