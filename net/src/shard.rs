@@ -259,10 +259,12 @@ impl Shard {
         let Ok(mut engine) = self.engine.try_borrow_mut() else {
             return;
         };
+        // What came together came now, and is soon handled.
+        let now = self.now();
         while let Some(input) = self.next_input() {
             let broken = self.handling.replace(true);
             assert!(!broken, "an engine that panicked is not used again");
-            engine.handle(self.now(), input);
+            engine.handle(now, input);
             while let Some(output) = engine.poll_output() {
                 self.execute(output);
             }
