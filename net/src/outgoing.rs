@@ -192,19 +192,21 @@ impl Header {
     /// FIN set, opcode 2 (binary), not masked.
     const FINAL_BINARY: u8 = 0x82;
 
+    /// Made whole, as this is done for every receiver of every message.
     fn of_message(payload_len: usize) -> Self {
-        let mut header = Self::default();
-        header.push(&[Self::FINAL_BINARY]);
+        const FIRST: u8 = Header::FINAL_BINARY;
         if let Ok(len @ ..=125) = u8::try_from(payload_len) {
-            header.push(&[len]);
+            let bytes = [FIRST, len, 0, 0, 0, 0, 0, 0, 0, 0];
+            Self { bytes, len: 2 }
         } else if let Ok(len) = u16::try_from(payload_len) {
-            header.push(&[126]);
-            header.push(&len.to_be_bytes());
+            let [a, b] = len.to_be_bytes();
+            let bytes = [FIRST, 126, a, b, 0, 0, 0, 0, 0, 0];
+            Self { bytes, len: 4 }
         } else {
-            header.push(&[127]);
-            header.push(&(payload_len as u64).to_be_bytes());
+            let [a, b, c, d, e, f, g, h] = (payload_len as u64).to_be_bytes();
+            let bytes = [FIRST, 127, a, b, c, d, e, f, g, h];
+            Self { bytes, len: 10 }
         }
-        header
     }
 
     const fn len_of_message(payload_len: usize) -> usize {
@@ -213,11 +215,6 @@ impl Header {
             126..0x1_0000 => 4,
             _ => 10,
         }
-    }
-
-    fn push(&mut self, bytes: &[u8]) {
-        self.bytes[self.len..self.len + bytes.len()].copy_from_slice(bytes);
-        self.len += bytes.len();
     }
 
     fn as_slice(&self) -> &[u8] {
