@@ -62,7 +62,10 @@ mod code {
 }
 
 /// Serves an upgraded stream until it has ended.
-pub(crate) async fn run<S>(upgraded: Upgraded<S>, config: Rc<Config>)
+///
+/// Not an `async fn`, which would keep the room of its arguments for as long as
+/// the connection lives.
+pub(crate) fn run<S>(upgraded: Upgraded<S>, config: Rc<Config>) -> impl Future<Output = ()>
 where
     S: AsyncRead + AsyncWrite + Unpin + 'static,
 {
@@ -74,7 +77,7 @@ where
         .mailbox()
         .belongs_to(Rc::downgrade(&flush));
     drop(flush);
-    poll_fn(|cx| connection.borrow_mut().poll(cx)).await;
+    poll_fn(move |cx| connection.borrow_mut().poll(cx))
 }
 
 /// Reading and writing go on side by side: neither waits for the other. Its

@@ -1,30 +1,36 @@
 //! The bytes that one connection has yet to write.
 
-use std::collections::VecDeque;
+mod spares;
+
+use std::{collections::VecDeque, rc::Rc};
 
 use bytes::Bytes;
 use ysyncd_engine::planted::{self, Bug};
+
+pub(crate) use self::spares::SpareQueues;
 
 /// Payloads of at least this size are written from where they are; smaller
 /// ones are copied together, so that many share one write.
 const COPY_BYTES_MAX: usize = 16 << 10;
 
-/// An idle connection keeps no more room than for this many chunks.
-const IDLE_CHUNKS_MAX: usize = 8;
-
 /// A queue of WebSocket frames, from the engine's hand to the kernel's.
 ///
 /// Payloads stay shared with other receivers: a frame's header is made when
-/// the frame is written, and nothing is copied that is not about to leave.
+/// the frame is written, and nothing is copied that is not about to leave. An
+/// empty queue takes no room.
 #[derive(Debug, Default)]
 pub(crate) struct Outgoing {
-    chunks: VecDeque<Chunk>,
+    chunks: Chunks,
+    /// Where the room of `chunks` comes from, and goes when they are written.
+    spares: Rc<SpareQueues>,
     /// Bytes of the first chunk, header included, that are written already.
     front_written: usize,
     control_bytes: usize,
     messages_written: u64,
     payload_bytes_written: u64,
 }
+
+type Chunks = VecDeque<Chunk>;
 
 #[derive(Debug)]
 enum Chunk {
@@ -35,19 +41,35 @@ enum Chunk {
 }
 
 impl Outgoing {
+    /// An empty queue of a shard that has these spares.
+    pub(crate) fn new(spares: Rc<SpareQueues>) -> Self {
+        Self {
+            spares,
+            ..Self::default()
+        }
+    }
+
     /// Queues one binary message.
     pub(crate) fn push_message(&mut self, payload: Bytes) {
+        self.ensure_room();
         self.chunks.push_back(Chunk::Message(payload));
     }
 
     /// Queues bytes that are framed already.
     pub(crate) fn push_control(&mut self, framed: Bytes) {
         self.control_bytes += framed.len();
+        self.ensure_room();
         if planted::is(Bug::CloseOvertakes) {
             let begun = usize::from(self.front_written > 0);
             return self.chunks.insert(begun, Chunk::Control(framed));
         }
         self.chunks.push_back(Chunk::Control(framed));
+    }
+
+    fn ensure_room(&mut self) {
+        if self.chunks.capacity() == 0 {
+            self.chunks = self.spares.take();
+        }
     }
 
     /// True if nothing is left to write.
@@ -100,8 +122,8 @@ impl Outgoing {
             self.front_written = 0;
             self.chunks.pop_front();
         }
-        if self.chunks.is_empty() && self.chunks.capacity() > IDLE_CHUNKS_MAX {
-            self.chunks = VecDeque::new();
+        if self.chunks.is_empty() {
+            self.spares.give(std::mem::take(&mut self.chunks));
         }
     }
 
@@ -192,19 +214,21 @@ impl Header {
     /// FIN set, opcode 2 (binary), not masked.
     const FINAL_BINARY: u8 = 0x82;
 
+    /// Made whole, as this is done for every receiver of every message.
     fn of_message(payload_len: usize) -> Self {
-        let mut header = Self::default();
-        header.push(&[Self::FINAL_BINARY]);
+        const FIRST: u8 = Header::FINAL_BINARY;
         if let Ok(len @ ..=125) = u8::try_from(payload_len) {
-            header.push(&[len]);
+            let bytes = [FIRST, len, 0, 0, 0, 0, 0, 0, 0, 0];
+            Self { bytes, len: 2 }
         } else if let Ok(len) = u16::try_from(payload_len) {
-            header.push(&[126]);
-            header.push(&len.to_be_bytes());
+            let [a, b] = len.to_be_bytes();
+            let bytes = [FIRST, 126, a, b, 0, 0, 0, 0, 0, 0];
+            Self { bytes, len: 4 }
         } else {
-            header.push(&[127]);
-            header.push(&(payload_len as u64).to_be_bytes());
+            let [a, b, c, d, e, f, g, h] = (payload_len as u64).to_be_bytes();
+            let bytes = [FIRST, 127, a, b, c, d, e, f, g, h];
+            Self { bytes, len: 10 }
         }
-        header
     }
 
     const fn len_of_message(payload_len: usize) -> usize {
@@ -213,11 +237,6 @@ impl Header {
             126..0x1_0000 => 4,
             _ => 10,
         }
-    }
-
-    fn push(&mut self, bytes: &[u8]) {
-        self.bytes[self.len..self.len + bytes.len()].copy_from_slice(bytes);
-        self.len += bytes.len();
     }
 
     fn as_slice(&self) -> &[u8] {
@@ -304,6 +323,23 @@ mod tests {
                 sizes.iter().sum::<usize>() as u64
             );
         }
+    }
+
+    #[test]
+    fn an_empty_queue_leaves_its_room_to_the_next() {
+        let spares = Rc::<SpareQueues>::default();
+        let [mut one, mut two] = [0; 2].map(|_| Outgoing::new(Rc::clone(&spares)));
+        for _ in 0..100 {
+            one.push_message(Bytes::from_static(b"a"));
+        }
+        let (room, wire) = (one.chunks.capacity(), drain(&mut one, 64, 64));
+        assert_eq!(wire, b"\x82\x01a".repeat(100));
+        assert_eq!(one.chunks.capacity(), 0);
+        two.push_control(Bytes::from_static(&[0x89, 0]));
+        assert_eq!(two.chunks.capacity(), room);
+        one.push_message(Bytes::from_static(b"b"));
+        assert_eq!(one.chunks.capacity(), 4, "nothing is left to take");
+        assert_eq!(drain(&mut two, 64, 64), [0x89, 0], "nothing came along");
     }
 
     #[test]
