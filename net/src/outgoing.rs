@@ -13,6 +13,16 @@ pub(crate) use self::spares::SpareQueues;
 /// ones are copied together, so that many share one write.
 const COPY_BYTES_MAX: usize = 16 << 10;
 
+/// Of a queue that is so long the small messages that follow are copied together as
+/// they come: each would take several times its size, and keep what it was read with.
+const PACKED_FROM: usize = 32;
+
+/// How large a message is to be for that, at most.
+const PACKED_MESSAGE_MAX: usize = 1 << 10;
+
+/// Frames are packed up to this size.
+const PACKED_BYTES_MAX: usize = 4 << 10;
+
 /// A queue of WebSocket frames, from the engine's hand to the kernel's.
 ///
 /// Payloads stay shared with other receivers: a frame's header is made when
@@ -36,8 +46,19 @@ type Chunks = VecDeque<Chunk>;
 enum Chunk {
     /// The payload of one binary message.
     Message(Bytes),
+    /// Several of them.
+    Packed(Packed),
     /// A control frame, with its header.
     Control(Bytes),
+}
+
+/// Small binary messages, with their headers.
+#[derive(Debug)]
+struct Packed {
+    frames: Vec<u8>,
+    messages: u32,
+    /// Bytes of them without headers.
+    payload_bytes: u32,
 }
 
 impl Outgoing {
@@ -51,8 +72,23 @@ impl Outgoing {
 
     /// Queues one binary message.
     pub(crate) fn push_message(&mut self, payload: Bytes) {
+        if self.chunks.len() >= PACKED_FROM && payload.len() <= PACKED_MESSAGE_MAX {
+            return self.pack(&payload);
+        }
         self.ensure_room();
         self.chunks.push_back(Chunk::Message(payload));
+    }
+
+    #[cold]
+    fn pack(&mut self, payload: &[u8]) {
+        if let Some(Chunk::Packed(last)) = self.chunks.back_mut()
+            && last.has_room_for(payload)
+        {
+            return last.push(payload);
+        }
+        let mut packed = Packed::new();
+        packed.push(payload);
+        self.chunks.push_back(Chunk::Packed(packed));
     }
 
     /// Queues bytes that are framed already.
@@ -162,6 +198,10 @@ impl Outgoing {
                 self.payload_bytes_written += bytes as u64;
                 self.messages_written += u64::from(whole);
             }
+            Chunk::Packed(packed) => {
+                self.payload_bytes_written += packed.payload_to(to) - packed.payload_to(from);
+                self.messages_written += u64::from(packed.messages) * u64::from(whole);
+            }
             Chunk::Control(framed) if whole && !planted::is(Bug::ControlBytesLeak) => {
                 self.control_bytes -= framed.len();
             }
@@ -181,25 +221,55 @@ impl Chunk {
     fn header(&self) -> Header {
         match self {
             Self::Message(payload) => Header::of_message(payload.len()),
-            Self::Control(_) => Header::default(),
+            Self::Packed(_) | Self::Control(_) => Header::default(),
         }
     }
 
     fn header_len(&self) -> usize {
         match self {
             Self::Message(payload) => Header::len_of_message(payload.len()),
-            Self::Control(_) => 0,
+            Self::Packed(_) | Self::Control(_) => 0,
         }
     }
 
-    fn payload(&self) -> &Bytes {
+    fn payload(&self) -> &[u8] {
         match self {
             Self::Message(bytes) | Self::Control(bytes) => bytes,
+            Self::Packed(packed) => &packed.frames,
         }
     }
 
     fn len(&self) -> usize {
         self.header_len() + self.payload().len()
+    }
+}
+
+impl Packed {
+    fn new() -> Self {
+        Self {
+            frames: Vec::new(),
+            messages: 0,
+            payload_bytes: 0,
+        }
+    }
+
+    fn has_room_for(&self, payload: &[u8]) -> bool {
+        let frame = Header::len_of_message(payload.len()) + payload.len();
+        self.frames.len() + frame <= PACKED_BYTES_MAX
+    }
+
+    fn push(&mut self, payload: &[u8]) {
+        let header = Header::of_message(payload.len());
+        self.frames.extend_from_slice(header.as_slice());
+        self.frames.extend_from_slice(payload);
+        self.messages += 1;
+        self.payload_bytes += u32::try_from(payload.len()).expect("it is small");
+    }
+
+    /// How much of the payloads the first bytes of the frames hold: about, until it is
+    /// all.
+    fn payload_to(&self, written: usize) -> u64 {
+        u64::from(self.payload_bytes) * written as u64 / self.frames.len() as u64
     }
 }
 
@@ -323,6 +393,45 @@ mod tests {
                 sizes.iter().sum::<usize>() as u64
             );
         }
+    }
+
+    #[test]
+    fn many_small_messages_take_little_more_room_than_their_bytes() {
+        let mut outgoing = Outgoing::default();
+        let sizes = (0..100_000).map(|at| at % 20);
+        let mut expected = Vec::new();
+        for len in sizes.clone() {
+            let payload = vec![u8::try_from(len).unwrap(); len];
+            expected.extend([0x82, u8::try_from(len).unwrap()]);
+            expected.extend_from_slice(&payload);
+            outgoing.push_message(payload.into());
+            if len == 19 {
+                outgoing.push_control(Bytes::from_static(&[0x89, 0]));
+                expected.extend([0x89, 0]);
+            }
+        }
+        let packed = |chunk: &Chunk| match chunk {
+            Chunk::Packed(packed) => packed.frames.capacity(),
+            _ => 0,
+        };
+        let packed = outgoing.chunks.iter().map(packed).sum::<usize>();
+        let room = packed + outgoing.chunks.capacity() * size_of::<Chunk>();
+        assert!(room < 3 * expected.len(), "{room} of {}", expected.len());
+
+        let mut written = 0;
+        let mut scratch = vec![0; 1_000];
+        let mut wire = Vec::new();
+        while !outgoing.is_empty() {
+            let next = outgoing.next_write(&mut scratch);
+            let len = next.len().min(777);
+            wire.extend_from_slice(&next[..len]);
+            outgoing.advance(len);
+            assert!(written <= outgoing.payload_bytes_written());
+            written = outgoing.payload_bytes_written();
+        }
+        assert!(wire == expected);
+        assert_eq!(written, sizes.sum::<usize>() as u64);
+        assert_eq!(outgoing.messages_written(), 100_000);
     }
 
     #[test]
