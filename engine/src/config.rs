@@ -219,6 +219,10 @@ impl Config {
     /// What a message that holds a document has around it, at most.
     pub const FRAME_OVERHEAD: usize = 64 << 10;
 
+    /// Messages in one frame, at most. Clients send one or a few; what is small takes
+    /// time, too, and a frame is handled in one go.
+    pub const FRAME_MESSAGES_MAX: usize = 4_096;
+
     /// Room that a client takes, about, which has written to a document, in
     /// addition to what it has written.
     pub const CLIENT_BYTES: usize = 400;

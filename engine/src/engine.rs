@@ -21,6 +21,7 @@ use self::{
     answers::Answers,
     backlog::Backlog,
     bus::Bus,
+    effects::replace,
     journal_operations::{JournalOperation, JournalOperations},
     quarantine::Failures,
     shutdown::Shutdown,
@@ -64,7 +65,7 @@ pub struct Engine {
     /// What the store does.
     operations: BTreeMap<OpId, DocKey>,
     journal_operations: JournalOperations,
-    /// Every document's next timeout.
+    /// When to look for every document's next timeout.
     due: BTreeSet<(Duration, DocKey)>,
     /// Documents that nobody has open, the longest unused first.
     idle: BTreeSet<(Duration, DocKey)>,
@@ -269,9 +270,11 @@ impl Engine {
         for (key, slot) in &self.documents {
             slot.document.check(&self.config);
             assert_eq!(self.names.get(&slot.name), Some(key));
-            assert_eq!(slot.timeout, slot.document.next_timeout());
+            let timeout = slot.document.next_timeout();
+            assert_eq!(slot.due.is_some(), timeout.is_some());
+            assert!(slot.due <= timeout);
             let is_due = |due: Duration| self.due.contains(&(due, *key));
-            assert!(slot.timeout.is_none_or(is_due));
+            assert!(slot.due.is_none_or(is_due));
             assert_eq!(slot.idle_since.is_some(), slot.document.is_idle());
             assert_eq!(slot.is_loading, slot.document.is_loading());
             totals.documents += slot.document.bytes();
@@ -279,7 +282,7 @@ impl Engine {
         }
         assert_eq!(self.totals, totals);
         let slots = || self.documents.values();
-        let timeouts = slots().filter(|slot| slot.timeout.is_some());
+        let timeouts = slots().filter(|slot| slot.due.is_some());
         assert_eq!(self.due.len(), timeouts.count());
         assert_eq!(self.pushing, slots().filter(|slot| slot.pushed).count());
         let waiting = slots().map(|slot| slot.document.waiting_for_answers());
@@ -339,7 +342,7 @@ impl Engine {
         let slot = Slot {
             name: name.clone(),
             document,
-            timeout: None,
+            due: None,
             idle_since: None,
             share: Totals::default(),
             is_loading: standing.is_loading,
@@ -377,7 +380,14 @@ impl Engine {
         while let Some(&(due, key)) = self.due.first()
             && due <= now
         {
-            self.with(now, key, Document::tick);
+            let slot = self.documents.get_mut(&key);
+            let slot = slot.expect("what is due is here");
+            match slot.document.next_timeout() {
+                Some(timeout) if now < timeout => {
+                    replace(&mut self.due, key, &mut slot.due, Some(timeout));
+                }
+                _ => self.with(now, key, Document::tick),
+            }
         }
     }
 

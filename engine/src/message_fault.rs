@@ -9,6 +9,8 @@ use crate::output::CloseCode;
 pub enum MessageFault {
     /// The frame is bigger than a client may send.
     TooBig,
+    /// The frame holds more messages than it may: each takes time, however small.
+    TooMany,
     /// It is no message of the protocol.
     Malformed,
     /// It is an auth message: these are a server's to send.
@@ -31,8 +33,9 @@ pub enum MessageFault {
 
 impl MessageFault {
     /// All there are.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::TooBig,
+        Self::TooMany,
         Self::Malformed,
         Self::Auth,
         Self::MalformedUpdate,
@@ -49,6 +52,7 @@ impl MessageFault {
     pub const fn name(self) -> &'static str {
         match self {
             Self::TooBig => "too_big",
+            Self::TooMany => "too_many",
             Self::Malformed => "malformed",
             Self::Auth => "auth",
             Self::MalformedUpdate => "malformed_update",
@@ -70,7 +74,8 @@ impl MessageFault {
             | Self::MalformedUpdate
             | Self::MalformedStateVector
             | Self::MalformedAwareness => CloseCode::InvalidPayload,
-            Self::Auth
+            Self::TooMany
+            | Self::Auth
             | Self::StateVectorTooLong
             | Self::AwarenessStateTooBig
             | Self::AwarenessTooManyIds

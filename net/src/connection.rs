@@ -3,8 +3,8 @@
 use std::{
     borrow::Cow,
     cell::RefCell,
-    future::poll_fn,
-    pin::Pin,
+    future::{Future, poll_fn},
+    pin::{Pin, pin},
     rc::Rc,
     task::{Context, Poll},
     time::Duration,
@@ -12,6 +12,7 @@ use std::{
 
 use tokio::{
     io::{AsyncRead, AsyncWrite},
+    task::yield_now,
     time::{Instant, Sleep, sleep_until},
 };
 use tracing::{debug, info};
@@ -39,6 +40,10 @@ use crate::{
 /// their turn.
 const MESSAGES_PER_TURN: usize = 64;
 
+/// The same in bytes of messages, but for the last of them: a large one takes time
+/// with its size, and the others wait for one of them only.
+const BYTES_PER_TURN: usize = 64 << 10;
+
 /// How often it is looked whether there is room for more of a message.
 const ROOM_PAUSE: Duration = Duration::from_millis(100);
 
@@ -57,7 +62,10 @@ mod code {
 }
 
 /// Serves an upgraded stream until it has ended.
-pub(crate) async fn run<S>(upgraded: Upgraded<S>, config: Rc<Config>)
+///
+/// Not an `async fn`, which would keep the room of its arguments for as long as
+/// the connection lives.
+pub(crate) fn run<S>(upgraded: Upgraded<S>, config: Rc<Config>) -> impl Future<Output = ()>
 where
     S: AsyncRead + AsyncWrite + Unpin + 'static,
 {
@@ -69,7 +77,7 @@ where
         .mailbox()
         .belongs_to(Rc::downgrade(&flush));
     drop(flush);
-    poll_fn(|cx| connection.borrow_mut().poll(cx)).await;
+    poll_fn(move |cx| connection.borrow_mut().poll(cx))
 }
 
 /// Reading and writing go on side by side: neither waits for the other. Its
@@ -192,7 +200,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// does not read either.
     fn poll_incoming(&mut self, cx: &mut Context<'_>) {
         self.read_at = None;
-        for _ in 0..MESSAGES_PER_TURN {
+        let (mut messages, mut bytes) = (0, 0);
+        while messages < MESSAGES_PER_TURN && bytes < BYTES_PER_TURN {
             match self.phase {
                 Phase::Open if self.is_paused() => return,
                 Phase::Open | Phase::Closing if self.is_choked() => {
@@ -205,7 +214,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                             self.mind_wait(cx);
                             return;
                         }
-                        Poll::Ready(Ok(message)) => self.take(cx, message),
+                        Poll::Ready(Ok(message)) => {
+                            (messages, bytes) = (messages + 1, bytes + message.len());
+                            self.take(cx, message);
+                        }
                         Poll::Ready(Err(error)) => self.fail(cx, &error),
                     }
                     self.obey(cx);
@@ -219,7 +231,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 Phase::Flushing | Phase::Over => return,
             }
         }
-        cx.waker().wake_by_ref();
+        wake_after_others(cx);
     }
 
     /// Has the task woken when a client that was not read from may be again.
@@ -539,6 +551,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     fn is_choked(&self) -> bool {
         self.link.mailbox().outgoing().control_bytes() > CONTROL_BYTES_MAX
     }
+}
+
+/// Has a task woken after all that are ready now, and after it was looked who else has
+/// something to say: one that wakes itself keeps the others' sockets from being looked
+/// at.
+fn wake_after_others(cx: &mut Context<'_>) {
+    let mut turn = pin!(yield_now());
+    let is_over = turn.as_mut().poll(cx).is_ready();
+    debug_assert!(!is_over, "it wakes the task later");
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Flush for Connection<S> {

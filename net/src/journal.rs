@@ -28,6 +28,10 @@ const COMMIT_BYTES_MAX: usize = 4 << 20;
 /// Writes in one commit.
 const COMMIT_WRITES_MAX: usize = 4_096;
 
+/// Bytes of updates that are answered in one turn, but for the last of them: to apply
+/// them takes time, in which nobody else is served.
+const ANSWERED_BYTES_PER_TURN: usize = 64 << 10;
+
 /// The result of one command.
 pub(crate) type Answer = (OpId, JournalResult);
 
@@ -51,15 +55,24 @@ enum Step {
 struct Commit {
     writes: Vec<JournalWrite>,
     /// For each, how it is answered.
-    asked: Vec<(OpId, Answered)>,
+    asked: Vec<Asked>,
     appends: u64,
+    bytes: usize,
+}
+
+/// What was asked for, and how large it is.
+#[derive(Debug)]
+struct Asked {
+    op: OpId,
+    answered: Answered,
     bytes: usize,
 }
 
 type Answered = fn(Result<(), JournalError>) -> JournalResult;
 
 /// Carries out what comes into the queue. The answers are in the order of the
-/// commands, one for each; those of one commit are handed over together.
+/// commands, one for each; those of one commit are handed over together, unless it is
+/// large.
 pub(crate) async fn drive(
     journal: Arc<dyn Journal>,
     queue: &JournalQueue,
@@ -73,8 +86,27 @@ pub(crate) async fn drive(
     };
     loop {
         let step = queue.next_step().await;
-        hand_over(writer.carry_out(step).await);
+        let answers = writer.carry_out(step).await;
+        let mut rest = answers.into_iter().peekable();
+        while rest.peek().is_some() {
+            hand_over(next_turn(&mut rest));
+            if rest.peek().is_some() {
+                yield_now().await;
+            }
+        }
     }
+}
+
+/// The next answers, and no more than are handled in one turn.
+fn next_turn(rest: &mut impl Iterator<Item = (Answer, usize)>) -> Vec<Answer> {
+    let (mut turn, mut bytes) = (Vec::new(), 0);
+    while bytes < ANSWERED_BYTES_PER_TURN
+        && let Some((answer, of_update)) = rest.next()
+    {
+        turn.push(answer);
+        bytes += of_update;
+    }
+    turn
 }
 
 /// The documents of which the journal holds records.
@@ -143,10 +175,15 @@ impl Commit {
     }
 
     fn add(&mut self, op: OpId, write: JournalWrite, answered: Answered) {
-        self.bytes += bytes(&write);
+        let bytes = bytes(&write);
+        self.bytes += bytes;
         self.appends += u64::from(matches!(write, JournalWrite::Append { .. }));
         self.writes.push(write);
-        self.asked.push((op, answered));
+        self.asked.push(Asked {
+            op,
+            answered,
+            bytes,
+        });
     }
 }
 
@@ -166,23 +203,24 @@ struct Writer<'a> {
 }
 
 impl Writer<'_> {
-    async fn carry_out(&mut self, step: Step) -> Vec<Answer> {
+    /// The answers, and the bytes of the update that each is for.
+    async fn carry_out(&mut self, step: Step) -> Vec<(Answer, usize)> {
         let journal = Arc::clone(&self.journal);
         match step {
             Step::Commit(commit) => self.commit(journal, commit).await,
             Step::Read { op, doc } => {
                 let read = self.call(async move { journal.read(&doc).await }).await;
-                vec![(op, JournalResult::Read(read))]
+                vec![((op, JournalResult::Read(read)), 0)]
             }
             Step::Reopen { op } => {
                 self.failure = None;
                 let reopened = self.call(async move { journal.reopen().await }).await;
-                vec![(op, JournalResult::Reopened(reopened))]
+                vec![((op, JournalResult::Reopened(reopened)), 0)]
             }
         }
     }
 
-    async fn commit(&mut self, journal: Arc<dyn Journal>, commit: Commit) -> Vec<Answer> {
+    async fn commit(&mut self, journal: Arc<dyn Journal>, commit: Commit) -> Vec<(Answer, usize)> {
         let Commit {
             writes,
             asked,
@@ -207,7 +245,7 @@ impl Writer<'_> {
         };
         let answers = asked.into_iter().enumerate();
         answers
-            .map(|(at, (op, answered))| (op, answered(outcome_of(at))))
+            .map(|(at, asked)| ((asked.op, (asked.answered)(outcome_of(at))), asked.bytes))
             .collect()
     }
 

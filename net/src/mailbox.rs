@@ -6,7 +6,7 @@ use std::{
     cell::{Cell, OnceCell, RefCell, RefMut},
     fmt,
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
-    rc::Weak,
+    rc::{Rc, Weak},
     task::{Context, Poll, Waker},
 };
 
@@ -16,7 +16,10 @@ use ysyncd_engine::{
     planted::{self, Bug},
 };
 
-use crate::{flush::Flush, outgoing::Outgoing};
+use crate::{
+    flush::Flush,
+    outgoing::{Outgoing, SpareQueues},
+};
 
 /// Where the shard leaves the engine's words for one connection. Putting
 /// something in never runs the connection's task. What it has to do something
@@ -48,6 +51,14 @@ pub(crate) struct CloseOrder {
 }
 
 impl Mailbox {
+    /// An empty mailbox of a shard that has these spare queues.
+    pub(crate) fn new(spares: Rc<SpareQueues>) -> Self {
+        Self {
+            outgoing: RefCell::new(Outgoing::new(spares)),
+            ..Self::default()
+        }
+    }
+
     /// Leaves the engine's answer to the handshake.
     pub(crate) fn admit(&self, admission: Result<(), Refusal>) {
         self.admission.set(Some(admission));

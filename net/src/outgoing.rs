@@ -1,24 +1,38 @@
 //! The bytes that one connection has yet to write.
 
-use std::collections::VecDeque;
+mod spares;
+
+use std::{collections::VecDeque, rc::Rc};
 
 use bytes::Bytes;
 use ysyncd_engine::planted::{self, Bug};
+
+pub(crate) use self::spares::SpareQueues;
 
 /// Payloads of at least this size are written from where they are; smaller
 /// ones are copied together, so that many share one write.
 const COPY_BYTES_MAX: usize = 16 << 10;
 
-/// An idle connection keeps no more room than for this many chunks.
-const IDLE_CHUNKS_MAX: usize = 8;
+/// Of a queue that is so long the small messages that follow are copied together as
+/// they come: each would take several times its size, and keep what it was read with.
+const PACKED_FROM: usize = 32;
+
+/// How large a message is to be for that, at most.
+const PACKED_MESSAGE_MAX: usize = 1 << 10;
+
+/// Frames are packed up to this size.
+const PACKED_BYTES_MAX: usize = 4 << 10;
 
 /// A queue of WebSocket frames, from the engine's hand to the kernel's.
 ///
 /// Payloads stay shared with other receivers: a frame's header is made when
-/// the frame is written, and nothing is copied that is not about to leave.
+/// the frame is written, and nothing is copied that is not about to leave. An
+/// empty queue takes no room.
 #[derive(Debug, Default)]
 pub(crate) struct Outgoing {
-    chunks: VecDeque<Chunk>,
+    chunks: Chunks,
+    /// Where the room of `chunks` comes from, and goes when they are written.
+    spares: Rc<SpareQueues>,
     /// Bytes of the first chunk, header included, that are written already.
     front_written: usize,
     control_bytes: usize,
@@ -26,28 +40,72 @@ pub(crate) struct Outgoing {
     payload_bytes_written: u64,
 }
 
+type Chunks = VecDeque<Chunk>;
+
 #[derive(Debug)]
 enum Chunk {
     /// The payload of one binary message.
     Message(Bytes),
+    /// Several of them.
+    Packed(Packed),
     /// A control frame, with its header.
     Control(Bytes),
 }
 
+/// Small binary messages, with their headers.
+#[derive(Debug)]
+struct Packed {
+    frames: Vec<u8>,
+    messages: u32,
+    /// Bytes of them without headers.
+    payload_bytes: u32,
+}
+
 impl Outgoing {
+    /// An empty queue of a shard that has these spares.
+    pub(crate) fn new(spares: Rc<SpareQueues>) -> Self {
+        Self {
+            spares,
+            ..Self::default()
+        }
+    }
+
     /// Queues one binary message.
     pub(crate) fn push_message(&mut self, payload: Bytes) {
+        if self.chunks.len() >= PACKED_FROM && payload.len() <= PACKED_MESSAGE_MAX {
+            return self.pack(&payload);
+        }
+        self.ensure_room();
         self.chunks.push_back(Chunk::Message(payload));
+    }
+
+    #[cold]
+    fn pack(&mut self, payload: &[u8]) {
+        if let Some(Chunk::Packed(last)) = self.chunks.back_mut()
+            && last.has_room_for(payload)
+        {
+            return last.push(payload);
+        }
+        let mut packed = Packed::new();
+        packed.push(payload);
+        self.chunks.push_back(Chunk::Packed(packed));
     }
 
     /// Queues bytes that are framed already.
     pub(crate) fn push_control(&mut self, framed: Bytes) {
         self.control_bytes += framed.len();
+        self.ensure_room();
         if planted::is(Bug::CloseOvertakes) {
             let begun = usize::from(self.front_written > 0);
             return self.chunks.insert(begun, Chunk::Control(framed));
         }
         self.chunks.push_back(Chunk::Control(framed));
+    }
+
+    fn ensure_room(&mut self) {
+        if self.chunks.capacity() == 0 {
+            self.chunks = self.spares.take();
+        }
     }
 
     /// True if nothing is left to write.
@@ -100,8 +158,8 @@ impl Outgoing {
             self.front_written = 0;
             self.chunks.pop_front();
         }
-        if self.chunks.is_empty() && self.chunks.capacity() > IDLE_CHUNKS_MAX {
-            self.chunks = VecDeque::new();
+        if self.chunks.is_empty() {
+            self.spares.give(std::mem::take(&mut self.chunks));
         }
     }
 
@@ -140,6 +198,10 @@ impl Outgoing {
                 self.payload_bytes_written += bytes as u64;
                 self.messages_written += u64::from(whole);
             }
+            Chunk::Packed(packed) => {
+                self.payload_bytes_written += packed.payload_to(to) - packed.payload_to(from);
+                self.messages_written += u64::from(packed.messages) * u64::from(whole);
+            }
             Chunk::Control(framed) if whole && !planted::is(Bug::ControlBytesLeak) => {
                 self.control_bytes -= framed.len();
             }
@@ -159,25 +221,55 @@ impl Chunk {
     fn header(&self) -> Header {
         match self {
             Self::Message(payload) => Header::of_message(payload.len()),
-            Self::Control(_) => Header::default(),
+            Self::Packed(_) | Self::Control(_) => Header::default(),
         }
     }
 
     fn header_len(&self) -> usize {
         match self {
             Self::Message(payload) => Header::len_of_message(payload.len()),
-            Self::Control(_) => 0,
+            Self::Packed(_) | Self::Control(_) => 0,
         }
     }
 
-    fn payload(&self) -> &Bytes {
+    fn payload(&self) -> &[u8] {
         match self {
             Self::Message(bytes) | Self::Control(bytes) => bytes,
+            Self::Packed(packed) => &packed.frames,
         }
     }
 
     fn len(&self) -> usize {
         self.header_len() + self.payload().len()
+    }
+}
+
+impl Packed {
+    fn new() -> Self {
+        Self {
+            frames: Vec::new(),
+            messages: 0,
+            payload_bytes: 0,
+        }
+    }
+
+    fn has_room_for(&self, payload: &[u8]) -> bool {
+        let frame = Header::len_of_message(payload.len()) + payload.len();
+        self.frames.len() + frame <= PACKED_BYTES_MAX
+    }
+
+    fn push(&mut self, payload: &[u8]) {
+        let header = Header::of_message(payload.len());
+        self.frames.extend_from_slice(header.as_slice());
+        self.frames.extend_from_slice(payload);
+        self.messages += 1;
+        self.payload_bytes += u32::try_from(payload.len()).expect("it is small");
+    }
+
+    /// How much of the payloads the first bytes of the frames hold: about, until it is
+    /// all.
+    fn payload_to(&self, written: usize) -> u64 {
+        u64::from(self.payload_bytes) * written as u64 / self.frames.len() as u64
     }
 }
 
@@ -192,19 +284,21 @@ impl Header {
     /// FIN set, opcode 2 (binary), not masked.
     const FINAL_BINARY: u8 = 0x82;
 
+    /// Made whole, as this is done for every receiver of every message.
     fn of_message(payload_len: usize) -> Self {
-        let mut header = Self::default();
-        header.push(&[Self::FINAL_BINARY]);
+        const FIRST: u8 = Header::FINAL_BINARY;
         if let Ok(len @ ..=125) = u8::try_from(payload_len) {
-            header.push(&[len]);
+            let bytes = [FIRST, len, 0, 0, 0, 0, 0, 0, 0, 0];
+            Self { bytes, len: 2 }
         } else if let Ok(len) = u16::try_from(payload_len) {
-            header.push(&[126]);
-            header.push(&len.to_be_bytes());
+            let [a, b] = len.to_be_bytes();
+            let bytes = [FIRST, 126, a, b, 0, 0, 0, 0, 0, 0];
+            Self { bytes, len: 4 }
         } else {
-            header.push(&[127]);
-            header.push(&(payload_len as u64).to_be_bytes());
+            let [a, b, c, d, e, f, g, h] = (payload_len as u64).to_be_bytes();
+            let bytes = [FIRST, 127, a, b, c, d, e, f, g, h];
+            Self { bytes, len: 10 }
         }
-        header
     }
 
     const fn len_of_message(payload_len: usize) -> usize {
@@ -213,11 +307,6 @@ impl Header {
             126..0x1_0000 => 4,
             _ => 10,
         }
-    }
-
-    fn push(&mut self, bytes: &[u8]) {
-        self.bytes[self.len..self.len + bytes.len()].copy_from_slice(bytes);
-        self.len += bytes.len();
     }
 
     fn as_slice(&self) -> &[u8] {
@@ -304,6 +393,62 @@ mod tests {
                 sizes.iter().sum::<usize>() as u64
             );
         }
+    }
+
+    #[test]
+    fn many_small_messages_take_little_more_room_than_their_bytes() {
+        let mut outgoing = Outgoing::default();
+        let sizes = (0..100_000).map(|at| at % 20);
+        let mut expected = Vec::new();
+        for len in sizes.clone() {
+            let payload = vec![u8::try_from(len).unwrap(); len];
+            expected.extend([0x82, u8::try_from(len).unwrap()]);
+            expected.extend_from_slice(&payload);
+            outgoing.push_message(payload.into());
+            if len == 19 {
+                outgoing.push_control(Bytes::from_static(&[0x89, 0]));
+                expected.extend([0x89, 0]);
+            }
+        }
+        let packed = |chunk: &Chunk| match chunk {
+            Chunk::Packed(packed) => packed.frames.capacity(),
+            _ => 0,
+        };
+        let packed = outgoing.chunks.iter().map(packed).sum::<usize>();
+        let room = packed + outgoing.chunks.capacity() * size_of::<Chunk>();
+        assert!(room < 3 * expected.len(), "{room} of {}", expected.len());
+
+        let mut written = 0;
+        let mut scratch = vec![0; 1_000];
+        let mut wire = Vec::new();
+        while !outgoing.is_empty() {
+            let next = outgoing.next_write(&mut scratch);
+            let len = next.len().min(777);
+            wire.extend_from_slice(&next[..len]);
+            outgoing.advance(len);
+            assert!(written <= outgoing.payload_bytes_written());
+            written = outgoing.payload_bytes_written();
+        }
+        assert!(wire == expected);
+        assert_eq!(written, sizes.sum::<usize>() as u64);
+        assert_eq!(outgoing.messages_written(), 100_000);
+    }
+
+    #[test]
+    fn an_empty_queue_leaves_its_room_to_the_next() {
+        let spares = Rc::<SpareQueues>::default();
+        let [mut one, mut two] = [0; 2].map(|_| Outgoing::new(Rc::clone(&spares)));
+        for _ in 0..100 {
+            one.push_message(Bytes::from_static(b"a"));
+        }
+        let (room, wire) = (one.chunks.capacity(), drain(&mut one, 64, 64));
+        assert_eq!(wire, b"\x82\x01a".repeat(100));
+        assert_eq!(one.chunks.capacity(), 0);
+        two.push_control(Bytes::from_static(&[0x89, 0]));
+        assert_eq!(two.chunks.capacity(), room);
+        one.push_message(Bytes::from_static(b"b"));
+        assert_eq!(one.chunks.capacity(), 4, "nothing is left to take");
+        assert_eq!(drain(&mut two, 64, 64), [0x89, 0], "nothing came along");
     }
 
     #[test]

@@ -191,17 +191,23 @@ fn obey<L: Listener>(keeper: &mut Keeper, command: Command<L::Parked>, unanswere
 type Answer<P> = (oneshot::Sender<Result<Reservation<P>, Refusal>>, Rc<()>);
 
 /// Takes a connection from its request for a document to its end.
-async fn serve_stream<L: Listener>(
+fn serve_stream<L: Listener>(
     shard: Rc<Shard>,
     config: Rc<Config>,
     opening: Box<Opening>,
     answer: Answer<L::Parked>,
-) {
-    // Boxed, so that an idle WebSocket does not keep the room of what came before.
-    let upgraded = Box::pin(admit::<L>(&shard, opening, answer)).await;
-    drop(shard);
-    if let Some(upgraded) = upgraded {
-        connection::run(upgraded, config).await;
+) -> impl Future<Output = ()> {
+    // Boxed with all that it takes, so that an idle WebSocket does not keep the
+    // room of what came before.
+    let opened = Box::pin(async move {
+        let upgraded = admit::<L>(&shard, opening, answer).await?;
+        Some(connection::run(upgraded, config))
+    });
+    async move {
+        let connection = opened.await;
+        if let Some(connection) = connection {
+            connection.await;
+        }
     }
 }
 

@@ -222,25 +222,26 @@ impl<P: Send + 'static> Server<'_, P> {
 }
 
 /// Takes a stream through its whole life.
-async fn serve_stream<L: Listener>(
+fn serve_stream<L: Listener>(
     front: Rc<Front<L::Parked>>,
     accepted: (L::Stream, SocketAddr),
     place: StrangerPlace,
-) {
-    // Boxed, so that an idle WebSocket does not keep the room of the HTTP
-    // state that came before it.
-    let upgraded = Box::pin(async {
-        tokio::select! {
+) -> impl Future<Output = ()> {
+    // Boxed with all that it takes, so that an idle WebSocket does not keep the
+    // room of the HTTP state that came before it.
+    let opened = Box::pin(async move {
+        let upgraded = tokio::select! {
             biased;
             upgraded = http::serve::<L>(&front, accepted, place) => upgraded,
             () = front.closed() => None,
+        };
+        Some(connection::run(upgraded?, Rc::clone(&front.config)))
+    });
+    async move {
+        let connection = opened.await;
+        if let Some(connection) = connection {
+            connection.await;
         }
-    })
-    .await;
-    let config = Rc::clone(&front.config);
-    drop(front);
-    if let Some(upgraded) = upgraded {
-        connection::run(upgraded, config).await;
     }
 }
 

@@ -29,6 +29,7 @@ use crate::{
     journal::{self, Answer, JournalQueue},
     mailbox::{CloseOrder, Mailbox},
     metrics::Metrics,
+    outgoing::SpareQueues,
     shared::Shared,
     store,
     unfinished::Unfinished,
@@ -47,6 +48,7 @@ pub(crate) struct Shard {
     mailboxes: RefCell<FxHashMap<ConnId, Rc<Mailbox>>>,
     numbers: RefCell<Numbers>,
     flush_queue: FlushQueue,
+    spare_queues: Rc<SpareQueues>,
     journal_queue: JournalQueue,
     bus_queue: Rc<BusQueue>,
     /// When the timer is set to go off. `None` if it is not set.
@@ -77,6 +79,7 @@ impl Shard {
             mailboxes: RefCell::default(),
             numbers: RefCell::new(numbers),
             flush_queue: FlushQueue::default(),
+            spare_queues: Rc::default(),
             journal_queue: JournalQueue::default(),
             bus_queue: Rc::new(BusQueue::new(shared.metrics.bus.clone())),
             armed: Cell::new(None),
@@ -122,7 +125,7 @@ impl Shard {
     pub(crate) fn register(&self) -> (ConnId, Rc<Mailbox>) {
         let number = self.numbers.borrow_mut().next();
         let conn = ConnId(number.expect("there are enough for ever"));
-        let mailbox = Rc::<Mailbox>::default();
+        let mailbox = Rc::new(Mailbox::new(Rc::clone(&self.spare_queues)));
         self.mailboxes
             .borrow_mut()
             .insert(conn, Rc::clone(&mailbox));
@@ -259,10 +262,12 @@ impl Shard {
         let Ok(mut engine) = self.engine.try_borrow_mut() else {
             return;
         };
+        // What came together came now, and is soon handled.
+        let now = self.now();
         while let Some(input) = self.next_input() {
             let broken = self.handling.replace(true);
             assert!(!broken, "an engine that panicked is not used again");
-            engine.handle(self.now(), input);
+            engine.handle(now, input);
             while let Some(output) = engine.poll_output() {
                 self.execute(output);
             }

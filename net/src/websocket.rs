@@ -37,7 +37,7 @@ use crate::{
 
 /// Allocated for every connection, so it is small. Reads from the socket are
 /// larger than this: they go through the shard's scratch room.
-const READ_BUFFER_BYTES: usize = 512;
+const READ_BUFFER_BYTES: usize = 256;
 
 /// A message of at least this size is not left to its connection's buffer.
 const LARGE_BYTES: usize = 16 << 10;

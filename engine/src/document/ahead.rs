@@ -9,8 +9,12 @@ use crate::update::{ClientId, Clock};
 /// The clocks and the pending parts that updates bring which are not durable
 /// yet. Someone who types sends the next update before the last one is
 /// durable: it follows that one, and opens no gap.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default)]
 pub struct Ahead {
+    /// The clock of the client that was added first: mostly there is no other, and
+    /// nothing is allocated for it.
+    first: Option<(ClientId, Clock)>,
+    /// Those of all others.
     clocks: BTreeMap<ClientId, Clock>,
     pending: Pending,
     types: usize,
@@ -32,7 +36,11 @@ impl Ahead {
         self.types += types;
         self.newcomers += newcomers;
         for (client, clock) in clocks {
-            let known = self.clocks.entry(client).or_default();
+            let first = self.first.get_or_insert((client, clock));
+            let known = match first.0 == client {
+                true => &mut first.1,
+                false => self.clocks.entry(client).or_default(),
+            };
             *known = clock.max(*known);
         }
         self.pending.gap_runs += opens.gap_runs;
@@ -49,12 +57,19 @@ impl Ahead {
 
     /// The next clock of a client; 0 if nothing of it is on its way.
     pub(super) fn clock(&self, client: ClientId) -> Clock {
-        self.clocks.get(&client).copied().unwrap_or(0)
+        self.find(client).unwrap_or(0)
     }
 
     /// Whether something of a client is on its way.
     pub(super) fn has(&self, client: ClientId) -> bool {
-        self.clocks.contains_key(&client)
+        self.find(client).is_some()
+    }
+
+    fn find(&self, client: ClientId) -> Option<Clock> {
+        match self.first {
+            Some((first, clock)) if first == client => Some(clock),
+            _ => self.clocks.get(&client).copied(),
+        }
     }
 
     /// How many clients will have written that have not yet.

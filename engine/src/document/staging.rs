@@ -370,11 +370,11 @@ impl Document {
     /// Reads on from those who had to wait, once there is room again.
     fn resume(&mut self, cx: Context<'_>, out: &mut Effects) {
         let is_full = self.staging.bytes > cx.config.staged_bytes_max / 2;
-        if is_full || planted::is(Bug::NeverResumed) {
+        if is_full || self.staging.paused.is_empty() || planted::is(Bug::NeverResumed) {
             return;
         }
         let paused = std::mem::take(&mut self.staging.paused);
-        marks::hit_if(Mark::Resume, || !paused.is_empty());
+        marks::hit(Mark::Resume);
         out.extend(paused.into_iter().map(Effect::Resume));
     }
 }

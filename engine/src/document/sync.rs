@@ -52,12 +52,16 @@ impl Document {
             return Err(Fault::of_message(MessageFault::TooBig, "message too big"));
         }
         let mut messages = Messages::new(frame);
-        let mut first = true;
+        let mut read = 0;
         let (mut asks, mut asks_awareness) = (false, false);
         while let Some(message) = messages.read_next()? {
+            read += 1;
+            if read > Config::FRAME_MESSAGES_MAX {
+                let reason = "too many messages in one frame";
+                return Err(Fault::of_message(MessageFault::TooMany, reason));
+            }
             // A frame that is one update and nothing else can be relayed.
-            let whole = (first && messages.is_at_end()).then_some(frame);
-            first = false;
+            let whole = (read == 1 && messages.is_at_end()).then_some(frame);
             match message {
                 Message::SyncStep1(known) => {
                     self.sync_step_1(cx, conn, known)?;

@@ -83,7 +83,10 @@ impl Engine {
         let was_full = self.is_half_full();
         let slot = self.documents.get_mut(&key);
         let slot = slot.expect("it has just handled something");
-        replace(&mut self.due, key, &mut slot.timeout, standing.timeout);
+        let is_early = |due| standing.timeout.is_some_and(|timeout| due <= timeout);
+        if !slot.due.is_some_and(is_early) {
+            replace(&mut self.due, key, &mut slot.due, standing.timeout);
+        }
         let idle_since = standing.is_idle.then(|| slot.idle_since.unwrap_or(now));
         replace(&mut self.idle, key, &mut slot.idle_since, idle_since);
         let goes_live = slot.is_loading && !standing.is_loading && standing.left.is_none();
@@ -190,7 +193,7 @@ impl Engine {
     pub(super) fn take_out(&mut self, key: DocKey) -> Slot {
         let slot = self.documents.remove(&key).expect("it was just there");
         self.names.remove(&slot.name);
-        self.due.remove(&(slot.timeout.unwrap_or_default(), key));
+        self.due.remove(&(slot.due.unwrap_or_default(), key));
         self.idle
             .remove(&(slot.idle_since.unwrap_or_default(), key));
         self.totals.subtract(slot.share);
@@ -225,7 +228,7 @@ impl Engine {
 }
 
 /// Notes a document under a new time instead of an old one.
-fn replace(
+pub(super) fn replace(
     set: &mut BTreeSet<(Duration, DocKey)>,
     key: DocKey,
     old: &mut Option<Duration>,

@@ -13,8 +13,9 @@ use crate::{
 pub(super) struct Slot {
     pub(super) name: DocId,
     pub(super) document: Document,
-    /// As it stands in `due`.
-    pub(super) timeout: Option<Duration>,
+    /// As it stands in `due`: when its next timeout is, or before that. One that
+    /// moves on with every change is looked at when its time would have come.
+    pub(super) due: Option<Duration>,
     /// As it stands in `idle`.
     pub(super) idle_since: Option<Duration>,
     /// What it adds to the totals.

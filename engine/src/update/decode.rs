@@ -85,8 +85,8 @@ struct Found {
 pub(crate) struct KeptUpdate {
     bytes: Bytes,
     found: Found,
-    /// Whether it holds one struct only.
-    is_single: bool,
+    /// Where the struct begins, if there is only one. It ends where the deletes begin.
+    only_at: Option<usize>,
 }
 
 impl KeptUpdate {
@@ -96,7 +96,10 @@ impl KeptUpdate {
         Self {
             bytes,
             found: update.found.clone(),
-            is_single: update.only.is_some(),
+            only_at: update
+                .only
+                .filter(|_| update.run().is_some())
+                .map(|only| update.found.deletes_at - only.bytes.len()),
         }
     }
 
@@ -111,8 +114,11 @@ impl KeptUpdate {
             found: self.found.clone(),
             only: None,
         };
-        if self.is_single {
-            update.only = update.structs().next();
+        if let (Some(at), Some((client, clocks))) = (self.only_at, &self.found.run) {
+            let (client, clock) = (*client, clocks.start);
+            let bytes = &self.bytes[at..self.found.deletes_at];
+            let only = Struct::read_whole(bytes, Id { client, clock }, clocks.end - clock);
+            update.only = Some(only.expect(CHECKED));
         }
         update
     }

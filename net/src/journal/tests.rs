@@ -226,6 +226,19 @@ fn what_comes_during_a_commit_goes_into_the_next_one() {
 }
 
 #[test]
+fn a_large_commit_is_answered_in_several_turns() {
+    run(async {
+        let desk = Desk::open(FakeJournal::new(9, &[]));
+        let half = ANSWERED_BYTES_PER_TURN / 2;
+        let huge = append(ANSWERED_BYTES_PER_TURN * 3);
+        desk.ask(0, [append(half), append(half), append(1), huge, append(1)]);
+        let answers = desk.answered(5).await;
+        assert_eq!(desk.journal.calls(), [Call::Commit(5)]);
+        assert_eq!(numbers(&answers), [vec![0, 1], vec![2, 3], vec![4]]);
+    });
+}
+
+#[test]
 fn reads_and_reopenings_keep_their_place() {
     run(async {
         let desk = Desk::open(FakeJournal::new(10, &[]));
@@ -267,7 +280,9 @@ fn a_commit_is_bounded_and_takes_at_least_one_write() {
         let half = COMMIT_BYTES_MAX / 2;
         desk.ask(0, [half, half, 1, 2 * COMMIT_BYTES_MAX, 1].map(append));
         let answers = desk.answered(5).await;
-        assert_eq!(numbers(&answers), [vec![0, 1], vec![2], vec![3], vec![4]]);
+        let commits = [2, 1, 1, 1].map(Call::Commit);
+        assert_eq!(desk.journal.calls(), commits);
+        assert_eq!(numbers(&answers).concat(), [0, 1, 2, 3, 4]);
 
         let desk = Desk::open(FakeJournal::new(10, &[]));
         desk.ask(

@@ -1,6 +1,6 @@
 //! Messages that come in part.
 
-use std::time::Duration;
+use std::{ops::Range, time::Duration};
 
 use futures_util::SinkExt;
 use tokio::{
@@ -21,19 +21,35 @@ fn head(first: u8) -> Vec<u8> {
     head
 }
 
-/// A part of a message that asks who is there, again and again.
 async fn send_part(client: &mut Client, bytes: &[u8]) {
     client.socket.get_mut().write_all(bytes).await.unwrap();
 }
 
-async fn asks(client: &mut Client, times: usize) {
-    send_part(client, &vec![3; times]).await;
+/// Sends a part of a sync step 1 of [`LEN`] bytes: one of somebody who knows much.
+async fn asks(client: &mut Client, part: Range<usize>) {
+    let clients = (LEN - 8) / 4;
+    let mut state_vector = var_uint(clients);
+    for at in 0..clients {
+        state_vector.extend(var_uint(0x4000 + at));
+        state_vector.push(1);
+    }
+    let mut message = vec![0, 0];
+    message.extend(var_uint(state_vector.len()));
+    message.extend(state_vector);
+    assert_eq!(message.len(), LEN);
+    send_part(client, &message[part]).await;
 }
 
-/// Waits for the one answer to all of that.
+/// A number as lib0 writes it, of three bytes.
+fn var_uint(number: usize) -> Vec<u8> {
+    assert!((0x4000..0x20_0000).contains(&number));
+    let seven = |shift: usize| u8::try_from(number >> shift & 0x7f).unwrap();
+    vec![seven(0) | 0x80, seven(7) | 0x80, seven(14)]
+}
+
+/// Waits for the answer to that.
 async fn answered(client: &mut Client) {
-    let frame = soon(client.message()).await;
-    assert_eq!(frame, [1, 1, 0][..], "nobody is there");
+    soon(client.sync_step_2()).await;
 }
 
 async fn unfinished_bytes(server: &Server) -> usize {
@@ -64,10 +80,10 @@ fn a_user_whose_messages_do_not_end_waits_and_others_do_not() {
         );
         let mut other = greeted(&server, "bob").await;
         send_part(&mut first, &head(0x82)).await;
-        asks(&mut first, 150_000).await;
+        asks(&mut first, 0..150_000).await;
         sleep(Duration::from_millis(100)).await;
         send_part(&mut second, &head(0x82)).await;
-        asks(&mut second, LEN).await;
+        asks(&mut second, 0..LEN).await;
         sleep(Duration::from_millis(300)).await;
         let held = unfinished_bytes(&server).await;
         // What is small is free, and a read is not cut short.
@@ -80,10 +96,10 @@ fn a_user_whose_messages_do_not_end_waits_and_others_do_not() {
         );
 
         send_part(&mut other, &head(0x82)).await;
-        asks(&mut other, LEN).await;
+        asks(&mut other, 0..LEN).await;
         answered(&mut other).await;
 
-        asks(&mut first, LEN - 150_000).await;
+        asks(&mut first, 150_000..LEN).await;
         answered(&mut first).await;
         answered(&mut second).await;
         assert_eq!(unfinished_bytes(&server).await, 0);
@@ -100,7 +116,7 @@ fn what_is_gone_is_not_counted() {
         let server = Server::start(|_| {}).await;
         let mut client = greeted(&server, "alice").await;
         send_part(&mut client, &head(0x82)).await;
-        asks(&mut client, 150_000).await;
+        asks(&mut client, 0..150_000).await;
         sleep(Duration::from_millis(100)).await;
         assert_eq!(unfinished_bytes(&server).await, 150_000);
         drop(client);
@@ -180,11 +196,11 @@ async fn borne_behind_another(server: &Server, [older, newer]: [&str; 2]) -> Dur
     let mut first = greeted(server, older).await;
     let mut second = greeted(server, newer).await;
     send_part(&mut first, &head(0x82)).await;
-    asks(&mut first, 150_000).await;
+    asks(&mut first, 0..150_000).await;
     sleep(Duration::from_millis(200)).await;
     let start = Instant::now();
     send_part(&mut second, &head(0x82)).await;
-    asks(&mut second, LEN - 1).await;
+    asks(&mut second, 0..LEN - 1).await;
     let (code, _) = soon(second.closed()).await;
     assert_eq!(code, 1008);
     start.elapsed()

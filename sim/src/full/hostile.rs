@@ -235,10 +235,25 @@ fn is_word_sure(scene: &Scene, node: usize, since: Duration) -> bool {
 /// Whether nothing has kept a node from those who live in a place since then,
 /// and the node has run.
 pub(super) fn is_connected(scene: &Scene, node: usize, home: usize, since: Duration) -> bool {
+    is_free_of(scene, since, |trouble| cut(trouble, node, home))
+}
+
+/// Whether a stream from a node to those who live in a place, that was opened then, may
+/// still get on: what a partition swallows is never sent again here.
+pub(super) fn is_whole(scene: &Scene, node: usize, home: usize, opened: Duration) -> bool {
+    is_free_of(scene, opened, |trouble| match trouble {
+        Trouble::Partition { .. } => cut(trouble, node, home),
+        _ => None,
+    })
+}
+
+/// Whether no trouble that keeps somebody from somebody has been since then: `cut` tells
+/// how long one does.
+fn is_free_of(scene: &Scene, since: Duration, cut: impl Fn(&Trouble) -> Option<Duration>) -> bool {
     let now = scene.now();
     let mut troubles = scene.swarm.troubles.iter();
     let is_cut = |(at, trouble): &(Duration, Trouble)| {
-        cut(trouble, node, home).is_some_and(|time| *at <= now && since <= *at + time)
+        cut(trouble).is_some_and(|time| *at <= now && since <= *at + time)
     };
     let is_calm = scene.healed_at.get().is_some_and(|healed| healed < since);
     is_calm || !troubles.any(is_cut)

@@ -244,7 +244,7 @@ fn many_queries_in_a_frame_cost_one_answer() {
     let conn = world.greeted("d");
     world.send(conn, awareness(&[(1, 1, "{}")]));
     world.take(conn);
-    world.send(conn, vec![3; 10_000]);
+    world.send(conn, vec![3; Config::FRAME_MESSAGES_MAX]);
     assert_eq!(world.take(conn), [awareness(&[(1, 1, "{}")])]);
 }
 

@@ -93,7 +93,7 @@ fn an_auth_message_closes_with_1008() {
 #[test]
 fn each_reason_not_to_take_a_message_is_told() {
     let config = Config {
-        frame_bytes_max: 100,
+        frame_bytes_max: 20_000,
         state_vector_entries_max: 1,
         awareness_ids_max: 1,
         awareness_state_bytes_max: 10,
@@ -102,7 +102,11 @@ fn each_reason_not_to_take_a_message_is_told() {
     };
     let others = wire::awareness(&[(1, 1, "{}"), (2, 1, "{}"), (3, 1, "{}"), (4, 1, "{}")]);
     let frames = [
-        (MessageFault::TooBig, vec![0; 101].into()),
+        (MessageFault::TooBig, vec![0; 20_001].into()),
+        (
+            MessageFault::TooMany,
+            [3].repeat(Config::FRAME_MESSAGES_MAX + 1).into(),
+        ),
         (MessageFault::Malformed, vec![0, 2, 9, 0].into()),
         (MessageFault::Malformed, vec![5].into()),
         (MessageFault::Malformed, vec![0, 3, 0].into()),

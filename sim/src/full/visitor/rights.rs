@@ -11,7 +11,7 @@ use ysyncd_engine::{
 
 use super::{Session, Visitor};
 use crate::{
-    full::{hostile, http_client::EPOCH, swarm::Token, timeline::Lane},
+    full::{hostile, http_client::EPOCH, ledger::Sender, swarm::Token, timeline::Lane},
     oracle::{Invariant, Violation},
     swarm::between,
 };
@@ -79,10 +79,12 @@ impl Visitor {
         let host = scene.swarm.visitors[self.at].host;
         let stays = session.excuses.until.is_some_and(|until| {
             let since = until.saturating_sub(WORD);
+            let Sender { node, opened } = session.sender;
             let is_sure = || {
                 // Where streams are cut to pieces what is said before takes long.
                 scene.swarm.piece_bytes_max.is_none()
-                    && hostile::is_connected(scene, session.sender.node, host, since)
+                    && hostile::is_connected(scene, node, host, since)
+                    && hostile::is_whole(scene, node, host, opened)
             };
             now > until + WORD && session.has_listened(WORD * 2) && is_sure()
         });
