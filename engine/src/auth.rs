@@ -72,7 +72,7 @@ pub enum Access {
 /// | `docs` | a list of document ids; one that ends with `*` means all that begin so | all |
 /// | `access` | `"read"` or `"write"` | `"write"` |
 ///
-/// Other claims are ignored.
+/// One of these that is there and `null` is refused. Other claims are ignored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claims {
     /// Who it was minted for.

@@ -585,13 +585,13 @@ impl<S> Drop for Connection<S> {
         let (conn, doc, user) = (self.link.conn().0, self.link.doc(), self.link.user());
         self.link.shard().metrics().connection_closed(code);
         let (doc, user, address) = (doc.as_str(), user.as_str(), self.link.address());
-        if by_fault {
-            info!(
-                conn,
-                doc, user, %address, code, %reason, "connection closed for a fault"
-            );
-        } else {
-            debug!(conn, doc, user, %address, code, %reason, "connection closed");
+        let events = self.link.shard().events();
+        match by_fault.then(|| events.fault_is_due()).flatten() {
+            Some(untold) => info!(
+                conn, doc, user, %address, code, %reason, untold,
+                "connection closed for a fault (told ten times a minute)"
+            ),
+            None => debug!(conn, doc, user, %address, code, %reason, by_fault, "connection closed"),
         }
     }
 }

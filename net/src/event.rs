@@ -12,14 +12,14 @@ use std::{
 use hyper::StatusCode;
 use tokio::time::Instant;
 use tracing::{debug, error, info, warn};
-use ysyncd_engine::{DocId, Event, StoreError};
+use ysyncd_engine::{DocId, Event, StoreError, auth::UserId};
 
-use crate::request::Refused;
+use crate::{quota::LimitReached, request::Refused};
 
 /// The log. It remembers whether store and journal are in trouble, so that an
 /// outage is told once, and its end, and not by each document at each try or by
-/// each shard; and what was said of the bus, where one that is at odds could fill
-/// the log.
+/// each shard; and what was said of the bus and of clients, where one that is at odds
+/// could fill the log.
 #[derive(Debug, Default)]
 pub(crate) struct EventLog {
     store_fails: AtomicBool,
@@ -27,6 +27,9 @@ pub(crate) struct EventLog {
     bus_refused: Rarely<1>,
     name_taken: Rarely<1>,
     token_refused: Rarely<10>,
+    limit_reached: Rarely<10>,
+    closed_for_fault: Rarely<10>,
+    update_refused: Rarely<10>,
 }
 
 impl EventLog {
@@ -50,6 +53,14 @@ impl EventLog {
                     warn!(
                         doc = doc.as_str(), %reason, untold,
                         "a message of the bus was not taken (told once a minute)"
+                    );
+                }
+            }
+            Event::UpdateRefused { doc, conn, reason } => {
+                if let Some(untold) = self.update_refused.is_due() {
+                    info!(
+                        doc = doc.as_str(), conn = conn.0, %reason, untold,
+                        "update refused (told ten times a minute)"
                     );
                 }
             }
@@ -79,6 +90,28 @@ impl EventLog {
             ),
             None => debug!(doc, %address, status, %reason, "request for a document refused"),
         }
+    }
+
+    /// Tells of a client that is refused as there are too many of its kind.
+    pub(crate) fn limit_reached(
+        &self,
+        doc: &DocId,
+        user: &UserId,
+        address: IpAddr,
+        reached: LimitReached,
+    ) {
+        if let Some(untold) = self.limit_reached.is_due() {
+            info!(
+                doc = doc.as_str(), user = user.as_str(), %address, reason = %reached, untold,
+                "connection refused (told ten times a minute)"
+            );
+        }
+    }
+
+    /// How many connections that were closed for a fault were not told, if one more
+    /// is to be.
+    pub(crate) fn fault_is_due(&self) -> Option<u64> {
+        self.closed_for_fault.is_due()
     }
 
     fn store_failed(&self, error: &StoreError) {
@@ -231,14 +264,12 @@ fn log(event: &Event) {
                 "something was missing that another node has"
             );
         }
-        // Told once for all shards, or once a minute, by the log.
+        // Told once for all shards, or so often a minute, by the log.
         Event::JournalFailed { .. }
+        | Event::UpdateRefused { .. }
         | Event::JournalRecovered
         | Event::BusMessageRefused { .. }
         | Event::BusNameTaken => {}
-        Event::UpdateRefused { doc, conn, reason } => {
-            info!(doc = doc.as_str(), conn = conn.0, %reason, "update refused");
-        }
         Event::UpdateForbidden { doc, conn } => {
             debug!(
                 doc = doc.as_str(),

@@ -6,7 +6,10 @@ use std::{cell::Cell, future::Future, rc::Rc, sync::Arc};
 use tokio::sync::Notify;
 use ysyncd_engine::{Status, auth::Moment};
 
-use crate::{Config, farewell::Farewells, page::Inspected, shards::Shards, shared::Shared};
+use crate::{
+    Config, farewell::Farewells, health::HealthTold, page::Inspected, shards::Shards,
+    shared::Shared,
+};
 
 /// See the module.
 pub(crate) struct Front<P> {
@@ -14,6 +17,8 @@ pub(crate) struct Front<P> {
     pub(crate) shared: Arc<Shared>,
     pub(crate) shards: Shards<P>,
     pub(crate) farewells: Farewells,
+    /// What those were told last who asked how the server is.
+    pub(crate) health: HealthTold,
     /// What the inspector was told last.
     pub(crate) inspected: Inspected,
     closed: Cell<bool>,
@@ -27,6 +32,7 @@ impl<P: Send + 'static> Front<P> {
             shared,
             shards,
             farewells: Farewells::default(),
+            health: HealthTold::default(),
             inspected: Inspected::default(),
             closed: Cell::new(false),
             closing: Notify::new(),

@@ -4,7 +4,9 @@ use crate::{
     accept::{MediaType, choose},
     exposition::prometheus_text,
     front::Front,
+    recent::Recent,
 };
+use bytes::Bytes;
 use hyper::{
     HeaderMap, Response,
     header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, VARY},
@@ -15,9 +17,18 @@ const JSON: MediaType = ("application", "json");
 const OPEN_METRICS: MediaType = ("application", "openmetrics-text");
 const TEXT: MediaType = ("text", "plain");
 
+/// What was told last, in each of the formats: anybody may ask, and to look at all
+/// documents takes time that those who write need.
+#[derive(Debug, Default)]
+pub(crate) struct HealthTold {
+    json: Recent,
+    open_metrics: Recent,
+    text: Recent,
+}
+
 /// Says that the server is well: in JSON, or with all metrics where a scraper
 /// asks for one of its formats.
-pub(crate) async fn healthz<P>(front: &Front<P>, headers: &HeaderMap) -> Response<String>
+pub(crate) async fn healthz<P>(front: &Front<P>, headers: &HeaderMap) -> Response<Bytes>
 where
     P: Send + 'static,
 {
@@ -25,7 +36,7 @@ where
 }
 
 /// All metrics, as Prometheus text unless OpenMetrics is asked for.
-pub(crate) async fn metrics<P>(front: &Front<P>, headers: &HeaderMap) -> Response<String>
+pub(crate) async fn metrics<P>(front: &Front<P>, headers: &HeaderMap) -> Response<Bytes>
 where
     P: Send + 'static,
 {
@@ -38,7 +49,7 @@ async fn represent<P>(
     front: &Front<P>,
     headers: &HeaderMap,
     offers: &[MediaType],
-) -> Response<String>
+) -> Response<Bytes>
 where
     P: Send + 'static,
 {
@@ -48,16 +59,24 @@ where
         .filter_map(|value| value.to_str().ok())
         .collect();
     let offer = choose(&accept.join(","), offers).map_or(offers[0], |index| offers[index]);
+    let told = &front.health;
     let (content_type, body) = match offer {
         OPEN_METRICS => (
             "application/openmetrics-text; version=1.0.0; charset=utf-8",
-            front.open_metrics().await,
+            told.open_metrics
+                .told(async || front.open_metrics().await)
+                .await,
         ),
         TEXT => (
             "text/plain; version=0.0.4; charset=utf-8",
-            prometheus_text(&front.open_metrics().await),
+            told.text
+                .told(async || prometheus_text(&front.open_metrics().await))
+                .await,
         ),
-        _ => ("application/json", status(front).await),
+        _ => (
+            "application/json",
+            told.json.told(async || status(front).await).await,
+        ),
     };
     Response::builder()
         .header(CONTENT_TYPE, content_type)

@@ -11,10 +11,16 @@ use std::{
 
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::{Method, Request, Response, body::Incoming, server::conn::http1, service::service_fn};
+use hyper::{
+    Method, Request, Response, StatusCode,
+    body::Incoming,
+    header::{CONNECTION, HeaderValue},
+    server::conn::http1,
+    service::service_fn,
+};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io::AsyncWrite;
-use tracing::{debug, info};
+use tokio::{io::AsyncWrite, task::yield_now};
+use tracing::debug;
 use ysyncd_engine::marks::{self, Mark};
 
 use crate::{
@@ -64,7 +70,8 @@ pub(crate) async fn serve<L: Listener>(
     let handshake = &Handshake {
         front,
         peer,
-        place: Cell::new(Some(place)),
+        place: RefCell::new(Some(place)),
+        has_answered: Cell::default(),
         head_has_begun: Cell::default(),
         admitted: RefCell::default(),
         farewell: RefCell::default(),
@@ -128,7 +135,9 @@ pub(crate) async fn serve<L: Listener>(
 struct Handshake<'a, P> {
     front: &'a Front<P>,
     peer: SocketAddr,
-    place: Cell<Option<StrangerPlace>>,
+    place: RefCell<Option<StrangerPlace>>,
+    /// Whether this is not the first request.
+    has_answered: Cell<bool>,
     /// Whether anything came behind the last request.
     head_has_begun: Cell<bool>,
     /// Set by the request that is answered with 101, the last on its stream.
@@ -140,6 +149,22 @@ struct Handshake<'a, P> {
 impl<P: Send + 'static> Handshake<'_, P> {
     async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
         self.head_has_begun.set(false);
+        if self.has_answered.replace(true) {
+            // Many requests may have come in one go: others take their turns in between.
+            yield_now().await;
+        }
+        let mut response = self.respond(request).await;
+        let is_scarce = |place: &StrangerPlace| place.is_scarce();
+        if self.place.borrow().as_ref().is_some_and(is_scarce)
+            && response.status() != StatusCode::SWITCHING_PROTOCOLS
+        {
+            let close = HeaderValue::from_static("close");
+            response.headers_mut().insert(CONNECTION, close);
+        }
+        response
+    }
+
+    async fn respond(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
         let path = request.uri().path();
         if path.starts_with(PATH_PREFIX) {
             let proxies = &self.front.config.trusted_proxies;
@@ -152,17 +177,18 @@ impl<P: Send + 'static> Handshake<'_, P> {
         if is_known && !matches!(*request.method(), Method::GET | Method::HEAD) {
             return Rejection::Method("GET, HEAD").response().map(Full::from);
         }
-        let answer = match path {
-            "/healthz" => health::healthz(self.front, request.headers()).await,
-            "/metrics" => health::metrics(self.front, request.headers()).await,
-            "/readyz" => readiness::readyz(&self.front.shared.readiness),
-            _ => {
-                return page::answer(&request, self.front)
-                    .await
-                    .unwrap_or_else(|rejection| rejection.response().map(Full::from));
-            }
-        };
-        answer.map(Full::from)
+        match path {
+            "/healthz" => health::healthz(self.front, request.headers())
+                .await
+                .map(Full::from),
+            "/metrics" => health::metrics(self.front, request.headers())
+                .await
+                .map(Full::from),
+            "/readyz" => readiness::readyz(&self.front.shared.readiness).map(Full::from),
+            _ => page::answer(&request, self.front)
+                .await
+                .unwrap_or_else(|rejection| rejection.response().map(Full::from)),
+        }
     }
 
     fn refuse(&self, refused: Refused, address: IpAddr) -> Response<String> {
@@ -211,15 +237,11 @@ impl<P: Send + 'static> Handshake<'_, P> {
         let shared = &self.front.shared;
         let place = shared.quotas.claim(claim, &self.front.config);
         let place = place.inspect_err(|reached| {
-            info!(
-                doc = doc.as_str(),
-                user = grant.user.as_str(),
-                address = %client.ip,
-                reason = %reached,
-                "connection refused"
-            );
+            shared
+                .events
+                .limit_reached(&doc, &grant.user, client.ip, *reached);
         })?;
-        drop(self.place.take());
+        self.place.replace(None);
         let shard = self.front.shards.of(&doc);
         let opening = Opening {
             doc,

@@ -136,6 +136,7 @@ pub mod path;
 mod quota;
 mod rate;
 mod readiness;
+mod recent;
 mod remote;
 mod request;
 mod serve;

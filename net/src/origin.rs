@@ -33,7 +33,20 @@ impl FromStr for Origin {
         if host.as_str().contains('@') || text.ends_with('?') {
             return Err(OriginError);
         }
-        Ok(Self(format!("{scheme}://{host}")))
+        let name = host.host();
+        let port = match &host.as_str()[name.len()..] {
+            "" | ":" => None,
+            port => Some(port[1..].parse::<u16>().map_err(|_| OriginError)?),
+        };
+        let default = match scheme {
+            "http" => Some(80),
+            "https" => Some(443),
+            _ => None,
+        };
+        Ok(Self(match port.filter(|port| Some(*port) != default) {
+            Some(port) => format!("{scheme}://{name}:{port}"),
+            None => format!("{scheme}://{name}"),
+        }))
     }
 }
 
@@ -63,6 +76,20 @@ mod tests {
         }
         let local: Origin = "http://localhost:5173".parse().unwrap();
         assert!(local.is(b"http://localhost:5173"));
+        // Browsers leave out the port that a scheme has anyway.
+        for (written, said) in [
+            ("http://b.example:80", "http://b.example"),
+            ("https://x:443", "https://x"),
+            ("HTTPS://x:443/", "https://x"),
+            ("http://b.example:", "http://b.example"),
+            ("http://[::1]:80", "http://[::1]"),
+            ("http://[::1]:5173", "http://[::1]:5173"),
+            ("http://b.example:443", "http://b.example:443"),
+            ("https://x:80", "https://x:80"),
+        ] {
+            let origin: Origin = written.parse().unwrap();
+            assert!(origin.is(said.as_bytes()), "{written}: {origin}");
+        }
     }
 
     #[test]
@@ -74,6 +101,8 @@ mod tests {
             "https://a.example/path",
             "https://a.example?x",
             "https://me@a.example",
+            "https://a.example:x",
+            "https://a.example:99999",
             "*",
             "null",
         ] {

@@ -7,7 +7,7 @@ use hyper::{
     HeaderMap, Method, Request, Response, StatusCode, Uri,
     header::{
         ALLOW, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, HOST, HeaderValue, ORIGIN, RETRY_AFTER,
-        SEC_WEBSOCKET_VERSION, TRANSFER_ENCODING, UPGRADE, WWW_AUTHENTICATE,
+        SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, TRANSFER_ENCODING, UPGRADE, WWW_AUTHENTICATE,
     },
 };
 use tungstenite::handshake::server::create_response;
@@ -46,8 +46,13 @@ pub(crate) enum Rejection {
     UpgradeRequired,
     #[error("a request for a document has no body; leave out Content-Length and Transfer-Encoding")]
     Body,
-    #[error("a request has one Host, one Origin and one Authorization at most")]
+    #[error(
+        "a request has one Host, one Origin, one Authorization, one Sec-WebSocket-Key and one \
+         ?token= at most"
+    )]
     Ambiguous,
+    #[error("a request names its Host")]
+    HostMissing,
     #[error("only WebSocket version 13 is spoken here")]
     Version,
     #[error("{0}")]
@@ -117,6 +122,9 @@ impl SyncRequest {
         }
         refuse_body(request.headers())?;
         refuse_ambiguous(request.headers())?;
+        if !request.headers().contains_key(HOST) {
+            return Err(Rejection::HostMissing.into());
+        }
         check_origin(request.headers(), config)?;
         let granted = match &doc {
             Ok(doc) => grant(&request, doc, config, now),
@@ -159,9 +167,11 @@ impl Rejection {
         match self {
             Self::Path(PathError::Elsewhere) => StatusCode::NOT_FOUND,
             Self::Method(_) => StatusCode::METHOD_NOT_ALLOWED,
-            Self::Path(_) | Self::Body | Self::Ambiguous | Self::Handshake(_) => {
-                StatusCode::BAD_REQUEST
-            }
+            Self::Path(_)
+            | Self::Body
+            | Self::Ambiguous
+            | Self::HostMissing
+            | Self::Handshake(_) => StatusCode::BAD_REQUEST,
             Self::UpgradeRequired | Self::Version => StatusCode::UPGRADE_REQUIRED,
             Self::TokenMissing | Self::TokenUtf8 | Self::Token(_) | Self::AdminToken => {
                 StatusCode::UNAUTHORIZED
@@ -213,7 +223,9 @@ pub(crate) fn refuse_body(headers: &HeaderMap) -> Result<(), Rejection> {
 /// two that would be nobody knows (RFC 9112 section 3.2 for Host).
 pub(crate) fn refuse_ambiguous(headers: &HeaderMap) -> Result<(), Rejection> {
     let is_single = |name| headers.get_all(name).iter().nth(1).is_none();
-    let are_single = [HOST, ORIGIN, AUTHORIZATION].into_iter().all(is_single);
+    let are_single = [HOST, ORIGIN, AUTHORIZATION, SEC_WEBSOCKET_KEY]
+        .into_iter()
+        .all(is_single);
     are_single.then_some(()).ok_or(Rejection::Ambiguous)
 }
 
@@ -229,14 +241,19 @@ pub(crate) fn check_origin(headers: &HeaderMap, config: &Config) -> Result<(), R
 /// The token of a request: from the header if there is one, else from the
 /// query, since browsers cannot set headers on a WebSocket.
 fn token<'a>(headers: &'a HeaderMap, uri: &'a Uri) -> Result<Cow<'a, str>, Rejection> {
+    let query = uri.query().unwrap_or_default();
+    let mut in_query = form_urlencoded::parse(query.as_bytes())
+        .filter(|(name, _)| name == "token")
+        .map(|(_, token)| token);
+    let (first, second) = (in_query.next(), in_query.next());
+    if second.is_some() {
+        return Err(Rejection::Ambiguous);
+    }
     if let Some(token) = headers.get(AUTHORIZATION).and_then(bearer) {
         let token = std::str::from_utf8(token).map_err(|_| Rejection::TokenUtf8)?;
         return Ok(Cow::Borrowed(token));
     }
-    form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes())
-        .find(|(name, _)| name == "token")
-        .map(|(_, token)| token)
-        .ok_or(Rejection::TokenMissing)
+    first.ok_or(Rejection::TokenMissing)
 }
 
 /// The credentials of the Bearer scheme. Another scheme is none of ours: a
@@ -287,6 +304,11 @@ mod tests {
             token_of(Some(b"Bearer \xe4:s"), uri),
             Err(Rejection::TokenUtf8)
         ));
+        let twice = "/a?token=b&x=1&t%6Fken=b";
+        for header in [None, Some(&b"Bearer alice:s"[..])] {
+            let token = token_of(header, twice);
+            assert!(matches!(token, Err(Rejection::Ambiguous)), "{header:?}");
+        }
         assert!(matches!(
             token_of(None, "/a?tokens=b"),
             Err(Rejection::TokenMissing)

@@ -25,6 +25,7 @@ use ysyncd_engine::{
 use crate::{
     Drained,
     bus::{self, BusQueue},
+    event::EventLog,
     flush::FlushQueue,
     journal::{self, Answer, JournalQueue},
     mailbox::{CloseOrder, Mailbox},
@@ -232,6 +233,10 @@ impl Shard {
     /// Room for one read or one write. Not to be held across either.
     pub(crate) fn scratch(&self) -> RefMut<'_, Box<[u8]>> {
         self.scratch.borrow_mut()
+    }
+
+    pub(crate) fn events(&self) -> &EventLog {
+        &self.shared.events
     }
 
     pub(crate) fn metrics(&self) -> &Metrics {

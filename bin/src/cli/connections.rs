@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::Args;
 use ysyncd_net::{Config, TrustedProxies};
 
-use super::{Parsed, or};
+use super::{Parsed, number, or};
 use crate::duration;
 
 /// Limits of connections.
@@ -15,7 +15,7 @@ use crate::duration;
 pub(crate) struct ConnectionSettings {
     /// Connections in all; past it clients get 503. Also bounded by the limit of
     /// file descriptors, which is told at the start. Here and in the next three
-    /// off, or 0, means no limit
+    /// off means no limit
     #[arg(long, env = "CONNECTIONS_MAX", value_parser = connections_max)]
     #[arg(default_value = defaults::CONNECTIONS_MAX, value_name = "COUNT")]
     pub(crate) connections_max: usize,
@@ -119,17 +119,35 @@ fn close_timeout(text: &str) -> Parsed<Duration> {
     duration::parse_wait(or(text, defaults::CLOSE_TIMEOUT))
 }
 
-/// A number of which none means that there is no limit.
+/// A number, or no limit. None at all would let nobody in, and is what others say
+/// for no limit: who writes it has to say which.
 fn count(text: &str) -> Parsed<usize> {
     match text {
-        "off" | "0" => Ok(usize::MAX),
-        _ => text.parse().map_err(|_| "expected a number, or off"),
+        "off" => Ok(usize::MAX),
+        _ => number(text).map_err(|_| "expected a number from 1, or off for no limit"),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_limit_is_said_in_a_word() {
+        for count in [
+            connections_max,
+            per_document_max,
+            per_user_max,
+            per_address_max,
+        ] {
+            assert_eq!(count("off"), Ok(usize::MAX));
+            assert_eq!(count("7"), Ok(7));
+            for none in ["0", "00", "-1"] {
+                let error = count(none).unwrap_err();
+                assert!(error.contains("off for no limit"), "{none}: {error}");
+            }
+        }
+    }
 
     #[test]
     fn the_defaults_are_those_of_the_library() {

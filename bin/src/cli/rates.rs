@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::Args;
 use ysyncd_net::Config;
 
-use super::{Parsed, Setting, or};
+use super::{Parsed, Setting, number, or};
 use crate::{bytes, duration};
 
 /// Limits of what comes from one connection.
@@ -14,7 +14,7 @@ use crate::{bytes, duration};
 pub(crate) struct RateSettings {
     /// What one connection may send in a second, on average; 4MiB, 1 MB, or
     /// plain bytes. Past it the server reads more slowly, and closes with 1008
-    /// after SLOWED_MAX of that; off, or 0, means no limit
+    /// after SLOWED_MAX of that; off means no limit
     #[arg(long, env = "INBOUND_BYTES_PER_SECOND", value_parser = bytes_per_second)]
     #[arg(default_value = defaults::BYTES_PER_SECOND, value_name = "SIZE")]
     pub(crate) inbound_bytes_per_second: Setting<u64>,
@@ -83,10 +83,10 @@ mod defaults {
 
 fn bytes_per_second(text: &str) -> Parsed<Setting<u64>> {
     match or(text, defaults::BYTES_PER_SECOND) {
-        "off" | "0" => Ok(Setting(None)),
+        "off" => Ok(Setting(None)),
         text => bytes::parse(text)
             .map(|bytes| Setting(Some(bytes as u64)))
-            .map_err(|_| "expected a size from 1KiB to 1TiB, such as 4MiB, or off"),
+            .map_err(|_| "expected a size from 1KiB to 1TiB, such as 4MiB, or off for no limit"),
     }
 }
 
@@ -96,11 +96,10 @@ fn bytes_burst(text: &str) -> Parsed<usize> {
 
 fn messages_per_second(text: &str) -> Parsed<Setting<u64>> {
     match or(text, defaults::MESSAGES_PER_SECOND) {
-        "off" | "0" => Ok(Setting(None)),
-        text => text
-            .parse()
-            .map(|count| Setting(Some(count)))
-            .map_err(|_| "expected a number, or off"),
+        "off" => Ok(Setting(None)),
+        text => number(text)
+            .map(|count| Setting(Some(count as u64)))
+            .map_err(|_| "expected a number from 1, or off for no limit"),
     }
 }
 
@@ -130,6 +129,16 @@ mod tests {
     use ysyncd_engine::auth::{TokenKey, TokenVerifier};
 
     use super::*;
+
+    #[test]
+    fn no_limit_is_said_in_a_word() {
+        for rate in [bytes_per_second, messages_per_second] {
+            assert!(matches!(rate("off"), Ok(Setting(None))));
+            assert!(matches!(rate("5000"), Ok(Setting(Some(5_000)))));
+            let error = rate("0").err().unwrap();
+            assert!(error.contains("off for no limit"), "{error}");
+        }
+    }
 
     #[test]
     fn the_defaults_are_those_of_the_library() {

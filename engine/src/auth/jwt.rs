@@ -13,7 +13,7 @@ use jsonwebtoken::{
     crypto::{CryptoProvider, JwtSigner, JwtVerifier, KeyUtils},
     errors::{Error, ErrorKind, Result as JwtResult},
 };
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use sha2::Sha256;
 use signature::{Signer, Verifier};
 
@@ -23,14 +23,27 @@ use super::{Access, Claims, DocumentPattern, Documents, TokenError, UserId};
 /// that begins when it is minted.
 const CLOCK_SKEW: Duration = Duration::from_secs(5);
 
-/// What is read of the claims.
+/// What is read of the claims. One that is there has a value: to take `null` for
+/// absent would open every document to somebody for whom an application found none.
 #[derive(Debug, Deserialize)]
 struct Wire {
+    #[serde(default, deserialize_with = "present")]
     sub: Option<String>,
+    #[serde(default, deserialize_with = "present")]
     exp: Option<f64>,
+    #[serde(default, deserialize_with = "present")]
     nbf: Option<f64>,
+    #[serde(default, deserialize_with = "present")]
     docs: Option<Vec<String>>,
+    #[serde(default, deserialize_with = "present")]
     access: Option<WireAccess>,
+}
+
+/// The value of a claim that is there.
+fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+    claim: D,
+) -> Result<Option<T>, D::Error> {
+    T::deserialize(claim).map(Some)
 }
 
 #[derive(Debug, Clone, Copy, Deserialize)]

@@ -259,6 +259,22 @@ fn claims_that_make_no_sense_are_refused() {
 }
 
 #[test]
+fn a_claim_that_is_null_is_not_taken_for_absent() {
+    let lenient = verifier().without_expiry();
+    for claims in [
+        r#"{"sub":"alice","exp":2000000000,"docs":null}"#,
+        r#"{"sub":"alice","exp":2000000000,"access":null}"#,
+        r#"{"sub":"alice","exp":2000000000,"nbf":null}"#,
+        r#"{"sub":"alice","exp":null}"#,
+        r#"{"sub":null,"exp":2000000000}"#,
+    ] {
+        let token = forge(r#"{"alg":"HS256"}"#, claims, SECRET);
+        let verified = lenient.clone().verify(&token, NOW);
+        assert_eq!(verified, Err(TokenError::Claims), "{claims}");
+    }
+}
+
+#[test]
 fn a_huge_token_is_not_looked_at() {
     let claims = format!(
         r#"{{"exp":2000000000,"sub":"alice","x":"{}"}}"#,

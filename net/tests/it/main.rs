@@ -8,6 +8,7 @@ mod health;
 mod inspector;
 mod journal;
 mod limits;
+mod log;
 mod messages;
 mod page;
 mod rates;

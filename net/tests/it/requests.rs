@@ -11,7 +11,7 @@ use ysyncd_net::{Config, TrustedProxies};
 
 use crate::{
     handshake::{status, with_token},
-    support::{Server, run, soon, token},
+    support::{Server, run, soon, token, upgrade},
 };
 
 /// Everything that the server answers to these bytes, until it or we end it.
@@ -117,12 +117,74 @@ fn what_may_be_said_once_is_not_said_twice() {
             "host: x\r\n".to_owned(),
             format!("authorization: Bearer {bob}\r\n"),
             "origin: https://a.example\r\norigin: https://b.example\r\n".to_owned(),
+            "sec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n".to_owned(),
         ] {
             let good = with_token(&alice);
             let request = format!("GET /sync/v1/a HTTP/1.1\r\nhost: x\r\n{good}{twice}\r\n");
             let answer = answers(&server, request.as_bytes()).await;
             assert_eq!(status(&answer), 400, "{twice}: {answer}");
         }
+        let (good, no_token) = (with_token(&alice), upgrade());
+        for (target, headers) in [
+            (format!("/sync/v1/a?token={alice}&token={bob}"), &no_token),
+            (format!("/sync/v1/a?token={alice}&token={alice}"), &no_token),
+            ("/sync/v1/a?token=x&token=y".to_owned(), &good),
+        ] {
+            let request = format!("GET {target} HTTP/1.1\r\nhost: x\r\n{headers}\r\n");
+            let answer = answers(&server, request.as_bytes()).await;
+            assert_eq!(status(&answer), 400, "{target}: {answer}");
+        }
+    });
+}
+
+#[test]
+fn an_upgrade_names_its_host() {
+    run(async {
+        let server = Server::start(|_| {}).await;
+        let good = with_token(&token("alice"));
+        let request = format!("GET /sync/v1/a HTTP/1.1\r\n{good}\r\n");
+        let answer = answers(&server, request.as_bytes()).await;
+        assert_eq!(status(&answer), 400, "{answer}");
+        assert!(answer.contains("Host"), "{answer}");
+    });
+}
+
+#[test]
+fn while_most_places_are_taken_strangers_keep_theirs_for_one_answer() {
+    run(async {
+        let server = Server::start(|config| {
+            config.handshakes_max = 4;
+            config.header_timeout = Duration::from_secs(60);
+        })
+        .await;
+        let ask = b"GET /readyz HTTP/1.1\r\nhost: x\r\n\r\n";
+        let mut strangers = Vec::new();
+        for _ in 0..2 {
+            let mut stream = server.tcp().await;
+            for _ in 0..3 {
+                stream.write_all(ask).await.unwrap();
+                let mut answer = [0; 1_024];
+                let len = soon(stream.read(&mut answer)).await.unwrap();
+                let answer = String::from_utf8_lossy(&answer[..len]);
+                assert_eq!(status(&answer), 200);
+                assert!(!answer.contains("connection: close"), "{answer}");
+            }
+            strangers.push(stream);
+        }
+        // All places are taken now, and each of them asks once more in time.
+        strangers.extend([server.tcp().await, server.tcp().await]);
+        sleep(Duration::from_millis(50)).await;
+        let client = server.client("a");
+        tokio::pin!(client);
+        let early = timeout(Duration::from_millis(200), &mut client).await;
+        assert!(early.is_err(), "nobody has gone");
+        strangers[0].write_all(ask).await.unwrap();
+        let mut answer = Vec::new();
+        let reading = strangers[0].read_to_end(&mut answer);
+        soon(reading).await.unwrap();
+        let answer = String::from_utf8_lossy(&answer);
+        assert!(answer.contains("connection: close"), "{answer}");
+        soon(client).await.sync().await;
     });
 }
 
