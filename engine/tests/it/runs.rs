@@ -84,7 +84,8 @@ fn written() -> impl Strategy<Value = Written> {
             // Units of any struct, not the last alone.
             let id = |at: prop::sample::Index| {
                 let (client, clock, item) = &written[at.index(written.len())];
-                (*client, clock + at.index(item.len() as usize) as u32)
+                let unit = u32::try_from(at.index(item.len() as usize));
+                (*client, clock + unit.expect("structs are short"))
             };
             let place = match place {
                 Place::Key => Item::in_root("map").with_key("k"),
