@@ -82,12 +82,12 @@ fn a_bad_value_is_told_in_one_line_that_names_the_variable() {
         (
             "CONNECTIONS_MAX",
             "many",
-            "CONNECTIONS_MAX is \"many\": expected a number, or off",
+            "CONNECTIONS_MAX is \"many\": expected a number from 1, or off for no limit",
         ),
         (
             "CONNECTIONS_PER_USER_MAX",
             "-1",
-            "CONNECTIONS_PER_USER_MAX is \"-1\": expected a number, or off",
+            "CONNECTIONS_PER_USER_MAX is \"-1\": expected a number from 1, or off for no limit",
         ),
         (
             "TRUSTED_PROXIES",
@@ -102,7 +102,17 @@ fn a_bad_value_is_told_in_one_line_that_names_the_variable() {
         (
             "INBOUND_MESSAGES_PER_SECOND",
             "fast",
-            "INBOUND_MESSAGES_PER_SECOND is \"fast\": expected a number, or off",
+            "INBOUND_MESSAGES_PER_SECOND is \"fast\": expected a number from 1, or off for no limit",
+        ),
+        (
+            "CONNECTIONS_MAX",
+            "0",
+            "CONNECTIONS_MAX is \"0\": expected a number from 1, or off for no limit",
+        ),
+        (
+            "INBOUND_BYTES_PER_SECOND",
+            "0",
+            "INBOUND_BYTES_PER_SECOND is \"0\": expected a size",
         ),
         (
             "INBOUND_MESSAGES_BURST",
