@@ -17,5 +17,4 @@ mod hostile;
 mod loading;
 mod properties;
 mod protocol_page;
-mod runs;
 mod traces;
