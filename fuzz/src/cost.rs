@@ -34,8 +34,11 @@ impl Bound {
         let cost = measure(|| result = Some(work()));
         let time = start.elapsed();
         let bytes = input_bytes as u64;
+        let most =
+            TIME_FIXED + TIME_PER_BYTE.saturating_mul(u32::try_from(bytes).unwrap_or(u32::MAX));
         if std::env::var_os("FUZZ_COSTS").is_some() {
             self.report(bytes, &cost);
+            eprintln!("time: {bytes} bytes, {time:?} of {most:?}");
         }
         assert!(
             cost.bytes_max <= self.fixed + bytes * self.peak_per_byte,
@@ -47,8 +50,6 @@ impl Bound {
             "{bytes} bytes of input had {} bytes allocated",
             cost.bytes_total
         );
-        let most =
-            TIME_FIXED + TIME_PER_BYTE.saturating_mul(u32::try_from(bytes).unwrap_or(u32::MAX));
         assert!(time <= most, "{bytes} bytes of input took {time:?}");
         result.expect("the work was done")
     }

@@ -17,7 +17,7 @@ use crate::{
 const BYTES_FULL: usize = 2 << 10;
 
 /// Of so many structs, one is remembered by where it begins.
-const INDEX_STEP: u32 = 8;
+const INDEX_STEP: u8 = 8;
 
 /// A run of structs without gaps. Never empty.
 #[derive(Debug, Clone)]
@@ -31,8 +31,10 @@ pub(crate) struct Block {
     /// without need.
     last_at: usize,
     last_clock: Clock,
-    /// Where every so manieth struct begins, in clocks and in the bytes.
+    /// Where every so manieth struct begins, in clocks and in the bytes …
     index: Vec<(Clock, u32)>,
+    /// … from this one on, if there are that many.
+    index_from: u8,
     /// Whether the last struct is certainly no map entry …
     last_is_listed: bool,
     /// … and whether that holds for all of them.
@@ -65,6 +67,7 @@ impl Block {
             last_clock: clocks.start,
             clocks,
             index: Vec::new(),
+            index_from: INDEX_STEP,
             last_is_listed: listed,
             all_listed: listed,
         }
@@ -103,7 +106,7 @@ impl Block {
         self.last_is_listed = listed;
         self.all_listed &= listed;
         self.bytes.extend_from_slice(next);
-        if self.structs.is_multiple_of(INDEX_STEP) {
+        if self.is_indexed(self.structs) {
             let at = u32::try_from(self.last_at).expect("structs begin before a block is full");
             self.index.push((clocks.start, at));
         }
@@ -120,16 +123,27 @@ impl Block {
         if self.bytes.len() + first.bytes.len() > BYTES_FULL {
             return false;
         }
+        let len = u32::try_from(first.bytes.len()).expect("it is no longer than a block");
         self.bytes.splice(..0, first.bytes.iter().copied());
         self.last_at += first.bytes.len();
-        self.clocks.start = first.id.clock;
         self.structs += 1;
         self.all_listed &= listed;
-        let places = self.places(first.id.client);
-        let places = places.map(|(at, item)| (item.id.clock, at));
-        let step = INDEX_STEP as usize;
-        self.index = places.skip(step).step_by(step).collect();
+        for (_, at) in &mut self.index {
+            *at += len;
+        }
+        self.index_from += 1;
+        if self.index_from > INDEX_STEP {
+            self.index_from -= INDEX_STEP;
+            self.index.insert(0, (self.clocks.start, len));
+        }
+        self.clocks.start = first.id.clock;
         true
+    }
+
+    /// Whether the struct of this number, from 0, is remembered.
+    const fn is_indexed(&self, number: u32) -> bool {
+        let from = self.index_from as u32;
+        number >= from && (number - from).is_multiple_of(INDEX_STEP as u32)
     }
 
     /// The block after this one. As this one is full, that will be too.
@@ -224,7 +238,7 @@ impl Block {
         let (mut structs, mut end) = (0_u32, self.clocks.start);
         let mut index = self.index.iter().copied();
         for (at, item) in self.places(client) {
-            if structs > 0 && structs.is_multiple_of(INDEX_STEP) {
+            if self.is_indexed(structs) {
                 let place = Some((item.id.clock, at));
                 assert_eq!(index.next(), place, "the index tells where structs begin");
             }
