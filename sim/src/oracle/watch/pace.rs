@@ -65,7 +65,9 @@ impl Watch {
     /// A document that somebody has open is written. Unless something has gone
     /// wrong or there is little room, its first change has waited for others.
     pub(super) fn is_written_in_time(&self, now: Duration, doc: &DocId) -> Result<(), Violation> {
-        let is_free = self.store.has_turns() && !self.store.is_in_trouble(doc);
+        // Another node may be told of it by way of the store.
+        let is_free =
+            self.store.has_turns() && !self.store.is_in_trouble(doc) && !self.bus.is_telling();
         if !is_free || self.pace.has_little_room || !is_judged(doc) {
             return Ok(());
         }
