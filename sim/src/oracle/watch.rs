@@ -183,6 +183,8 @@ impl Watch {
                 self.store.loaded(doc);
                 self.journal.loaded(doc, *replayed)?;
                 self.documents.loaded(doc);
+                // Those who had it open when it failed were closed after that.
+                self.pace.forget(doc);
                 Ok(())
             }
             Output::Event(EngineEvent::DocumentDrains { doc }) => {
