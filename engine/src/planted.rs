@@ -350,6 +350,24 @@ bugs! {
     /// Clients of another node that is gone are shown for ever.
     BusAwarenessKept = "bus_awareness_kept",
 
+    // By a reviewer who changed the engine by hand.
+    /// Of what is unsaved a quarter counts.
+    UnsavedUndercounted = "unsaved_undercounted",
+    /// A change is saved at once, however soon the next one comes.
+    DebounceIgnored = "debounce_ignored",
+    /// A document leaves memory as soon as nobody has it open.
+    IdleGraceIgnored = "idle_grace_ignored",
+    /// Who was refused an update is told so each time.
+    RefusalToldEachTime = "refusal_told_each_time",
+    /// How long the oldest update waits that would be lost now is not told.
+    OldestUndurableUntold = "oldest_undurable_untold",
+    /// Deleted content is dropped though it is to be kept.
+    GcFalseIgnored = "gc_false_ignored",
+    /// Frames are taken however large they are.
+    FrameUnbounded = "frame_unbounded",
+    /// State vectors are taken however many clients they tell of.
+    StateVectorUnbounded = "state_vector_unbounded",
+
     // Sockets.
     /// What a socket did not take of a write is not written again.
     PartialWriteLost = "partial_write_lost",

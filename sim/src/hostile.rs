@@ -8,10 +8,14 @@ use bytes::Bytes;
 use data_encoding::HEXLOWER;
 use rand::{RngExt, rngs::ChaCha8Rng, seq::IndexedRandom};
 use ysyncd_engine::{
-    CloseCode,
+    CloseCode, Config,
     lib0::{write_var_bytes, write_var_uint},
     protocol,
+    state_vector::StateVector,
 };
+
+/// Asks who is there.
+const QUERY_AWARENESS: &[u8] = &[3];
 
 /// A frame that its sender is closed for.
 #[derive(Debug, Clone)]
@@ -123,6 +127,32 @@ pub(crate) fn bad_frame(rng: &mut ChaCha8Rng, state_bytes_max: usize) -> BadFram
                 name,
                 frame,
                 code: CloseCode::InvalidPayload,
+            }
+        }
+    }
+}
+
+/// Draws a frame that would be no fault if it were not too large by little.
+pub(crate) fn oversized_frame(rng: &mut ChaCha8Rng, limits: &Config) -> BadFrame {
+    match rng.random_bool(0.5) {
+        true => BadFrame {
+            name: "frame too big",
+            frame: QUERY_AWARENESS.repeat(limits.frame_bytes_max + 1).into(),
+            code: CloseCode::MessageTooBig,
+        },
+        false => {
+            let clients = limits.state_vector_entries_max as u64 + 1;
+            let mut vector = Vec::new();
+            write_var_uint(&mut vector, clients);
+            for client in 0..clients {
+                write_var_uint(&mut vector, client);
+                write_var_uint(&mut vector, 1);
+            }
+            let vector = StateVector::decode(&vector).expect("it was just written");
+            BadFrame {
+                name: "state vector too long",
+                frame: protocol::sync_step_1(&vector),
+                code: CloseCode::PolicyViolation,
             }
         }
     }

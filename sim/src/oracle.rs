@@ -154,6 +154,12 @@ pub enum Invariant {
     /// Nodes on a bus come to hold the same, though nobody writes or reads
     /// anything.
     Across = 59,
+    /// How an engine says that it stands is how it stands.
+    StatusTrue = 60,
+    /// Nothing is written, and nothing leaves memory, before its time.
+    NotTooSoon = 61,
+    /// Who is refused an update is told so once, however often that is.
+    RefusedOnce = 62,
 }
 
 /// An invariant that did not hold.

@@ -188,6 +188,7 @@ impl Swarm {
         swarm.draw_rights(&mut stream(seed, Purpose::Rights));
         draw_readers(&mut stream(seed, Purpose::Readers), &mut swarm.engine);
         swarm.draw_transports(&mut stream(seed, Purpose::Transports));
+        limits::draw_sizes(&mut stream(seed, Purpose::Sizes), &mut swarm.engine);
         if shape == Shape::Swarm {
             bus::add(&mut stream(seed, Purpose::Bus), &mut swarm);
         }

@@ -248,7 +248,10 @@ impl Document {
         self.persistence.version += 1;
         self.persistence.changed_at = Some(cx.now);
         planted::panic_at(cx.now);
-        self.persistence.unsaved_bytes += bytes;
+        self.persistence.unsaved_bytes += match planted::is(Bug::UnsavedUndercounted) {
+            true => bytes / 4,
+            false => bytes,
+        };
         let since = *self.persistence.unsaved_since.get_or_insert(cx.now);
         // While the store is busy, the end of that sets the timer.
         let retrying = self.persistence.retrying && !planted::is(Bug::BackoffCutShort);
@@ -256,6 +259,7 @@ impl Document {
             let (debounce, wait_max) = self.save_delays(cx);
             let due = match planted::is(Bug::DebounceWithoutLimit) {
                 true => cx.now + debounce,
+                false if planted::is(Bug::DebounceIgnored) => cx.now,
                 false => (cx.now + debounce).min(since + wait_max),
             };
             self.timers.set(Timer::Store, due);
@@ -377,7 +381,10 @@ impl Document {
     }
 
     fn write_snapshot(&mut self, cx: Context<'_>, out: &mut Effects) {
-        if self.state.compact(cx.config.gc) {
+        if self
+            .state
+            .compact(cx.config.gc || planted::is(Bug::GcFalseIgnored))
+        {
             self.bus.forget_digest();
             self.forget_join();
         }

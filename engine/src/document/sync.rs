@@ -48,7 +48,8 @@ impl Document {
         frame: &Bytes,
         out: &mut Effects,
     ) -> Result<(), Fault> {
-        if frame.len() > cx.config.frame_bytes_max {
+        let is_too_big = frame.len() > cx.config.frame_bytes_max;
+        if is_too_big && !planted::is(Bug::FrameUnbounded) {
             return Err(Fault::of_message(MessageFault::TooBig, "message too big"));
         }
         let mut messages = Messages::new(frame);
@@ -229,7 +230,8 @@ impl Document {
         // Looked at before it is decoded, which takes memory for each entry. Who
         // has got a larger document from us may say so.
         let most = cx.config.state_vector_entries_max.max(self.state.clients());
-        if StateVector::count(known).map_err(malformed)? > most {
+        let is_too_long = StateVector::count(known).map_err(malformed)? > most;
+        if is_too_long && !planted::is(Bug::StateVectorUnbounded) {
             let reason = "the state vector tells of too many clients";
             return Err(Fault::of_message(MessageFault::StateVectorTooLong, reason));
         }
@@ -428,7 +430,8 @@ impl Document {
             Resync::Refused,
             delay.min(cx.config.resync_delay_max),
         );
-        if !std::mem::replace(&mut self.connection(conn).told_refused, true) {
+        let was_told = std::mem::replace(&mut self.connection(conn).told_refused, true);
+        if !was_told || planted::is(Bug::RefusalToldEachTime) {
             self.send(
                 cx,
                 conn,

@@ -55,7 +55,31 @@ impl Ids {
             structs: Runs::of(told.structs),
             deletes: Runs::of(told.deletes),
         };
-        Ok((ids, told.has_rows))
+        Ok((ids, !told.rows.is_empty()))
+    }
+
+    /// Of an update that is known to be one: the structs that hold something.
+    pub(crate) fn content_of(update: &[u8]) -> Self {
+        let told = read::told(update).expect("it is an update");
+        Self {
+            structs: Runs::of(told.content),
+            deletes: Runs::default(),
+        }
+    }
+
+    /// The same without those that hold several values: where they are entries
+    /// of maps, all but the last is given up.
+    pub(crate) fn sure_content_of(update: &[u8]) -> Self {
+        let told = read::told(update).expect("it is an update");
+        Self {
+            structs: Runs::of(told.rows).lacking(&Runs::of(told.content)),
+            deletes: Runs::default(),
+        }
+    }
+
+    /// Those that are in `other`, too.
+    pub(crate) fn shared_with(&self, other: &Self) -> Self {
+        other.lacking(self).lacking(self)
     }
 
     /// Those of an update that is known to be one.

@@ -10,9 +10,11 @@ mod growth;
 mod inputs;
 mod journal;
 mod outbox;
+mod pace;
 mod presence;
 mod refusals;
 mod relays;
+mod standing;
 mod store;
 
 use std::time::Duration;
@@ -33,11 +35,15 @@ use self::{
     growth::Growth,
     inputs::Taking,
     journal::JournalWatch,
+    pace::Pace,
     refusals::Refusals,
     relays::Relays,
     store::StoreWatch,
 };
 use super::{Ids, Invariant, Violation, is_judged};
+
+/// How a frame begins that says that something was refused.
+const PERMISSION_DENIED: [u8; 2] = [2, 0];
 
 /// Watches one engine from its start to its end.
 #[derive(Debug)]
@@ -54,6 +60,7 @@ pub(crate) struct Watch {
     growth: Growth,
     refusals: Refusals,
     bus: BusWatch,
+    pace: Pace,
     limits: Limits,
     /// Whose message is the input under way.
     receiving: Option<ConnId>,
@@ -78,6 +85,7 @@ struct Limits {
     save_debounce: Duration,
     save_wait_max: Duration,
     foreign_save_wait: Duration,
+    frame_bytes_max: usize,
     largest_update: usize,
     /// Bytes that were replayed, which no limit holds for.
     replayed: usize,
@@ -98,12 +106,14 @@ impl Watch {
             growth: Growth::new(config),
             refusals: Refusals::new(config),
             bus: BusWatch::new(config),
+            pace: Pace::new(config),
             limits: Limits {
                 unsaved_bytes_max: config.unsaved_bytes_max,
                 unsaved_bytes_total_max: config.unsaved_bytes_total_max,
                 save_debounce: config.save_debounce,
                 save_wait_max: config.save_wait_max,
                 foreign_save_wait: config.foreign_save_wait,
+                frame_bytes_max: config.frame_bytes_max,
                 largest_update: 0,
                 replayed: 0,
             },
@@ -127,6 +137,9 @@ impl Watch {
 
     /// Judges one thing that the engine says.
     pub(crate) fn output(&mut self, now: Duration, output: &Output) -> Result<(), Violation> {
+        if let Output::Close { conn, .. } = output {
+            self.pace.closes(now, &self.connections, *conn);
+        }
         self.connections.output(now, output)?;
         self.changes_nothing(output)?;
         match output {
@@ -155,7 +168,7 @@ impl Watch {
                 let connections = |doc: &DocId| self.connections.count(doc);
                 let from = self.receiving;
                 self.journal
-                    .command(*op, command, from, &self.documents, connections)
+                    .command(now, *op, command, from, &self.documents, connections)
             }
             Output::Bus(command) => self.asks_bus(now, command),
             Output::Event(EngineEvent::SnapshotAdopted {
@@ -170,15 +183,21 @@ impl Watch {
                 self.store.loaded(doc);
                 self.journal.loaded(doc, *replayed)?;
                 self.documents.loaded(doc);
+                // Those who had it open when it failed were closed after that.
+                self.pace.forget(doc);
                 Ok(())
             }
-            Output::Event(EngineEvent::DocumentDrains { doc }) => self.drains(doc),
+            Output::Event(EngineEvent::DocumentDrains { doc }) => {
+                self.leaves_in_time(now, doc)?;
+                self.drains(doc)
+            }
             Output::Event(EngineEvent::DocumentUnloaded { doc }) => {
                 self.store.unloaded(doc);
                 self.bus.unloaded(doc);
                 self.connections.unloaded(doc);
                 self.growth.forget(doc);
                 self.relays.forget(doc);
+                self.pace.forget(doc);
                 self.journal.unloaded(doc, &self.documents)?;
                 self.documents.unloaded(doc)
             }
@@ -209,6 +228,7 @@ impl Watch {
         self.documents.failed(doc);
         self.store.failed(doc);
         self.relays.forget(doc);
+        self.pace.forget(doc);
         if self.has_journal {
             self.journal.failed(doc);
         }
@@ -225,7 +245,8 @@ impl Watch {
             && !self.connections.owes(conn)
         {
             for (update, ids) in updates {
-                self.documents.taken(&doc, &ids);
+                self.brings_content(&doc, &update);
+                self.documents.taken(&doc, &ids, update.len());
                 self.applied(now, &doc, Some(conn), &update)?;
                 self.taken.push((doc.clone(), ids));
             }
@@ -253,6 +274,7 @@ impl Watch {
         let asked = self.connections.take_asked();
         if self.is_tick || self.receiving.is_some() {
             let status = status();
+            self.status_is_true(now, &status)?;
             self.refused_for_room(&status)?;
             self.is_bounded(&status, self.is_tick.then_some(asked))?;
         }
@@ -351,6 +373,9 @@ impl Watch {
     ) -> Result<(), Violation> {
         let (StoreCommand::Load { doc } | StoreCommand::Save { doc, .. }) = command;
         let is_in_use = self.deadline.is_none() && self.connections.is_open(doc);
+        if matches!(command, StoreCommand::Save { .. }) && is_in_use {
+            self.is_written_in_time(now, doc)?;
+        }
         self.store.command(now, op, command, is_in_use)?;
         match command {
             StoreCommand::Load { .. } => Ok(()),
@@ -363,6 +388,7 @@ impl Watch {
                     Invariant::SnapshotComplete.violated(detail)
                 })?;
                 self.growth.written(doc, body.len());
+                self.content_is_kept(doc, body)?;
                 entries::stand_alone(body, has_rows)?;
                 self.documents.saves(doc, ids)
             }
@@ -398,6 +424,9 @@ impl Watch {
         let Some(doc) = self.connections.judged_doc(conns[0]).cloned() else {
             return Ok(());
         };
+        if frame.starts_with(&PERMISSION_DENIED) {
+            self.connections.are_told_of_refusal(conns)?;
+        }
         let mut messages = Messages::new(frame);
         while let Ok(Some(message)) = messages.read_next() {
             let told = match message {

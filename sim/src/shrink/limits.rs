@@ -11,6 +11,10 @@ pub(crate) const LIMITS: &[(&str, Reset)] = &[
         to.stall_max = from.stall_max;
         to.answer_bytes_per_second_min = from.answer_bytes_per_second_min;
     }),
+    ("messages as large as usual", |to, from| {
+        to.frame_bytes_max = from.frame_bytes_max;
+        to.state_vector_entries_max = from.state_vector_entries_max;
+    }),
     ("as much known as usual", |to, from| {
         to.known_bytes_max = from.known_bytes_max;
     }),

@@ -51,6 +51,13 @@ pub(crate) fn draw_engine(rng: &mut ChaCha8Rng, documents: usize) -> Config {
     }
 }
 
+/// Draws how large frames and state vectors may be: enough for honest clients, and
+/// for intruders that send too much of something else.
+pub(super) fn draw_sizes(rng: &mut ChaCha8Rng, engine: &mut Config) {
+    engine.frame_bytes_max = *[256 << 10, 300_000].choose(rng).expect("not empty");
+    engine.state_vector_entries_max = rng.random_range(20..100);
+}
+
 /// Draws how engines deal with those who read slowly, or come.
 pub(crate) fn draw_readers(rng: &mut ChaCha8Rng, engine: &mut Config) {
     engine.join_kept_bytes_min = *[0, ENOUGH].choose(rng).expect("not empty");

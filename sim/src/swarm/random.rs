@@ -24,6 +24,10 @@ pub(crate) enum Purpose {
     Transports,
     /// The bus between nodes.
     Bus,
+    /// How large frames and state vectors may be.
+    Sizes,
+    /// What one intruder sends that is too large.
+    Oversized(usize),
     /// What one node's journal does.
     Journal(usize),
     /// What one intruder does.
@@ -46,6 +50,8 @@ pub(crate) fn stream(seed: u64, purpose: Purpose) -> ChaCha8Rng {
         Purpose::Readers => 7,
         Purpose::Transports => 8,
         Purpose::Bus => 9,
+        Purpose::Sizes => 40,
+        Purpose::Oversized(intruder) => 41 + intruder as u64,
         Purpose::Journal(node) => 10 + node as u64,
         Purpose::Intruder(intruder) => 50 + intruder as u64,
         Purpose::Client(client) => 100 + client as u64,

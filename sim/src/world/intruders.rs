@@ -17,7 +17,7 @@ use super::{
     network::{Down, End},
 };
 use crate::{
-    hostile::{bad_frame, wild_frame},
+    hostile::{bad_frame, oversized_frame, wild_frame},
     oracle::{INTRUDER, Invariant, Violation},
     swarm::{Purpose, millis, stream},
 };
@@ -29,6 +29,8 @@ const OWN: &str = "intruders";
 /// Somebody who sends what it must not.
 pub(super) struct Intruder {
     rng: ChaCha8Rng,
+    /// What is too large is drawn from this.
+    sizes: ChaCha8Rng,
     conn: Option<ConnId>,
     doc: DocId,
     is_in: bool,
@@ -38,6 +40,7 @@ impl Intruder {
     pub(super) fn new(seed: u64, at: usize) -> Self {
         Self {
             rng: stream(seed, Purpose::Intruder(at)),
+            sizes: stream(seed, Purpose::Oversized(at)),
             conn: None,
             doc: DocId::new(OWN).expect("it is a name"),
             is_in: false,
@@ -135,8 +138,12 @@ impl World {
     /// Says what it is closed for, at once.
     fn say_something_bad(&mut self, at: usize, conn: ConnId) -> Result<(), Violation> {
         let node = self.wires[conn].node;
-        let state_bytes_max = self.swarm.engine.awareness_state_bytes_max;
-        let bad = bad_frame(&mut self.intruders[at].rng, state_bytes_max);
+        let limits = &self.swarm.engine;
+        let intruder = &mut self.intruders[at];
+        let mut bad = bad_frame(&mut intruder.rng, limits.awareness_state_bytes_max);
+        if intruder.sizes.random_bool(0.2) {
+            bad = oversized_frame(&mut intruder.sizes, limits);
+        }
         self.note(
             Place::Elsewhere,
             format_args!("intruder {at}: {}", bad.name),

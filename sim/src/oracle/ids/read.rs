@@ -15,8 +15,10 @@ pub(super) struct Told {
     pub(super) structs: Row,
     /// Of the structs that are but a length, and of the deletes.
     pub(super) deletes: Row,
-    /// Whether a struct holds several values.
-    pub(super) has_rows: bool,
+    /// Of the structs that hold something.
+    pub(super) content: Row,
+    /// Of those that hold several values.
+    pub(super) rows: Row,
 }
 
 /// What a struct is: the low bits of its first byte.
@@ -50,7 +52,10 @@ pub(super) fn told(update: &[u8]) -> Result<Told, ReadError> {
                     run.join_or_push(&mut told.deletes);
                 }
                 kind => {
-                    told.has_rows |= matches!(kind, 2 | 8) && len > 1;
+                    if matches!(kind, 2 | 8) && len > 1 {
+                        run.join_or_push(&mut told.rows);
+                    }
+                    run.join_or_push(&mut told.content);
                     run.join_or_push(&mut told.structs);
                 }
             }

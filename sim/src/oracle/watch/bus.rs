@@ -70,6 +70,11 @@ impl BusWatch {
         (self.is_told, self.is_stale) = (is_told, false);
     }
 
+    /// Whether the input under way came by the bus.
+    pub(super) const fn is_telling(&self) -> bool {
+        self.is_told
+    }
+
     pub(super) fn unloaded(&mut self, doc: &DocId) {
         self.lives.retain(|(of, _), _| of != doc);
         self.digests.remove(doc);

@@ -81,6 +81,8 @@ struct Connection {
     /// Whether it gets updates.
     follows: bool,
     outbox: Outbox,
+    /// Whether it was told that something was refused.
+    was_told_of_refusal: bool,
     /// When it was sent something last, or let in.
     told_at: Duration,
     /// What it was told last of each client's awareness.
@@ -174,6 +176,7 @@ impl Connections {
             integrated: Ids::default(),
             asks: false,
             follows: false,
+            was_told_of_refusal: false,
             outbox: Outbox::default(),
             told_at: Duration::ZERO,
             heard: BTreeMap::new(),
@@ -403,6 +406,17 @@ impl Connections {
 
     pub(super) fn owes(&self, conn: ConnId) -> bool {
         self.open[&conn].owes.is_some()
+    }
+
+    /// They are told that something was refused, each for the first time.
+    pub(super) fn are_told_of_refusal(&mut self, conns: &[ConnId]) -> Result<(), Violation> {
+        for conn in conns {
+            let was_told = std::mem::replace(&mut self.get(*conn).was_told_of_refusal, true);
+            Invariant::RefusedOnce.holds(!was_told, || {
+                format!("{conn:?} is told again that something was refused")
+            })?;
+        }
+        Ok(())
     }
 
     /// They are asked what they know.

@@ -40,6 +40,15 @@ struct Known {
     foreign_since: Option<Duration>,
     /// When the first change came that no write has taken along.
     unsaved_since: Option<Duration>,
+    /// Records were replayed that no write has taken along.
+    is_replayed: bool,
+    /// Bytes of the updates that no write has taken along, and of those that
+    /// the write under way has, at least.
+    unsaved_bytes: usize,
+    saving_bytes: usize,
+    /// The structs of which it was given the content. Noted where that is to be
+    /// kept.
+    content: Ids,
     /// All that was ever known to be durable.
     durable: Ids,
     /// What is deleted because its parent is. Compaction tells that; clients
@@ -104,6 +113,7 @@ impl Documents {
             .is_empty()
         {
             (known.unsaved_since, known.foreign_since) = (None, None);
+            (known.unsaved_bytes, known.saving_bytes) = (0, 0);
         }
         if known.is_loaded {
             let merged = known.stored.clone();
@@ -135,6 +145,8 @@ impl Documents {
             format!("{doc}: the snapshot holds {implied:?}, and nobody sent that")
         })?;
         known.unsaved_since = None;
+        known.is_replayed = false;
+        known.saving_bytes += std::mem::take(&mut known.unsaved_bytes);
         known.here.add(&implied);
         known.implied.add(&implied);
         known.saving = body;
@@ -145,10 +157,64 @@ impl Documents {
     pub(super) fn saved(&mut self, now: Duration, doc: &DocId) {
         let known = self.known(doc);
         known.stored = std::mem::take(&mut known.saving);
+        known.saving_bytes = 0;
         known.is_foreign &= !known.stored.cover(&known.here);
         known.foreign_since = known.foreign_since.and(known.is_foreign.then_some(now));
         known.is_bereft = false;
         known.durable.add(&known.stored);
+    }
+
+    /// The snapshot that was handed out has not landed, as far as is known.
+    pub(super) fn not_saved(&mut self, doc: &DocId) {
+        let known = self.known(doc);
+        known.unsaved_bytes += std::mem::take(&mut known.saving_bytes);
+    }
+
+    /// Bytes of updates that came while documents were in memory and that the
+    /// store does not have, at least.
+    pub(super) fn unsaved_bytes(&self) -> usize {
+        let documents = self.documents.values();
+        let bytes = documents.map(|known| known.unsaved_bytes + known.saving_bytes);
+        bytes.sum()
+    }
+
+    /// When the first change came that no write has taken along, of all
+    /// documents.
+    pub(super) fn oldest_unsaved(&self) -> Option<Duration> {
+        let documents = self.documents.values();
+        documents.filter_map(|known| known.unsaved_since).min()
+    }
+
+    /// Since when a document waits to be written, if nothing but that it was
+    /// changed by clients has it written.
+    pub(super) fn waits_since(&self, doc: &DocId) -> Option<Duration> {
+        let known = self.documents.get(doc)?;
+        let is_more = known.is_replayed || known.foreign_since.is_some();
+        known.unsaved_since.filter(|_| !is_more)
+    }
+
+    /// An update is about to become part of a document, which is to keep what
+    /// is deleted.
+    pub(super) fn brings_content(&mut self, doc: &DocId, update: &[u8]) {
+        let known = self.known(doc);
+        if known.is_loaded {
+            let news = known.here.lacking(&Ids::of_valid(update));
+            known
+                .content
+                .add(&Ids::sure_content_of(update).shared_with(&news));
+        }
+    }
+
+    /// The store was read. Where both hold the same, what is stored counts.
+    pub(super) fn reads_content(&mut self, doc: &DocId, body: &[u8], ids: &Ids) {
+        let known = self.known(doc);
+        known.content = ids.structs().lacking(&known.content);
+        known.content.add(&Ids::sure_content_of(body));
+    }
+
+    /// What a snapshot lacks of the content that a document was given.
+    pub(super) fn content_lacks(&self, doc: &DocId, body: &[u8]) -> Ids {
+        Ids::content_of(body).lacking(&self.documents[doc].content)
     }
 
     /// An update comes from another node, which has it, and has looked after what
@@ -188,6 +254,7 @@ impl Documents {
         if is_whole {
             known.stored = known.here.clone();
             known.unsaved_since = None;
+            (known.unsaved_bytes, known.saving_bytes) = (0, 0);
             known.is_bereft = false;
             (known.is_foreign, known.foreign_since) = (false, None);
             known.durable.add(&known.here);
@@ -195,7 +262,8 @@ impl Documents {
     }
 
     /// The journal has a record.
-    pub(super) fn appended(&mut self, doc: &DocId, position: Position, ids: &Ids) {
+    pub(super) fn appended(&mut self, doc: &DocId, position: Position, ids: &Ids, bytes: usize) {
+        self.is_unsaved(doc, ids, bytes);
         let known = self.known(doc);
         known.durable.add(ids);
         known.records.insert(position, ids.clone());
@@ -218,8 +286,16 @@ impl Documents {
     }
 
     /// Without a journal: an update was taken.
-    pub(super) fn taken(&mut self, doc: &DocId, ids: &Ids) {
+    pub(super) fn taken(&mut self, doc: &DocId, ids: &Ids, bytes: usize) {
+        self.is_unsaved(doc, ids, bytes);
         self.applied(doc, ids);
+    }
+
+    fn is_unsaved(&mut self, doc: &DocId, ids: &Ids, bytes: usize) {
+        let known = self.known(doc);
+        if known.is_loaded && !known.here.cover(ids) {
+            known.unsaved_bytes += bytes;
+        }
     }
 
     /// A document is in memory now, with what is stored and replayed.
@@ -227,6 +303,7 @@ impl Documents {
         let known = self.known(doc);
         known.is_loaded = true;
         known.is_foreign = false;
+        known.is_replayed = !known.records.is_empty();
         known.here = known.stored.clone();
         for ids in known.records.values() {
             known.here.add(ids);
@@ -240,11 +317,7 @@ impl Documents {
         Invariant::LeftClean.holds(kept.cover(&known.here), || {
             format!("{doc}: nobody keeps {:?}", kept.lacking(&known.here))
         })?;
-        known.is_loaded = false;
-        (known.here, known.implied) = (Ids::default(), Ids::default());
-        known.elsewhere = Ids::default();
-        known.foreign_since = None;
-        known.unsaved_since = None;
+        known.leaves();
         Ok(())
     }
 
@@ -253,12 +326,8 @@ impl Documents {
     pub(super) fn failed(&mut self, doc: &DocId) {
         self.news.remove(doc);
         let known = self.known(doc);
-        known.is_loaded = false;
-        (known.here, known.implied) = (Ids::default(), Ids::default());
-        known.elsewhere = Ids::default();
-        known.foreign_since = None;
+        known.leaves();
         known.saving = Ids::default();
-        known.unsaved_since = None;
     }
 
     /// Something of a client became part of a document.
@@ -361,6 +430,15 @@ impl Documents {
 }
 
 impl Known {
+    /// It is in memory no more.
+    fn leaves(&mut self) {
+        self.is_loaded = false;
+        (self.here, self.implied) = (Ids::default(), Ids::default());
+        (self.elsewhere, self.content) = (Ids::default(), Ids::default());
+        (self.foreign_since, self.unsaved_since) = (None, None);
+        (self.unsaved_bytes, self.saving_bytes) = (0, 0);
+    }
+
     /// Without what is known to be deleted because its parent is, or may be.
     fn not_implied(&self, ids: &Ids) -> Ids {
         self.elsewhere.lacking(&self.implied.lacking(ids))

@@ -40,13 +40,18 @@ impl Watch {
             Input::Received { conn, bytes } => {
                 self.receiving = Some(*conn);
                 self.message = bytes.clone();
-                self.limits.largest_update = self.limits.largest_update.max(bytes.len());
+                if bytes.len() <= self.limits.frame_bytes_max {
+                    self.limits.largest_update = self.limits.largest_update.max(bytes.len());
+                }
                 self.received(now, *conn, bytes);
             }
             Input::Written { conn, total_bytes } => {
                 self.connections.written(now, *conn, *total_bytes);
             }
-            Input::Closed { conn } => self.connections.closed(*conn),
+            Input::Closed { conn } => {
+                self.pace.closes(now, &self.connections, *conn);
+                self.connections.closed(*conn);
+            }
             Input::Freed { conn } => self.connections.freed(*conn),
             Input::Store { op, result } => {
                 if let Some(doc) = self.store.result(now, *op, result) {
@@ -123,6 +128,9 @@ impl Watch {
                         false => self.growth.loaded(doc, snapshot.body.len()),
                     }
                     self.relays.read(doc, &snapshot.body, &ids);
+                    if self.pace.keeps_content() {
+                        self.documents.reads_content(doc, &snapshot.body, &ids);
+                    }
                     self.documents.read(doc, Some(ids));
                     self.gaps.is_unlimited(doc);
                     if self.documents.is_loaded(doc) {
@@ -134,7 +142,8 @@ impl Watch {
             },
             StoreResult::Loaded(Ok(None)) => self.documents.read(doc, None),
             StoreResult::Saved(Ok(_)) => self.documents.saved(now, doc),
-            StoreResult::Loaded(Err(_)) | StoreResult::Saved(Err(_)) => {}
+            StoreResult::Saved(Err(_)) => self.documents.not_saved(doc),
+            StoreResult::Loaded(Err(_)) => {}
         }
     }
 
@@ -162,7 +171,8 @@ impl Watch {
                 if !self.documents.all_here(&doc).cover(&ids) {
                     self.growth.applied(&doc, update.len());
                 }
-                self.documents.appended(&doc, position, &ids);
+                self.brings_content(&doc, &update);
+                self.documents.appended(&doc, position, &ids, update.len());
                 // A document that has failed meanwhile reads it later.
                 if self.documents.is_loaded(&doc)
                     && let Err(violation) = self.applied(now, &doc, from, &update)

@@ -1,6 +1,9 @@
 //! What the journal is asked.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use ysyncd_engine::{ConnId, DocId, JournalCommand, JournalError, JournalResult, OpId, Position};
@@ -35,6 +38,8 @@ pub(super) struct JournalWatch {
     staged: BTreeMap<DocId, usize>,
     /// The updates that were handed out since none last waited.
     staged_since_idle: BTreeMap<DocId, Vec<Bytes>>,
+    /// The updates that wait for their answers, and since when.
+    appends: BTreeMap<OpId, (DocId, Duration)>,
     /// How many bytes the records take that it holds for certain.
     records: BTreeMap<DocId, BTreeMap<Position, usize>>,
     largest_update: usize,
@@ -57,6 +62,7 @@ impl JournalWatch {
             is_reopening: false,
             staged: BTreeMap::new(),
             staged_since_idle: BTreeMap::new(),
+            appends: BTreeMap::new(),
             records: BTreeMap::new(),
             largest_update: 0,
         }
@@ -71,6 +77,7 @@ impl JournalWatch {
     /// back, once all is done that is under way.
     pub(super) fn failed(&mut self, doc: &DocId) {
         self.last.remove(doc);
+        self.appends.retain(|_, (of, _)| of != doc);
         self.read.remove(doc);
         self.held.insert(doc.clone());
         self.doubtful.insert(doc.clone());
@@ -135,6 +142,7 @@ impl JournalWatch {
 
     pub(super) fn command(
         &mut self,
+        now: Duration,
         op: OpId,
         command: &JournalCommand,
         from: Option<ConnId>,
@@ -148,6 +156,7 @@ impl JournalWatch {
                 update,
             } => {
                 self.append(doc, *position)?;
+                self.appends.insert(op, (doc.clone(), now));
                 self.largest_update = self.largest_update.max(update.len());
                 *self.staged.entry(doc.clone()).or_default() += update.len();
                 let since_idle = self.staged_since_idle.entry(doc.clone()).or_default();
@@ -219,6 +228,7 @@ impl JournalWatch {
     ) -> (JournalCommand, Option<ConnId>) {
         let (first, command, from) = self.unanswered.pop_front().expect("one result each");
         assert_eq!(op, first, "results come in order");
+        self.appends.remove(&op);
         if let JournalCommand::Append { doc, update, .. } = &command {
             let staged = self.staged.get_mut(doc).expect("it was counted");
             *staged -= update.len();
@@ -305,6 +315,11 @@ impl JournalWatch {
     /// The updates that were handed out since none last waited.
     pub(super) fn staged_since_idle(&self, doc: &DocId) -> &[Bytes] {
         self.staged_since_idle.get(doc).map_or(&[], Vec::as_slice)
+    }
+
+    /// When the oldest update was handed out that waits for its answer.
+    pub(super) fn oldest_append(&self) -> Option<Duration> {
+        self.appends.values().map(|(_, since)| *since).min()
     }
 
     /// Whether it takes nothing.

@@ -146,8 +146,14 @@ impl StoreWatch {
         !is_busy && self.has_turns() && !self.in_trouble.contains(doc)
     }
 
+    /// Whether the last operation of a document was no success, or what it read
+    /// is still to be written.
+    pub(super) fn is_in_trouble(&self, doc: &DocId) -> bool {
+        self.in_trouble.contains(doc)
+    }
+
     /// Whether nobody ever has to wait for a turn.
-    const fn has_turns(&self) -> bool {
+    pub(super) const fn has_turns(&self) -> bool {
         self.operations_max >= 64
     }
 
