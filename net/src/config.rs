@@ -218,6 +218,22 @@ pub enum ConfigError {
          the other, as one user could have all others wait"
     )]
     UserBudgetTooLarge,
+    /// The engine's `type_depth_max` is more than Yjs is sure to bear.
+    #[error(
+        "TYPE_DEPTH_MAX is {depth}: expected at most {}, as Yjs overflows its stack at some \
+         thousands, in everybody who opens the document",
+        Config::TYPE_DEPTH_MOST
+    )]
+    TypesTooDeep {
+        /// What it is.
+        depth: usize,
+    },
+    /// The engine's `outbox_bytes_max` is more than its `answers_bytes_max`.
+    #[error(
+        "OUTBOX_BYTES_MAX is more than ANSWERS_BYTES_MAX: lower the one or raise the other, as only \
+         what is larger than the first counts for the second, so that nothing would"
+    )]
+    OutboxTooLarge,
     /// `header_bytes_max` is less than the HTTP parser can do with.
     #[error(
         "HEADER_BYTES_MAX is {}: expected at least {}",
@@ -246,6 +262,9 @@ impl Config {
     /// What [`Config::header_bytes_max`] may not be less than.
     pub const HEADER_BYTES_LEAST: usize = 8_192;
 
+    /// What the engine's `type_depth_max` may not be more than.
+    pub const TYPE_DEPTH_MOST: usize = 1_000;
+
     /// Checks that all of it fits together, the engine's part, too. Small limits
     /// are no fault.
     ///
@@ -258,6 +277,13 @@ impl Config {
             return Err(ConfigError::BurstTooSmall { burst, frame });
         }
         self.check_users()?;
+        let depth = self.engine.type_depth_max;
+        if depth > Self::TYPE_DEPTH_MOST {
+            return Err(ConfigError::TypesTooDeep { depth });
+        }
+        if self.engine.outbox_bytes_max > self.engine.answers_bytes_max {
+            return Err(ConfigError::OutboxTooLarge);
+        }
         // It may be less than the largest message: the first large one of a user
         // always goes on.
         if self.unfinished_bytes_per_user_max > self.unfinished_bytes_max {
@@ -396,7 +422,15 @@ mod tests {
         type Change = fn(&mut Config);
         let zero = |setting| ConfigError::Zero { setting };
         let engine = ysyncd_engine::ConfigError::StateVectorTooSmall;
-        let bad: [(Change, ConfigError); 21] = [
+        let bad: [(Change, ConfigError); 23] = [
+            (
+                |config| config.engine.type_depth_max = 1_001,
+                ConfigError::TypesTooDeep { depth: 1_001 },
+            ),
+            (
+                |config| config.engine.outbox_bytes_max = config.engine.answers_bytes_max + 1,
+                ConfigError::OutboxTooLarge,
+            ),
             (
                 |config| config.engine.state_vector_entries_max = 1,
                 engine.into(),

@@ -120,6 +120,16 @@ fn a_bad_value_is_told_in_one_line_that_names_the_variable() {
             "INBOUND_MESSAGES_BURST is \"off\": expected a number",
         ),
         (
+            "TYPE_DEPTH_MAX",
+            "1001",
+            "TYPE_DEPTH_MAX is 1001: expected at most 1000",
+        ),
+        (
+            "OUTBOX_BYTES_MAX",
+            "513MiB",
+            "OUTBOX_BYTES_MAX is more than ANSWERS_BYTES_MAX",
+        ),
+        (
             "INBOUND_USER_BYTES_PER_SECOND",
             "0",
             "INBOUND_USER_BYTES_PER_SECOND is \"0\": expected a size",
