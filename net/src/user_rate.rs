@@ -157,7 +157,7 @@ impl UserRate {
             return None;
         }
         Some(UserTooFast {
-            until: ready_at + PAUSE,
+            until: ready_at.max(now) + PAUSE,
             excess,
             begins: !std::mem::replace(&mut buckets.is_slowed, true),
         })
