@@ -39,6 +39,8 @@ pub(super) enum Deed {
     Large,
     /// Far more messages than may come.
     Flood,
+    /// Nothing, not even an answer to a ping.
+    Silence,
 }
 
 /// More than every message may take whatever others do, with what a server
@@ -53,6 +55,8 @@ const FLOOD: usize = 4_000;
 pub(super) enum Expected {
     Status(u16),
     Code(u16),
+    /// The end of the connection, and no word.
+    End,
     Nothing,
 }
 
@@ -107,6 +111,7 @@ impl Deed {
             },
             Self::Framing(_) => Expected::Code(1002),
             Self::TooBig(_) => Expected::Code(1009),
+            Self::Silence => Expected::End,
             Self::Unfinished | Self::Idle => Expected::Nothing,
         }
     }
@@ -115,7 +120,7 @@ impl Deed {
         // It wants to know everything, too.
         socket.send(&[0, 0, 1, 0]);
         match self {
-            Self::Idle | Self::BadToken => {}
+            Self::Idle | Self::BadToken | Self::Silence => {}
             Self::Text => socket.push(0x81, b"hello"),
             Self::Garbage(message) => socket.send(message),
             Self::Auth => socket.send(&protocol::permission_denied("no")),
