@@ -7,6 +7,7 @@ use crate::{
     client::Client,
     full::{scene::IDS_PER_DOCUMENT, websocket::Socket},
     hostile::crafted_update,
+    oracle::Ids,
     swarm::Content,
 };
 
@@ -91,7 +92,9 @@ impl Deed {
                 true => crafted_update(rng),
                 false => mutated(rng),
             };
-            let is_refused = Update::decode(&update).is_err();
+            // What the oracle's own reader cannot read is no update, whatever the engine's
+            // says.
+            let is_refused = Update::decode(&update).is_err() || Ids::of(&update).is_err();
             if is_refused || !is_shared {
                 return Self::Update { update, is_refused };
             }
