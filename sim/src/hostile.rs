@@ -49,8 +49,8 @@ const MALFORMED: [(&str, &str); 17] = [
         "0204071424000106016b08f09f9880f09f9880280101610177027d347804010161000002010909000500",
     ),
     ("text that is no UTF-8", "010101000401017402fffe00"),
-    ("content of an unknown kind", "010101000b01017400"),
-    ("a skip that names an origin", "010101008a02000500"),
+    ("content of an unknown kind", "010101000b0101740100"),
+    ("a skip that names an origin", "010101008a0500"),
     ("a subdocument without options", "010101000901017401677e00"),
     (
         "lists that stand in each other 70 deep",
