@@ -63,7 +63,7 @@ fn marks(rng: &mut ChaCha8Rng) -> Attrs {
     Attrs::from([(name.into(), value)])
 }
 
-/// Inserts a value of any kind. Not a BigInt: yrs 0.28 passes it on as a number.
+/// Inserts a value of any kind. Not a `BigInt`: yrs 0.28 passes it on as a number.
 fn insert_value(list: &ArrayRef, txn: &mut TransactionMut<'_>, rng: &mut ChaCha8Rng) {
     let at = rng.random_range(0..=list.len(txn));
     let value = match rng.random_range(0..8) {

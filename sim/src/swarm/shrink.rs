@@ -98,7 +98,7 @@ fn take_from_clients(steps: &mut Steps<'_, Swarm>, swarm: &Swarm) {
         visitors.for_each(|visitor| visitor.habit = Habit::Usual);
     });
     steps.add("no rich text", |swarm| {
-        swarm.content = swarm.content.without_marks()
+        swarm.content = swarm.content.without_marks();
     });
     steps.add("values only", |swarm| swarm.content = Content::Flat);
     steps.add("tokens for ever", |swarm| swarm.token_lasts = None);
