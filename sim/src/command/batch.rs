@@ -2,11 +2,13 @@
 
 use std::{
     collections::BTreeMap,
+    convert::Infallible,
     io::{IsTerminal, Write},
     ops::Range,
     sync::{
-        Mutex,
+        Mutex, MutexGuard,
         atomic::{AtomicBool, AtomicU64, Ordering},
+        mpsc::{self, RecvTimeoutError},
     },
     thread,
     time::{Duration, Instant},
@@ -23,22 +25,42 @@ pub(crate) struct Batch {
     pub(crate) took: Duration,
 }
 
+/// How long one seed may take, in real time. The longest take seconds; what takes this
+/// long is in a loop in which simulated time stands still.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+/// How often it is looked how far a batch is.
+const GLANCE: Duration = Duration::from_millis(200);
+
+/// Which seed a thread runs, and since when.
+type Running = Mutex<Option<(u64, Instant)>>;
+
 /// Runs seeds on so many threads, until one fails or all have held. Each seed
 /// gets a thread's attention alone, so that what a thread keeps is a seed's.
+///
+/// If a seed does not come to an end, nothing can be done about its thread: that
+/// is told, and the program ends with 1.
 pub(crate) fn run(seeds: Range<u64>, jobs: usize, one: impl Fn(u64) -> Outcome + Sync) -> Batch {
     let start = Instant::now();
     let next = AtomicU64::new(seeds.start);
     let failed = AtomicBool::new(false);
     let results = Mutex::new((BTreeMap::new(), BTreeMap::new()));
+    let threads: Vec<Running> = (0..jobs.max(1)).map(|_| Mutex::default()).collect();
     thread::scope(|scope| {
-        for _ in 0..jobs.max(1) {
-            scope.spawn(|| {
+        let (ended, all_ended) = mpsc::channel::<Infallible>();
+        for thread in &threads {
+            let ended = ended.clone();
+            let (one, next, failed, results, seeds) = (&one, &next, &failed, &results, &seeds);
+            scope.spawn(move || {
+                let _ended = ended;
                 while !failed.load(Ordering::Relaxed) {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
                     if seed >= seeds.end {
                         return;
                     }
+                    *lock(thread) = Some((seed, Instant::now()));
                     let outcome = one(seed);
+                    *lock(thread) = None;
                     let mut results = results.lock().expect("no job panics while it holds this");
                     if outcome.violation.is_some() {
                         failed.store(true, Ordering::Relaxed);
@@ -49,7 +71,13 @@ pub(crate) fn run(seeds: Range<u64>, jobs: usize, one: impl Fn(u64) -> Outcome +
                 }
             });
         }
-        report_progress(&next, &seeds, &failed);
+        drop(ended);
+        let progress = Progress::of(&seeds);
+        while let Err(RecvTimeoutError::Timeout) = all_ended.recv_timeout(GLANCE) {
+            progress.report(next.load(Ordering::Relaxed));
+            threads.iter().for_each(end_if_stuck);
+        }
+        progress.clear();
     });
     let (held, mut failures) = results.into_inner().expect("all jobs have ended");
     let mix = |hash: u64, one: &u64| hash.rotate_left(1) ^ one;
@@ -60,27 +88,55 @@ pub(crate) fn run(seeds: Range<u64>, jobs: usize, one: impl Fn(u64) -> Outcome +
     }
 }
 
-/// On a terminal, says every second how far it is.
-fn report_progress(next: &AtomicU64, seeds: &Range<u64>, failed: &AtomicBool) {
-    let mut out = std::io::stderr();
-    if !out.is_terminal() {
-        return;
+fn lock(thread: &Running) -> MutexGuard<'_, Option<(u64, Instant)>> {
+    thread.lock().expect("nothing panics while it holds this")
+}
+
+/// Ends the program if a seed has run for too long.
+fn end_if_stuck(thread: &Running) {
+    if let Some((seed, since)) = *lock(thread)
+        && since.elapsed() > PATIENCE
+    {
+        println!(
+            "seed {seed} has not come to an end within {PATIENCE:?} of real time: simulated time \
+             stands still, or nearly so; its last events are seen with --trace\nseed      {seed}"
+        );
+        std::process::exit(1);
     }
-    let count = seeds.end - seeds.start;
-    let start = Instant::now();
-    loop {
-        thread::sleep(Duration::from_millis(200));
-        let begun = next.load(Ordering::Relaxed).min(seeds.end) - seeds.start;
-        let rate = begun as f64 / start.elapsed().as_secs_f64();
-        let is_over = begun == count || failed.load(Ordering::Relaxed);
-        let line = match is_over {
-            true => String::from("\r\x1b[K"),
-            false => format!("\r\x1b[K{begun} of {count} seeds, {rate:.0} a second"),
-        };
-        // Nobody is harmed if it cannot be told.
-        let _ = out.write_all(line.as_bytes()).and_then(|()| out.flush());
-        if is_over {
-            return;
+}
+
+/// On a terminal, says how far a batch is.
+struct Progress<'a> {
+    seeds: &'a Range<u64>,
+    start: Instant,
+    is_shown: bool,
+}
+
+impl<'a> Progress<'a> {
+    fn of(seeds: &'a Range<u64>) -> Self {
+        Self {
+            seeds,
+            start: Instant::now(),
+            is_shown: std::io::stderr().is_terminal(),
+        }
+    }
+
+    fn report(&self, next: u64) {
+        let count = self.seeds.end - self.seeds.start;
+        let begun = next.min(self.seeds.end) - self.seeds.start;
+        let rate = begun as f64 / self.start.elapsed().as_secs_f64();
+        self.show(&format!("{begun} of {count} seeds, {rate:.0} a second"));
+    }
+
+    fn clear(&self) {
+        self.show("");
+    }
+
+    fn show(&self, line: &str) {
+        if self.is_shown {
+            let mut out = std::io::stderr();
+            // Nobody is harmed if it cannot be told.
+            let _ = write!(out, "\r\x1b[K{line}").and_then(|()| out.flush());
         }
     }
 }

@@ -36,6 +36,8 @@ struct Found {
     seeds: u64,
     took: Duration,
     violation: Violation,
+    /// What the seed fails with where nothing is planted: it finds no bug, then.
+    without: Option<Violation>,
 }
 
 /// Plants one bug after the other and runs seeds until one fails. Prints a
@@ -61,6 +63,13 @@ pub(crate) fn run(arguments: &Arguments) -> Held {
             Some(found) => {
                 if arguments.missed.contains(&bug) {
                     unexpected.push(format!("{bug} is found: it need not be listed as missed"));
+                }
+                if let Some(violation) = found.without {
+                    let seed = arguments.seeds.start + found.seeds - 1;
+                    unexpected.push(format!(
+                        "seed {seed} that finds {bug} fails without it, too: {}",
+                        violation.detail
+                    ));
                 }
                 let (layer, seeds) = (found.layer.name(), found.seeds);
                 let (took, invariant) = (found.took.as_secs_f64(), found.violation.invariant);
@@ -92,11 +101,13 @@ fn find(bug: Bug, arguments: &Arguments) -> Option<Found> {
         let one = |seed| source.run(seed, Recording::Last);
         let batch = batch::run(arguments.seeds.clone(), arguments.jobs, one);
         let (seed, outcome) = batch.failure?;
+        let without = Source::drawn(layer, None).run(seed, Recording::Last);
         Some(Found {
             layer,
             seeds: seed - arguments.seeds.start + 1,
             took: batch.took,
             violation: outcome.violation?,
+            without: without.violation,
         })
     })
 }

@@ -6,8 +6,10 @@ use ysyncd_sim::{Outcome, page, story::Heading};
 
 use super::{CommandError, failure::COMMIT, worlds::Layer, write as write_text};
 
-/// Of a longer run the page shows so much before the violation, or the end.
-const SHOWN: Duration = Duration::from_secs(60);
+/// Of a longer run the page shows so much before the violation, or the end. That
+/// everything comes right is waited for up to 150 seconds: what kept it from that is
+/// older still.
+const SHOWN: Duration = Duration::from_secs(240);
 
 /// What a page is about.
 pub(crate) struct Subject {

@@ -442,12 +442,14 @@ impl Swarm {
         }
     }
 
-    /// In some worlds a user may send little at once. Where somebody is to be closed
+    /// In some worlds a user may send little at once, and everybody is one user. They
+    /// may still send more than they do, on average: where they may not, some of them
+    /// wait for longer than a healthy server lets them. Where somebody is to be closed
     /// for sending too fast it is not so: who waits does not.
     fn draw_user_rates(&mut self, rng: &mut ChaCha8Rng) {
         if rng.random_bool(0.25) && self.net.caps.is_none() {
             self.net.user_rates = Some(UserRates {
-                messages_per_second: one_of(rng, &[50, 200]),
+                messages_per_second: one_of(rng, &[1_000, 4_000]),
                 messages_burst: one_of(rng, &[1, 3, 10]),
             });
         }
