@@ -342,6 +342,7 @@ impl Awareness {
             Some(_) if planted::is(Bug::AwarenessEchoOwns) => said.clock >= clock,
             Some(_) if planted::is(Bug::AwarenessClockBack) => said.clock != clock,
             Some(_) => said.clock > clock,
+            None if planted::is(Bug::ForeignNullCounts) && said.clock > clock => true,
             None => owner == Some(conn) && said.clock >= clock,
         }
     }

@@ -368,6 +368,22 @@ bugs! {
     /// State vectors are taken however many clients they tell of.
     StateVectorUnbounded = "state_vector_unbounded",
 
+    // By a stranger, and missed at first.
+    /// A null with a higher clock counts, whoever says it.
+    ForeignNullCounts = "foreign_null_counts",
+    /// What is on its way to the journal does not count towards a document's size.
+    StagedUncountedInSize = "staged_uncounted_in_size",
+    /// A write that failed takes what changed meanwhile for the oldest change.
+    UnsavedAgeRestarts = "unsaved_age_restarts",
+    /// An update of another node leaves the answer as it is that is kept for who joins.
+    JoinKeptOverBus = "join_kept_over_bus",
+    /// `undefined` is taken for JSON wherever JSON stands.
+    UndefinedIsJson = "undefined_is_json",
+    /// That there is no such bucket is taken for there being no such document.
+    NoBucketTakenForAbsence = "no_bucket_taken_for_absence",
+    /// What the bus has taken still counts as waiting for it.
+    BusQueueLeaks = "bus_queue_leaks",
+
     // Sockets.
     /// What a socket did not take of a write is not written again.
     PartialWriteLost = "partial_write_lost",

@@ -293,7 +293,9 @@ impl Document {
             return Ok(false);
         }
         marks::hit(Mark::BusApplied);
-        self.forget_join();
+        if !planted::is(Bug::JoinKeptOverBus) {
+            self.forget_join();
+        }
         self.nesting.came(update.types(), bytes.len());
         self.changed_elsewhere(cx, bytes.len());
         let event = Event::BusApplied { bytes: bytes.len() };

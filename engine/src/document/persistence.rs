@@ -463,7 +463,10 @@ impl Document {
                 self.is_stored(cx, out);
             }
             Err(error) => {
-                let since = writing.unsaved_since.or(self.persistence.unsaved_since);
+                let since = match planted::is(Bug::UnsavedAgeRestarts) {
+                    true => self.persistence.unsaved_since.or(writing.unsaved_since),
+                    false => writing.unsaved_since.or(self.persistence.unsaved_since),
+                };
                 self.persistence.unsaved_since = since;
                 self.persistence.unsaved_bytes += writing.unsaved_bytes;
                 match error {

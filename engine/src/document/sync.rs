@@ -358,8 +358,12 @@ impl Document {
         let clients = self.state.clients() + newcomers + new;
         let grows_to = cx.others_bytes + self.bytes() + bytes + new * Config::CLIENT_BYTES;
         let is_full = grows_to > config.documents_growth_max && !planted::is(Bug::GrowthUnbounded);
+        let size = match planted::is(Bug::StagedUncountedInSize) {
+            true => self.bytes,
+            false => self.size(),
+        };
         match () {
-            () if self.size() + bytes > config.document_bytes_max && tells_structs() => {
+            () if size + bytes > config.document_bytes_max && tells_structs() => {
                 Err(Rejection::DocumentFull)
             }
             () if is_full && tells_structs() => Err(Rejection::MemoryFull),

@@ -278,7 +278,8 @@ fn skip_unit(reader: &mut Reader<'_>, kind: u8, trust: Trust) -> Result<(), Deco
 
 fn skip_json(reader: &mut Reader<'_>, trust: Trust) -> Result<(), DecodeError> {
     let text = read_text(reader, trust)?;
-    if trust == Trust::Stored || json::is_valid(text) {
+    let is_undefined = planted::is(Bug::UndefinedIsJson) && text == b"undefined";
+    if trust == Trust::Stored || is_undefined || json::is_valid(text) {
         Ok(())
     } else {
         Err(DecodeError::Json)

@@ -11,6 +11,7 @@ use prometheus_client::{
 pub(crate) struct BusMetrics {
     configured: Gauge,
     up: Gauge,
+    waiting_bytes: Gauge,
     published: Counter,
     published_bytes: Counter,
     received: Counter,
@@ -57,6 +58,7 @@ impl Default for BusMetrics {
         Self {
             configured: Gauge::default(),
             up: Gauge::default(),
+            waiting_bytes: Gauge::default(),
             published: Counter::default(),
             published_bytes: Counter::default(),
             received: Counter::default(),
@@ -81,6 +83,13 @@ impl BusMetrics {
         self.up.set(i64::from(is_up));
     }
 
+    /// Notes how many bytes of messages wait in one queue now, and did before.
+    pub(crate) fn waiting(&self, before: usize, now: usize) {
+        if before != now {
+            self.waiting_bytes.inc_by(now as i64 - before as i64);
+        }
+    }
+
     /// Counts a message to the others.
     pub(crate) fn published(&self, bytes: usize) {
         self.published.inc();
@@ -101,6 +110,13 @@ impl BusMetrics {
     }
 
     pub(super) fn register(&self, registry: &mut Registry) {
+        registry.register_with_unit(
+            "bus_waiting",
+            "Messages to other nodes that wait to be taken by the bus, with their document's name \
+             and what keeping them takes",
+            Unit::Bytes,
+            self.waiting_bytes.clone(),
+        );
         for (name, help, gauge) in [
             (
                 "bus_configured",

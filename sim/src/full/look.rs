@@ -36,7 +36,7 @@ const SAVING: Duration = Duration::from_secs(3);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Health {
     pub(super) documents: u64,
-    /// Whether the store has all that it took.
+    /// Whether the store has all that it took, and the bus all that it had to tell.
     pub(super) is_saved: bool,
 }
 
@@ -126,6 +126,7 @@ async fn ask(scene: &Scene, at: usize) -> io::Result<Option<Health>> {
         gauge("staged_bytes"),
         gauge("documents_to_push"),
         gauge("journal_failed"),
+        gauge("bus_waiting_bytes"),
     ];
     let [
         Some(documents),
@@ -133,6 +134,7 @@ async fn ask(scene: &Scene, at: usize) -> io::Result<Option<Health>> {
         Some(staged),
         Some(to_push),
         Some(failed),
+        Some(unpublished),
     ] = gauges
     else {
         let detail = format_args!("node{at} says {health:?} and {metrics:?}");
@@ -142,7 +144,7 @@ async fn ask(scene: &Scene, at: usize) -> io::Result<Option<Health>> {
     if !is_well {
         scene.violated(Invariant::Healthy, format_args!("node{at} says {health:?}"));
     }
-    let is_saved = unsaved + staged + to_push + failed == 0;
+    let is_saved = unsaved + staged + to_push + failed + unpublished == 0;
     scene.judge(is_saved_in_time(scene, at, &metrics));
     // A bucket that takes nothing yet is what goes wrong last. What other nodes are to
     // save adds no bytes, and has waited for it as well.

@@ -99,9 +99,15 @@ impl Narration {
             let until = time.end.min(swarm.storm);
             narration.shade_until(time.start, until, Some(node), "the bus tells it nothing");
         }
-        if let Some(outage) = &swarm.bucket.outage {
-            let (bucket, until) = (narration.lane(Lane::Bucket), outage.end.min(swarm.storm));
-            narration.shade_until(outage.start, until, Some(bucket), "outage");
+        let outages = [
+            (&swarm.bucket.outage, "outage"),
+            (&swarm.twists.mislaid, "there is no such bucket"),
+        ];
+        for (time, what) in outages {
+            if let Some(time) = time {
+                let (bucket, until) = (narration.lane(Lane::Bucket), time.end.min(swarm.storm));
+                narration.shade_until(time.start, until, Some(bucket), what);
+            }
         }
         narration
     }

@@ -94,6 +94,10 @@ pub struct Twists {
     pub scrapes: Option<Range<Duration>>,
     /// Documents that nobody may write to the bucket.
     pub locked: Vec<usize>,
+    /// When the bucket is not there, as the servers are told: nobody has mounted it
+    /// yet, or something else answers in its place.
+    #[serde(default)]
+    pub mislaid: Option<Range<Duration>>,
     /// Whether the journals are given up in the end, being damaged.
     pub discards: bool,
     /// Whether the writes of a server go to its journal one by one, as those of

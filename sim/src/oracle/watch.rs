@@ -163,7 +163,10 @@ impl Watch {
                         .growth
                         .is_limited()
                         .then(|| self.here_or_on_its_way(doc));
-                    known.map_or(Ok(()), |known| self.growth.takes(doc, update, &known))?;
+                    let staged = self.journal.staged(doc);
+                    known.map_or(Ok(()), |known| {
+                        self.growth.takes(doc, update, &known, staged)
+                    })?;
                 }
                 let connections = |doc: &DocId| self.connections.count(doc);
                 let from = self.receiving;

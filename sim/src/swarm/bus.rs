@@ -68,6 +68,17 @@ pub(super) fn add(rng: &mut ChaCha8Rng, swarm: &mut Swarm) {
         garbage: chance(rng, 0.1),
         incidents: draw_incidents(rng, swarm),
     });
+    if rng.random_bool(0.2) {
+        come_often(swarm);
+    }
+}
+
+/// Strangers come all the time and ask for everything, on nodes that have little
+/// from their own clients.
+fn come_often(swarm: &mut Swarm) {
+    swarm.intruders = 3;
+    swarm.pause = millis(100)..millis(1_000);
+    swarm.engine.join_kept_bytes_min = 0;
 }
 
 fn draw_engine(rng: &mut ChaCha8Rng, swarm: &mut Swarm) {

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use rand::{RngExt, rngs::ChaCha8Rng};
+use rand::{RngExt, rngs::ChaCha8Rng, seq::IndexedRandom};
 use ysyncd_engine::{
     CloseCode, ConnId, DocId, Input,
     auth::{Grant, UserId},
-    lib0::write_var_uint,
+    lib0::{write_var_bytes, write_var_uint},
     protocol,
     state_vector::StateVector,
 };
@@ -34,6 +34,8 @@ pub(super) struct Intruder {
     conn: Option<ConnId>,
     doc: DocId,
     is_in: bool,
+    /// It has just been told the whole document.
+    has_asked: bool,
 }
 
 impl Intruder {
@@ -44,6 +46,7 @@ impl Intruder {
             conn: None,
             doc: DocId::new(OWN).expect("it is a name"),
             is_in: false,
+            has_asked: false,
         }
     }
 
@@ -61,7 +64,11 @@ impl World {
         if self.healed {
             return self.leave_as_intruder(at);
         }
-        let pause = millis(self.intruders[at].rng.random_range(20..1_500));
+        // Who has been told everything asks again soon, as who reloads a page does.
+        let asks_again = std::mem::take(&mut self.intruders[at].has_asked)
+            && self.intruders[at].rng.random_bool(0.7);
+        let longest = if asks_again { 400 } else { 1_500 };
+        let pause = millis(self.intruders[at].rng.random_range(20..longest));
         self.after(pause, Event::Intrude(at));
         let Some(conn) = self.intruders[at].conn else {
             self.come_as_intruder(at);
@@ -74,15 +81,22 @@ impl World {
         }
         let doc = self.intruders[at].doc.clone();
         let is_own = doc.as_str() == OWN;
+        if asks_again {
+            return self.ask_for_all(at, conn);
+        }
         let rng = &mut self.intruders[at].rng;
-        match rng.random_range(0..10) {
+        match rng.random_range(0..13) {
             0 => self.leave_as_intruder(at),
-            1 => self.say_as_intruder(conn, protocol::sync_step_1(&StateVector::default())),
+            1 => self.ask_for_all(at, conn),
             2 => {
                 let frame = any_state_vector(rng, &self.docs, &doc);
                 self.say_as_intruder(conn, frame)
             }
             3 => self.say_as_intruder(conn, Bytes::from_static(&[3])),
+            10.. => {
+                let frame = somebody_is_gone(rng, &self.docs, &doc);
+                self.say_as_intruder(conn, frame)
+            }
             4..8 if is_own => {
                 let frame = wild_frame(rng);
                 self.say_as_intruder(conn, frame)
@@ -124,6 +138,12 @@ impl World {
         self.wire(conn).client_open = false;
         self.after(Duration::ZERO, Event::Gone(conn));
         Ok(())
+    }
+
+    /// Says that it knows nothing.
+    fn ask_for_all(&mut self, at: usize, conn: ConnId) -> Result<(), Violation> {
+        self.intruders[at].has_asked = true;
+        self.say_as_intruder(conn, protocol::sync_step_1(&StateVector::default()))
     }
 
     fn say_as_intruder(&mut self, conn: ConnId, bytes: Bytes) -> Result<(), Violation> {
@@ -181,6 +201,19 @@ impl World {
         }
         Ok(())
     }
+}
+
+/// Says of somebody else that it is gone, at a time that may be to come. Nobody is
+/// to believe that.
+fn somebody_is_gone(rng: &mut ChaCha8Rng, docs: &[DocId], doc: &DocId) -> Bytes {
+    let at = docs.iter().position(|other| other == doc).unwrap_or(0);
+    let clocks = [1, 5, 20, 1_000, u64::from(u32::MAX), (1 << 53) - 1];
+    let mut message = Vec::new();
+    write_var_uint(&mut message, 1);
+    write_var_uint(&mut message, client_id(at, rng.random_range(0..3)));
+    write_var_uint(&mut message, *clocks.choose(rng).expect("not empty"));
+    write_var_bytes(&mut message, b"null");
+    protocol::awareness(&message)
 }
 
 /// What a client would say that knows some of what others have written, be it

@@ -69,8 +69,11 @@ impl Failure {
         let Self::Refused { status, code, .. } = self else {
             return false;
         };
-        let is_named = code.as_deref() == Some("NoSuchKey");
-        *status == 404 && (is_named || planted::is(Bug::NotFoundTakenForAbsence))
+        let is_named = match code.as_deref() {
+            Some("NoSuchBucket") => planted::is(Bug::NoBucketTakenForAbsence),
+            code => code == Some("NoSuchKey") || planted::is(Bug::NotFoundTakenForAbsence),
+        };
+        *status == 404 && is_named
     }
 
     /// Whether the answer says that there is certainly no such version, or

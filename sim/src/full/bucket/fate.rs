@@ -31,6 +31,9 @@ pub(super) enum Fate {
     Late(Duration),
 }
 
+/// The bucket itself is not there, or not yet.
+const NO_BUCKET: Fate = Fate::Refused(404, "NoSuchBucket");
+
 /// A fate and its times.
 #[derive(Debug)]
 pub(super) struct Plan {
@@ -58,6 +61,8 @@ pub(super) fn plan(scene: &Scene, command: &Command) -> Plan {
             after: between(rng, &quick),
         };
     }
+    let mislaid = scene.swarm.twists.mislaid.as_ref();
+    let is_mislaid = mislaid.is_some_and(|mislaid| mislaid.contains(&now));
     let is_out = faults
         .outage
         .as_ref()
@@ -65,6 +70,8 @@ pub(super) fn plan(scene: &Scene, command: &Command) -> Plan {
     Plan {
         fate: match is_out {
             true => draw_outage(rng),
+            false if is_mislaid && rng.random_bool(0.5) => NO_BUCKET,
+            false if is_mislaid => Fate::Refused(404, ""),
             false if is_locked => Fate::Refused(403, "AccessDenied"),
             false => draw(rng, faults, command),
         },
@@ -88,7 +95,8 @@ fn written(scene: &Scene, command: &Command) -> Option<usize> {
 }
 
 fn draw_outage(rng: &mut ChaCha8Rng) -> Fate {
-    match rng.random_range(0..4) {
+    match rng.random_range(0..5) {
+        4 => NO_BUCKET,
         0 => Fate::RequestLost,
         1 => Fate::Hangs { lands: false },
         2 => Fate::Refused(503, "ServiceUnavailable"),
@@ -124,6 +132,7 @@ fn draw(rng: &mut ChaCha8Rng, faults: &BucketFaults, command: &Command) -> Fate 
     let refusal = refusals[rng.random_range(0..refusals.len())];
     match strikes.iter().position(|strikes| *strikes) {
         Some(0) => Fate::Refused(refusal.0, refusal.1),
+        Some(1) if coin => NO_BUCKET,
         Some(1) => Fate::Refused(403, "AccessDenied"),
         Some(2) if coin => Fate::InternalAfter,
         Some(2) => Fate::Refused(500, "InternalError"),

@@ -88,13 +88,14 @@ impl Deed {
 
     fn draw_update(rng: &mut ChaCha8Rng, is_shared: bool) -> Self {
         for _ in 0..20 {
-            let update = match rng.random_bool(0.5) {
+            let (update, is_malformed) = match rng.random_bool(0.5) {
                 true => crafted_update(rng),
-                false => mutated(rng),
+                false => (mutated(rng), false),
             };
             // What the oracle's own reader cannot read is no update, whatever the engine's
             // says.
-            let is_refused = Update::decode(&update).is_err() || Ids::of(&update).is_err();
+            let is_refused =
+                is_malformed || Update::decode(&update).is_err() || Ids::of(&update).is_err();
             if is_refused || !is_shared {
                 return Self::Update { update, is_refused };
             }

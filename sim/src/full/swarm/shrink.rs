@@ -158,6 +158,7 @@ const TWISTS: &[(&str, Take)] = &[
     }),
     ("nobody reads metrics", |swarm| swarm.twists.scrapes = None),
     ("no document is locked", |swarm| swarm.twists.locked.clear()),
+    ("the bucket stays", |swarm| swarm.twists.mislaid = None),
     ("journals are kept", keep_journals),
     ("no bus between nodes", |swarm| swarm.twists.bus = None),
     ("nodes notice when they are apart", |swarm| {

@@ -14,7 +14,7 @@ type Twist = fn(&mut ChaCha8Rng, &mut Swarm);
 
 /// Adds to a world what it draws of these.
 pub(super) fn add(rng: &mut ChaCha8Rng, swarm: &mut Swarm) {
-    let twists: [(f64, Twist); 10] = [
+    let twists: [(f64, Twist); 11] = [
         (0.2, ping),
         (0.2, lose_patience),
         (0.2, scrape),
@@ -25,6 +25,7 @@ pub(super) fn add(rng: &mut ChaCha8Rng, swarm: &mut Swarm) {
         (0.08, remove_objects),
         (0.04, forget_pages),
         (0.25, bear_little),
+        (0.1, mislay_the_bucket),
     ];
     for (chance, twist) in twists {
         // Each draws from a stream of its own.
@@ -183,6 +184,20 @@ fn bear_little(rng: &mut ChaCha8Rng, swarm: &mut Swarm) {
         // One more than comes to it, or enough.
         connections_per_document_max: most + one_of(rng, &[1, 100]),
     });
+}
+
+/// The bucket is not there for a while, and documents are wanted that are in it:
+/// nobody stays in memory, and servers start again.
+fn mislay_the_bucket(rng: &mut ChaCha8Rng, swarm: &mut Swarm) {
+    swarm.bucket = swarm.bucket.spared();
+    let start = swarm.storm.mul_f64(rng.random_range(0.2..0.6));
+    let end = start + swarm.storm.mul_f64(rng.random_range(0.1..0.4));
+    swarm.engine.idle_grace = millis(0);
+    for node in 0..swarm.nodes {
+        let at = start + (end - start).mul_f64(rng.random_range(0.0..0.8));
+        swarm.troubles.push((at, lose_power(node, false)));
+    }
+    swarm.twists.mislaid = Some(start..end);
 }
 
 /// All that is taken is kept by a journal, which takes it.

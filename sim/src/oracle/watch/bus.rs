@@ -165,7 +165,7 @@ impl Watch {
                 self.bus.draining.insert(doc.clone(), true);
             }
             Body::Update(update) | Body::Diff(update) => self.hears_update(now, doc, update),
-            Body::Awareness(states) => self.hears_awareness(doc, from, states, is_over),
+            Body::Awareness(states) => self.hears_awareness(now, doc, from, states, is_over),
             Body::Joined(_) if !is_over && self.connections.speaks_for_somebody(doc) => {
                 self.bus.owes_presence = Some(doc.clone());
             }
@@ -187,7 +187,14 @@ impl Watch {
         self.relays.applied(doc, update, here);
     }
 
-    fn hears_awareness(&mut self, doc: &DocId, from: Node, states: &[u8], is_over: bool) {
+    fn hears_awareness(
+        &mut self,
+        now: Duration,
+        doc: &DocId,
+        from: Node,
+        states: &[u8],
+        is_over: bool,
+    ) {
         for (client, clock, is_here) in awareness_clocks(states).into_iter().flatten() {
             if is_here && is_over {
                 if !self.connections.was_said(doc, client, clock) {
@@ -196,7 +203,7 @@ impl Watch {
             } else if is_here {
                 self.bus.said(doc, client, clock);
                 self.connections
-                    .node_says(doc, client, clock, speaker(from.id));
+                    .node_says(now, doc, client, clock, speaker(from.id));
             } else {
                 self.connections.node_says_gone(doc, client);
             }

@@ -106,6 +106,10 @@ enum Stage {
 }
 
 impl Connection {
+    fn is_in(&self) -> bool {
+        self.stage == Stage::Accepted
+    }
+
     /// Whether it is told what all are told.
     fn reads(&self) -> bool {
         self.stage == Stage::Accepted && !self.outbox.is_behind() && !self.outbox.is_waiting()
@@ -227,19 +231,30 @@ impl Connections {
         for (client, clock, is_here) in awareness_clocks(states).into_iter().flatten() {
             // Nobody but its owner can say of a client that it is gone.
             if is_here {
-                self.presence.said(&doc, client, clock, conn);
-            } else if !self.is_read(&doc) && self.remembers {
+                self.presence.said(now, &doc, client, clock, conn);
+                continue;
+            }
+            if !self.is_read(&doc) && self.remembers {
                 self.presence
                     .says_gone_untold(now, &doc, client, clock, conn);
             } else if !self.is_read(&doc) {
                 self.presence.may_be_forgotten(&doc, client);
             }
+            self.presence.says_gone(&doc, client, conn);
         }
     }
 
     /// Another node says something of a client, as such a connection would.
-    pub(super) fn node_says(&mut self, doc: &DocId, client: u64, clock: u64, speaker: ConnId) {
-        self.presence.said_elsewhere(doc, client, clock, speaker);
+    pub(super) fn node_says(
+        &mut self,
+        now: Duration,
+        doc: &DocId,
+        client: u64,
+        clock: u64,
+        speaker: ConnId,
+    ) {
+        self.presence
+            .said_elsewhere(now, doc, client, clock, speaker);
     }
 
     /// Another node says that a client is gone.

@@ -40,6 +40,11 @@ struct Known {
     foreign_since: Option<Duration>,
     /// When the first change came that no write has taken along.
     unsaved_since: Option<Duration>,
+    /// When the first change came that is not known to be stored, but for those
+    /// that the write under way has …
+    waits_since: Option<Duration>,
+    /// … and the first of those.
+    saving_since: Option<Duration>,
     /// Records were replayed that no write has taken along.
     is_replayed: bool,
     /// Bytes of the updates that no write has taken along, and of those that
@@ -113,6 +118,7 @@ impl Documents {
             .is_empty()
         {
             (known.unsaved_since, known.foreign_since) = (None, None);
+            (known.waits_since, known.saving_since) = (None, None);
             (known.unsaved_bytes, known.saving_bytes) = (0, 0);
         }
         if known.is_loaded {
@@ -145,6 +151,7 @@ impl Documents {
             format!("{doc}: the snapshot holds {implied:?}, and nobody sent that")
         })?;
         known.unsaved_since = None;
+        known.saving_since = known.saving_since.or(known.waits_since.take());
         known.is_replayed = false;
         known.saving_bytes += std::mem::take(&mut known.unsaved_bytes);
         known.here.add(&implied);
@@ -157,7 +164,7 @@ impl Documents {
     pub(super) fn saved(&mut self, now: Duration, doc: &DocId) {
         let known = self.known(doc);
         known.stored = std::mem::take(&mut known.saving);
-        known.saving_bytes = 0;
+        (known.saving_bytes, known.saving_since) = (0, None);
         known.is_foreign &= !known.stored.cover(&known.here);
         known.foreign_since = known.foreign_since.and(known.is_foreign.then_some(now));
         known.is_bereft = false;
@@ -168,6 +175,7 @@ impl Documents {
     pub(super) fn not_saved(&mut self, doc: &DocId) {
         let known = self.known(doc);
         known.unsaved_bytes += std::mem::take(&mut known.saving_bytes);
+        known.waits_since = known.saving_since.take().or(known.waits_since);
     }
 
     /// Bytes of updates that came while documents were in memory and that the
@@ -178,11 +186,12 @@ impl Documents {
         bytes.sum()
     }
 
-    /// When the first change came that no write has taken along, of all
-    /// documents.
+    /// When the first change came of all that the store is not known to have,
+    /// whether or not a write has it that is under way.
     pub(super) fn oldest_unsaved(&self) -> Option<Duration> {
         let documents = self.documents.values();
-        documents.filter_map(|known| known.unsaved_since).min()
+        let since = documents.filter_map(|known| known.saving_since.or(known.waits_since));
+        since.min()
     }
 
     /// Since when a document waits to be written, if nothing but that it was
@@ -254,6 +263,7 @@ impl Documents {
         if is_whole {
             known.stored = known.here.clone();
             known.unsaved_since = None;
+            (known.waits_since, known.saving_since) = (None, None);
             (known.unsaved_bytes, known.saving_bytes) = (0, 0);
             known.is_bereft = false;
             (known.is_foreign, known.foreign_since) = (false, None);
@@ -336,6 +346,7 @@ impl Documents {
         let known = self.known(doc);
         if is_news {
             known.unsaved_since.get_or_insert(now);
+            known.waits_since.get_or_insert(now);
         }
     }
 
@@ -436,6 +447,7 @@ impl Known {
         (self.here, self.implied) = (Ids::default(), Ids::default());
         (self.elsewhere, self.content) = (Ids::default(), Ids::default());
         (self.foreign_since, self.unsaved_since) = (None, None);
+        (self.waits_since, self.saving_since) = (None, None);
         (self.unsaved_bytes, self.saving_bytes) = (0, 0);
     }
 

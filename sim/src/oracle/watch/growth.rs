@@ -25,6 +25,13 @@ pub(super) struct Growth {
     documents: BTreeMap<DocId, Size>,
 }
 
+/// Bytes of updates that wait to become durable.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Staged {
+    pub(super) of_it: usize,
+    pub(super) of_all: usize,
+}
+
 /// What is known of one in memory.
 #[derive(Debug, Default)]
 struct Size {
@@ -92,22 +99,24 @@ impl Growth {
         self.size(doc).least = bytes;
     }
 
-    /// An update is taken, the document knowing what is `here`, or comes to.
-    /// To be asked where something is limited.
+    /// An update is taken, the document knowing what is `here`, or comes to, and so
+    /// many bytes being on their way to the journal. To be asked where something is
+    /// limited.
     pub(super) fn takes(
         &mut self,
         doc: &DocId,
         update: &[u8],
         here: &Ids,
+        staged: Staged,
     ) -> Result<(), Violation> {
         let ids = Ids::of_valid(update);
-        let bytes = self.size(doc).least + update.len();
+        let bytes = self.size(doc).least + staged.of_it + update.len();
         let is_within = bytes <= self.bytes_max || ids.has_no_structs();
         Invariant::Bounded.holds(is_within, || {
             format!("{doc} has {bytes} bytes, and takes more than it deletes")
         })?;
         let all = self.documents.values().map(|size| size.least);
-        let all = all.sum::<usize>() + update.len();
+        let all = all.sum::<usize>() + staged.of_all + update.len();
         let is_within = all <= self.total_max || ids.has_no_structs();
         Invariant::Bounded.holds(is_within, || {
             format!("{doc} takes more than it deletes, and all have {all} bytes")

@@ -8,7 +8,7 @@ use std::{
 use bytes::Bytes;
 use ysyncd_engine::{ConnId, DocId, JournalCommand, JournalError, JournalResult, OpId, Position};
 
-use super::{Invariant, Violation, documents::Documents};
+use super::{Invariant, Violation, documents::Documents, growth::Staged};
 
 /// The journal as one engine knows it.
 #[derive(Debug)]
@@ -310,6 +310,14 @@ impl JournalWatch {
         let left = records.filter(|(doc, _)| !is_loaded(doc));
         let left: usize = left.flat_map(|(_, records)| records.values()).sum();
         left + self.left.values().sum::<usize>()
+    }
+
+    /// What of a document and of all waits for its answers.
+    pub(super) fn staged(&self, doc: &DocId) -> Staged {
+        Staged {
+            of_it: self.staged.get(doc).copied().unwrap_or(0),
+            of_all: self.staged.values().sum(),
+        }
     }
 
     /// The updates that were handed out since none last waited.

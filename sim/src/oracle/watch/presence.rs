@@ -22,10 +22,19 @@ pub(super) struct Presence {
 }
 
 /// What is known of one client.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 struct Known {
     /// The highest clock that a connection said, and which that was.
     said: Option<(u64, ConnId)>,
+    /// Those who may speak for it: who said that, and whose word may have counted
+    /// since it may have been forgotten.
+    owners: BTreeSet<ConnId>,
+    /// The lowest clock that may count for known.
+    least: u64,
+    /// One of those who may speak for it has said that it is gone.
+    may_be_gone: bool,
+    /// When somebody said something new of it last.
+    said_at: Duration,
     /// The clock that was told last, and when it was told first.
     told: Option<(u64, Duration)>,
     is_here: bool,
@@ -44,16 +53,45 @@ impl Presence {
     }
 
     /// A connection says something of a client.
-    pub(super) fn said(&mut self, doc: &DocId, client: u64, clock: u64, conn: ConnId) {
+    pub(super) fn said(
+        &mut self,
+        now: Duration,
+        doc: &DocId,
+        client: u64,
+        clock: u64,
+        conn: ConnId,
+    ) {
+        let timeout = self.timeout;
         let known = self.known(doc, client);
         if known.said.is_none_or(|(before, _)| clock > before) {
             known.said = Some((clock, conn));
+            (known.least, known.may_be_gone) = (clock, false);
+            known.owners.clear();
+        } else if !known.is_here && known.gone + timeout <= now {
+            known.least = clock.min(known.least);
+        } else if clock <= known.least {
+            return;
         }
+        known.owners.insert(conn);
+        known.said_at = now;
+    }
+
+    /// A connection says of a client that it is gone.
+    pub(super) fn says_gone(&mut self, doc: &DocId, client: u64, conn: ConnId) {
+        let known = self.known(doc, client);
+        known.may_be_gone |= known.owners.contains(&conn);
     }
 
     /// Another node says something of a client, as such a connection would, and
     /// may just have started again.
-    pub(super) fn said_elsewhere(&mut self, doc: &DocId, client: u64, clock: u64, by: ConnId) {
+    pub(super) fn said_elsewhere(
+        &mut self,
+        now: Duration,
+        doc: &DocId,
+        client: u64,
+        clock: u64,
+        by: ConnId,
+    ) {
         if self
             .known(doc, client)
             .said
@@ -61,7 +99,7 @@ impl Presence {
         {
             self.gone.remove(&(doc.clone(), client));
         }
-        self.said(doc, client, clock, by);
+        self.said(now, doc, client, clock, by);
     }
 
     /// Whether a connection said this clock of a client, or a higher one.
@@ -76,6 +114,25 @@ impl Presence {
         let clients = self.documents.get(doc).into_iter().flatten();
         let here = clients.filter(|(_, known)| known.is_here);
         here.filter_map(|(_, known)| known.said.map(|(_, conn)| conn))
+    }
+
+    /// Whether those who have a document open may be told that a client is gone
+    /// who is there: whoever may speak for it has said so, is gone itself, or has
+    /// not spoken for long.
+    pub(super) fn may_go(
+        &self,
+        now: Duration,
+        doc: &DocId,
+        client: u64,
+        is_in: impl Fn(ConnId) -> bool,
+    ) -> bool {
+        let known = self.documents.get(doc).and_then(|known| known.get(&client));
+        known.is_none_or(|known| {
+            let mut owners = known.owners.iter();
+            let is_spoken_for = owners.all(|owner| !is_node(*owner) && is_in(*owner));
+            let is_silent = known.said_at + self.timeout <= now;
+            !self.remembers || !known.is_here || !is_spoken_for || known.may_be_gone || is_silent
+        })
     }
 
     /// Those who have a document open are told of a client.

@@ -16,17 +16,18 @@ impl Watch {
             format!("{told} bytes are said to be unsaved, and {unsaved} are at least")
         })?;
         let age = |since: Option<Duration>| since.map(|since| now.saturating_sub(since));
+        let unsaved = age(self.documents.oldest_unsaved());
+        Invariant::StatusTrue.holds(status.oldest_unsaved >= unsaved, || {
+            let told = status.oldest_unsaved;
+            format!("the oldest unsaved change is said to be {told:?} old, and is {unsaved:?}")
+        })?;
         let told = status.oldest_undurable;
         let (is_true, oldest) = match self.has_journal {
             true => {
                 let oldest = age(self.journal.oldest_append());
                 (told == oldest, oldest)
             }
-            // An older one may have been handed out and not have landed.
-            false => {
-                let oldest = age(self.documents.oldest_unsaved());
-                (told >= oldest, oldest)
-            }
+            false => (told >= unsaved, unsaved),
         };
         Invariant::StatusTrue.holds(is_true, || {
             format!("the oldest undurable update is said to wait for {told:?}, and does {oldest:?}")

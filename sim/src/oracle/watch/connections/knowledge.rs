@@ -103,6 +103,14 @@ impl Connections {
         let clocks = clocks.map_err(|error| Invariant::Understood.violated(error))?;
         let is_open = self.is_open(doc);
         for (client, clock, is_here) in clocks {
+            if !is_here {
+                let is_in =
+                    |conn: ConnId| self.open.get(conn).is_some_and(super::Connection::is_in);
+                let may_go = self.presence.may_go(now, doc, client, is_in);
+                Invariant::Presence.holds(may_go, || {
+                    format!("{doc}: client {client} is said to be gone, and not by itself")
+                })?;
+            }
             if is_open {
                 self.presence.told(now, doc, client, clock, is_here);
             }
