@@ -57,6 +57,8 @@ pub(super) struct Connections {
     has_read: Option<(ConnId, u64)>,
     /// The server goes down.
     is_ending: bool,
+    /// When the engine was last told how late it is.
+    ticked_at: Duration,
 }
 
 #[derive(Debug)]
@@ -133,6 +135,7 @@ impl Connections {
             failed: Vec::new(),
             has_read: None,
             is_ending: false,
+            ticked_at: Duration::ZERO,
         }
     }
 
@@ -289,7 +292,10 @@ impl Connections {
         self.presence.settled(now, is_tick, somebody_reads)?;
         self.are_sent_off()?;
         self.has_read = None;
-        self.none_is_late(now)?;
+        if is_tick {
+            self.ticked_at = now;
+        }
+        self.none_is_late()?;
         if !is_tick {
             return Ok(());
         }
@@ -495,7 +501,7 @@ impl Connections {
             }
             Output::Send { conns, frame } => conns
                 .iter()
-                .try_for_each(|conn| self.sent(now, *conn, frame)),
+                .try_for_each(|conn| self.sent(now, *conn, frame, conns.len() == 1)),
             Output::Pause { conn } => {
                 self.step(*conn, Stage::Accepted, Stage::Accepted)?;
                 let before = self.get(*conn).paused.replace(now);

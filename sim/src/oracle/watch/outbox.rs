@@ -32,6 +32,8 @@ pub(super) struct Outbox {
     large_since: Duration,
     /// Whether it waits for its turn to be told something large.
     has_to_wait: bool,
+    /// Whether it was told who is there with the input under way, as it catches up.
+    knows_who_is_there: bool,
     /// When it last read something, or came to be behind, or was answered.
     progress: Duration,
 }
@@ -176,8 +178,15 @@ impl Outbox {
         }
     }
 
-    /// Notes a frame for it. False if that may not be sent now.
-    pub(super) fn sent(&mut self, now: Duration, frame: &[u8], limits: OutboxLimits) -> bool {
+    /// Notes a frame for it, alone or for others, too. False if that may not be
+    /// sent now.
+    pub(super) fn sent(
+        &mut self,
+        now: Duration,
+        frame: &[u8],
+        is_alone: bool,
+        limits: OutboxLimits,
+    ) -> bool {
         let first = Messages::new(frame).read_next();
         let is_update = matches!(first, Ok(Some(Message::Update(_))));
         let is_for_all = is_update || matches!(first, Ok(Some(Message::Awareness(_))));
@@ -200,7 +209,13 @@ impl Outbox {
         self.sent += bytes;
         // It may have come to wait with the input under way, and be kept alive already.
         let is_kept_alive = self.has_to_wait && frame == &protocol::keepalive()[..];
-        if (is_answer || self.stage == Stage::CatchesUp) && !is_kept_alive {
+        // Of who is there it is told once when it catches up. What comes after that, or
+        // goes to others, too, is what all are told.
+        let is_awareness = matches!(first, Ok(Some(Message::Awareness(_))));
+        let is_missed = self.stage == Stage::CatchesUp
+            && !(is_awareness
+                && (!is_alone || std::mem::replace(&mut self.knows_who_is_there, true)));
+        if (is_answer || is_missed) && !is_kept_alive {
             self.has_to_wait = false;
             self.answered = self.sent;
             if bytes > limits.bytes_max {
@@ -240,6 +255,7 @@ impl Outbox {
     pub(super) fn take_caught_up(&mut self, may_wait: bool) -> bool {
         let waits = self.has_to_wait && may_wait;
         let has_caught_up = self.stage == Stage::CatchesUp && !waits;
+        self.knows_who_is_there = false;
         self.stage = match self.stage {
             Stage::CatchesUp if waits => Stage::Waits,
             Stage::InStep | Stage::CatchesUp => Stage::InStep,

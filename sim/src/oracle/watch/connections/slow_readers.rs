@@ -120,13 +120,15 @@ impl Connections {
         })
     }
 
-    /// Who takes too long to read what others wait for is closed in time.
-    pub(super) fn none_is_late(&self, now: Duration) -> Result<(), Violation> {
+    /// Who takes too long to read what others wait for is closed in time: with the
+    /// tick that is due then, or with what has somebody wait for it after that.
+    /// Where a process stands still, other inputs may come before the tick.
+    pub(super) fn none_is_late(&self) -> Result<(), Violation> {
         if self.waiting.is_empty() {
             return Ok(());
         }
         let limits = self.limits;
-        let just_before = now.saturating_sub(Duration::from_millis(1));
+        let just_before = self.ticked_at.saturating_sub(Duration::from_millis(1));
         let is_late = |(conn, connection): &(&ConnId, &Connection)| {
             connection.stage == Stage::Accepted
                 && connection.outbox.is_late(just_before, limits)
@@ -155,19 +157,23 @@ impl Connections {
         now: Duration,
         conn: ConnId,
         frame: &[u8],
+        is_alone: bool,
     ) -> Result<(), Violation> {
         self.step(conn, Stage::Accepted, Stage::Accepted)?;
         let limits = self.limits;
         let connection = self.get(conn);
         connection.told_at = now;
         let large = connection.outbox.large();
-        let is_allowed = connection.outbox.sent(now, frame, limits);
+        let is_allowed = connection.outbox.sent(now, frame, is_alone, limits);
         let is_large = connection.outbox.large() > large && limits.is_surely_large(frame);
         if !connection.outbox.is_in_step() {
             self.moved.push(conn);
         }
         Invariant::Bounded.holds(!is_large || !self.has_to_wait(conn), || {
-            format!("{conn:?} is answered at once, though too much is on its way to others")
+            let others = self.open.iter().filter(|(other, _)| **other != conn);
+            let bytes = others.map(|(other, connection)| (*other, connection.outbox.large()));
+            let large: Vec<_> = bytes.filter(|(_, bytes)| *bytes > 0).collect();
+            format!("{conn:?} is answered at once, and on its way to others are {large:?}")
         })?;
         Invariant::Bounded.holds(is_allowed, || {
             format!("{conn:?} is sent more, though too much waits for it")
