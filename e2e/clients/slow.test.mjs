@@ -8,7 +8,7 @@ import { frames } from '../lib/frames.mjs'
 import { startServer } from '../lib/server.mjs'
 import { eventually, sleep } from '../lib/wait.mjs'
 
-const SECONDS = Number(process.env.STALL_SECONDS ?? 15)
+const SECONDS = Number(process.env.STALL_SECONDS ?? 60)
 /** What was deleted leaves memory soon, so that it is not what is measured. */
 const COMPACT = { SAVE_DEBOUNCE: '200ms', SAVE_MAX_WAIT: '500ms' }
 const OUTBOX_BYTES_MAX = 2 ** 20

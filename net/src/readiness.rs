@@ -126,3 +126,20 @@ async fn ask(store: &Arc<dyn SnapshotStore>) -> Result<(), StoreError> {
         StoreResult::Saved(_) => unreachable!("a load was asked for"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_drains_does_not_become_ready_again() {
+        let readiness = Readiness::default();
+        readiness.reached();
+        assert_eq!(readyz(&readiness).status(), StatusCode::OK);
+        readiness.drain();
+        // A load that was under way ends well.
+        readiness.reached();
+        let answer = readyz(&readiness);
+        assert!(answer.body().starts_with("draining"), "{answer:?}");
+    }
+}

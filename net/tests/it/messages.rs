@@ -51,6 +51,21 @@ fn every_request_is_answered_however_many_come_at_once() {
 }
 
 #[test]
+fn what_comes_right_behind_a_large_message_is_answered_at_once() {
+    run(async {
+        let server = Server::start(|_| {}).await;
+        let mut client = server.client("a").await;
+        let large = ysyncd_engine::protocol::update(&text_update(100_000));
+        for bytes in [large, Bytes::from_static(SYNC_STEP_1)] {
+            client.socket.feed(Message::Binary(bytes)).await.unwrap();
+        }
+        client.socket.flush().await.unwrap();
+        let answer = timeout(Duration::from_secs(8), client.sync_step_2()).await;
+        assert!(answer.is_ok(), "nothing but a ping would wake it");
+    });
+}
+
+#[test]
 fn a_message_in_fragments_is_one_message() {
     run(async {
         let server = Server::start(|_| {}).await;

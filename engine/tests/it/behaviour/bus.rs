@@ -573,3 +573,38 @@ fn bad_messages_are_dropped_and_told() {
         assert!(one.told(refused), "{message:?}");
     }
 }
+
+/// Has each node hear what the others have published, in this order.
+fn deliver<const N: usize>(worlds: &mut [World; N], order: &[usize]) {
+    for &from in order {
+        for message in published(&mut worlds[from]) {
+            for at in (0..N).filter(|at| *at != from) {
+                hears(&mut worlds[at], message.clone());
+            }
+        }
+    }
+}
+
+#[test]
+fn who_leaves_at_its_node_is_seen_nowhere_whoever_told_of_it_first() {
+    let config = Config::default();
+    let [(one, alice), (two, _)] = two_nodes();
+    let three = Node {
+        id: 3,
+        incarnation: 30,
+    };
+    let (three, carol) = node(three, &config);
+    let mut worlds = [one, two, three];
+    worlds[0].send(alice, awareness(&[(7, 1, "{}")]));
+    let told = published(&mut worlds[0]);
+    told.into_iter()
+        .for_each(|message| hears(&mut worlds[1], message));
+    // The third joins, and the second answers it first: not for whom the first speaks.
+    subscribed(&mut worlds[2]);
+    deliver(&mut worlds, &[2, 1, 0, 2]);
+    assert!(worlds[2].take(carol).contains(&awareness(&[(7, 1, "{}")])));
+    worlds[0].leave(alice);
+    deliver(&mut worlds, &[0, 1, 2]);
+    let gone = awareness(&[(7, 1, "null")]);
+    assert!(worlds[2].take(carol).contains(&gone));
+}

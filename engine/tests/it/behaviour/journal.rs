@@ -647,3 +647,27 @@ fn what_waits_to_be_durable_and_saved_is_counted_over_all_documents() {
     }
     assert_eq!(world.status().unsaved_bytes, 0);
 }
+
+#[test]
+fn what_came_twice_and_was_not_taken_is_asked_for_though_its_first_sender_is_gone() {
+    let mut world = world();
+    let old = world.joined("d");
+    let edit = text(1, 0, "kept?");
+    world.send_update(old, &edit);
+    let (op, _) = world.take_append();
+    // Its client comes back on another connection, and brings it along.
+    let new = world.joined("d");
+    world.send(new, protocol::sync_step_2(&edit));
+    let again = (!world.journal_is_idle()).then(|| world.take_append().0);
+    world.leave(old);
+    for op in [op].into_iter().chain(again) {
+        world.journal(op, JournalResult::Appended(Err(full())));
+    }
+    world.advance(secs(30));
+    let op = take_reopen(&mut world);
+    world.journal(op, JournalResult::Reopened(Ok(())));
+    world.advance(secs(60));
+    let told = world.take(new);
+    let is_asked = told.iter().any(|frame| frame.starts_with(&[0, 0]));
+    assert!(is_asked, "nobody else has it");
+}
