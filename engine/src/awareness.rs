@@ -29,6 +29,11 @@ use crate::{
 
 const NULL: &[u8] = b"null";
 
+/// The highest clock that counts, in years of 30 changes a second the fourth. Who
+/// hears of itself at a higher one than its own goes on from there: near the highest
+/// that lib0 can write it would end up saying what nobody can read.
+const CLOCK_MAX: u64 = u32::MAX as u64;
+
 /// Memory that an entry takes beside its state, about, in bytes.
 const ENTRY_BYTES: usize = 160;
 
@@ -97,6 +102,9 @@ pub(crate) enum AwarenessError {
     TooMuch,
 }
 
+/// Clients of whom something new is known, with the clock that came.
+pub(crate) type News = BTreeMap<ClientId, u64>;
+
 /// What a client says of one id.
 #[derive(Debug, Clone, Copy)]
 struct Said<'a> {
@@ -107,8 +115,8 @@ struct Said<'a> {
 }
 
 impl Awareness {
-    /// Takes what a connection says. Returns what of it is new, to be told to
-    /// all; `None` if nothing is.
+    /// Takes what a connection says. Returns of whom that tells something new, which
+    /// is to be told to all.
     ///
     /// # Errors
     /// The message is malformed or goes past a limit; nothing has changed.
@@ -118,13 +126,30 @@ impl Awareness {
         conn: Owner,
         message: &[u8],
         config: &Config,
-    ) -> Result<Option<Vec<u8>>, AwarenessError> {
+    ) -> Result<News, AwarenessError> {
         let news = self.news(conn, message, config)?;
         for said in news.values() {
             self.set(now, conn, said);
         }
         self.forget_beyond(config.awareness_gone_max);
-        Ok((!news.is_empty()).then(|| encode(news.into_values())))
+        Ok(news
+            .values()
+            .map(|said| (said.client, said.clock))
+            .collect())
+    }
+
+    /// What is known of these now; `None` if there are none.
+    pub(crate) fn encode_news(&self, news: &News) -> Option<Vec<u8>> {
+        let said = news.iter().map(|(client, clock)| {
+            let forgotten = Said {
+                client: *client,
+                clock: *clock,
+                state: None,
+            };
+            let known = self.entries.get(client);
+            known.map_or(forgotten, |entry| entry.said(*client))
+        });
+        (!news.is_empty()).then(|| encode(said))
     }
 
     /// Removes what connections owned. Returns what to tell all others.
@@ -262,11 +287,14 @@ impl Awareness {
         };
         let mut entries = Entries::of(message)?;
         while let Some(said) = entries.next()? {
-            said.check(config)?;
+            said.check_json()?;
             self.mark(&said, conn);
             if !self.counts(&said, conn, &news) {
                 continue;
             }
+            // An echo may be larger than what it repeats: as JavaScript writes it, 1e20
+            // has 21 digits.
+            said.check_size(config)?;
             states += usize::from(said.state.is_some());
             if states > most {
                 return Err(AwarenessError::TooManyIds);
@@ -336,9 +364,10 @@ impl Awareness {
         let (clock, owner) = match (before.get(&said.client), self.entries.get(&said.client)) {
             (Some(before), _) => (before.clock, before.state.map(|_| conn)),
             (None, Some(known)) => (known.clock, known.owner),
-            (None, None) => return said.state.is_some(),
+            (None, None) => return said.state.is_some() && said.clock <= CLOCK_MAX,
         };
         match said.state {
+            _ if said.clock > CLOCK_MAX => false,
             Some(_) if planted::is(Bug::AwarenessEchoOwns) => said.clock >= clock,
             Some(_) if planted::is(Bug::AwarenessClockBack) => said.clock != clock,
             Some(_) => said.clock > clock,
@@ -501,15 +530,17 @@ impl Entry {
 }
 
 impl Said<'_> {
-    /// Whether it is small enough, and JSON.
-    fn check(&self, config: &Config) -> Result<(), AwarenessError> {
-        let state = self.state.unwrap_or(NULL);
-        if state.len() > config.awareness_state_bytes_max {
-            return Err(AwarenessError::StateTooBig);
-        }
-        match json::is_valid(state) {
+    fn check_json(&self) -> Result<(), AwarenessError> {
+        match self.state.is_none_or(json::is_valid) {
             true => Ok(()),
             false => Err(AwarenessError::Json),
+        }
+    }
+
+    fn check_size(&self, config: &Config) -> Result<(), AwarenessError> {
+        match self.state.map_or(0, <[u8]>::len) <= config.awareness_state_bytes_max {
+            true => Ok(()),
+            false => Err(AwarenessError::StateTooBig),
         }
     }
 }

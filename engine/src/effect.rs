@@ -34,6 +34,7 @@ pub(crate) enum Effect {
     Journal(JournalCommand),
     Pause(ConnId),
     Resume(ConnId),
+    Repeated(ConnId),
     /// A document of so many bytes was looked at as a whole.
     LookedAt(usize),
     Bus(BusCommand),

@@ -264,6 +264,8 @@ marks! {
     AwarenessTakeover = "awareness_takeover",
     /// A connection repeated what it had been told.
     AwarenessEcho = "awareness_echo",
+    /// A message was a repetition and nothing else.
+    Repeated = "repeated",
     /// A connection said that another's id had left.
     AwarenessForeignNull = "awareness_foreign_null",
     /// A client said itself that it left.

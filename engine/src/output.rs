@@ -80,6 +80,13 @@ pub enum Output {
         /// Which.
         conn: ConnId,
     },
+    /// The last message of a connection said nothing but what was known of who is
+    /// there. Clients of y-websocket repeat all that they hear: so this is not to
+    /// count as sent too fast.
+    Repeated {
+        /// Which.
+        conn: ConnId,
+    },
     /// Something that logs and metrics may want to know.
     Event(Event),
     /// The shutdown is over; the engine takes no further input.

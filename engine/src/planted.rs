@@ -377,7 +377,7 @@ bugs! {
     UnsavedAgeRestarts = "unsaved_age_restarts",
     /// An update of another node leaves the answer as it is that is kept for who joins.
     JoinKeptOverBus = "join_kept_over_bus",
-    /// `undefined` is taken for JSON wherever JSON stands.
+    /// The word `undefined` is taken for JSON wherever JSON stands.
     UndefinedIsJson = "undefined_is_json",
     /// That there is no such bucket is taken for there being no such document.
     NoBucketTakenForAbsence = "no_bucket_taken_for_absence",

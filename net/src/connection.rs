@@ -343,6 +343,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 metrics.messages_received.inc();
                 metrics.bytes_received.inc_by(bytes.len() as u64);
                 self.link.received(bytes);
+                let repeated = self.link.take_repeated();
+                if repeated > 0 {
+                    self.socket.forgive(repeated);
+                }
             }
             Message::Text(_) => {
                 self.fault(cx, code::UNSUPPORTED, "only binary messages are understood");

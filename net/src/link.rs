@@ -79,6 +79,11 @@ impl Link {
         });
     }
 
+    /// How many messages were mere repetitions since this was asked last.
+    pub(crate) fn take_repeated(&self) -> u64 {
+        self.mailbox.take_repeated()
+    }
+
     /// Says how many bytes of messages the kernel has taken in total. The
     /// engine hears of it when it runs next.
     pub(crate) fn written(&self, total_bytes: u64) {

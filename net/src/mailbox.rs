@@ -30,6 +30,8 @@ pub(crate) struct Mailbox {
     outgoing: RefCell<Outgoing>,
     close: Cell<Option<CloseOrder>>,
     paused: Cell<bool>,
+    /// Messages that are not to count as sent too fast, since this was asked last.
+    repeated: Cell<u64>,
     waker: RefCell<Option<Waker>>,
     connection: OnceCell<Weak<RefCell<dyn Flush>>>,
     /// Set while the connection stands in the queue of those that are to be
@@ -82,6 +84,16 @@ impl Mailbox {
     pub(crate) fn pause(&self, paused: bool) {
         self.paused.set(paused);
         self.wake();
+    }
+
+    /// Leaves word that a message was a mere repetition.
+    pub(crate) fn has_repeated(&self) {
+        self.repeated.set(self.repeated.get() + 1);
+    }
+
+    /// How many messages were mere repetitions since this was asked last.
+    pub(crate) fn take_repeated(&self) -> u64 {
+        self.repeated.take()
     }
 
     /// The engine's answer to the handshake, once it is there.

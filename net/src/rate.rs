@@ -33,6 +33,12 @@ impl Bucket {
         self.full_at = self.full_at.max(now) + time_of(tokens, self.per_second);
     }
 
+    /// Puts back what should not have been taken.
+    pub(crate) fn give_back(&mut self, tokens: u64) {
+        let time = time_of(tokens, self.per_second);
+        self.full_at = self.full_at.checked_sub(time).unwrap_or(self.full_at);
+    }
+
     /// When there will be, or was, a token again.
     pub(crate) fn ready_at(&self) -> Instant {
         self.full_at
@@ -133,6 +139,13 @@ impl Throttle {
         }
         let mut buckets = self.bytes.iter().chain(&self.messages);
         self.may_wait = self.slowed_since.is_some() || buckets.any(|b| b.ready_at() > now);
+    }
+
+    /// So many of the messages were mere repetitions.
+    pub(crate) fn forgive(&mut self, messages: u64) {
+        if let Some(bucket) = &mut self.messages {
+            bucket.give_back(messages);
+        }
     }
 
     /// Whether the connection has to wait, and for what.

@@ -309,6 +309,7 @@ impl Shard {
             }
             Output::Pause { conn } => self.with_mailbox(conn, |mailbox| mailbox.pause(true)),
             Output::Resume { conn } => self.with_mailbox(conn, |mailbox| mailbox.pause(false)),
+            Output::Repeated { conn } => self.with_mailbox(conn, Mailbox::has_repeated),
             Output::Store { op, command } => {
                 spawn_local(Rc::clone(self).store(op, command));
             }

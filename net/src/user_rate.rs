@@ -130,6 +130,13 @@ impl UserRate {
         self.look(&buckets, now);
     }
 
+    /// So many of the messages were mere repetitions.
+    pub(crate) fn forgive(&self, messages: u64) {
+        if let Some(bucket) = &mut self.buckets().messages {
+            bucket.give_back(messages);
+        }
+    }
+
     /// Counts time for which others had to wait.
     pub(crate) fn worked(&self, time: Duration, now: Instant) {
         let mut buckets = self.buckets();

@@ -91,6 +91,13 @@ impl Pace {
         self.message.is(self.frames.unfinished(), has_ended, now);
     }
 
+    fn forgive(&mut self, messages: u64) {
+        self.throttle.forgive(messages);
+        if let Some(user) = &self.user {
+            user.forgive(messages);
+        }
+    }
+
     fn wait(&mut self, config: &Config) -> Option<Wait> {
         let too_fast = self.throttle.wait(Instant::now).map(Wait::Pace);
         let of_user = || Some(Wait::User(self.user.as_ref()?.wait(Instant::now)?));
@@ -130,6 +137,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
             config: Rc::clone(limits),
             large: None,
         }
+    }
+
+    /// So many of the messages that it has given were mere repetitions of what the
+    /// peer was told: they do not count as sent too fast.
+    pub(crate) fn forgive(&mut self, messages: u64) {
+        self.pace.forgive(messages);
     }
 
     /// The next message. Answers to pings and close frames are queued on the

@@ -320,7 +320,8 @@ impl Document {
     ) -> Result<(), BusRefusal> {
         let owner = Owner::Node(from.id);
         let news = self.awareness.apply(cx.now, owner, states, cx.config);
-        if let Some(news) = news.map_err(|_| BusRefusal::Awareness)? {
+        let news = news.map_err(|_| BusRefusal::Awareness)?;
+        if let Some(news) = self.awareness.encode_news(&news) {
             marks::hit(Mark::BusAwareness);
             if planted::is(Bug::BusEchoed) {
                 self.publish_awareness(cx, &news, out);

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::{Applied, Context, Document, NewPart, Pending, staging::Received};
 use crate::{
-    awareness::{AwarenessError, Owner},
+    awareness::{AwarenessError, News, Owner},
     config::Config,
     connection::{Connection, Resync},
     effect::{Effect, Effects, Fault},
@@ -32,13 +32,21 @@ impl Document {
         frame: &Bytes,
         out: &mut Effects,
     ) -> Result<(), Fault> {
-        self.handle_messages(cx, conn, frame, out)
-            .inspect_err(|fault| {
-                let doc = self.id.clone();
-                let refused = fault.message;
-                let event = refused.map(|reason| Event::MessageRefused { doc, conn, reason });
-                out.extend(event.map(Effect::Event));
-            })
+        let mut presence = News::new();
+        let handled = self.handle_messages(cx, conn, frame, &mut presence, out);
+        // Of all that a frame says of who is there, its last word is told, and once: each
+        // client repeats what it hears.
+        if let Some(states) = self.awareness.encode_news(&presence) {
+            self.tell_awareness(cx, &states, out);
+            self.publish_awareness(cx, &states, out);
+            self.watch_awareness(cx);
+        }
+        handled.inspect_err(|fault| {
+            let doc = self.id.clone();
+            let refused = fault.message;
+            let event = refused.map(|reason| Event::MessageRefused { doc, conn, reason });
+            out.extend(event.map(Effect::Event));
+        })
     }
 
     fn handle_messages(
@@ -46,6 +54,7 @@ impl Document {
         cx: Context<'_>,
         conn: ConnId,
         frame: &Bytes,
+        presence: &mut News,
         out: &mut Effects,
     ) -> Result<(), Fault> {
         let is_too_big = frame.len() > cx.config.frame_bytes_max;
@@ -55,6 +64,7 @@ impl Document {
         let mut messages = Messages::new(frame);
         let mut read = 0;
         let (mut asks, mut asks_awareness) = (false, false);
+        let mut is_presence = true;
         while let Some(message) = messages.read_next()? {
             read += 1;
             if read > Config::FRAME_MESSAGES_MAX {
@@ -63,6 +73,7 @@ impl Document {
             }
             // A frame that is one update and nothing else can be relayed.
             let whole = (read == 1 && messages.is_at_end()).then_some(frame);
+            is_presence &= matches!(message, Message::Awareness(_));
             match message {
                 Message::SyncStep1(known) => {
                     self.sync_step_1(cx, conn, known)?;
@@ -77,7 +88,11 @@ impl Document {
                 Message::Update(update) => {
                     self.update(cx, conn, update, frame, whole, out)?;
                 }
-                Message::Awareness(states) => self.take_awareness(cx, conn, states, out)?,
+                Message::Awareness(states) => {
+                    let owner = Owner::Conn(conn);
+                    let news = self.awareness.apply(cx.now, owner, states, cx.config)?;
+                    presence.extend(news);
+                }
                 Message::QueryAwareness => asks_awareness = true,
             }
         }
@@ -87,6 +102,10 @@ impl Document {
         }
         if asks_awareness {
             self.answer_query_awareness(cx, conn, out);
+        }
+        if is_presence && read > 0 && presence.is_empty() {
+            marks::hit(Mark::Repeated);
+            out.push(Effect::Repeated(conn));
         }
         Ok(())
     }
@@ -468,22 +487,6 @@ impl Document {
         connection.resync = resync;
         connection.resync_at = due;
         self.timers.set_earlier(Timer::Resync, due);
-    }
-
-    fn take_awareness(
-        &mut self,
-        cx: Context<'_>,
-        conn: ConnId,
-        states: &[u8],
-        out: &mut Effects,
-    ) -> Result<(), Fault> {
-        let owner = Owner::Conn(conn);
-        if let Some(news) = self.awareness.apply(cx.now, owner, states, cx.config)? {
-            self.tell_awareness(cx, &news, out);
-            self.publish_awareness(cx, &news, out);
-            self.watch_awareness(cx);
-        }
-        Ok(())
     }
 
     pub(super) fn connection(&mut self, conn: ConnId) -> &mut Connection {

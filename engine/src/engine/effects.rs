@@ -147,6 +147,7 @@ impl Engine {
             }
             Effect::Pause(conn) => Output::Pause { conn },
             Effect::Resume(conn) => Output::Resume { conn },
+            Effect::Repeated(conn) => Output::Repeated { conn },
             Effect::AwaitStore(lane) => {
                 self.turns.wait(key, lane);
                 return;

@@ -51,6 +51,7 @@ pub fn output(output: &Output) -> Explained {
         Output::Bus(command) => bus::command(command),
         Output::Pause { conn } => format!("pause {}", conn.0).into(),
         Output::Resume { conn } => format!("resume {}", conn.0).into(),
+        Output::Repeated { conn } => format!("{} has said nothing new", conn.0).into(),
         Output::Event(what) => event(what).after("event: "),
         Output::Drained { unsaved, journaled } => format!(
             "drained; unsaved: {}; in the journal alone: {}",

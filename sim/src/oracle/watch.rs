@@ -174,6 +174,7 @@ impl Watch {
                     .command(now, *op, command, from, &self.documents, connections)
             }
             Output::Bus(command) => self.asks_bus(now, command),
+            Output::Repeated { conn } => self.has_repeated(*conn),
             Output::Event(EngineEvent::SnapshotAdopted {
                 doc,
                 etag,
@@ -220,6 +221,16 @@ impl Watch {
             }
             _ => Ok(()),
         }
+    }
+
+    /// A message is called a repetition: it tells of nothing but who is there.
+    fn has_repeated(&self, conn: ConnId) -> Result<(), Violation> {
+        let mut messages = Messages::new(&self.message);
+        let tells = |message| matches!(message, Ok(Some(Message::Awareness(_))));
+        let is_one = self.receiving == Some(conn) && tells(messages.read_next());
+        Invariant::Order.holds(is_one, || {
+            format!("{conn:?} is said to have said nothing new")
+        })
     }
 
     /// A document has failed, and has left memory with all that it was to do.

@@ -200,6 +200,7 @@ impl World {
             Output::Bus(command) => self.ask_bus(at, command),
             Output::Pause { conn } => self.pause(conn),
             Output::Resume { conn } => self.resume(conn),
+            Output::Repeated { .. } => {}
             Output::Event(event) => {
                 if let EngineEvent::DocumentFailed { doc, .. } = &event {
                     self.ledgers.failed(at, doc);

@@ -40,6 +40,58 @@ fn an_echo_is_neither_relayed_nor_an_offence() {
 }
 
 #[test]
+fn to_repeat_what_one_was_told_does_not_count_as_a_message() {
+    let mut world = World::new();
+    let (one, two) = (world.greeted("d"), world.greeted("d"));
+    world.repeated.clear();
+    world.send(one, awareness(&[(1, 5, "{}")]));
+    world.send(two, awareness(&[(1, 5, "{}"), (2, 1, "{}")]));
+    let query = [&awareness(&[(1, 5, "{}")])[..], &[3]].concat();
+    world.send(two, query);
+    world.send(two, Vec::new());
+    assert!(world.repeated.is_empty(), "something is new, or asked");
+    let twice = [awareness(&[(1, 5, "{}")]), awareness(&[(2, 1, "null")])].concat();
+    world.send(one, twice);
+    world.send(two, awareness(&[(1, 5, "{}")]));
+    assert_eq!(world.repeated, [one, two]);
+}
+
+#[test]
+fn an_echo_may_be_larger_than_what_it_repeats() {
+    let config = Config {
+        awareness_state_bytes_max: 8,
+        ..Config::default()
+    };
+    let mut world = World::with(config);
+    let (one, two) = (world.greeted("d"), world.greeted("d"));
+    world.send(one, awareness(&[(1, 1, "[1e20]")]));
+    world.send(two, awareness(&[(1, 1, "[100000000000000000000]")]));
+    assert_eq!(world.stage(two), Stage::Open);
+    world.send(two, awareness(&[(1, 2, "[100000000000000000000]")]));
+    assert_ne!(world.stage(two), Stage::Open);
+}
+
+#[test]
+fn of_all_that_a_frame_says_of_a_client_the_last_word_is_relayed() {
+    let mut world = World::new();
+    let (one, two) = (world.greeted("d"), world.greeted("d"));
+    let many = (1..1_000).flat_map(|clock| awareness(&[(7, clock, "{}")]));
+    let mut frame: Vec<_> = many.collect();
+    frame.extend(awareness(&[(8, 1, "[]"), (9, 1, "[]")]));
+    frame.extend(awareness(&[(9, 1, "null")]));
+    world.send(one, frame);
+    let told = awareness(&[(7, 999, "{}"), (8, 1, "[]"), (9, 1, "null")]);
+    assert_eq!(world.take(two), [told]);
+
+    // Also if it ends with what its sender is closed for.
+    let frame = [&awareness(&[(7, 1_000, "{}")])[..], &[9]].concat();
+    world.send(one, frame);
+    assert_ne!(world.stage(one), Stage::Open);
+    let gone = awareness(&[(7, 1_000, "null"), (8, 1, "null")]);
+    assert_eq!(world.take(two), [awareness(&[(7, 1_000, "{}")]), gone]);
+}
+
+#[test]
 fn of_a_message_only_what_is_new_is_relayed() {
     let mut world = World::new();
     let (one, two) = (world.greeted("d"), world.greeted("d"));
@@ -119,13 +171,22 @@ fn who_says_a_higher_clock_owns_the_id() {
 
 #[test]
 fn a_clock_that_cannot_be_raised_goes_with_its_connection() {
-    let most = (1 << 53) - 1;
+    let most = u64::from(u32::MAX);
     let mut world = World::new();
     let (one, two) = (world.greeted("d"), world.greeted("d"));
     world.send(one, awareness(&[(1, most, "{}")]));
     assert_eq!(world.take(two), [awareness(&[(1, most, "{}")])]);
+    world.take(one);
     world.send(two, awareness(&[(1, most, "[]")]));
     assert!(world.take(two).is_empty(), "it says nothing new");
+    // Whoever heard a higher one of itself would go on from there, up to what nobody
+    // can read.
+    for clock in [most + 1, (1 << 53) - 1] {
+        world.send(two, awareness(&[(1, clock, "[]"), (2, clock, "[]")]));
+        world.send(one, awareness(&[(1, clock, "null")]));
+    }
+    assert!(world.take(one).is_empty() && world.take(two).is_empty());
+    assert_eq!(world.stage(two), Stage::Open);
     world.leave(one);
     assert_eq!(world.take(two), [awareness(&[(1, most, "null")])]);
 }

@@ -27,6 +27,8 @@ pub(super) struct World {
     pub(super) journaled: Vec<DocId>,
     /// Connections that are not to be read from.
     pub(super) paused: BTreeSet<ConnId>,
+    /// Whose messages were called repetitions.
+    pub(super) repeated: Vec<ConnId>,
     /// All outputs in order, to compare runs.
     pub(super) log: Vec<Output>,
     engine: Engine,
@@ -100,6 +102,7 @@ impl World {
             drained: None,
             journaled: Vec::new(),
             paused: BTreeSet::new(),
+            repeated: Vec::new(),
             log: Vec::new(),
             engine: Engine::new(config, seed),
             peers: BTreeMap::new(),
@@ -393,6 +396,7 @@ impl World {
             Output::Bus(command) => self.bus.push(command),
             Output::Pause { conn } => assert!(self.paused.insert(conn), "paused once"),
             Output::Resume { conn } => assert!(self.paused.remove(&conn), "it was paused"),
+            Output::Repeated { conn } => self.repeated.push(conn),
             Output::Drained { unsaved, journaled } => {
                 self.drained = Some(unsaved);
                 self.journaled = journaled;
