@@ -224,6 +224,12 @@ impl<'a> Plain<'a> {
         let from = reader.rest();
         let reader = &mut reader;
         let info = reader.u8().ok()?;
+        let kind = info & KIND;
+        // Before anybody is asked about what it names: garbage, whatever else its info
+        // byte says, names nothing.
+        if kind != DELETED && kind != STRING {
+            return None;
+        }
         let (has_origin, has_right_origin) = (info & HAS_ORIGIN != 0, info & HAS_RIGHT_ORIGIN != 0);
         let mut continues = false;
         if has_origin {
@@ -233,7 +239,6 @@ impl<'a> Plain<'a> {
         if has_right_origin {
             read_id(reader).ok().filter(|right| may_name(*right))?;
         }
-        let kind = info & KIND;
         // Before the text is looked at: it would be once more by who joins the two.
         if continues && last == Some(kind) {
             return None;
