@@ -50,8 +50,12 @@ pub(super) struct Named {
     references: Vec<Reference>,
     /// Those among them that may be map entries of several units, ascending.
     several: Vec<Clock>,
-    /// The first that tells by itself that it is a map entry.
-    entry: Option<Clock>,
+    /// How many of the references were looked at, in order.
+    looked_at: usize,
+    /// The first struct that may be a map entry by itself, as far as that is known: it
+    /// tells a key, or one of the references that were looked at is its own, to what
+    /// may be one.
+    unlisted: Option<Clock>,
 }
 
 /// A part of one client's structs that is integrated.
@@ -77,7 +81,7 @@ impl Named {
         self.go_on(item.id.clock);
         self.clocks.end = item.end();
         if placement_or_neighbour(item) == Ok(Placement::Entry) {
-            self.entry.get_or_insert(item.id.clock);
+            self.note_unlisted(item.id.clock);
         }
         if placement != Placement::List && Placement::Entry.superseded(item).is_some() {
             self.several.push(item.id.clock);
@@ -135,10 +139,8 @@ impl Named {
         self.clocks.start <= clocks.start && clocks.end <= self.clocks.end
     }
 
-    /// What structs name from a clock on.
-    fn references_from(&self, clock: Clock) -> &[Reference] {
-        let before = self.references.partition_point(|named| named.by < clock);
-        &self.references[before..]
+    fn note_unlisted(&mut self, clock: Clock) {
+        self.unlisted = Some(self.unlisted.map_or(clock, |first| first.min(clock)));
     }
 
     /// Those of several units that begin within some clocks.
@@ -154,7 +156,7 @@ impl StructStore {
     pub(super) fn integrate_waiting(
         &mut self,
         grown: &[ClientId],
-        named: &BTreeMap<ClientId, Named>,
+        mut named: BTreeMap<ClientId, Named>,
     ) -> Integrated {
         let mut integrated = Integrated::default();
         let mut todo: VecDeque<ClientId> = VecDeque::new();
@@ -166,13 +168,14 @@ impl StructStore {
             self.wake(client, &mut todo);
         }
         while let Some(client) = todo.pop_front() {
-            let named = named.get(&client);
-            let Some(Step { clocks, listed_end }) = self.integrate_on(client, named) else {
+            let mut named = named.get_mut(&client);
+            let step = self.integrate_on(client, named.as_deref_mut());
+            let Some(Step { clocks, listed_end }) = step else {
                 continue;
             };
             if listed_end < clocks.end {
                 let unlisted = listed_end..clocks.end;
-                let superseded = self.superseded_within(client, &unlisted, named);
+                let superseded = self.superseded_within(client, &unlisted, named.as_deref());
                 integrated.superseded.extend(superseded);
             }
             integrated.structs.push((client, clocks));
@@ -227,7 +230,7 @@ impl StructStore {
 
     /// Integrates a client's structs up to one that has to wait. `None` if it does not
     /// get any further.
-    fn integrate_on(&mut self, client: ClientId, named: Option<&Named>) -> Option<Step> {
+    fn integrate_on(&mut self, client: ClientId, named: Option<&mut Named>) -> Option<Step> {
         let theirs = &self.clients[&client];
         if theirs.blocked || theirs.integrated_end == theirs.contiguous_end() {
             return None;
@@ -252,23 +255,39 @@ impl StructStore {
     }
 
     /// Cuts a step before the first struct that has to wait, and tells for what, by
-    /// what the structs are known to name. Those that stand beside others are no map
-    /// entries if those are none.
-    fn step_by(&self, named: &Named, step: &mut Step) -> Option<Id> {
-        let (mut missing, mut entry) = (None, named.entry);
-        for &Reference { by, client, clock } in named.references_from(step.clocks.start) {
+    /// what the structs are known to name; and tells which of them are no map entries.
+    ///
+    /// A reference that was left out is told by an earlier one to the same client, to as
+    /// much or more. What that is named by may have been integrated by an earlier step:
+    /// then both are there. But whether all that is named is listed, an earlier step need
+    /// not have asked: it may have read the structs again, or have known without that
+    /// where they stand, by their left neighbour alone. So each reference is looked at
+    /// here once, from the first on, whoever integrated the struct that it is of; and one
+    /// to what may be a map entry is kept in mind, for all that comes behind it may owe
+    /// its place to the same. What is before the first of these, in a step that begins
+    /// where all is listed, is listed: all that it names is, of its own client, where that
+    /// is before the step or was just found to be, and of others.
+    fn step_by(&self, named: &mut Named, step: &mut Step) -> Option<Id> {
+        let mut missing = None;
+        while let Some(&Reference { by, client, clock }) = named.references.get(named.looked_at) {
             let theirs = self.client(client);
             if theirs.is_none_or(|theirs| theirs.integrated_end <= clock) {
+                debug_assert!(
+                    by >= step.clocks.start,
+                    "what is integrated has all it names"
+                );
                 step.clocks.end = by;
                 missing = Some(Id { client, clock });
                 break;
             }
             if theirs.is_none_or(|theirs| theirs.listed_end <= clock) {
-                entry = Some(entry.map_or(by, |entry| entry.min(by)));
+                named.note_unlisted(by);
             }
+            named.looked_at += 1;
         }
         if step.listed_end >= step.clocks.start {
-            let end = entry.map_or(step.clocks.end, |entry| entry.min(step.clocks.end));
+            let end = step.clocks.end;
+            let end = named.unlisted.map_or(end, |unlisted| unlisted.min(end));
             step.listed_end = step.listed_end.max(end);
         }
         missing

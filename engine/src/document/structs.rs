@@ -132,9 +132,19 @@ impl StructStore {
         self.gap_runs -= usize::from(touched.right);
     }
 
-    pub(super) fn check(&self) {
+    /// Panics if something does not hold that always must, as far as that can be told
+    /// by the structs and where those stand.
+    pub(super) fn check(&self, mut placement: impl FnMut(Id) -> Placement) {
         for structs in self.clients.values() {
             structs.check();
+            for item in structs.listed() {
+                assert_ne!(
+                    placement(item.id),
+                    Placement::Entry,
+                    "what is listed is no map entry: {:?}",
+                    item.id
+                );
+            }
         }
         let behind_gaps = |structs: &ClientStructs| {
             let runs = structs.runs(0);
@@ -258,6 +268,15 @@ impl ClientStructs {
         assert!(self.integrated_end <= self.contiguous_end);
         assert!(self.blocked || self.integrated_end == self.contiguous_end);
         assert!(self.listed_end <= self.contiguous_end);
+    }
+
+    /// Those of which it was noted, in one way or the other, that they are certainly no
+    /// map entries.
+    fn listed(&self) -> impl Iterator<Item = Struct<'_>> {
+        let of_block = |block| Block::structs(block, self.client).map(move |item| (block, item));
+        let structs = self.blocks.iter().flat_map(of_block);
+        let is_listed = |block: &Block, clock| clock < self.listed_end || block.is_listed(clock);
+        structs.filter_map(move |(block, item)| is_listed(block, item.id.clock).then_some(item))
     }
 
     /// The parts of `range` that are not known yet.
