@@ -312,6 +312,8 @@ marks! {
     SlowedDown = "slowed_down",
     /// A client was closed that went on sending too fast.
     CutForRate = "cut_for_rate",
+    /// A client was cut off that had not even answered pings.
+    CutForSilence = "cut_for_silence",
     /// A message was not read on, as too many had come in part.
     HeldForRoom = "held_for_room",
     /// A client was closed whose message took too long to come.

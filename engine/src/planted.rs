@@ -411,6 +411,8 @@ bugs! {
     MessageTimedFromFirst = "message_timed_from_first",
     /// A message may take for ever to come.
     MessageUntimed = "message_untimed",
+    /// Who answers no pings is kept for ever.
+    SilenceIgnored = "silence_ignored",
     /// A connection's place stays taken when it is gone.
     PlaceKept = "place_kept",
     /// The first of several engines is told of all that the journal holds, also of

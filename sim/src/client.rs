@@ -1,6 +1,7 @@
 //! A model client: a yrs document with the habits of y-websocket, or others.
 
 mod content;
+mod rich;
 mod sloppy;
 
 use std::{collections::BTreeMap, time::Duration};
@@ -93,7 +94,10 @@ impl Client {
     pub(crate) fn new(id: u64, doc: usize, content: Content) -> Self {
         let options = Options {
             offset_kind: OffsetKind::Utf16,
-            skip_gc: content == Content::Nested,
+            skip_gc: content != Content::Flat,
+            // It would remove marks that end nothing when a change is over, and tell
+            // nobody.
+            cleanup_formatting: false,
             ..Options::with_client_id(ClientID::new(id))
         };
         let yrs = Doc::with_options(options);
@@ -128,6 +132,9 @@ impl Client {
     pub(crate) fn edit(&mut self, rng: &mut ChaCha8Rng) -> Option<Vec<u8>> {
         let mut txn = self.yrs.transact_mut();
         match rng.random_range(0..14) {
+            _ if self.content == Content::Rich && rng.random_bool(0.5) => {
+                rich::edit(&self.text, &self.list, &mut txn, rng);
+            }
             0..5 => content::write(&self.text, &mut txn, rng),
             5 | 6 => content::erase(&self.text, &mut txn, rng),
             7..10 => content::enter(&self.map, &mut txn, rng),

@@ -26,7 +26,7 @@ pub(crate) struct BadFrame {
 }
 
 /// Updates that the grammar refuses.
-const MALFORMED: [(&str, &str); 12] = [
+const MALFORMED: [(&str, &str); 17] = [
     (
         "clock + len past 2^31",
         "010303ffffffff0f210101780171030003000301020200050a03",
@@ -47,6 +47,20 @@ const MALFORMED: [(&str, &str); 12] = [
     (
         "delete of nothing",
         "0204071424000106016b08f09f9880f09f9880280101610177027d347804010161000002010909000500",
+    ),
+    ("text that is no UTF-8", "010101000401017402fffe00"),
+    ("content of an unknown kind", "010101000b0101740100"),
+    ("a skip that names an origin", "010101008a0500"),
+    ("a subdocument without options", "010101000901017401677e00"),
+    (
+        "lists that stand in each other 70 deep",
+        "010101000801017401\
+         750175017501750175017501750175017501750175017501750175017501\
+         750175017501750175017501750175017501750175017501750175017501\
+         750175017501750175017501750175017501750175017501750175017501\
+         750175017501750175017501750175017501750175017501750175017501\
+         7501750175017501750175017501750175017501\
+         7e00",
     ),
 ];
 
@@ -225,6 +239,11 @@ mod tests {
             DecodeError::Read(ReadError::End),
             DecodeError::SelfReference,
             DecodeError::EmptyStruct,
+            DecodeError::Read(ReadError::Utf8),
+            DecodeError::UnknownContent(11),
+            DecodeError::UnknownContent(10),
+            DecodeError::DocOptions,
+            DecodeError::TooDeep,
         ];
         assert_eq!(MALFORMED.len(), errors.len());
         for ((name, update), error) in MALFORMED.iter().zip(errors) {

@@ -126,6 +126,9 @@ pub enum Content {
     /// do with `gc: false`: where it is collected, yrs 0.28 frees types that
     /// children of theirs still point to, and reads them afterwards.
     Nested,
+    /// The same, and what rich text has besides: marks, embeds, elements of XML, values
+    /// of all kinds.
+    Rich,
 }
 
 /// What clients do, or do not do.
@@ -308,11 +311,20 @@ impl Swarm {
 }
 
 impl Content {
-    /// Most worlds are rich.
+    /// Most worlds have types within types.
     pub(crate) fn draw(rng: &mut ChaCha8Rng) -> Self {
-        match rng.random_bool(0.7) {
-            true => Self::Nested,
-            false => Self::Flat,
+        match (rng.random_bool(0.7), rng.random_bool(0.3)) {
+            (true, true) => Self::Rich,
+            (true, false) => Self::Nested,
+            (false, _) => Self::Flat,
+        }
+    }
+
+    /// The same without rich text.
+    pub(crate) const fn without_marks(self) -> Self {
+        match self {
+            Self::Rich => Self::Nested,
+            other => other,
         }
     }
 }

@@ -1,24 +1,46 @@
 //! What clients write, and how it is shown.
 
-use std::fmt::Write as _;
+use std::fmt::{Display, Write as _};
 
 use rand::{RngExt, rngs::ChaCha8Rng};
 use yrs::{
-    Array, ArrayRef, GetString, Map, MapPrelim, MapRef, Out, ReadTxn, Text, TextPrelim, TextRef,
-    TransactionMut,
+    Any, Array, ArrayRef, GetString, Map, MapPrelim, MapRef, Out, ReadTxn, Text, TextPrelim,
+    TextRef, TransactionMut, Xml, XmlElementRef, XmlFragment, XmlOut, types::text::YChange,
 };
 
 /// Writes a word somewhere.
 pub(super) fn write(text: &TextRef, txn: &mut TransactionMut<'_>, rng: &mut ChaCha8Rng) {
-    let units: Vec<u16> = text.get_string(txn).encode_utf16().collect();
-    let at = before_pair(&units, rng.random_range(0..=units.len()));
+    let at = place(text, txn, rng);
     let word = ["a", "bc", "def ", "\u{e9}", "1234567890", "\u{1f600}"][rng.random_range(0..6)];
     text.insert(txn, at, word);
 }
 
+/// A place in a text.
+pub(super) fn place(text: &TextRef, txn: &TransactionMut<'_>, rng: &mut ChaCha8Rng) -> u32 {
+    let units = units(text, txn);
+    before_pair(&units, rng.random_range(0..=units.len()))
+}
+
+/// What a text is made of; in the place of what is no letter stands a character that
+/// stands for it.
+fn units(text: &TextRef, txn: &TransactionMut<'_>) -> Vec<u16> {
+    let units: Vec<u16> = text.get_string(txn).encode_utf16().collect();
+    if units.len() == text.len(txn) as usize {
+        return units;
+    }
+    let mut all = Vec::new();
+    for part in text.diff(txn, YChange::identity) {
+        match part.insert {
+            Out::Any(Any::String(letters)) => all.extend(letters.encode_utf16()),
+            _ => all.push(0xfffc),
+        }
+    }
+    all
+}
+
 /// Removes a few characters.
 pub(super) fn erase(text: &TextRef, txn: &mut TransactionMut<'_>, rng: &mut ChaCha8Rng) {
-    let units: Vec<u16> = text.get_string(txn).encode_utf16().collect();
+    let units = units(text, txn);
     let from = rng.random_range(0..=units.len());
     let until = (from + rng.random_range(1..=5)).min(units.len());
     let (from, until) = (before_pair(&units, from), before_pair(&units, until));
@@ -98,7 +120,10 @@ fn key(rng: &mut ChaCha8Rng) -> &'static str {
 /// Writes a value down, the same wherever it is the same.
 pub(super) fn show(value: &Out, txn: &impl ReadTxn, shown: &mut String) {
     match value {
-        Out::YText(text) => show_text(&text.get_string(txn), shown),
+        Out::YText(text) => show_parts(text, txn, shown),
+        Out::YXmlText(text) => show_parts(text, txn, shown),
+        Out::YXmlElement(element) => show_element(element, txn, shown),
+        Out::YXmlFragment(fragment) => show_children(fragment, txn, shown),
         Out::YMap(map) => {
             let mut entries: Vec<_> = map.iter(txn).collect();
             entries.sort_unstable_by_key(|(key, _)| *key);
@@ -120,6 +145,60 @@ pub(super) fn show(value: &Out, txn: &impl ReadTxn, shown: &mut String) {
             shown.push(']');
         }
         other => shown.push_str(&other.clone().to_string(txn)),
+    }
+}
+
+/// Writes a text down, and its marks where they change: where yrs divides letters of the
+/// same marks depends on marks that are gone.
+fn show_parts(text: &impl Text, txn: &impl ReadTxn, shown: &mut String) {
+    let (mut letters, mut marks) = (String::new(), None);
+    for part in text.diff(txn, YChange::identity) {
+        if part.attributes != marks {
+            show_text(&std::mem::take(&mut letters), shown);
+            marks = part.attributes;
+            let marks = marks.iter().flat_map(|marks| marks.iter());
+            show_entries(marks.map(|(name, value)| (&**name, value)), shown);
+        }
+        match &part.insert {
+            Out::Any(Any::String(more)) => letters.push_str(more),
+            other => {
+                show_text(&std::mem::take(&mut letters), shown);
+                shown.push('*');
+                show(other, txn, shown);
+            }
+        }
+    }
+    show_text(&letters, shown);
+}
+
+fn show_element(element: &XmlElementRef, txn: &impl ReadTxn, shown: &mut String) {
+    let tag = element.try_tag().map_or("", |tag| tag);
+    let attributes = element.attributes(txn);
+    let attributes = attributes.map(|(name, value)| (name, value.to_string(txn)));
+    shown.push('<');
+    show_text(tag, shown);
+    show_entries(attributes, shown);
+    show_children(element, txn, shown);
+    shown.push('>');
+}
+
+fn show_children(fragment: &impl XmlFragment, txn: &impl ReadTxn, shown: &mut String) {
+    for child in fragment.children(txn) {
+        match child {
+            XmlOut::Text(text) => show_parts(&text, txn, shown),
+            XmlOut::Element(element) => show_element(&element, txn, shown),
+            XmlOut::Fragment(fragment) => show_children(&fragment, txn, shown),
+        }
+        shown.push_str(", ");
+    }
+}
+
+/// Writes down what a hash table holds, in order.
+fn show_entries<'a, V: Display>(entries: impl Iterator<Item = (&'a str, V)>, shown: &mut String) {
+    let mut entries: Vec<_> = entries.collect();
+    entries.sort_unstable_by_key(|(name, _)| *name);
+    for (name, value) in entries {
+        write!(shown, " {name}={value}").expect("a string takes all");
     }
 }
 

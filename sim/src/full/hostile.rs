@@ -48,6 +48,7 @@ const STAY: Duration = Duration::from_millis(200);
 /// where all have gathered: there it is sure how each of them ends.
 pub(super) async fn live(scene: Rc<Scene>, pause: Range<Duration>) {
     let mut rng = scene.stream(Purpose::Hostile);
+    let mut silences = scene.stream(Purpose::Silences);
     loop {
         let pause = between(&mut rng, &pause);
         sleep(match scene.is_healed() {
@@ -61,13 +62,15 @@ pub(super) async fn live(scene: Rc<Scene>, pause: Range<Duration>) {
             Mood::Storm | Mood::Gather(_) => {}
         }
         scene.is_attacked.set(true);
-        let done = attack(&scene, &mut rng).await;
+        // Where pings are frequent enough to wait for.
+        let is_silent = silences.random_bool(0.1) && scene.swarm.net.silence_max < CLOSING;
+        let done = attack(&scene, &mut rng, is_silent).await;
         scene.judge(done);
         scene.is_attacked.set(false);
     }
 }
 
-async fn attack(scene: &Rc<Scene>, rng: &mut ChaCha8Rng) -> Result<(), Violation> {
+async fn attack(scene: &Rc<Scene>, rng: &mut ChaCha8Rng, is_silent: bool) -> Result<(), Violation> {
     let any = rng.random_range(0..scene.swarm.nodes);
     let node = match scene.mood.get() {
         Mood::Gather(node) => node,
@@ -79,6 +82,7 @@ async fn attack(scene: &Rc<Scene>, rng: &mut ChaCha8Rng) -> Result<(), Violation
         false => DOCUMENT,
     };
     let deed = match scene.swarm.net.caps.is_some() && rng.random_bool(0.5) {
+        _ if is_silent => Deed::Silence,
         true => Deed::draw_excess(rng, scene.swarm.piece_bytes_max.is_none()),
         false => Deed::draw(rng, is_shared, scene.swarm.engine.frame_bytes_max),
     };
@@ -167,6 +171,10 @@ impl<'a> Attacker<'a> {
         let borne = caps.map_or(Duration::ZERO, |caps| {
             caps.slowed_max + caps.message_timeout
         });
+        let borne = match deed {
+            Deed::Silence => scene.swarm.net.silence_max,
+            _ => borne,
+        };
         let end = timeout(borne + CLOSING, read_to_end(&mut socket, deed)).await;
         let end = end.unwrap_or(Ok(End::Open))?;
         scene.note(Lane::Hostile, format_args!("{end:?}"));
@@ -177,6 +185,10 @@ impl<'a> Attacker<'a> {
                 Err(Invariant::BadInput.violated(detail))
             }
             (Expected::Code(expected), End::Closed(code, _)) if code == expected => Ok(()),
+            (Expected::End, End::Open) if is_sure && is_word_sure(scene, node, self.since) => {
+                let detail = "a client that answers no pings is kept";
+                Err(Invariant::BadInput.violated(detail))
+            }
             (_, End::Closed(code, reason)) if self.excuses.cover(scene, code, &reason) => Ok(()),
             // It has waited for its own user for as long as a message may take.
             (_, End::Closed(1008, reason))
@@ -214,7 +226,7 @@ fn judge_status(deed: &Deed, status: u16) -> Result<(), Violation> {
     match deed.expected() {
         Expected::Status(expected) if expected == status => Ok(()),
         // The document cannot be loaded.
-        Expected::Code(_) | Expected::Nothing if status == 503 => Ok(()),
+        Expected::Code(_) | Expected::End | Expected::Nothing if status == 503 => Ok(()),
         expected => {
             let detail = format_args!("{deed:?} is refused with {status} and not {expected:?}");
             Err(Invariant::BadInput.violated(detail))

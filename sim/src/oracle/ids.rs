@@ -234,7 +234,8 @@ mod tests {
     #[test]
     fn ids_are_those_that_yrs_reads() {
         for seed in 0..100 {
-            let content = [Content::Flat, Content::Nested][usize::from(seed % 2 == 0)];
+            let contents = [Content::Flat, Content::Nested, Content::Rich];
+            let content = contents[(seed % 3) as usize];
             let mut clients = [1, 2].map(|id| Client::new(id, 0, content));
             let mut rng = stream(seed, Purpose::Client(0));
             for turn in 0..60 {

@@ -97,6 +97,9 @@ fn take_from_clients(steps: &mut Steps<'_, Swarm>, swarm: &Swarm) {
         let visitors = swarm.clients.iter_mut();
         visitors.for_each(|visitor| visitor.habit = Habit::Usual);
     });
+    steps.add("no rich text", |swarm| {
+        swarm.content = swarm.content.without_marks();
+    });
     steps.add("values only", |swarm| swarm.content = Content::Flat);
     steps.add("tokens for ever", |swarm| swarm.token_lasts = None);
 }

@@ -11,12 +11,13 @@ type Twist = fn(&mut ChaCha8Rng, &mut Swarm);
 
 /// Adds to a world what it draws of these.
 pub(super) fn add(rng: &mut ChaCha8Rng, swarm: &mut Swarm) {
-    let twists: [(f64, Twist); 5] = [
+    let twists: [(f64, Twist); 6] = [
         (0.1, hurry_shutdowns),
         (0.12, clean_up),
         (0.08, leave_unsaved),
         (0.06, forget_updates),
         (0.16, fill_documents),
+        (0.05, delete_from_full),
     ];
     for (chance, twist) in twists {
         // Each draws from a stream of its own.
@@ -102,6 +103,22 @@ fn fill_documents(rng: &mut ChaCha8Rng, swarm: &mut Swarm) {
         2 => engine.document_clients_max = rng.random_range(1..=2),
         _ => engine.type_depth_max = rng.random_range(1..=3),
     }
+    for visitor in &mut swarm.clients {
+        visitor.leaves = None;
+    }
+}
+
+/// Documents are full most of the time, and everybody is there and goes on, also with
+/// deleting, which makes room.
+fn delete_from_full(rng: &mut ChaCha8Rng, swarm: &mut Swarm) {
+    swarm.raises_limits = true;
+    swarm.journal.damage = false;
+    swarm.engine.document_bytes_max = *[150, 400].choose(rng).expect("not empty");
+    swarm.engine.unsaved_bytes_max = ENOUGH;
+    swarm.engine.unsaved_bytes_total_max = ENOUGH;
+    swarm.storm = swarm.storm.max(millis(10_000));
+    swarm.pause = millis(5)..millis(200);
+    swarm.connection_loss = 0.0;
     for visitor in &mut swarm.clients {
         visitor.leaves = None;
     }

@@ -7,6 +7,7 @@ use crate::{
     client::Client,
     full::{scene::IDS_PER_DOCUMENT, websocket::Socket},
     hostile::crafted_update,
+    oracle::Ids,
     swarm::Content,
 };
 
@@ -39,6 +40,8 @@ pub(super) enum Deed {
     Large,
     /// Far more messages than may come.
     Flood,
+    /// Nothing, not even an answer to a ping.
+    Silence,
 }
 
 /// More than every message may take whatever others do, with what a server
@@ -53,6 +56,8 @@ const FLOOD: usize = 4_000;
 pub(super) enum Expected {
     Status(u16),
     Code(u16),
+    /// The end of the connection, and no word.
+    End,
     Nothing,
 }
 
@@ -87,7 +92,9 @@ impl Deed {
                 true => crafted_update(rng),
                 false => mutated(rng),
             };
-            let is_refused = Update::decode(&update).is_err();
+            // What the oracle's own reader cannot read is no update, whatever the engine's
+            // says.
+            let is_refused = Update::decode(&update).is_err() || Ids::of(&update).is_err();
             if is_refused || !is_shared {
                 return Self::Update { update, is_refused };
             }
@@ -107,6 +114,7 @@ impl Deed {
             },
             Self::Framing(_) => Expected::Code(1002),
             Self::TooBig(_) => Expected::Code(1009),
+            Self::Silence => Expected::End,
             Self::Unfinished | Self::Idle => Expected::Nothing,
         }
     }
@@ -115,7 +123,7 @@ impl Deed {
         // It wants to know everything, too.
         socket.send(&[0, 0, 1, 0]);
         match self {
-            Self::Idle | Self::BadToken => {}
+            Self::Idle | Self::BadToken | Self::Silence => {}
             Self::Text => socket.push(0x81, b"hello"),
             Self::Garbage(message) => socket.send(message),
             Self::Auth => socket.send(&protocol::permission_denied("no")),

@@ -199,6 +199,9 @@ const FAULTS: &[(&str, Take)] = &[
 
 /// What is unusual, though nothing is wrong with it.
 const USUAL: &[(&str, Take)] = &[
+    ("no rich text", |swarm| {
+        swarm.content = swarm.content.without_marks();
+    }),
     ("values only", |swarm| swarm.content = Content::Flat),
     ("a machine for each node", |swarm| {
         swarm.is_one_machine = false;
