@@ -71,6 +71,7 @@ const ours = scratch => {
     writeFileSync(script, `#!/bin/sh
 export SYNC_SHARED_SECRET='${secret}' JOURNAL=${journal} DATA_DIR="$(mktemp -d ${scratch}/data-XXXXXX)"
 export CONNECTIONS_PER_USER_MAX=off INBOUND_MESSAGES_PER_SECOND=off INBOUND_BYTES_PER_SECOND=off
+export INBOUND_USER_MESSAGES_PER_SECOND=off INBOUND_USER_BYTES_PER_SECOND=off INBOUND_USER_TIME_PER_SECOND=off
 exec '${YSYNCD_BIN}' serve --log error --port "$1"
 `)
     chmodSync(script, 0o755)

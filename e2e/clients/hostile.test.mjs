@@ -11,6 +11,7 @@ import { startServer, token } from '../lib/server.mjs'
 import { sleep } from '../lib/wait.mjs'
 
 const ATTACKER = fileURLToPath(new URL('../lib/attacker.mjs', import.meta.url))
+const HOG = fileURLToPath(new URL('../lib/hog.mjs', import.meta.url))
 const FRAMES = 10_000
 const GROWTH_BYTES_MAX = 32 * 2 ** 20
 
@@ -130,3 +131,37 @@ const attackOn = async (server, seed, allowed) => {
     }
   }
 }
+
+/**
+ * One update of the hog takes a tenth of a second on a slow processor, and one edit of
+ * the pair or two wait for it; at the start those of all its connections.
+ */
+const HOG_P99_MS = 1_000
+const HOG_SECONDS = 15
+
+test('one user on several connections, within all limits of each, holds nobody up', async t => {
+  const theirs = await apart(t)
+  const server = await startServer(t)
+  const pair = [await connected(t, server, 'good'), await connected(t, server, 'good')]
+  const quiet = await typing(pair, 'quiet', { edits: 300 })
+  const hog = fork(HOG, [server.url, token('hog'), HOG_SECONDS].map(String))
+  const failed = once(hog, 'exit').then(([code]) => { throw new Error(`the hog ended with ${code}`) })
+  const told = async () => (await Promise.race([once(hog, 'message'), failed]))[0]
+  await pin(hog.pid, theirs)
+  await told()
+  hog.send('go')
+  const reported = told()
+  const hogged = await typing(pair, 'hogged', { until: reported })
+  const report = await reported
+  for (const [what, { ms }] of Object.entries({ quiet, hogged })) {
+    t.diagnostic(`${what}: ${ms.length} edits, p50 ${percentile(ms, 50)} ms, p99 ${percentile(ms, 99)} ms, at most ${percentile(ms, 100)} ms`)
+  }
+  t.diagnostic(`the hog sent ${report.frames} frames`)
+  assert.deepEqual(report.closed, [], 'it waits, and is not closed')
+  for (const { closes } of pair) assert.deepEqual(closes, [], 'nor is anybody else')
+  const p99 = percentile(hogged.ms, 99)
+  assert.ok(p99 <= HOG_P99_MS, `p99 ${p99} ms of ${HOG_P99_MS}`)
+  const metrics = await (await fetch(`${server.http}/metrics`)).text()
+  assert.match(metrics, /^ysyncd_users_slowed_total\{excess="time"\} [1-9]/m)
+  assert.deepEqual(await server.stop(), { code: 0, signal: null })
+})

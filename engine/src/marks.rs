@@ -310,6 +310,8 @@ marks! {
     GoneBeforeAnswer = "gone_before_answer",
     /// A client was slowed down, as it sent too fast.
     SlowedDown = "slowed_down",
+    /// A user was slowed down, as all of its connections together sent too fast.
+    UserSlowedDown = "user_slowed_down",
     /// A client was closed that went on sending too fast.
     CutForRate = "cut_for_rate",
     /// A client was cut off that had not even answered pings.

@@ -399,6 +399,8 @@ bugs! {
 
     /// Who was slowed down once stays so, however long it rests.
     ThrottleNeverRefills = "throttle_never_refills",
+    /// A user who was slowed down once stays so, on all connections.
+    UserNeverRefills = "user_never_refills",
     /// That a client is slowed down counts anew each time it is looked at.
     SlowedAnew = "slowed_anew",
     /// Control frames may be sent as fast as anybody likes.

@@ -78,7 +78,25 @@ pub struct Config {
     pub inbound_messages_per_second: Option<u64>,
     /// Messages that are read as fast as they come before the rate counts.
     pub inbound_messages_burst: u64,
-    /// How long a client may go on at one of these rates before it is closed.
+    /// Bytes that are read in a second from all connections of one user together;
+    /// `None`: as many as come. Past it reading waits, and nobody is closed for
+    /// that.
+    pub inbound_user_bytes_per_second: Option<u64>,
+    /// Bytes that are read as fast as they come before that rate counts. Not less
+    /// than the largest message: one that is less counts as that.
+    pub inbound_user_bytes_burst: u64,
+    /// The same for messages, as [`Config::inbound_messages_per_second`] counts
+    /// them.
+    pub inbound_user_messages_per_second: Option<u64>,
+    /// Messages that are read as fast as they come before that rate counts.
+    pub inbound_user_messages_burst: u64,
+    /// Time in a second in which a thread handles what one user sends, while
+    /// others wait; `None`: as much as it takes. What a message costs has to do with
+    /// what it says, and only somewhat with its size.
+    pub inbound_user_time_per_second: Option<Duration>,
+    /// Time that what a user sends may take before that rate counts.
+    pub inbound_user_time_burst: Duration,
+    /// How long a client may go on at one of the rates of connections before it is closed.
     /// Whoever has much to bring is done by then; what goes on is a loop or an
     /// attack.
     pub slowed_max: Duration,
@@ -134,6 +152,12 @@ impl Config {
             inbound_bytes_burst: 64 << 20,
             inbound_messages_per_second: Some(5_000),
             inbound_messages_burst: 20_000,
+            inbound_user_bytes_per_second: Some(8 << 20),
+            inbound_user_bytes_burst: 128 << 20,
+            inbound_user_messages_per_second: Some(20_000),
+            inbound_user_messages_burst: 80_000,
+            inbound_user_time_per_second: Some(Duration::from_millis(250)),
+            inbound_user_time_burst: Duration::from_secs(1),
             slowed_max: Duration::from_secs(60),
             unfinished_bytes_max: 512 << 20,
             unfinished_bytes_per_user_max: 64 << 20,
@@ -166,12 +190,50 @@ pub enum ConfigError {
         /// What it would have to be.
         frame: u64,
     },
+    /// `inbound_user_bytes_burst` is less than the largest message.
+    #[error(
+        "INBOUND_USER_BYTES_BURST is {}: expected at least {}, which is FRAME_BYTES_MAX, as the \
+         largest message is no fault; with INBOUND_USER_BYTES_PER_SECOND=off it does not matter",
+        Size(*burst),
+        Size(*frame)
+    )]
+    UserBurstTooSmall {
+        /// What it is.
+        burst: u64,
+        /// What it would have to be.
+        frame: u64,
+    },
+    /// A user may send less than one connection.
+    #[error(
+        "INBOUND_USER_{what}_PER_SECOND is less than INBOUND_{what}_PER_SECOND: raise the one or \
+         lower the other, as what a user may send holds for each of its connections"
+    )]
+    UserRateTooLow {
+        /// Of what, in capitals.
+        what: &'static str,
+    },
     /// `unfinished_bytes_per_user_max` is more than `unfinished_bytes_max`.
     #[error(
         "UNFINISHED_BYTES_PER_USER_MAX is more than UNFINISHED_BYTES_MAX: lower the one or raise \
          the other, as one user could have all others wait"
     )]
     UserBudgetTooLarge,
+    /// The engine's `type_depth_max` is more than Yjs is sure to bear.
+    #[error(
+        "TYPE_DEPTH_MAX is {depth}: expected at most {}, as Yjs overflows its stack at some \
+         thousands, in everybody who opens the document",
+        Config::TYPE_DEPTH_MOST
+    )]
+    TypesTooDeep {
+        /// What it is.
+        depth: usize,
+    },
+    /// The engine's `outbox_bytes_max` is more than its `answers_bytes_max`.
+    #[error(
+        "OUTBOX_BYTES_MAX is more than ANSWERS_BYTES_MAX: lower the one or raise the other, as only \
+         what is larger than the first counts for the second, so that nothing would"
+    )]
+    OutboxTooLarge,
     /// `header_bytes_max` is less than the HTTP parser can do with.
     #[error(
         "HEADER_BYTES_MAX is {}: expected at least {}",
@@ -200,6 +262,9 @@ impl Config {
     /// What [`Config::header_bytes_max`] may not be less than.
     pub const HEADER_BYTES_LEAST: usize = 8_192;
 
+    /// What the engine's `type_depth_max` may not be more than.
+    pub const TYPE_DEPTH_MOST: usize = 1_000;
+
     /// Checks that all of it fits together, the engine's part, too. Small limits
     /// are no fault.
     ///
@@ -210,6 +275,14 @@ impl Config {
         let (burst, frame) = (self.inbound_bytes_burst, self.engine.frame_bytes_max as u64);
         if self.inbound_bytes_per_second.is_some() && burst < frame {
             return Err(ConfigError::BurstTooSmall { burst, frame });
+        }
+        self.check_users()?;
+        let depth = self.engine.type_depth_max;
+        if depth > Self::TYPE_DEPTH_MOST {
+            return Err(ConfigError::TypesTooDeep { depth });
+        }
+        if self.engine.outbox_bytes_max > self.engine.answers_bytes_max {
+            return Err(ConfigError::OutboxTooLarge);
         }
         // It may be less than the largest message: the first large one of a user
         // always goes on.
@@ -227,6 +300,36 @@ impl Config {
             Some(setting) => Err(ConfigError::Zero { setting }),
             None => Ok(()),
         }
+    }
+
+    /// Whether what a user may send leaves room for one connection.
+    fn check_users(&self) -> Result<(), ConfigError> {
+        let (burst, frame) = (
+            self.inbound_user_bytes_burst,
+            self.engine.frame_bytes_max as u64,
+        );
+        if self.inbound_user_bytes_per_second.is_some() && burst < frame {
+            return Err(ConfigError::UserBurstTooSmall { burst, frame });
+        }
+        let rates = [
+            (
+                "BYTES",
+                self.inbound_user_bytes_per_second,
+                self.inbound_bytes_per_second,
+            ),
+            (
+                "MESSAGES",
+                self.inbound_user_messages_per_second,
+                self.inbound_messages_per_second,
+            ),
+        ];
+        for (what, of_user, of_connection) in rates {
+            // Without a limit for connections that for users is the only one.
+            if of_user.is_some_and(|rate| rate < of_connection.unwrap_or(0)) {
+                return Err(ConfigError::UserRateTooLow { what });
+            }
+        }
+        Ok(())
     }
 
     /// What one of the shards may use of what the server may: limits on all
@@ -278,6 +381,10 @@ impl Config {
             ),
         ];
         let times = [
+            (
+                self.inbound_user_time_per_second.unwrap_or(Duration::MAX),
+                "INBOUND_USER_TIME_PER_SECOND",
+            ),
             (self.header_timeout, "HEADER_TIMEOUT"),
             (self.response_timeout, "RESPONSE_TIMEOUT"),
             (self.message_timeout, "MESSAGE_TIMEOUT"),
@@ -315,7 +422,15 @@ mod tests {
         type Change = fn(&mut Config);
         let zero = |setting| ConfigError::Zero { setting };
         let engine = ysyncd_engine::ConfigError::StateVectorTooSmall;
-        let bad: [(Change, ConfigError); 17] = [
+        let bad: [(Change, ConfigError); 23] = [
+            (
+                |config| config.engine.type_depth_max = 1_001,
+                ConfigError::TypesTooDeep { depth: 1_001 },
+            ),
+            (
+                |config| config.engine.outbox_bytes_max = config.engine.answers_bytes_max + 1,
+                ConfigError::OutboxTooLarge,
+            ),
             (
                 |config| config.engine.state_vector_entries_max = 1,
                 engine.into(),
@@ -326,6 +441,25 @@ mod tests {
                     burst: (16 << 20) - 1,
                     frame: 16 << 20,
                 },
+            ),
+            (
+                |config| config.inbound_user_bytes_burst = (16 << 20) - 1,
+                ConfigError::UserBurstTooSmall {
+                    burst: (16 << 20) - 1,
+                    frame: 16 << 20,
+                },
+            ),
+            (
+                |config| config.inbound_user_bytes_per_second = Some((4 << 20) - 1),
+                ConfigError::UserRateTooLow { what: "BYTES" },
+            ),
+            (
+                |config| config.inbound_messages_per_second = Some(20_001),
+                ConfigError::UserRateTooLow { what: "MESSAGES" },
+            ),
+            (
+                |config| config.inbound_user_time_per_second = Some(Duration::ZERO),
+                zero("INBOUND_USER_TIME_PER_SECOND"),
             ),
             (
                 |config| config.unfinished_bytes_per_user_max = config.unfinished_bytes_max + 1,

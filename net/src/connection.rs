@@ -33,6 +33,7 @@ use crate::{
     link::Link,
     rate::{Excess, TooFast},
     unfinished::Budget,
+    user_rate::UserTooFast,
     websocket::{Wait, WebSocket},
 };
 
@@ -148,8 +149,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             "connection open"
         );
         let message = link.shard().unfinished().share(link.user().clone());
-        let socket = WebSocket::new(stream, ahead, &config, message);
         let now = Instant::now();
+        let rate = link.shard().user_rates().of(link.user(), &config, now);
+        let socket = WebSocket::new(stream, ahead, &config, (message, rate));
         let next_ping = now + config.ping_interval;
         let first_alarm = next_ping.min(now + config.silence_max);
         Self {
@@ -171,7 +173,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         self.link.mailbox().resume_panic();
         self.link.mailbox().register(cx);
         self.mind_hold();
-        self.poll_incoming(cx);
+        let start = Instant::now();
+        if self.poll_incoming(cx) > 0 {
+            self.socket.worked(start);
+        }
         self.obey(cx);
         self.poll_outgoing(cx);
         self.poll_timer(cx);
@@ -196,23 +201,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
     }
 
-    /// Takes what has come, within one turn. Nothing is read while the client
-    /// does not read either.
-    fn poll_incoming(&mut self, cx: &mut Context<'_>) {
+    /// Takes what has come, within one turn, and says how many messages that
+    /// were. Nothing is read while the client does not read either.
+    fn poll_incoming(&mut self, cx: &mut Context<'_>) -> usize {
         self.read_at = None;
         let (mut messages, mut bytes) = (0, 0);
         while messages < MESSAGES_PER_TURN && bytes < BYTES_PER_TURN {
             match self.phase {
-                Phase::Open if self.is_paused() => return,
+                Phase::Open if self.is_paused() => return messages,
                 Phase::Open | Phase::Closing if self.is_choked() => {
                     marks::hit(Mark::ChokedReader);
-                    return;
+                    return messages;
                 }
                 Phase::Open | Phase::Closing => {
                     match self.socket.poll_message(cx, &self.link) {
                         Poll::Pending => {
                             self.mind_wait(cx);
-                            return;
+                            return messages;
                         }
                         Poll::Ready(Ok(message)) => {
                             (messages, bytes) = (messages + 1, bytes + message.len());
@@ -226,12 +231,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                     if self.socket.poll_discard(cx, &self.link).is_ready() {
                         self.phase = Phase::Flushing;
                     }
-                    return;
+                    return messages;
                 }
-                Phase::Flushing | Phase::Over => return,
+                Phase::Flushing | Phase::Over => return messages,
             }
         }
         wake_after_others(cx);
+        messages
     }
 
     /// Has the task woken when a client that was not read from may be again.
@@ -240,6 +246,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let waited_for = self.waits_for.take();
         match wait {
             Some(Wait::Pace(wait)) => self.mind_pace(cx, wait),
+            Some(Wait::User(wait)) => self.mind_user(wait),
             Some(Wait::Room(budget)) => self.mind_room(budget, waited_for),
             None => self.mind_message(),
         }
@@ -291,6 +298,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         self.read_again_at(wait.until.min(cut_at));
     }
 
+    /// Waits for a user whose connections send too fast together.
+    fn mind_user(&mut self, wait: UserTooFast) {
+        if wait.begins {
+            marks::hit(Mark::UserSlowedDown);
+            let shard = self.link.shard();
+            shard.metrics().limits.user_slowed(wait.excess);
+            shard.events().user_slowed(self.link.user(), wait.excess);
+        }
+        self.read_again_at(wait.until);
+    }
+
     fn read_again_at(&mut self, at: Instant) {
         // What was not read cannot be missed.
         if !planted::is(Bug::SlowedTakenForSilent) {
@@ -305,6 +323,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let per_second = match excess {
             Excess::Bytes => self.config.inbound_bytes_per_second,
             Excess::Messages => self.config.inbound_messages_per_second,
+            Excess::Time => None,
         };
         format!(
             "sends too fast: more than {} {} a second for {} seconds",

@@ -7,6 +7,8 @@ use std::{error::Error, io};
 pub(crate) enum Cut {
     /// No request began to come for as long as a connection may rest.
     Idle,
+    /// The same, and sooner: others waited for the place.
+    GaveWay,
     /// The head of a request did not come whole in time.
     HeadLate,
     /// The head of a request is too large. That is answered with 431, or 414, by
@@ -17,8 +19,9 @@ pub(crate) enum Cut {
 }
 
 impl Cut {
-    pub(crate) const ALL: [Self; 4] = [
+    pub(crate) const ALL: [Self; 5] = [
         Self::Idle,
+        Self::GaveWay,
         Self::HeadLate,
         Self::HeadTooLarge,
         Self::AnswerLate,
@@ -42,6 +45,7 @@ impl Cut {
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Idle => "idle",
+            Self::GaveWay => "gave_way",
             Self::HeadLate => "head_late",
             Self::HeadTooLarge => "head_too_large",
             Self::AnswerLate => "answer_late",

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use tracing::{debug, error, info, warn};
 use ysyncd_engine::{DocId, Event, StoreError, auth::UserId};
 
-use crate::{quota::LimitReached, request::Refused};
+use crate::{quota::LimitReached, rate::Excess, request::Refused};
 
 /// The log. It remembers whether store and journal are in trouble, so that an
 /// outage is told once, and its end, and not by each document at each try or by
@@ -30,6 +30,7 @@ pub(crate) struct EventLog {
     limit_reached: Rarely<10>,
     closed_for_fault: Rarely<10>,
     update_refused: Rarely<10>,
+    user_slowed: Rarely<10>,
 }
 
 impl EventLog {
@@ -89,6 +90,19 @@ impl EventLog {
                 "access refused (told ten times a minute)"
             ),
             None => debug!(doc, %address, status, %reason, "request for a document refused"),
+        }
+    }
+
+    /// Tells of a user whose connections begin to be slowed down.
+    pub(crate) fn user_slowed(&self, user: &UserId, excess: Excess) {
+        if let Some(untold) = self.user_slowed.is_due() {
+            info!(
+                user = user.as_str(),
+                excess = excess.name(),
+                untold,
+                "a user sends too fast on all connections together and is slowed down (told ten \
+                 times a minute)"
+            );
         }
     }
 

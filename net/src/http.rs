@@ -67,6 +67,7 @@ pub(crate) async fn serve<L: Listener>(
     place: StrangerPlace,
 ) -> Option<Upgraded<L::Stream>> {
     let config = &front.config;
+    let silence = place.silence();
     let handshake = &Handshake {
         front,
         peer,
@@ -80,7 +81,7 @@ pub(crate) async fn serve<L: Listener>(
         service_fn(
             move |request| async move { Ok::<_, Infallible>(handshake.answer(request).await) },
         );
-    let served = http1::Builder::new()
+    let connection = http1::Builder::new()
         .auto_date_header(false)
         .timer(TokioTimer::new())
         .header_read_timeout(config.header_timeout)
@@ -89,12 +90,19 @@ pub(crate) async fn serve<L: Listener>(
             TokioIo::new(Timely::new(
                 stream,
                 config.response_timeout,
-                &handshake.head_has_begun,
+                [&handshake.head_has_begun, &silence.is_broken],
             )),
             service,
         )
-        .without_shutdown()
-        .await;
+        .without_shutdown();
+    let served = tokio::select! {
+        biased;
+        served = connection => served,
+        () = silence.has_to_end() => {
+            front.shared.metrics.limits.request_cut(Cut::GaveWay);
+            return None;
+        }
+    };
     let parts = match served {
         Ok(parts) => parts,
         Err(error) => {

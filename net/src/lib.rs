@@ -147,6 +147,7 @@ mod store;
 mod strangers;
 mod timely;
 mod unfinished;
+mod user_rate;
 mod websocket;
 mod workers;
 

@@ -11,7 +11,7 @@ use crate::Config;
 /// A token bucket, kept as the one moment at which it will be full again (the
 /// "generic cell rate algorithm"): no count has to be brought up to date.
 #[derive(Debug)]
-struct Bucket {
+pub(crate) struct Bucket {
     per_second: u64,
     /// How long a bucket that is empty takes to fill.
     fill_time: Duration,
@@ -19,7 +19,7 @@ struct Bucket {
 }
 
 impl Bucket {
-    fn new(per_second: u64, burst: u64, now: Instant) -> Self {
+    pub(crate) fn new(per_second: u64, burst: u64, now: Instant) -> Self {
         Self {
             per_second,
             fill_time: time_of(burst, per_second),
@@ -29,19 +29,23 @@ impl Bucket {
 
     /// Takes tokens, also ones that are not there: what has been read cannot
     /// be put back, and what comes next waits for it.
-    fn take(&mut self, tokens: u64, now: Instant) {
+    pub(crate) fn take(&mut self, tokens: u64, now: Instant) {
         self.full_at = self.full_at.max(now) + time_of(tokens, self.per_second);
     }
 
     /// When there will be, or was, a token again.
-    fn ready_at(&self) -> Instant {
+    pub(crate) fn ready_at(&self) -> Instant {
         self.full_at
             .checked_sub(self.fill_time)
             .unwrap_or(self.full_at)
     }
 
-    fn is_half_full(&self, now: Instant) -> bool {
+    pub(crate) fn is_half_full(&self, now: Instant) -> bool {
         self.full_at <= now + self.fill_time / 2
+    }
+
+    pub(crate) fn is_full(&self, now: Instant) -> bool {
+        self.full_at <= now
     }
 }
 
@@ -58,16 +62,21 @@ fn time_of(tokens: u64, per_second: u64) -> Duration {
 pub(crate) enum Excess {
     Bytes,
     Messages,
+    /// Of what takes long. This is counted for users only.
+    Time,
 }
 
 impl Excess {
-    pub(crate) const ALL: [Self; 2] = [Self::Bytes, Self::Messages];
+    pub(crate) const OF_CONNECTION: [Self; 2] = [Self::Bytes, Self::Messages];
+
+    pub(crate) const OF_USER: [Self; 3] = [Self::Bytes, Self::Messages, Self::Time];
 
     /// In a word.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Bytes => "bytes",
             Self::Messages => "messages",
+            Self::Time => "time",
         }
     }
 }

@@ -34,6 +34,7 @@ use crate::{
     shared::Shared,
     store,
     unfinished::Unfinished,
+    user_rate::UserRates,
 };
 
 /// Room for what is read and written in one go, shared by the connections of
@@ -245,6 +246,10 @@ impl Shard {
 
     pub(crate) fn unfinished(&self) -> &Arc<Unfinished> {
         &self.shared.unfinished
+    }
+
+    pub(crate) fn user_rates(&self) -> &UserRates {
+        &self.shared.user_rates
     }
 
     /// How the engine stands.

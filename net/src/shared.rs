@@ -1,6 +1,6 @@
 //! What all shards of a server have in common. All of it may be used from any
-//! thread, and none of it on the way of a message, but for counters, and for the
-//! budget of messages that come in parts.
+//! thread, and none of it on the way of a message, but for counters, the budget
+//! of messages that come in parts, and the rate of a user.
 
 use std::{sync::Arc, time::Duration};
 
@@ -9,7 +9,7 @@ use ysyncd_engine::Now;
 
 use crate::{
     Cluster, Stores, event::EventLog, metrics::Metrics, quota::Quotas, readiness::Readiness,
-    unfinished::Unfinished,
+    unfinished::Unfinished, user_rate::UserRates,
 };
 
 /// See the module.
@@ -24,6 +24,7 @@ pub(crate) struct Shared {
     pub(crate) metrics: Metrics,
     pub(crate) quotas: Arc<Quotas>,
     pub(crate) unfinished: Arc<Unfinished>,
+    pub(crate) user_rates: UserRates,
     pub(crate) events: EventLog,
 }
 
@@ -41,6 +42,7 @@ impl Shared {
             metrics,
             quotas: Arc::default(),
             unfinished: Arc::default(),
+            user_rates: UserRates::default(),
             events: EventLog::default(),
         }
     }

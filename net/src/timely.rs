@@ -18,15 +18,15 @@ use tokio::{
 /// long, a byte now and then being no excuse.
 pub(crate) struct Timely<'a, S> {
     stream: S,
-    /// Set when something comes.
-    hears: &'a Cell<bool>,
+    /// Both are set when something comes.
+    hears: [&'a Cell<bool>; 2],
     timeout: Duration,
     /// Runs from the first write that had to wait until all is written.
     deadline: Option<Pin<Box<Sleep>>>,
 }
 
 impl<'a, S> Timely<'a, S> {
-    pub(crate) const fn new(stream: S, timeout: Duration, hears: &'a Cell<bool>) -> Self {
+    pub(crate) const fn new(stream: S, timeout: Duration, hears: [&'a Cell<bool>; 2]) -> Self {
         Self {
             stream,
             hears,
@@ -56,7 +56,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Timely<'_, S> {
         let before = buf.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(cx, buf);
         if buf.filled().len() > before {
-            self.hears.set(true);
+            self.hears.iter().for_each(|hears| hears.set(true));
         }
         read
     }

@@ -10,6 +10,7 @@ use std::{
     io::{self, Read, Write},
     pin::Pin,
     rc::Rc,
+    sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -33,6 +34,7 @@ use crate::{
     link::Link,
     rate::{FrameCounter, Throttle, TooFast},
     unfinished::{Budget, Share},
+    user_rate::{UserRate, UserTooFast},
 };
 
 /// Allocated for every connection, so it is small. Reads from the socket are
@@ -62,6 +64,8 @@ pub(crate) struct WebSocket<S> {
 pub(crate) enum Wait {
     /// The peer sends too fast.
     Pace(TooFast),
+    /// All connections of its user together do.
+    User(UserTooFast),
     /// Too many messages have come in part.
     Room(Budget),
 }
@@ -69,6 +73,7 @@ pub(crate) enum Wait {
 /// How fast the peer sends, and how much of a message is here.
 struct Pace {
     throttle: Throttle,
+    user: Option<Arc<UserRate>>,
     frames: FrameCounter,
     message: Share,
     /// Set where a read would have come too early.
@@ -79,22 +84,33 @@ impl Pace {
     fn count(&mut self, bytes: &[u8], now: Instant) {
         let frames = self.frames.count(bytes);
         self.throttle.took(bytes.len(), frames, now);
+        if let Some(user) = &self.user {
+            user.took(bytes.len(), frames, now);
+        }
         let has_ended = self.frames.take_ended();
         self.message.is(self.frames.unfinished(), has_ended, now);
     }
 
     fn wait(&mut self, config: &Config) -> Option<Wait> {
         let too_fast = self.throttle.wait(Instant::now).map(Wait::Pace);
-        too_fast.or_else(|| self.message.waits_for(config).map(Wait::Room))
+        let of_user = || Some(Wait::User(self.user.as_ref()?.wait(Instant::now)?));
+        let room = || self.message.waits_for(config).map(Wait::Room);
+        too_fast.or_else(of_user).or_else(room)
     }
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     /// Takes a stream behind its handshake, with what was read of it already.
-    pub(crate) fn new(stream: S, ahead: Bytes, limits: &Rc<Config>, message: Share) -> Self {
+    pub(crate) fn new(
+        stream: S,
+        ahead: Bytes,
+        limits: &Rc<Config>,
+        (message, user): (Share, Option<Arc<UserRate>>),
+    ) -> Self {
         let message_bytes_max = limits.engine.frame_bytes_max;
         let mut pace = Pace {
             throttle: Throttle::new(limits, Instant::now()),
+            user,
             frames: FrameCounter::default(),
             message,
             wait: None,
@@ -136,6 +152,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
             _ => None,
         };
         message
+    }
+
+    /// Counts time that went into what was read.
+    pub(crate) fn worked(&self, since: Instant) {
+        if let Some(user) = &self.pace.user {
+            let now = Instant::now();
+            user.worked(now - since, now);
+        }
     }
 
     /// What the last read has to wait for. `None` if only for the peer.

@@ -50,5 +50,7 @@ mod wire;
 
 pub use self::{
     run::run,
-    swarm::{BucketFaults, Caps, NetLimits, Place, Swarm, Token, Trouble, Twists, Visitor},
+    swarm::{
+        BucketFaults, Caps, NetLimits, Place, Swarm, Token, Trouble, Twists, UserRates, Visitor,
+    },
 };

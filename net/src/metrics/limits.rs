@@ -19,6 +19,7 @@ pub(crate) struct LimitMetrics {
     pub(crate) handshakes_dropped: Counter,
     slowed: Family<TooFast, Counter>,
     cut: Family<TooFast, Counter>,
+    users_slowed: Family<TooFast, Counter>,
     rejected: Family<Rejected, Counter>,
     messages_refused: Family<Rejected, Counter>,
     pub(crate) lagged: Counter,
@@ -59,13 +60,17 @@ impl Default for LimitMetrics {
             drop(refused.get_or_create(&Refused { limit }));
         }
         let (slowed, cut) = (Family::default(), Family::default());
-        for excess in Excess::ALL.map(Excess::name) {
+        for excess in Excess::OF_CONNECTION.map(Excess::name) {
             for family in [&slowed, &cut] {
                 drop(Family::<TooFast, Counter>::get_or_create(
                     family,
                     &TooFast { excess },
                 ));
             }
+        }
+        let users_slowed = Family::<TooFast, Counter>::default();
+        for excess in Excess::OF_USER.map(Excess::name) {
+            drop(users_slowed.get_or_create(&TooFast { excess }));
         }
         let held = Family::<Held, Counter>::default();
         for budget in Budget::ALL.map(Budget::name) {
@@ -78,6 +83,7 @@ impl Default for LimitMetrics {
             handshakes_dropped: Counter::default(),
             slowed,
             cut,
+            users_slowed,
             rejected: by_reason(Rejection::ALL.map(Rejection::name)),
             messages_refused: by_reason(MessageFault::ALL.map(MessageFault::name)),
             lagged: Counter::default(),
@@ -147,6 +153,12 @@ impl LimitMetrics {
         self.slowed.get_or_create(&TooFast { excess }).inc();
     }
 
+    /// Counts a user whose connections begin to be slowed down.
+    pub(crate) fn user_slowed(&self, excess: Excess) {
+        let excess = excess.name();
+        self.users_slowed.get_or_create(&TooFast { excess }).inc();
+    }
+
     /// Counts a client that is closed because it went on.
     pub(crate) fn cut(&self, excess: Excess) {
         let excess = excess.name();
@@ -190,6 +202,12 @@ impl LimitMetrics {
             "connections_closed_for_rate",
             "Clients closed because they went on sending too fast, by what they sent",
             self.cut.clone(),
+        );
+        registry.register(
+            "users_slowed",
+            "Times that all connections of a user sent too fast together and were read from more \
+             slowly, by what they sent, or as it took too much time",
+            self.users_slowed.clone(),
         );
         registry.register(
             "updates_refused",

@@ -2,7 +2,7 @@
 //! reasons to order it are none of these tests' business.
 
 use std::{
-    future::Future,
+    future::{Future, poll_fn},
     io,
     pin::Pin,
     task::{Context, Poll},
@@ -12,7 +12,7 @@ use std::{
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
 use tokio::{
-    io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf},
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf, duplex},
     net::{TcpListener, TcpStream},
     task::{JoinHandle, LocalSet, spawn_local},
     time::{sleep, timeout},
@@ -105,6 +105,15 @@ impl House {
     where
         S: AsyncRead + AsyncWrite + Unpin + 'static,
     {
+        let (conn, connection) = self.open(stream).await;
+        (conn, spawn_local(connection))
+    }
+
+    /// The same, for whoever polls it.
+    async fn open<S>(&self, stream: S) -> (ConnId, impl Future<Output = ()> + use<S>)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + 'static,
+    {
         let doc = DocId::new("a").unwrap();
         let claim = Claim {
             doc: doc.clone(),
@@ -126,8 +135,7 @@ impl House {
             ahead: Bytes::new(),
             link,
         };
-        let task = spawn_local(connection::run(upgraded, Rc::clone(&self.config)));
-        (conn, task)
+        (conn, connection::run(upgraded, Rc::clone(&self.config)))
     }
 
     fn received(&self) -> u64 {
@@ -320,6 +328,94 @@ fn connections_left_over_at_the_end_are_told_that_the_server_goes_away() {
             panic!("no close frame");
         };
         assert_eq!(u16::from(frame.code), 1001);
+    });
+}
+
+#[test]
+fn others_have_their_turn_after_one_large_message() {
+    run(async {
+        let house = House::new(|_| {});
+        let (mut client, stream) = duplex(1 << 20);
+        for number in 1..=10 {
+            let update = update_of(number);
+            // One frame, masked with zeroes.
+            client.write_all(&[0x82, 0xff]).await.unwrap();
+            client.write_u64(update.len() as u64).await.unwrap();
+            client.write_all(&[0; 4]).await.unwrap();
+            client.write_all(&update).await.unwrap();
+        }
+        let (_, connection) = house.open(stream).await;
+        tokio::pin!(connection);
+        for turns in 1..=10 {
+            let polled = poll_fn(|cx| Poll::Ready(connection.as_mut().poll(cx)));
+            assert!(polled.await.is_pending());
+            assert_eq!(house.received(), turns);
+        }
+    });
+}
+
+/// A client that pongs without end, and how often it was read from.
+struct Endless(Rc<Cell<u64>>);
+
+impl AsyncRead for Endless {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        self.0.set(self.0.get() + 1);
+        let pong = [0x8a, 0x80, 0, 0, 0, 0];
+        buf.put_slice(&pong.repeat(64));
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Endless {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// One that wakes itself at once is polled some sixty times before the runtime looks at
+/// sockets.
+#[test]
+fn who_always_has_something_to_say_lets_others_be_heard_after_each_turn() {
+    run(async {
+        let house = House::new(|config| {
+            config.inbound_messages_per_second = None;
+            config.inbound_bytes_per_second = None;
+            config.inbound_user_messages_per_second = None;
+            config.inbound_user_bytes_per_second = None;
+            config.inbound_user_time_per_second = None;
+        });
+        let turns = Rc::new(Cell::new(0));
+        let (_, _task) = house.serve(Endless(Rc::clone(&turns))).await;
+        let (_, mut client) = house.connect().await;
+        sync(&mut client).await;
+        let fewest = async {
+            let mut fewest = u64::MAX;
+            for _ in 0..50 {
+                let before = turns.get();
+                sync(&mut client).await;
+                fewest = fewest.min(turns.get() - before);
+            }
+            fewest
+        };
+        let fewest = fewest.await;
+        assert!(fewest > 0, "it goes on");
+        assert!(fewest <= 20, "{fewest} turns for one of the other");
     });
 }
 

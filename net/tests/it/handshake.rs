@@ -257,6 +257,34 @@ fn who_does_not_read_its_answers_loses_its_place() {
 }
 
 #[test]
+fn who_says_nothing_gives_way_when_all_places_are_taken() {
+    run(async {
+        let tweak = |config: &mut ysyncd_net::Config| {
+            config.handshakes_max = 2;
+            config.header_timeout = Duration::from_secs(60);
+        };
+        let server = Server::start(tweak).await;
+        let mut begun = server.tcp().await;
+        begun.write_all(b"GET /healthz HTTP/1.1\r\n").await.unwrap();
+        let mut silent = Vec::new();
+        for _ in 0..5 {
+            silent.push(server.tcp().await);
+        }
+        assert_eq!(status(&soon(server.get("/healthz", "")).await), 200);
+        // Who has begun to speak has the time that it is given.
+        begun
+            .write_all(b"host: x\r\nconnection: close\r\n\r\n")
+            .await
+            .unwrap();
+        let mut answer = String::new();
+        soon(begun.read_to_string(&mut answer)).await.unwrap();
+        assert_eq!(status(&answer), 200);
+        let metric = "requests_cut_total{reason=\"gave_way\"}";
+        assert_eq!(server.metric(metric).await, 5);
+    });
+}
+
+#[test]
 fn idle_strangers_wait_and_held_clients_take_no_place() {
     run(async {
         let store = GatedStore::new(|| Ok(None));

@@ -12,7 +12,7 @@ use tokio::{
 use tokio_tungstenite::tungstenite::Message;
 use ysyncd_net::Config;
 
-use crate::support::{Client, SYNC_STEP_1, Server, run, soon};
+use crate::support::{Client, SYNC_STEP_1, Server, run, soon, token};
 
 /// A frame of this kind with an empty payload, masked with zeroes.
 const fn empty_frame(first: u8) -> [u8; 6] {
@@ -179,5 +179,40 @@ fn a_client_that_is_slowed_down_is_not_taken_for_silent() {
             "{:?}",
             start.elapsed()
         );
+    });
+}
+
+#[test]
+fn connections_of_one_user_wait_for_each_other_and_are_not_closed() {
+    run(async {
+        let server = Server::start(|config| {
+            config.inbound_messages_per_second = None;
+            config.inbound_user_messages_per_second = Some(50);
+            config.inbound_user_messages_burst = 50;
+            config.slowed_max = Duration::from_millis(100);
+        })
+        .await;
+        let mut first = server.client("a").await;
+        let mut second = server.client("b").await;
+        let other = server.connect_with("a", &token("bob")).await;
+        let mut other = other.unwrap();
+        for _ in 0..100 {
+            first.send(SYNC_STEP_1).await;
+        }
+        first.sync().await;
+        let start = Instant::now();
+        other.sync().await;
+        let undisturbed = start.elapsed();
+        assert!(undisturbed < Duration::from_millis(500), "{undisturbed:?}");
+        second.sync().await;
+        let taken = start.elapsed();
+        assert!(taken > Duration::from_millis(500), "{taken:?}");
+        // Once both have their time, they go on.
+        first.sync().await;
+        second.sync().await;
+        let slowed = server.metric("users_slowed_total{excess=\"messages\"}");
+        assert_eq!(slowed.await, 1);
+        let cut = server.metric("connections_closed_for_rate_total{excess=\"messages\"}");
+        assert_eq!(cut.await, 0);
     });
 }

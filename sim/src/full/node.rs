@@ -101,6 +101,11 @@ async fn serve_once(
     if let Some(caps) = &net.caps {
         caps.apply_to(&mut config);
     }
+    if let Some(rates) = &net.user_rates {
+        config.inbound_messages_per_second = None;
+        config.inbound_user_messages_per_second = Some(rates.messages_per_second);
+        config.inbound_user_messages_burst = rates.messages_burst;
+    }
     let cluster = scene.swarm.twists.bus.clone().map(|faults| Cluster {
         node: Node {
             id: at as u64 + 1,

@@ -152,6 +152,9 @@ pub struct NetLimits {
     /// What one client may take of a server, if that is little.
     #[serde(default)]
     pub caps: Option<Caps>,
+    /// What all connections of a user may send together, if that is little.
+    #[serde(default)]
+    pub user_rates: Option<UserRates>,
     /// Engines of a node that share its documents.
     #[serde(default = "one")]
     pub shards: usize,
@@ -179,6 +182,15 @@ pub struct Caps {
     pub is_per_user: bool,
     /// Connections to one document.
     pub connections_per_document_max: usize,
+}
+
+/// How fast a user may send. Who sends faster waits, and gets on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct UserRates {
+    /// Messages of all its connections in a second …
+    pub messages_per_second: u64,
+    /// … and at once.
+    pub messages_burst: u64,
 }
 
 /// Somebody who edits a document.
@@ -256,6 +268,7 @@ impl Swarm {
                 swarm.draw_bus(&mut stream(seed, Purpose::Buses));
                 swarm.draw_splits(&mut stream(seed, Purpose::Splits));
                 swarm.net.shards = draw_shards(&mut stream(seed, Purpose::Shards));
+                swarm.draw_user_rates(&mut stream(seed, Purpose::UserRates));
                 swarm
             }
             Shape::Small => Self::draw_small(seed),
@@ -429,6 +442,19 @@ impl Swarm {
         }
     }
 
+    /// In some worlds a user may send little at once, and everybody is one user. They
+    /// may still send more than they do, on average: where they may not, some of them
+    /// wait for longer than a healthy server lets them. Where somebody is to be closed
+    /// for sending too fast it is not so: who waits does not.
+    fn draw_user_rates(&mut self, rng: &mut ChaCha8Rng) {
+        if rng.random_bool(0.25) && self.net.caps.is_none() {
+            self.net.user_rates = Some(UserRates {
+                messages_per_second: one_of(rng, &[1_000, 4_000]),
+                messages_burst: one_of(rng, &[1, 3, 10]),
+            });
+        }
+    }
+
     /// Whether servers keep all that they show.
     fn loses_nothing(&self) -> bool {
         let vanishes = |(_, trouble): &(_, Trouble)| matches!(trouble, Trouble::Vanish { .. });
@@ -468,6 +494,7 @@ impl NetLimits {
             silence_max: ping_interval * one_of(rng, &[2, 3]),
             close_timeout: millis(one_of(rng, &[100, 5_000])),
             caps: None,
+            user_rates: None,
             shards: one(),
         }
     }

@@ -37,6 +37,8 @@ pub(in crate::full) enum Purpose {
     Splits,
     /// How many engines a node has.
     Shards,
+    /// What all connections of a user may send together.
+    UserRates,
     /// When somebody hostile connects and says nothing.
     Silences,
     /// What a bus does to a node's messages, per life.
@@ -62,6 +64,7 @@ pub(in crate::full) fn stream(seed: u64, purpose: Purpose) -> ChaCha8Rng {
         Purpose::Buses => numbered(1, 11, 0),
         Purpose::Splits => numbered(1, 12, 0),
         Purpose::Shards => numbered(1, 13, 0),
+        Purpose::UserRates => numbered(1, 14, 0),
         Purpose::Silences => numbered(1, 20, 0),
         Purpose::Client(at) => numbered(2, at, 0),
         Purpose::Habits(at) => numbered(7, at, 0),

@@ -51,6 +51,9 @@ fn take_from_world(steps: &mut Steps<'_, Swarm>, swarm: &Swarm) {
         });
     }
     steps.add("the usual caps", |swarm| swarm.net.caps = None);
+    steps.add("the usual rates of users", |swarm| {
+        swarm.net.user_rates = None;
+    });
     steps.add("nobody hostile", |swarm| swarm.hostile = None);
     steps.add("the last document less", |swarm| {
         if swarm.documents > 1 {

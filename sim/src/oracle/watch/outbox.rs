@@ -198,7 +198,9 @@ impl Outbox {
         }
         let must_read = self.is_behind() || self.written < self.answered;
         self.sent += bytes;
-        if is_answer || self.stage == Stage::CatchesUp {
+        // It may have come to wait with the input under way, and be kept alive already.
+        let is_kept_alive = self.has_to_wait && frame == &protocol::keepalive()[..];
+        if (is_answer || self.stage == Stage::CatchesUp) && !is_kept_alive {
             self.has_to_wait = false;
             self.answered = self.sent;
             if bytes > limits.bytes_max {
