@@ -18,6 +18,7 @@ enum Place {
     Front,
     Key,
     BehindOwn,
+    BehindOwnBefore(prop::sample::Index),
     Behind(prop::sample::Index),
     Before(prop::sample::Index),
     Between(prop::sample::Index, prop::sample::Index),
@@ -41,6 +42,7 @@ fn place() -> impl Strategy<Value = Place> {
         2 => Just(Place::Front),
         1 => Just(Place::Key),
         4 => Just(Place::BehindOwn),
+        6 => id().prop_map(Place::BehindOwnBefore),
         10 => id().prop_map(Place::Behind),
         5 => id().prop_map(Place::Before),
         10 => (id(), id()).prop_map(|(left, right)| Place::Between(left, right)),
@@ -111,6 +113,9 @@ fn written() -> impl Strategy<Value = Written> {
             let place = match place {
                 Place::Key => Item::in_root("map").with_key("k"),
                 Place::BehindOwn if clock > 0 => Item::after(client, clock - 1),
+                Place::BehindOwnBefore(right) if clock > 0 => {
+                    Item::between((client, clock - 1), id(right))
+                }
                 Place::Behind(left) if !written.is_empty() => {
                     let (client, clock) = id(left);
                     Item::after(client, clock)
@@ -148,6 +153,29 @@ fn by_client(written: &Written) -> BTreeMap<u64, Update> {
             .push(*client, *clock, item);
     }
     updates
+}
+
+/// All that was written, as two updates: first so many structs of each client, then
+/// those behind.
+fn in_two(written: &Written, first: [usize; 4], order: [u64; 4]) -> [Update; 2] {
+    let parts = |is_first: bool| {
+        let mut counts = BTreeMap::<u64, usize>::new();
+        let mut part = Written::new();
+        for (client, clock, item) in written {
+            let count = counts.entry(*client).or_default();
+            *count += 1;
+            let at = usize::try_from(*client - 1).expect("clients are few");
+            if (*count <= first[at]) == is_first {
+                part.push((*client, *clock, item.clone()));
+            }
+        }
+        let (of, mut update) = (by_client(&part), Update::default());
+        for of_client in order.iter().filter_map(|client| of.get(client)) {
+            update.append(of_client);
+        }
+        update
+    };
+    [parts(true), parts(false)]
 }
 
 /// What stands behind the last struct of each client, as one update each, told by what
@@ -259,6 +287,32 @@ fn what_is_superseded_is_seen_though_an_earlier_step_named_the_same_client() {
     assert_eq!(known(&state).deletes, superseded.encode());
 }
 
+/// The same where the client waits from an update before, so that the earlier step has
+/// to read its structs: what these name is looked at by the next step then. They are
+/// known to stand in a list meanwhile, as their left neighbours do.
+#[test]
+fn what_an_earlier_step_read_is_looked_at_by_the_next() {
+    let value = |place: Item| place.any(&[&[120]]);
+    let (mut waiting, mut rest) = (Update::default(), Update::default());
+    waiting
+        .push(30, 0, &value(Item::in_root("list")))
+        .push(30, 1, &value(Item::between((30, 0), (20, 1))));
+    // Values, as text would be taken in a run, of which nothing is known before it is
+    // integrated.
+    rest.push(30, 2, &value(Item::between((30, 1), (20, 1))))
+        .push(30, 3, &value(Item::between((30, 2), (10, 0))))
+        .push(30, 4, &Item::after(20, 0).any(&[&[120], &[121]]))
+        .push(20, 0, &value(Item::in_root("map").with_key("k")))
+        .push(20, 1, &value(Item::in_root("list")))
+        .push(10, 0, &value(Item::after(30, 2)));
+    let mut state = load(&waiting.encode()).unwrap();
+    state.apply(&rest.encode()).unwrap();
+    state.check();
+    let mut superseded = Update::default();
+    superseded.delete(30, &[(4, 1)]);
+    assert_eq!(known(&state).deletes, superseded.encode());
+}
+
 /// Yjs sees garbage in any info byte of that kind, and nothing it names.
 #[test]
 fn garbage_names_nothing_whatever_its_info_byte_says() {
@@ -292,6 +346,7 @@ proptest! {
     fn structs_that_come_at_once_are_taken_as_one_by_one(
         written in written(),
         order in Just([1_u64, 2, 3, 4]).prop_shuffle(),
+        first in prop::array::uniform4(prop_oneof![Just(0), 0..8_usize]),
     ) {
         let mut one_by_one = DocumentState::default();
         for (client, clock, item) in &written {
@@ -309,9 +364,15 @@ proptest! {
         of.values().rev().for_each(|update| {
             descending.append(update);
         });
+        // What waits from an update before is read again when it can be integrated.
+        let mut part_by_part = DocumentState::default();
+        for update in in_two(&written, first, order) {
+            part_by_part.apply(&update.encode()).unwrap();
+        }
         let mut states = [
             one_by_one,
             client_by_client,
+            part_by_part,
             load(&all.encode()).unwrap(),
             load(&descending.encode()).unwrap(),
         ];
