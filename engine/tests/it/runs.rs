@@ -294,9 +294,8 @@ fn what_is_superseded_is_seen_though_an_earlier_step_named_the_same_client() {
 fn what_an_earlier_step_read_is_looked_at_by_the_next() {
     let value = |place: Item| place.any(&[&[120]]);
     let (mut waiting, mut rest) = (Update::default(), Update::default());
-    waiting
-        .push(30, 0, &value(Item::in_root("list")))
-        .push(30, 1, &value(Item::between((30, 0), (20, 1))));
+    waiting.push(30, 0, &value(Item::in_root("list")));
+    waiting.push(30, 1, &value(Item::between((30, 0), (20, 1))));
     // Values, as text would be taken in a run, of which nothing is known before it is
     // integrated.
     rest.push(30, 2, &value(Item::between((30, 1), (20, 1))))
