@@ -15,7 +15,9 @@ use criterion::{
 };
 use ysyncd_engine::{document::DocumentState, protocol, state_vector::StateVector, update::Update};
 
-use self::workload::{Served, cursor, document, keystroke, recorded_snapshot, scattered, typed};
+use self::workload::{
+    Served, cursor, document, keystroke, recorded_snapshot, scattered, snapshot_in_turns, typed,
+};
 
 /// Structs and clients of documents, from small to the largest that may be.
 const SIZES: [(u64, u64); 4] = [(10_000, 1), (100_000, 1), (1_000_000, 1), (100_000, 10_000)];
@@ -95,6 +97,8 @@ fn whole_document(c: &mut Criterion) {
         ("100000 structs of 10000", scattered(100_000, 10_000)),
     ];
     documents.extend(paper.map(|paper| ("4 of automerge-paper", paper)));
+    let in_turns = snapshot_in_turns("automerge-paper", 4, 5);
+    documents.extend(in_turns.map(|paper| ("4 of automerge-paper, 5 writers each", paper)));
     let mut group = c.benchmark_group("whole document");
     for (name, encoded) in &documents {
         let state = document([encoded]);

@@ -10,12 +10,14 @@ mod workload;
 use bytes::Bytes;
 use ysyncd_engine::{document::DocumentState, protocol, state_vector::StateVector};
 
-use self::workload::{Served, cursor, document, keystroke, recorded_snapshot, scattered, typed};
+use self::workload::{
+    Served, cursor, document, keystroke, recorded_snapshot, scattered, snapshot_in_turns, typed,
+};
 
 type Measure = (&'static str, fn() -> u64);
 
 /// Names, and what does it and says how many units it did.
-const MEASURES: [Measure; 13] = [
+const MEASURES: [Measure; 14] = [
     ("apply an update of a session", apply_session),
     ("receive an update of a session", receive_session),
     (
@@ -26,6 +28,7 @@ const MEASURES: [Measure; 13] = [
     ("deliver a cursor in a room of 100", cursors_in_room),
     ("load a struct of a snapshot", load_snapshot),
     ("load a KiB of a recorded snapshot", load_recorded),
+    ("load a KiB that many wrote in turns", load_in_turns),
     ("apply a struct of a first update", apply_first),
     ("apply a KiB of a recorded first update", apply_recorded),
     ("encode a struct", encode),
@@ -130,6 +133,13 @@ fn load_snapshot() -> u64 {
 
 fn load_recorded() -> u64 {
     let snapshot = recorded();
+    count(|| load(&snapshot));
+    snapshot.len() as u64 / 1024
+}
+
+fn load_in_turns() -> u64 {
+    let snapshot = snapshot_in_turns("sveltecomponent", 4, 5);
+    let snapshot = snapshot.expect("the recordings; set YSYNCD_SHARED");
     count(|| load(&snapshot));
     snapshot.len() as u64 / 1024
 }

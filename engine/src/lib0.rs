@@ -77,10 +77,10 @@ impl<'a> Reader<'a> {
         self.rest
     }
 
-    /// Goes back to where this had not been read yet.
-    pub(crate) const fn back_to(&mut self, rest: &'a [u8]) {
-        debug_assert!(rest.len() >= self.rest.len());
-        self.rest = rest;
+    /// Passes over bytes that were looked at otherwise, and are there.
+    #[inline]
+    pub(crate) fn pass(&mut self, len: usize) {
+        self.rest = &self.rest[len..];
     }
 
     /// Whether everything has been read.

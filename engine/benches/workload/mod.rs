@@ -6,7 +6,10 @@ use std::{collections::BTreeMap, fs::File, path::PathBuf, sync::mpsc, time::Dura
 use bytes::Bytes;
 use flate2::read::GzDecoder;
 use serde_json::Value;
-use yrs::{Doc, Options, Text, TextRef, Transact, TransactionMut, block::ClientID};
+use yrs::{
+    Doc, Options, Text, TextRef, Transact, TransactionMut, block::ClientID,
+    updates::decoder::Decode,
+};
 use ysyncd_engine::{
     Config, ConnId, DocId, Engine, Input, JournalCommand, JournalResult, Now, Output, StoreResult,
     auth::{Grant, UserId},
@@ -15,6 +18,9 @@ use ysyncd_engine::{
     protocol,
     state_vector::StateVector,
 };
+
+/// Transactions of a recording that somebody types before it is another's turn.
+const TURN: usize = 50;
 
 /// The updates of a client who types the recorded session of this name, a
 /// keystroke or a few each. `None` if the recordings are not there: they lie in
@@ -36,12 +42,62 @@ pub(crate) fn recorded_snapshot(name: &str, clients: u64) -> Option<Vec<u8>> {
     Some(state.encode().to_vec())
 }
 
+/// What is saved of a document into which a recorded session was typed so many
+/// times, each time by so many writers who take turns. Each names what the others
+/// wrote, which mostly stands further on in what is saved.
+pub(crate) fn snapshot_in_turns(name: &str, times: u64, writers: u64) -> Option<Vec<u8>> {
+    let trace = recording(name)?;
+    let mut state = DocumentState::default();
+    for time in 0..times {
+        for update in typed_in_turns(&trace, time * writers, writers) {
+            state.apply(&update).expect("it is an update");
+        }
+    }
+    state.compact(true);
+    Some(state.encode().to_vec())
+}
+
+/// The updates of so many writers who type a session in turns.
+fn typed_in_turns(trace: &Value, first: u64, writers: u64) -> Vec<Vec<u8>> {
+    let docs: Vec<_> = (first..first + writers)
+        .map(|writer| {
+            // In no order, as clients draw their ids.
+            let client = 1_000_000 + writer * 2_654_435_761 % 4_294_967_291;
+            Doc::with_options(Options::with_client_id(ClientID::new(client)))
+        })
+        .collect();
+    let start = trace["startContent"].as_str().expect("a recording begins");
+    let transactions = trace["txns"].as_array().expect("it has transactions");
+    let mut updates = Vec::new();
+    for (turn, transactions) in transactions.chunks(TURN).enumerate() {
+        let doc = &docs[turn % docs.len()];
+        let text = doc.get_or_insert_text("text");
+        let mut open = doc.transact_mut();
+        if turn == 0 {
+            text.push(&mut open, start);
+        }
+        let patches = transactions.iter().flat_map(patches);
+        patches.for_each(|patch| type_in(&text, &mut open, patch));
+        let update = open.encode_update_v1();
+        drop(open);
+        for other in docs
+            .iter()
+            .filter(|other| other.client_id() != doc.client_id())
+        {
+            let update = yrs::Update::decode_v1(&update).expect("it is an update");
+            other
+                .transact_mut()
+                .apply_update(update)
+                .expect("it is one of the same document");
+        }
+        updates.push(update);
+    }
+    updates
+}
+
 /// As [`typed`], by this client.
 fn typed_by(name: &str, client: u64) -> Option<Vec<Vec<u8>>> {
-    let beside = || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared"));
-    let shared = std::env::var_os("YSYNCD_SHARED").map_or_else(beside, PathBuf::from);
-    let file = File::open(shared.join("traces").join(format!("{name}.json.gz"))).ok()?;
-    let trace: Value = serde_json::from_reader(GzDecoder::new(file)).expect("a recording is JSON");
+    let trace = recording(name)?;
     let doc = Doc::with_options(Options::with_client_id(ClientID::new(client)));
     let (sent, updates) = mpsc::channel();
     doc.observe_update_v1("log", move |_, event| {
@@ -53,13 +109,22 @@ fn typed_by(name: &str, client: u64) -> Option<Vec<Vec<u8>>> {
     text.push(&mut doc.transact_mut(), start);
     let transactions = trace["txns"].as_array().expect("it has transactions");
     for transaction in transactions {
-        let patches = transaction["patches"].as_array().expect("with patches");
         let mut open = doc.transact_mut();
-        patches
-            .iter()
-            .for_each(|patch| type_in(&text, &mut open, patch));
+        patches(transaction).for_each(|patch| type_in(&text, &mut open, patch));
     }
     Some(updates.try_iter().collect())
+}
+
+fn recording(name: &str) -> Option<Value> {
+    let beside = || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared"));
+    let shared = std::env::var_os("YSYNCD_SHARED").map_or_else(beside, PathBuf::from);
+    let file = File::open(shared.join("traces").join(format!("{name}.json.gz"))).ok()?;
+    Some(serde_json::from_reader(GzDecoder::new(file)).expect("a recording is JSON"))
+}
+
+fn patches(transaction: &Value) -> impl Iterator<Item = &Value> {
+    let patches = transaction["patches"].as_array();
+    patches.expect("with patches").iter()
 }
 
 /// A patch is `[position, deleted length, inserted text]`.

@@ -4,9 +4,13 @@
 //! has done before. So what is known of that client is looked up once per
 //! section, and what is asked about another is remembered for the next struct.
 //!
-//! Nearly all structs are plain: each follows the last, nobody waits for
-//! anything, and there is no map entry. Of those, little more is looked at than
-//! what they stand beside.
+//! Three words say what need not be looked at. A struct is plain by its form: it
+//! stands beside others, and holds text or was deleted. It is *settled* if it is
+//! integrated and certainly no map entry, which it is if all that it names is
+//! settled. It *waits* if it, or one before it of the same client, names what is not
+//! integrated. Nearly all structs are plain, and come in runs that are settled or
+//! wait: these are appended as they are, and noted as a whole. All others, and those
+//! that are to be joined to the last, are looked at one by one.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +20,9 @@ use super::{
     causality::{Named, Stretch, Stretches},
     delete_set::DeleteSet,
     state::read_part,
-    structs::{ClientStructs, Placement, StructStore, placement_of, placement_or_neighbour},
+    structs::{
+        ClientStructs, Placement, Standing, StructStore, placement_of, placement_or_neighbour,
+    },
 };
 use crate::{
     marks::{self, Mark},
@@ -55,12 +61,14 @@ impl StructStore {
         let mut added = Added::nothing();
         while let Some(client) = sections.next_section()? {
             let mut appender = Appender::new(self, client, deletes, &mut added);
-            appender.add_plain(sections);
-            while let Some(item) = sections.next_struct()? {
+            loop {
+                appender.add_runs(sections);
+                let Some(item) = sections.next_struct()? else {
+                    break;
+                };
                 if !matches!(item.body, Body::Skip) {
                     appender.add(&item);
                 }
-                appender.add_plain(sections);
             }
             appender.finish();
         }
@@ -71,7 +79,7 @@ impl StructStore {
     pub(super) fn append_one(&mut self, item: &Struct<'_>, deletes: &DeleteSet) -> Added {
         debug_assert!(!matches!(item.body, Body::Skip));
         let mut added = Added::nothing();
-        if !self.append_plain(item, &mut added) {
+        if !self.append_settled(item, &mut added) {
             let mut appender = Appender::new(self, item.id.client, Some(deletes), &mut added);
             appender.add(item);
             appender.finish();
@@ -79,25 +87,25 @@ impl StructStore {
         added
     }
 
-    /// Adds a struct if it follows all others of its client and is plain, as what
+    /// Adds a struct if it follows all others of its client and is settled, as what
     /// somebody types is. The client's structs stay where they are for that.
-    fn append_plain(&mut self, item: &Struct<'_>, added: &mut Added) -> bool {
+    fn append_settled(&mut self, item: &Struct<'_>, added: &mut Added) -> bool {
         let client = item.id.client;
         let is_settled = |named: Id| {
             let theirs = self.client(named.client);
             theirs.is_some_and(|theirs| named.clock < theirs.settled_end())
         };
-        let follows = |theirs: &ClientStructs| theirs.plain_end() == Some(item.id.clock);
-        let is_plain = self.client(client).is_some_and(follows)
-            && is_plain(item, |named| named.client == client || is_settled(named));
-        let theirs = self.clients.get_mut(&client).filter(|_| is_plain);
+        let follows = |theirs: &ClientStructs| {
+            theirs.end() == item.id.clock && theirs.standing() == Standing::Settled
+        };
+        let is_settled = self.client(client).is_some_and(follows)
+            && is_settled_by(item, |named| named.client == client || is_settled(named));
+        let theirs = self.clients.get_mut(&client).filter(|_| is_settled);
         let Some(theirs) = theirs else {
             return false;
         };
         theirs.push(item, true);
-        if let Some(plain) = theirs.add_plain(item.end()) {
-            push(&mut added.structs, client, plain);
-        }
+        push(&mut added.structs, client, theirs.settle());
         if item.is_deleted() {
             push(&mut added.deleted, client, item.clocks());
         }
@@ -127,6 +135,9 @@ impl Added {
 /// Adds a stretch, as part of the last if it continues that.
 #[inline]
 fn push(stretches: &mut Stretches, client: ClientId, range: ClockRange) {
+    if range.is_empty() {
+        return;
+    }
     match stretches.last_mut() {
         Some((last, run)) if *last == client && run.end == range.start => run.end = range.end,
         _ => stretches.push((client, range)),
@@ -139,13 +150,12 @@ struct Appender<'s> {
     client: ClientId,
     /// The client's structs, taken out of the store meanwhile.
     theirs: ClientStructs,
-    /// Where those stand that were added last, and are not plain.
+    /// What holds of all of them.
+    standing: Standing,
+    /// Where those stand that were added last, and are not settled.
     placed: Placed,
     /// What those name that wait.
     named: Named,
-    /// Where a struct begins if it is plain. None is while the client's structs
-    /// have gaps, wait for something, or hold map entries.
-    plain_end: Option<Clock>,
     /// The client that was asked about last.
     other: Other,
     deletes: Option<&'s DeleteSet>,
@@ -163,6 +173,9 @@ struct Placed {
 
 impl Placed {
     fn push(&mut self, clocks: ClockRange, placement: Placement) {
+        if clocks.is_empty() {
+            return;
+        }
         if clocks.start != self.end {
             self.runs.clear();
         }
@@ -181,17 +194,50 @@ impl Placed {
 }
 
 /// What is known of another client, which nothing changes during a section.
-#[derive(Clone, Copy)]
 struct Other {
     client: ClientId,
     listed_end: Clock,
     integrated_end: Clock,
+    settled_end: Clock,
 }
 
-/// Whether a struct certainly stands in a list, and all that it names is integrated
-/// and stands in one too.
+impl Other {
+    /// Nothing is known of it.
+    const fn unknown(client: ClientId) -> Self {
+        Self {
+            client,
+            listed_end: 0,
+            integrated_end: 0,
+            settled_end: 0,
+        }
+    }
+
+    /// Turns to another client, unless it is the one that was asked about last.
+    #[inline(always)]
+    fn turn_to(&mut self, client: ClientId, store: &StructStore) -> &Self {
+        if self.client != client {
+            let known = |theirs: &ClientStructs| Self {
+                client,
+                listed_end: theirs.listed_end,
+                integrated_end: theirs.integrated_end,
+                settled_end: theirs.settled_end(),
+            };
+            let theirs = store.client(client);
+            *self = theirs.map_or(Self::unknown(client), known);
+        }
+        self
+    }
+
+    /// Whether what another client made is settled.
+    #[inline(always)]
+    fn is_settled(&mut self, named: Id, store: &StructStore) -> bool {
+        named.clock < self.turn_to(named.client, store).settled_end
+    }
+}
+
+/// Whether a struct is settled that follows such, by what it names.
 #[inline(always)]
-fn is_plain(item: &Struct<'_>, mut is_settled: impl FnMut(Id) -> bool) -> bool {
+fn is_settled_by(item: &Struct<'_>, mut is_settled: impl FnMut(Id) -> bool) -> bool {
     match item.body {
         Body::Gc => true,
         Body::Item(Item { head, .. }) => match head.position {
@@ -214,82 +260,118 @@ impl<'s> Appender<'s> {
     ) -> Self {
         let theirs = store.take(client);
         Self {
-            plain_end: theirs.plain_end(),
+            standing: theirs.standing(),
             placed: Placed::default(),
             named: Named::default(),
             theirs,
             store,
             client,
             // Nobody asks about the client itself.
-            other: Other {
-                client,
-                listed_end: 0,
-                integrated_end: 0,
-            },
+            other: Other::unknown(client),
             deletes,
             added,
         }
     }
 
-    fn finish(mut self) {
-        self.settle();
+    fn finish(self) {
         if self.named.is_of_use() {
             self.added.named.insert(self.client, self.named);
         }
         self.store.put_back(self.client, self.theirs);
     }
 
-    /// Adds those structs that come next which certainly stand in a list, name only
-    /// what is integrated, and are not to be joined to the last.
+    /// Adds the plain structs that come next and follow all others, if those are
+    /// settled or wait.
     #[inline(always)]
-    fn add_plain(&mut self, sections: &mut Sections<'_>) {
-        if self.plain_end != Some(sections.next_clock()) {
+    fn add_runs(&mut self, sections: &mut Sections<'_>) {
+        if self.theirs.end() != sections.next_clock() {
             return;
         }
-        let mut last = self.theirs.last_kind();
-        while let Some(plain) = sections.next_plain(last, |named| self.is_settled(named)) {
-            last = Some(plain.kind);
-            self.theirs.push_apart(&plain);
-            self.plain_end = Some(plain.clocks().end);
-            if plain.is_deleted() {
-                push(&mut self.added.deleted, self.client, plain.clocks());
-            }
+        match self.standing {
+            Standing::Settled => self.add_settled(sections),
+            // What comes from another node may have to be cut.
+            Standing::Waiting if !self.store.from_elsewhere => self.add_waiting(sections),
+            Standing::Waiting | Standing::Mixed => {}
         }
+    }
+
+    /// Adds those plain structs that come next and are settled.
+    #[inline(always)]
+    fn add_settled(&mut self, sections: &mut Sections<'_>) {
+        let (client, store, other) = (self.client, &*self.store, &mut self.other);
+        let deleted = &mut self.added.deleted;
+        let Some(mut run) = self.theirs.run(true) else {
+            return;
+        };
+        let mut is_settled = |named| other.is_settled(named, store);
+        while run.has_room()
+            && let Some(plain) = sections.next_plain(run.last_kind(), &mut is_settled)
+        {
+            if plain.is_deleted() {
+                push(deleted, client, plain.clocks());
+            }
+            run.push(&plain);
+        }
+        run.finish();
+        push(&mut self.added.structs, client, self.theirs.settle());
+    }
+
+    /// Adds those plain structs that come next, and notes what they wait for.
+    fn add_waiting(&mut self, sections: &mut Sections<'_>) {
+        let (client, store, other) = (self.client, &*self.store, &mut self.other);
+        let (deleted, named) = (&mut self.added.deleted, &mut self.named);
+        let Some(mut run) = self.theirs.run(false) else {
+            return;
+        };
+        let mut by = sections.next_clock();
+        named.go_on(by);
+        while run.has_room()
+            && let Some(plain) = sections.next_plain(run.last_kind(), |id| {
+                if !named.refers_to(id) && !other.is_settled(id, store) {
+                    named.refer(by, id);
+                }
+                true
+            })
+        {
+            by = plain.end();
+            named.end_plain(&plain);
+            if plain.is_deleted() {
+                push(deleted, client, plain.clocks());
+            }
+            run.push(&plain);
+        }
+        run.finish();
+        let clocks = self.theirs.connect();
+        self.placed.push(clocks.clone(), Placement::Unknown);
+        push(&mut self.added.structs, client, clocks);
     }
 
     /// Adds the parts of a struct that are unknown.
     #[inline(always)]
     fn add(&mut self, item: &Struct<'_>) {
-        if self.plain_end == Some(item.id.clock) && is_plain(item, |named| self.is_settled(named)) {
+        if self.standing == Standing::Settled
+            && self.theirs.end() == item.id.clock
+            && self.is_settled(item)
+        {
             self.theirs.push(item, true);
-            self.plain_end = Some(item.end());
+            push(&mut self.added.structs, self.client, self.theirs.settle());
             if item.is_deleted() {
                 push(&mut self.added.deleted, self.client, item.clocks());
             }
         } else {
-            self.settle();
             self.add_in_general(item);
-            self.plain_end = self.theirs.plain_end();
+            self.standing = self.theirs.standing();
         }
     }
 
-    /// Whether what a plain struct names is integrated and stands in a list. Of its
-    /// own client, all is that it may name.
+    /// Whether a struct is settled that follows such. Of its own client it may name
+    /// nothing else.
     #[inline(always)]
-    fn is_settled(&mut self, named: Id) -> bool {
-        named.client == self.client || {
-            let other = self.other(named.client);
-            named.clock < other.listed_end.min(other.integrated_end)
-        }
-    }
-
-    /// Notes all that follows from the plain structs since the last time.
-    fn settle(&mut self) {
-        if let Some(end) = self.plain_end
-            && let Some(plain) = self.theirs.add_plain(end)
-        {
-            push(&mut self.added.structs, self.client, plain);
-        }
+    fn is_settled(&mut self, item: &Struct<'_>) -> bool {
+        let (client, store, other) = (self.client, &*self.store, &mut self.other);
+        is_settled_by(item, |named| {
+            named.client == client || other.is_settled(named, store)
+        })
     }
 
     fn add_in_general(&mut self, item: &Struct<'_>) {
@@ -409,7 +491,8 @@ impl<'s> Appender<'s> {
             return None;
         };
         body.head.position.references().find(|named| {
-            named.client != self.client && named.clock >= self.other(named.client).integrated_end
+            named.client != self.client
+                && named.clock >= self.other.turn_to(named.client, self.store).integrated_end
         })
     }
 
@@ -422,7 +505,7 @@ impl<'s> Appender<'s> {
         };
         let listed_end = match neighbour.client == self.client {
             true => self.theirs.listed_end,
-            false => self.other(neighbour.client).listed_end,
+            false => self.other.turn_to(neighbour.client, self.store).listed_end,
         };
         if neighbour.clock < listed_end {
             return Placement::List;
@@ -431,24 +514,15 @@ impl<'s> Appender<'s> {
             true => self.placed.at(neighbour.clock),
             false => None,
         };
+        // What waits is asked once more when it is integrated.
+        if self.theirs.blocked && !self.store.from_elsewhere {
+            return placed.unwrap_or(Placement::Unknown);
+        }
         placed.unwrap_or_else(|| {
             placement_of(neighbour, |client| match client == self.client {
                 true => Some(&self.theirs),
                 false => self.store.client(client),
             })
         })
-    }
-
-    #[inline]
-    fn other(&mut self, client: ClientId) -> Other {
-        if self.other.client != client {
-            let structs = self.store.client(client);
-            self.other = Other {
-                client,
-                listed_end: structs.map_or(0, |structs| structs.listed_end),
-                integrated_end: structs.map_or(0, |structs| structs.integrated_end),
-            };
-        }
-        self.other
     }
 }

@@ -7,8 +7,8 @@ use crate::{
     marks::{self, Mark},
     planted::{self, Bug},
     update::{
-        Body, ClientId, Clock, ClockRange, Cursor, Head, Id, Item, Lead, Payload, Struct, Trust,
-        write_skip,
+        Body, ClientId, Clock, ClockRange, Cursor, Head, Id, Item, Lead, Payload, Plain, Struct,
+        Trust, write_skip,
     },
 };
 
@@ -98,7 +98,7 @@ impl Block {
         listed: bool,
     ) -> Option<Self> {
         debug_assert_eq!(self.clocks.end, clocks.start);
-        if self.bytes.len() >= BYTES_FULL {
+        if self.is_full() {
             return Some(self.start_next(next, clocks, listed));
         }
         self.last_at = self.bytes.len();
@@ -106,13 +106,33 @@ impl Block {
         self.last_is_listed = listed;
         self.all_listed &= listed;
         self.bytes.extend_from_slice(next);
-        if self.is_indexed(self.structs) {
-            let at = u32::try_from(self.last_at).expect("structs begin before a block is full");
-            self.index.push((clocks.start, at));
-        }
-        self.structs += 1;
+        self.note_place();
         self.clocks.end = clocks.end;
         None
+    }
+
+    /// Begins a run of plain structs that follow the last one. `listed`: they are
+    /// certainly no map entries.
+    #[inline]
+    pub(crate) fn run<'a>(&mut self, listed: bool) -> Run<'_, 'a> {
+        Run {
+            room: BYTES_FULL.saturating_sub(self.bytes.len()),
+            last_kind: self.last_kind(),
+            listed,
+            bytes: &[],
+            size: 0,
+            block: self,
+        }
+    }
+
+    /// Counts the last struct, which was just added, and notes where it begins.
+    #[inline(always)]
+    fn note_place(&mut self) {
+        if self.is_indexed(self.structs) {
+            let at = u32::try_from(self.last_at).expect("structs begin before a block is full");
+            self.index.push((self.last_clock, at));
+        }
+        self.structs += 1;
     }
 
     /// Puts a struct before all others that adjoins the first. False if the block
@@ -166,8 +186,19 @@ impl Block {
         self.all_listed || (self.last_is_listed && self.last_clock <= clock)
     }
 
+    /// Whether it takes no further struct.
+    pub(crate) const fn is_full(&self) -> bool {
+        self.bytes.len() >= BYTES_FULL
+    }
+
+    /// Notes that none of its structs is a map entry, as turned out.
+    pub(crate) const fn list_all(&mut self) {
+        self.last_is_listed = true;
+        self.all_listed = true;
+    }
+
     /// The content reference of its last struct.
-    pub(crate) fn last_kind(&self) -> Option<u8> {
+    fn last_kind(&self) -> Option<u8> {
         Head::kind(&self.bytes[self.last_at..])
     }
 
@@ -359,6 +390,60 @@ impl Block {
             last.kind == item.content.kind() && item.head.position.origin() == Some(last_id);
         marks::hit_if(Mark::RightOriginsDiffer, || continues && !same_right);
         continues && (same_right || planted::is(Bug::SquashedAcrossRightOrigins))
+    }
+}
+
+/// Plain structs that follow each other, which are appended to a block together: the
+/// bytes of them all are copied at once.
+pub(crate) struct Run<'b, 'a> {
+    block: &'b mut Block,
+    /// How many bytes the block takes before it is full.
+    room: usize,
+    last_kind: Option<u8>,
+    listed: bool,
+    /// Those that tell them, and more.
+    bytes: &'a [u8],
+    size: usize,
+}
+
+impl<'a> Run<'_, 'a> {
+    /// Whether the block takes a further struct.
+    #[inline]
+    pub(crate) const fn has_room(&self) -> bool {
+        self.size < self.room
+    }
+
+    /// The content reference of the last struct.
+    #[inline]
+    pub(crate) const fn last_kind(&self) -> Option<u8> {
+        self.last_kind
+    }
+
+    /// Appends the struct that stands behind the last one, and is not to be joined
+    /// to it.
+    #[inline(always)]
+    pub(crate) fn push(&mut self, next: &Plain<'a>) {
+        debug_assert!(self.has_room());
+        debug_assert_eq!(self.block.clocks.end, next.clock);
+        if self.size == 0 {
+            self.bytes = next.from;
+        }
+        self.block.last_at = self.block.bytes.len() + self.size;
+        self.block.last_clock = next.clock;
+        self.block.clocks.end = next.end();
+        self.block.note_place();
+        self.last_kind = Some(next.kind);
+        self.size += next.size;
+    }
+
+    /// Has to be called once all were pushed.
+    #[inline]
+    pub(crate) fn finish(self) {
+        if self.size > 0 {
+            self.block.bytes.extend_from_slice(&self.bytes[..self.size]);
+            self.block.last_is_listed = self.listed;
+            self.block.all_listed &= self.listed;
+        }
     }
 }
 

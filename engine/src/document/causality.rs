@@ -8,6 +8,10 @@
 //! As clients integrate in order, one clock per client tells it all: everything
 //! below `integrated_end` can be integrated, and the struct there waits for one
 //! id at a time.
+//!
+//! Whether a struct that waits is a map entry is not asked as it comes, because what
+//! it stands beside may be unknown. That turns out when it is integrated: a struct
+//! that stands beside others is no map entry if none of those is.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -16,7 +20,7 @@ use smallvec::SmallVec;
 use super::structs::{ClientStructs, Placement, StructStore, placement_of, placement_or_neighbour};
 use crate::{
     planted::{self, Bug},
-    update::{Body, ClientId, Clock, ClockRange, Id, Struct},
+    update::{Body, ClientId, Clock, ClockRange, Id, Plain, Struct},
 };
 
 /// The clients whose next struct waits for an id.
@@ -46,6 +50,19 @@ pub(super) struct Named {
     references: Vec<Reference>,
     /// Those among them that may be map entries of several units, ascending.
     several: Vec<Clock>,
+    /// How many of the references were looked at, in order.
+    looked_at: usize,
+    /// The first struct that may be a map entry by itself, as far as that is known: it
+    /// tells a key, or one of the references that were looked at is its own, to what
+    /// may be one.
+    unlisted: Option<Clock>,
+}
+
+/// A part of one client's structs that is integrated.
+struct Step {
+    clocks: ClockRange,
+    /// Everything below is certainly no map entry.
+    listed_end: Clock,
 }
 
 /// That a struct, at a clock of its own client, names an id of another.
@@ -56,14 +73,16 @@ struct Reference {
     client: ClientId,
 }
 
+/// So many references are looked at for one that tells as much as a further one.
+const LOOKED_BACK: usize = 4;
+
 impl Named {
     pub(super) fn note(&mut self, item: &Struct<'_>, placement: Placement) {
-        if item.id.clock != self.clocks.end {
-            self.references.clear();
-            self.several.clear();
-            self.clocks.start = item.id.clock;
-        }
+        self.go_on(item.id.clock);
         self.clocks.end = item.end();
+        if placement_or_neighbour(item) == Ok(Placement::Entry) {
+            self.note_unlisted(item.id.clock);
+        }
         if placement != Placement::List && Placement::Entry.superseded(item).is_some() {
             self.several.push(item.id.clock);
         }
@@ -71,15 +90,43 @@ impl Named {
             return;
         };
         for id in body.head.position.references() {
-            // What comes before that of the same client is there as well.
-            let is_there = |last: &Reference| last.client == id.client && id.clock <= last.clock;
-            if id.client != item.id.client && !self.references.last().is_some_and(is_there) {
-                self.references.push(Reference {
-                    by: item.id.clock,
-                    clock: id.clock,
-                    client: id.client,
-                });
+            if id.client != item.id.client && !self.refers_to(id) {
+                self.refer(item.id.clock, id);
             }
+        }
+    }
+
+    /// Goes on to the struct at a clock; what was told is forgotten if that does not
+    /// follow.
+    #[inline]
+    pub(super) fn go_on(&mut self, clock: Clock) {
+        if clock != self.clocks.end {
+            *self = Self::default();
+            self.clocks = clock..clock;
+        }
+    }
+
+    /// Whether it was noted lately that this id of another client is named, or a later
+    /// one: what comes before that of the same client is there as well.
+    #[inline]
+    pub(super) fn refers_to(&self, Id { client, clock }: Id) -> bool {
+        let latest = self.references.iter().rev().take(LOOKED_BACK);
+        latest
+            .filter(|named| named.client == client)
+            .any(|named| clock <= named.clock)
+    }
+
+    /// Notes that the struct at a clock names an id of another client.
+    pub(super) fn refer(&mut self, by: Clock, Id { client, clock }: Id) {
+        self.references.push(Reference { by, clock, client });
+    }
+
+    /// Notes a plain struct, what it names having been.
+    #[inline]
+    pub(super) fn end_plain(&mut self, plain: &Plain<'_>) {
+        self.clocks.end = plain.end();
+        if plain.len > 1 && !plain.is_deleted() {
+            self.several.push(plain.clock);
         }
     }
 
@@ -92,10 +139,8 @@ impl Named {
         self.clocks.start <= clocks.start && clocks.end <= self.clocks.end
     }
 
-    /// What structs name from a clock on.
-    fn references_from(&self, clock: Clock) -> &[Reference] {
-        let before = self.references.partition_point(|named| named.by < clock);
-        &self.references[before..]
+    fn note_unlisted(&mut self, clock: Clock) {
+        self.unlisted = Some(self.unlisted.map_or(clock, |first| first.min(clock)));
     }
 
     /// Those of several units that begin within some clocks.
@@ -111,7 +156,7 @@ impl StructStore {
     pub(super) fn integrate_waiting(
         &mut self,
         grown: &[ClientId],
-        named: &BTreeMap<ClientId, Named>,
+        mut named: BTreeMap<ClientId, Named>,
     ) -> Integrated {
         let mut integrated = Integrated::default();
         let mut todo: VecDeque<ClientId> = VecDeque::new();
@@ -123,24 +168,24 @@ impl StructStore {
             self.wake(client, &mut todo);
         }
         while let Some(client) = todo.pop_front() {
-            let named = named.get(&client);
-            let clocks = self.integrate_on(client, named);
-            if !clocks.is_empty() {
-                let superseded = self.superseded_within(client, &clocks, named);
+            let mut named = named.get_mut(&client);
+            let step = self.integrate_on(client, named.as_deref_mut());
+            let Some(Step { clocks, listed_end }) = step else {
+                continue;
+            };
+            if listed_end < clocks.end {
+                let unlisted = listed_end..clocks.end;
+                let superseded = self.superseded_within(client, &unlisted, named.as_deref());
                 integrated.superseded.extend(superseded);
-                integrated.structs.push((client, clocks));
-                self.wake(client, &mut todo);
             }
+            integrated.structs.push((client, clocks));
+            self.wake(client, &mut todo);
         }
         integrated
     }
 
     fn integrated(&self, client: ClientId) -> Clock {
         self.clients.get(&client).map_or(0, |c| c.integrated_end)
-    }
-
-    fn set_integrated(&mut self, client: ClientId, end: Clock) {
-        self.known_client(client).integrated_end = end;
     }
 
     /// Whether a client has structs to integrate and waits for nothing.
@@ -170,50 +215,91 @@ impl StructStore {
             client,
             clock: self.integrated(client),
         };
-        while let Some((&id, _)) = self.blocked.range(Id { client, clock: 0 }..up_to).next() {
+        let waited_for = self.blocked.range(Id { client, clock: 0 }..up_to);
+        let mut arrived: SmallVec<[Id; 4]> = waited_for.map(|(id, _)| *id).collect();
+        if planted::is(Bug::OnlyFirstWoken) {
+            arrived.truncate(1);
+        }
+        for id in arrived {
             for woken in self.blocked.remove(&id).into_iter().flatten() {
                 self.known_client(woken).blocked = false;
                 todo.push_back(woken);
             }
-            if planted::is(Bug::OnlyFirstWoken) {
-                break;
-            }
         }
     }
 
-    /// Integrates a client's structs up to one that has to wait.
-    fn integrate_on(&mut self, client: ClientId, named: Option<&Named>) -> ClockRange {
-        let start = self.integrated(client);
-        if !self.has_more(client) {
-            return start..start;
+    /// Integrates a client's structs up to one that has to wait. `None` if it does not
+    /// get any further.
+    fn integrate_on(&mut self, client: ClientId, named: Option<&mut Named>) -> Option<Step> {
+        let theirs = &self.clients[&client];
+        if theirs.blocked || theirs.integrated_end == theirs.contiguous_end() {
+            return None;
         }
-        let rest = start..self.clock(client);
-        let waits = match named.filter(|named| named.tells_of(&rest)) {
-            Some(named) => self.first_named_missing(named.references_from(start)),
-            None => self.first_waiting(client, start),
+        let mut step = Step {
+            clocks: theirs.integrated_end..theirs.contiguous_end(),
+            listed_end: theirs.listed_end,
         };
-        let end = waits.map_or(rest.end, |(end, _)| end);
-        self.set_integrated(client, end);
-        if let Some((_, missing)) = waits {
-            self.known_client(client).blocked = true;
+        let missing = match named.filter(|named| named.tells_of(&step.clocks)) {
+            Some(named) => self.step_by(named, &mut step),
+            None => self.step_reading(theirs, &mut step),
+        };
+        let theirs = self.known_client(client);
+        theirs.integrated_end = step.clocks.end;
+        theirs.list_up_to(step.listed_end);
+        if let Some(missing) = missing {
+            theirs.blocked = true;
             self.wait(client, missing);
         }
-        start..end
+        step.listed_end = step.listed_end.max(step.clocks.start);
+        (!step.clocks.is_empty()).then_some(step)
     }
 
-    /// Where the first struct of a client that has to wait begins, and for what.
-    fn first_waiting(&self, client: ClientId, from: Clock) -> Option<(Clock, Id)> {
-        let mut structs = self.clients[&client].structs_from(from);
-        structs.find_map(|item| Some((item.id.clock, self.first_missing(&item)?)))
+    /// Cuts a step before the first struct that has to wait, and tells for what, by
+    /// what the structs are known to name; and tells which of them are no map entries.
+    ///
+    /// A reference that was left out is told by an earlier one to the same client, to as
+    /// much or more. What that is named by may have been integrated by an earlier step:
+    /// then both are there. But whether all that is named is listed, an earlier step need
+    /// not have asked: it may have read the structs again, or have known without that
+    /// where they stand, by their left neighbour alone. So each reference is looked at
+    /// here once, from the first on, whoever integrated the struct that it is of; and one
+    /// to what may be a map entry is kept in mind, for all that comes behind it may owe
+    /// its place to the same. What is before the first of these, in a step that begins
+    /// where all is listed, is listed: all that it names is, of its own client, where that
+    /// is before the step or was just found to be, and of others.
+    fn step_by(&self, named: &mut Named, step: &mut Step) -> Option<Id> {
+        let mut missing = None;
+        while let Some(&Reference { by, client, clock }) = named.references.get(named.looked_at) {
+            let theirs = self.client(client);
+            if theirs.is_none_or(|theirs| theirs.integrated_end <= clock) {
+                debug_assert!(
+                    by >= step.clocks.start,
+                    "what is integrated has all it names"
+                );
+                step.clocks.end = by;
+                missing = Some(Id { client, clock });
+                break;
+            }
+            if theirs.is_none_or(|theirs| theirs.listed_end <= clock) {
+                named.note_unlisted(by);
+            }
+            named.looked_at += 1;
+        }
+        if step.listed_end >= step.clocks.start {
+            let end = step.clocks.end;
+            let end = named.unlisted.map_or(end, |unlisted| unlisted.min(end));
+            step.listed_end = step.listed_end.max(end);
+        }
+        missing
     }
 
-    /// The same, by what they are known to name.
-    fn first_named_missing(&self, references: &[Reference]) -> Option<(Clock, Id)> {
-        let missing = references
-            .iter()
-            .find(|named| named.clock >= self.integrated(named.client))?;
-        let Reference { by, clock, client } = *missing;
-        Some((by, Id { client, clock }))
+    /// The same where that is not known: the structs are read again.
+    fn step_reading(&self, theirs: &ClientStructs, step: &mut Step) -> Option<Id> {
+        let mut structs = theirs.structs_from(step.clocks.start);
+        let (by, missing) =
+            structs.find_map(|item| Some((item.id.clock, self.first_missing(&item)?)))?;
+        step.clocks.end = by;
+        Some(missing)
     }
 
     /// What map entries supersede that were just integrated: where they stand could

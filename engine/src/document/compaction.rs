@@ -5,6 +5,12 @@
 //! structs that continue each other are joined. The first two only touch
 //! structs that a client could integrate; what still waits for something
 //! keeps its words, as it would in a client.
+//!
+//! That holds of what clients can have written. None writes a struct whose left
+//! neighbour stands right of its right one, or an entry of a map that names one
+//! to its right. Yjs takes such for one thing or another by how what they name
+//! is cut at that moment, so it depends on the order, and on saving and loading,
+//! with Yjs alone as well.
 
 use super::{
     block::Block,

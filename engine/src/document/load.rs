@@ -14,7 +14,7 @@ impl DocumentState {
         let mut structs = StructStore::default();
         let mut sections = Sections::new(update, Trust::Input)?;
         let added = structs.append(&mut sections, None)?;
-        let integrated = structs.integrate_waiting(&added.clients(), &added.named);
+        let integrated = structs.integrate_waiting(&added.clients(), added.named);
         let mut deleted = added.deleted.into_vec();
         let mut ranges = Deletes::new(sections.rest())?;
         while let Some(range) = ranges.next_range()? {

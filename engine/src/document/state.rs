@@ -102,7 +102,7 @@ impl DocumentState {
         for (client, range) in &added.deleted {
             self.delete(*client, range.clone(), &mut deleted);
         }
-        let integrated = self.structs.integrate_waiting(&grown, &added.named);
+        let integrated = self.structs.integrate_waiting(&grown, added.named);
         for (client, range) in integrated.superseded {
             all_new &= self.deletes.has(client, range.clone());
             self.delete(client, range, &mut deleted);
@@ -342,7 +342,8 @@ impl DocumentState {
 
     /// Panics if something does not hold that always must.
     pub fn check(&self) {
-        self.structs.check();
+        let mut lineage = Lineage::new(&self.structs, &self.deletes);
+        self.structs.check(|id| lineage.descent(id).placement);
         assert_eq!(self.awaited, Awaited::of(&self.structs, &self.deletes));
     }
 

@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use smallvec::SmallVec;
 
 use super::{
-    block::{Block, Segment},
+    block::{Block, Run, Segment},
     causality::Blocked,
 };
 use crate::{
     marks::{self, Mark},
-    update::{Body, ClientId, Clock, ClockRange, Id, ParentRef, Plain, Position, Struct},
+    update::{Body, ClientId, Clock, ClockRange, Id, ParentRef, Position, Struct},
 };
 
 /// Every struct that is known, gaps or not.
@@ -34,7 +34,7 @@ pub(super) enum Placement {
     List,
     /// As the value of a key in a map.
     Entry,
-    /// What it hangs on is unknown, or too far to look.
+    /// What it hangs on is unknown, or too far to look, or it waits itself.
     Unknown,
 }
 
@@ -132,9 +132,19 @@ impl StructStore {
         self.gap_runs -= usize::from(touched.right);
     }
 
-    pub(super) fn check(&self) {
+    /// Panics if something does not hold that always must, as far as that can be told
+    /// by the structs and where those stand.
+    pub(super) fn check(&self, mut placement: impl FnMut(Id) -> Placement) {
         for structs in self.clients.values() {
             structs.check();
+            for item in structs.listed() {
+                assert_ne!(
+                    placement(item.id),
+                    Placement::Entry,
+                    "what is listed is no map entry: {:?}",
+                    item.id
+                );
+            }
         }
         let behind_gaps = |structs: &ClientStructs| {
             let runs = structs.runs(0);
@@ -192,6 +202,19 @@ impl Placement {
     }
 }
 
+/// What holds of all structs of a client, so that those which follow them can be
+/// added in runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// They are settled, see [`ClientStructs::settled_end`].
+    Settled,
+    /// One waits for another client's, and there are no gaps: whatever follows
+    /// waits as well.
+    Waiting,
+    /// Neither.
+    Mixed,
+}
+
 /// Whether a new struct adjoins what was known.
 pub(super) struct Touched {
     left: bool,
@@ -245,6 +268,15 @@ impl ClientStructs {
         assert!(self.integrated_end <= self.contiguous_end);
         assert!(self.blocked || self.integrated_end == self.contiguous_end);
         assert!(self.listed_end <= self.contiguous_end);
+    }
+
+    /// Those of which it was noted, in one way or the other, that they are certainly no
+    /// map entries.
+    fn listed(&self) -> impl Iterator<Item = Struct<'_>> {
+        let of_block = |block| Block::structs(block, self.client).map(move |item| (block, item));
+        let structs = self.blocks.iter().flat_map(of_block);
+        let is_listed = |block: &Block, clock| clock < self.listed_end || block.is_listed(clock);
+        structs.filter_map(move |(block, item)| is_listed(block, item.id.clock).then_some(item))
     }
 
     /// The parts of `range` that are not known yet.
@@ -346,21 +378,25 @@ impl ClientStructs {
         }
     }
 
-    /// The end of all, if there are no gaps, nothing waits, and nothing is a
-    /// map entry.
-    pub(super) fn plain_end(&self) -> Option<Clock> {
-        let end = self.end();
-        let is_plain = self.listed_end == end && self.integrated_end == end;
-        is_plain.then_some(end)
-    }
-
-    /// Everything below is integrated, and no map entry.
+    /// Everything below is settled: integrated, and certainly no map entry.
     pub(super) fn settled_end(&self) -> Clock {
         self.listed_end.min(self.integrated_end)
     }
 
-    /// Appends a struct that follows all others. What is told of them all is
-    /// told later, see [`ClientStructs::add_plain`].
+    /// What holds of all its structs.
+    pub(super) fn standing(&self) -> Standing {
+        let end = self.end();
+        if self.settled_end() == end {
+            Standing::Settled
+        } else if self.blocked && self.contiguous_end == end {
+            Standing::Waiting
+        } else {
+            Standing::Mixed
+        }
+    }
+
+    /// Appends a struct that follows all others. What is known of them all is told
+    /// by one of the next two.
     #[inline]
     pub(super) fn push(&mut self, new: &Struct<'_>, listed: bool) {
         let new_block = match self.blocks.last_mut() {
@@ -373,31 +409,42 @@ impl ClientStructs {
         self.blocks.extend(new_block);
     }
 
-    /// The same with a struct that is not to be joined to the last.
+    /// Begins a run of plain structs behind all others, unless there are none. Its last
+    /// block may be full: the first struct of each is pushed alone.
     #[inline]
-    pub(super) fn push_apart(&mut self, new: &Plain<'_>) {
-        let new_block = match self.blocks.last_mut() {
-            Some(last) => last.push_apart(new.bytes, new.clocks(), true),
-            None => {
-                self.blocks.reserve_exact(1);
-                Some(Block::of(new.bytes, new.clocks(), true))
-            }
-        };
-        self.blocks.extend(new_block);
+    pub(super) fn run<'a>(&mut self, listed: bool) -> Option<Run<'_, 'a>> {
+        self.blocks.last_mut().map(|last| last.run(listed))
     }
 
-    /// The content reference of its last struct.
-    pub(super) fn last_kind(&self) -> Option<u8> {
-        self.blocks.last().and_then(Block::last_kind)
+    /// Notes that all that follow each other are settled. Returns those that were
+    /// just appended.
+    #[inline]
+    pub(super) fn settle(&mut self) -> ClockRange {
+        let appended = self.connect();
+        self.integrated_end = appended.end;
+        self.listed_end = appended.end;
+        appended
     }
 
-    /// Notes that all up to here are plain. Returns those that were not yet.
-    pub(super) fn add_plain(&mut self, end: Clock) -> Option<ClockRange> {
-        let plain = self.contiguous_end..end;
-        self.contiguous_end = end;
-        self.integrated_end = end;
+    /// Notes that there is no gap in front of those that were just appended, and
+    /// returns them.
+    #[inline]
+    pub(super) fn connect(&mut self) -> ClockRange {
+        debug_assert!(self.behind_gaps.is_empty());
+        let end = self.end();
+        std::mem::replace(&mut self.contiguous_end, end)..end
+    }
+
+    /// Notes that everything up to here turned out to be no map entry.
+    pub(super) fn list_up_to(&mut self, end: Clock) {
+        if end <= self.listed_end {
+            return;
+        }
+        let from = self.first_reaching(self.listed_end);
+        let whole = |block: &&mut Block| block.clocks.end <= end;
+        let listed = self.blocks[from..].iter_mut().take_while(whole);
+        listed.for_each(Block::list_all);
         self.listed_end = end;
-        (!plain.is_empty()).then_some(plain)
     }
 
     /// Adds a struct, none of whose clocks is known yet. `listed`: it is

@@ -329,24 +329,20 @@ impl<'a> Sections<'a> {
         Ok(Some(item))
     }
 
-    /// The next struct of the section if it is a plain one, names of other clients
-    /// nothing that is not settled, and continues none of the kind `last`.
-    /// Otherwise it is still the next.
+    /// The next struct of the section if it is a plain one, may name what it does of
+    /// other clients, and continues none of the kind `last`. Otherwise it is still
+    /// the next.
     #[inline(always)]
     pub(crate) fn next_plain(
         &mut self,
         last: Option<u8>,
-        is_settled: impl FnMut(Id) -> bool,
+        may_name: impl FnMut(Id) -> bool,
     ) -> Option<Plain<'a>> {
         if self.structs_left == 0 {
             return None;
         }
-        let before = self.reader.rest();
-        let plain = Plain::read(&mut self.reader, self.next, is_settled)?;
-        if plain.continues && last == Some(plain.kind) {
-            self.reader.back_to(before);
-            return None;
-        }
+        let plain = Plain::read(self.reader.clone(), self.next, last, may_name)?;
+        self.reader.pass(plain.size);
         self.structs_left -= 1;
         self.next.clock = plain.clocks().end;
         Some(plain)

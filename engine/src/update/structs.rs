@@ -189,50 +189,47 @@ impl<'a> Struct<'a> {
     }
 }
 
-/// A struct as nearly all are in a text: it stands beside others, and holds ASCII
-/// text or tells that it was deleted. Of these little is read but their bounds.
+/// A struct of plain form, as nearly all are in a text: it stands beside others, and
+/// holds ASCII text or tells that it was deleted. Of these little is read but their
+/// bounds.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Plain<'a> {
     pub(crate) clock: Clock,
     pub(crate) len: Clock,
     /// Its content reference.
     pub(crate) kind: u8,
-    /// Whether its origin is what its client made just before.
-    pub(crate) continues: bool,
-    /// All of it, as it came.
-    pub(crate) bytes: &'a [u8],
+    /// How many bytes tell it.
+    pub(crate) size: usize,
+    /// These, and all that come after them: plain structs that follow each other are
+    /// copied as one.
+    pub(crate) from: &'a [u8],
 }
 
 impl<'a> Plain<'a> {
-    /// Reads the struct that stands at `id` if it is such a one, and all that it
-    /// names of other clients `is_settled`. All rules of the grammar are checked.
-    /// Otherwise nothing is read, and [`Struct::read`] says what it is.
+    /// Reads the struct that stands at `id` if it is such a one, it `may_name` what it
+    /// does of other clients, and it does not continue one of the kind `last` that
+    /// its client made just before. All rules of the grammar are checked. Otherwise
+    /// [`Struct::read`] says what it is.
     #[inline(always)]
     pub(crate) fn read(
-        reader: &mut Reader<'a>,
+        mut reader: Reader<'a>,
         id: Id,
-        is_settled: impl FnMut(Id) -> bool,
-    ) -> Option<Self> {
-        let before = reader.rest();
-        let plain = Self::read_on(reader, id, is_settled);
-        if plain.is_none() {
-            reader.back_to(before);
-        }
-        plain
-    }
-
-    #[inline(always)]
-    fn read_on(
-        reader: &mut Reader<'a>,
-        id: Id,
-        mut is_settled: impl FnMut(Id) -> bool,
+        last: Option<u8>,
+        mut may_name: impl FnMut(Id) -> bool,
     ) -> Option<Self> {
         let mut may_name = |named: Id| match named.client == id.client {
             true => named.clock < id.clock,
-            false => is_settled(named),
+            false => may_name(named),
         };
-        let before = reader.rest();
+        let from = reader.rest();
+        let reader = &mut reader;
         let info = reader.u8().ok()?;
+        let kind = info & KIND;
+        // Before anybody is asked about what it names: garbage, whatever else its info
+        // byte says, names nothing.
+        if kind != DELETED && kind != STRING {
+            return None;
+        }
         let (has_origin, has_right_origin) = (info & HAS_ORIGIN != 0, info & HAS_RIGHT_ORIGIN != 0);
         let mut continues = false;
         if has_origin {
@@ -242,7 +239,10 @@ impl<'a> Plain<'a> {
         if has_right_origin {
             read_id(reader).ok().filter(|right| may_name(*right))?;
         }
-        let kind = info & KIND;
+        // Before the text is looked at: it would be once more by who joins the two.
+        if continues && last == Some(kind) {
+            return None;
+        }
         let len = match kind {
             _ if !has_origin && !has_right_origin => return None,
             DELETED => read_len(reader).ok()?,
@@ -259,8 +259,8 @@ impl<'a> Plain<'a> {
             clock: id.clock,
             len,
             kind,
-            continues,
-            bytes: &before[..before.len() - reader.rest().len()],
+            size: from.len() - reader.rest().len(),
+            from,
         })
     }
 
@@ -271,7 +271,12 @@ impl<'a> Plain<'a> {
 
     /// The clocks it takes.
     pub(crate) const fn clocks(&self) -> ClockRange {
-        self.clock..self.clock + self.len
+        self.clock..self.end()
+    }
+
+    /// The first clock after it.
+    pub(crate) const fn end(&self) -> Clock {
+        self.clock + self.len
     }
 }
 
@@ -548,10 +553,7 @@ mod tests {
 
     /// What both ways of reading say of a struct, as far as the quick one says it.
     fn read_both(bytes: &[u8]) -> (Option<Plain<'_>>, Result<Struct<'_>, DecodeError>) {
-        let mut reader = Reader::new(bytes);
-        let plain = Plain::read(&mut reader, ID, |_| true);
-        let read = plain.map_or(0, |plain| plain.bytes.len());
-        assert_eq!(reader.rest(), &bytes[read..]);
+        let plain = Plain::read(Reader::new(bytes), ID, None, |_| true);
         let item = Struct::read(&mut Reader::new(bytes), ID, Trust::Input);
         (plain, item)
     }
@@ -566,11 +568,9 @@ mod tests {
     }
 
     #[test]
-    fn what_names_the_unsettled_is_not_read_as_plain() {
+    fn what_may_not_be_named_keeps_it_from_being_read_as_plain() {
         for typed in [[0x84, 1, 0, 1, b'a'], [0x44, 1, 0, 1, b'a']] {
-            let mut reader = Reader::new(&typed);
-            assert!(Plain::read(&mut reader, ID, |_| false).is_none());
-            assert_eq!(reader.rest(), typed);
+            assert!(Plain::read(Reader::new(&typed), ID, None, |_| false).is_none());
         }
     }
 
@@ -584,14 +584,18 @@ mod tests {
             };
             let item = item.expect("what is plain is a struct");
             prop_assert_eq!((plain.clock, plain.len), (item.id.clock, item.len));
-            prop_assert_eq!(plain.bytes, item.bytes);
+            prop_assert_eq!(&plain.from[..plain.size], item.bytes);
             let Body::Item(body) = item.body else {
                 panic!("what is plain is an item");
             };
             prop_assert_eq!(plain.kind, body.content.kind());
             prop_assert_eq!(plain.is_deleted(), body.content.is_deleted());
             let before = Id { clock: ID.clock - 1, ..ID };
-            prop_assert_eq!(plain.continues, body.head.position.origin() == Some(before));
+            let continues = body.head.position.origin() == Some(before);
+            for (last, is_read) in [(plain.kind, !continues), (plain.kind + 1, true)] {
+                let apart = Plain::read(Reader::new(&bytes), ID, Some(last), |_| true);
+                prop_assert_eq!(apart.is_some(), is_read);
+            }
         }
     }
 }

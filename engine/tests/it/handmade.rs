@@ -140,6 +140,21 @@ impl Item {
         Self::placed(None, None, Vec::new()).with(0, content, len)
     }
 
+    /// From which item it takes its place, if from any.
+    pub(crate) fn neighbour(&self) -> Option<(u64, u32)> {
+        self.origin.or(self.right_origin)
+    }
+
+    pub(crate) const fn has_key(&self) -> bool {
+        self.key.is_some()
+    }
+
+    /// With further bits in the info byte, which say nothing of garbage.
+    pub(crate) const fn with_bits(mut self, bits: u8) -> Self {
+        self.kind |= bits;
+        self
+    }
+
     const fn placed(
         origin: Option<(u64, u32)>,
         right_origin: Option<(u64, u32)>,

@@ -17,4 +17,5 @@ mod hostile;
 mod loading;
 mod properties;
 mod protocol_page;
+mod runs;
 mod traces;
