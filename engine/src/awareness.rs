@@ -200,7 +200,11 @@ impl Awareness {
     /// The states of those for whom connections here speak; `None` if there are
     /// none.
     pub(crate) fn spoken_for(&self) -> Option<Vec<u8>> {
-        let is_here = |entry: &Entry| matches!(entry.owner, Some(Owner::Conn(_)));
+        let is_here = |entry: &Entry| match entry.owner {
+            Some(Owner::Conn(_)) => true,
+            Some(Owner::Node(_)) => planted::is(Bug::OthersSpokenFor),
+            None => false,
+        };
         let here = self.entries.iter().filter(|(_, entry)| is_here(entry));
         let here: Vec<_> = here.map(|(id, entry)| entry.said(*id)).collect();
         (!here.is_empty()).then(|| encode(here.into_iter()))

@@ -381,6 +381,13 @@ bugs! {
     UndefinedIsJson = "undefined_is_json",
     /// That there is no such bucket is taken for there being no such document.
     NoBucketTakenForAbsence = "no_bucket_taken_for_absence",
+    /// A node speaks on the bus for the clients of others, too.
+    OthersSpokenFor = "others_spoken_for",
+    /// What is on its way to the journal is taken for known when it comes again.
+    StagedTakenForKnown = "staged_taken_for_known",
+    /// What a client sent right behind its request is lost on its way to another
+    /// shard.
+    AheadLost = "ahead_lost",
     /// What the bus has taken still counts as waiting for it.
     BusQueueLeaks = "bus_queue_leaks",
 

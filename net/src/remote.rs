@@ -123,6 +123,10 @@ impl<P: Send + 'static> Remote<P> {
 impl<P> Reservation<P> {
     /// Gives the shard the stream of the connection.
     pub(crate) fn hand_over(self, stream: P, ahead: Bytes) {
+        let ahead = match planted::is(Bug::AheadLost) {
+            true => Bytes::new(),
+            false => ahead,
+        };
         let _ = self.stream.send(Parked { stream, ahead });
     }
 }

@@ -160,6 +160,9 @@ pub enum Invariant {
     NotTooSoon = 61,
     /// Who is refused an update is told so once, however often that is.
     RefusedOnce = 62,
+    /// With a journal: what somebody says that is new goes to the journal, or is
+    /// refused.
+    Recorded = 63,
 }
 
 /// An invariant that did not hold.

@@ -82,6 +82,12 @@ impl Staging {
         self.queue.is_empty()
     }
 
+    /// Whether an update is on its way in just these words.
+    pub(super) fn has(&self, update: &[u8]) -> bool {
+        let mut staged = self.queue.iter();
+        staged.any(|staged| *staged.update.bytes() == update)
+    }
+
     /// Bytes of updates that are not durable yet.
     pub(super) const fn bytes(&self) -> usize {
         self.bytes

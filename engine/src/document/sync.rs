@@ -299,6 +299,7 @@ impl Document {
             (Ok(()), JournalHealth::Off) => self.take(cx, &update, received, out),
             // What is known already is not refused, and needs no record.
             _ if !self.state.lacks(&update) => marks::hit(Mark::NothingNew),
+            _ if planted::is(Bug::StagedTakenForKnown) && self.staging.has(&received.update) => {}
             (Err(reason), _) => {
                 match reason {
                     Rejection::NotDurable => marks::hit(Mark::RefusedNotDurable),

@@ -103,6 +103,7 @@ async fn attack(scene: &Rc<Scene>, rng: &mut ChaCha8Rng, is_silent: bool) -> Res
         },
         token_in_query: rng.random_bool(0.5),
         fragment_bytes_max: usize::MAX,
+        ping_ahead: None,
     };
     let attacker = Attacker::new(scene, target);
     let Some(mut socket) = attacker.connect(&deed, rng).await? else {

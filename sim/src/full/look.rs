@@ -191,6 +191,7 @@ pub(super) async fn join(scene: Rc<Scene>, joiner: Rc<Joiner>) -> turmoil::Resul
         token: &scene.token,
         token_in_query: false,
         fragment_bytes_max: usize::MAX,
+        ping_ahead: None,
     };
     loop {
         match Socket::connect(&scene, Lane::Looker, &target, fork(&mut rng)).await {

@@ -144,6 +144,7 @@ impl Visitor {
     /// One connection, from its beginning to its end.
     async fn visit(&mut self) -> Result<(), Violation> {
         let (token, until) = self.token();
+        let ping_ahead = self.ping_ahead();
         let visitor = &self.scene.swarm.visitors[self.at];
         let target = Target {
             node: self.node,
@@ -151,6 +152,7 @@ impl Visitor {
             token: &token,
             token_in_query: visitor.token_in_query,
             fragment_bytes_max: visitor.fragment_bytes_max,
+            ping_ahead: ping_ahead.as_deref(),
         };
         let conn = self.scene.connections.get() + 1;
         self.scene.connections.set(conn);
@@ -197,7 +199,10 @@ impl Visitor {
             excuses,
             forged_at: None,
             is_told: false,
-            pings: VecDeque::new(),
+            pings: ping_ahead
+                .map(|payload| (now, payload))
+                .into_iter()
+                .collect(),
         };
         let hello = self.scene.clients[self.at]
             .borrow_mut()
@@ -356,6 +361,12 @@ impl Visitor {
                 }
             }
         }
+    }
+
+    /// Where clients ping, some do before they know that they are let in.
+    fn ping_ahead(&mut self) -> Option<Vec<u8>> {
+        let pings = self.scene.swarm.twists.pings > 0.0 && self.habits.random_bool(0.5);
+        pings.then(|| self.habits.random::<[u8; 8]>().to_vec())
     }
 
     /// In some worlds clients ping, several times in a row.

@@ -79,6 +79,8 @@ pub(super) struct Target<'a> {
     pub(super) token: &'a str,
     pub(super) token_in_query: bool,
     pub(super) fragment_bytes_max: usize,
+    /// A ping that does not wait for the request to be answered.
+    pub(super) ping_ahead: Option<&'a [u8]>,
 }
 
 impl Socket {
@@ -126,6 +128,9 @@ impl Socket {
             target.doc
         );
         self.outbox.extend_from_slice(request.as_bytes());
+        if let Some(payload) = target.ping_ahead {
+            self.ping(payload);
+        }
         let head = self.read_head().await?;
         let status = head.get(9..12).and_then(|status| status.parse().ok());
         let accept = format!(

@@ -33,7 +33,7 @@ use self::{
     documents::Documents,
     gaps::Gaps,
     growth::Growth,
-    inputs::Taking,
+    inputs::{Bringing, Taking},
     journal::JournalWatch,
     pace::Pace,
     refusals::Refusals,
@@ -73,6 +73,9 @@ pub(crate) struct Watch {
     /// Without a journal: what the input under way says, if the engine has to
     /// take it.
     taking: Option<Taking>,
+    /// With a journal: the structs that the input under way brings, and that it has
+    /// not written yet.
+    bringing: Option<Bringing>,
     /// Without a journal: what it took since somebody asked.
     taken: Vec<(DocId, Ids)>,
 }
@@ -122,6 +125,7 @@ impl Watch {
             is_tick: false,
             deadline: None,
             taking: None,
+            bringing: None,
             taken: Vec::new(),
         }
     }
@@ -167,6 +171,9 @@ impl Watch {
                     known.map_or(Ok(()), |known| {
                         self.growth.takes(doc, update, &known, staged)
                     })?;
+                }
+                if let JournalCommand::Append { doc, update, .. } = command {
+                    self.writes(doc, update);
                 }
                 let connections = |doc: &DocId| self.connections.count(doc);
                 let from = self.receiving;
@@ -265,6 +272,7 @@ impl Watch {
                 self.taken.push((doc.clone(), ids));
             }
         }
+        self.all_is_recorded()?;
         self.bus_settled(now, self.is_tick)?;
         self.gaps.take_violation()?;
         while let Some((doc, news)) = self.documents.take_some_news() {

@@ -263,9 +263,15 @@ impl Watch {
                     Ids::of(update).map_err(|error| Invariant::Understood.violated(error))?;
                 self.documents.may_tell(doc, &told, self.has_journal)
             }
-            Body::Awareness(_) => {
+            Body::Awareness(states) => {
                 self.bus.owes_presence.take_if(|owes| owes == doc);
-                Ok(())
+                let mut clocks = awareness_clocks(states).into_iter().flatten();
+                let others = clocks.find(|(client, _, is_here)| {
+                    *is_here && !self.connections.may_speak_for(doc, *client)
+                });
+                Invariant::BusWords.holds(others.is_none(), || {
+                    format!("{doc}: it speaks for {others:?}, for whom another node does")
+                })
             }
             _ => Ok(()),
         }

@@ -272,6 +272,11 @@ impl Connections {
         self.presence.was_said(doc, client, clock)
     }
 
+    /// Whether a connection may speak for a client, and not another node.
+    pub(super) fn may_speak_for(&self, doc: &DocId, client: u64) -> bool {
+        self.presence.is_spoken_for_here(doc, client)
+    }
+
     /// Whether connections speak for somebody who is there.
     pub(super) fn speaks_for_somebody(&self, doc: &DocId) -> bool {
         let is_in = |conn: ConnId| {

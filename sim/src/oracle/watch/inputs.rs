@@ -7,7 +7,7 @@ use ysyncd_engine::{
     protocol::{Message, Messages},
 };
 
-use super::{Ids, Watch, connections::awareness_clocks, is_judged};
+use super::{Ids, Invariant, Violation, Watch, connections::awareness_clocks, is_judged};
 
 /// What a message says to an engine without a journal.
 #[derive(Debug)]
@@ -17,7 +17,37 @@ pub(super) struct Taking {
     pub(super) updates: Vec<(Vec<u8>, Ids)>,
 }
 
+/// What a message says to an engine with a journal.
+#[derive(Debug)]
+pub(super) struct Bringing {
+    conn: ConnId,
+    doc: DocId,
+    structs: Ids,
+}
+
 impl Watch {
+    /// Something goes to the journal.
+    pub(super) fn writes(&mut self, doc: &DocId, update: &[u8]) {
+        if let Some(bringing) = &mut self.bringing
+            && bringing.doc == *doc
+        {
+            let written = Ids::of_valid(update);
+            bringing.structs = written.lacking(&bringing.structs);
+        }
+    }
+
+    /// All that the message under way brought and that was new is on its way to the
+    /// journal, unless its sender was refused something, or closed.
+    pub(super) fn all_is_recorded(&mut self) -> Result<(), Violation> {
+        let Some(Bringing { conn, doc, structs }) = self.bringing.take() else {
+            return Ok(());
+        };
+        let is_let_off = self.connections.owes(conn) || !self.connections.is_in(conn);
+        Invariant::Recorded.holds(structs.is_empty() || is_let_off, || {
+            format!("{doc}: {conn:?} brings {structs:?}, and nobody writes it down")
+        })
+    }
+
     /// Whether an input answers what the engine has asked, if it answers
     /// anything.
     pub(crate) fn expects(&self, input: &Input) -> bool {
@@ -82,7 +112,9 @@ impl Watch {
             return;
         }
         let is_reader = self.connections.is_reader(conn);
-        let takes = self.connections.takes(conn, frame) && !is_reader && !self.has_journal;
+        let heeds = self.connections.takes(conn, frame) && !is_reader;
+        let takes = heeds && !self.has_journal;
+        let mut structs = Ids::default();
         let mut updates = Vec::new();
         let mut messages = Messages::new(frame);
         while let Ok(Some(message)) = messages.read_next() {
@@ -99,6 +131,9 @@ impl Watch {
                     self.connections.knows(conn, &ids);
                     if takes {
                         updates.push((update.to_vec(), ids));
+                    } else if heeds && self.documents.is_loaded(&doc) {
+                        let news = self.documents.all_here(&doc).lacking(&ids);
+                        structs.add(&news.structs());
                     }
                 }
                 Message::Awareness(states) => {
@@ -109,6 +144,10 @@ impl Watch {
                 }
                 Message::QueryAwareness => {}
             }
+        }
+        if !structs.is_empty() {
+            let doc = doc.clone();
+            self.bringing = Some(Bringing { conn, doc, structs });
         }
         if !updates.is_empty() {
             self.taking = Some(Taking { conn, doc, updates });

@@ -109,6 +109,13 @@ impl Presence {
         said.is_some_and(|(said, _)| clock <= said)
     }
 
+    /// Whether a connection may speak for a client, and not another node.
+    pub(super) fn is_spoken_for_here(&self, doc: &DocId, client: u64) -> bool {
+        let known = self.documents.get(doc).and_then(|known| known.get(&client));
+        let is_spoken_for = |known: &Known| known.owners.iter().any(|owner| !is_node(*owner));
+        !self.remembers || known.is_some_and(is_spoken_for)
+    }
+
     /// Who speaks for those who are there.
     pub(super) fn speakers(&self, doc: &DocId) -> impl Iterator<Item = ConnId> {
         let clients = self.documents.get(doc).into_iter().flatten();
