@@ -26,6 +26,8 @@ pub(crate) struct Connection {
     pub(crate) refusals: u32,
     /// Whether it was told that an update was refused; once is enough.
     pub(crate) told_refused: bool,
+    /// Messages on who is there that it was told and has not repeated.
+    repeats: u32,
     /// A `SyncStep1` that came before the answer to the last one was written,
     /// or while the connection lags.
     pub(crate) pending_step_1: Option<StateVector>,
@@ -35,6 +37,10 @@ pub(crate) struct Connection {
     pub(crate) last_sent: Duration,
     pub(crate) outbox: Outbox,
 }
+
+/// Most messages that a connection may repeat without their counting: clients that
+/// never do cannot save them up.
+const REPEATS_MAX: u32 = 10_000;
 
 /// What a connection may do, and how long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,6 +83,7 @@ impl Connection {
             resync_at: Duration::ZERO,
             refusals: 0,
             told_refused: false,
+            repeats: 0,
             pending_step_1: None,
             waits: false,
             last_sent: now,
@@ -92,6 +99,18 @@ impl Connection {
     /// Whether its updates build on what was not taken.
     pub(crate) fn is_to_sync(&self) -> bool {
         matches!(self.resync, Resync::Refused | Resync::Asked)
+    }
+
+    /// Notes that it is told who is there, with all others.
+    pub(crate) fn is_told_presence(&mut self) {
+        self.repeats = REPEATS_MAX.min(self.repeats + 1);
+    }
+
+    /// Whether it may have repeated what it was told, once for each time.
+    pub(crate) fn may_repeat(&mut self) -> bool {
+        let may_repeat = self.repeats > 0 || planted::is(Bug::RepeatsUncounted);
+        self.repeats = self.repeats.saturating_sub(1);
+        may_repeat
     }
 
     /// Notes that it is being asked for what it knows; if updates of it were

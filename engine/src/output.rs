@@ -82,7 +82,8 @@ pub enum Output {
     },
     /// The last message of a connection said nothing but what was known of who is
     /// there. Clients of y-websocket repeat all that they hear: so this is not to
-    /// count as sent too fast.
+    /// count as sent too fast. Told as often at most as the connection was told who is
+    /// there.
     Repeated {
         /// Which.
         conn: ConnId,

@@ -388,6 +388,8 @@ bugs! {
     /// What a client sent right behind its request is lost on its way to another
     /// shard.
     AheadLost = "ahead_lost",
+    /// What nobody was told may be repeated at no cost, too.
+    RepeatsUncounted = "repeats_uncounted",
     /// What the bus has taken still counts as waiting for it.
     BusQueueLeaks = "bus_queue_leaks",
 

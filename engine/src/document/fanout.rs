@@ -200,7 +200,11 @@ impl Document {
             return self.leave_out_of_awareness(cx, &gone, out);
         }
         self.send_to_all(cx, frame, out, |_, connection| {
-            !connection.outbox.leaves_out_awareness(&gone)
+            let is_told = !connection.outbox.leaves_out_awareness(&gone);
+            if is_told {
+                connection.is_told_presence();
+            }
+            is_told
         });
     }
 

@@ -103,7 +103,8 @@ impl Document {
         if asks_awareness {
             self.answer_query_awareness(cx, conn, out);
         }
-        if is_presence && read > 0 && presence.is_empty() {
+        let is_repeated = is_presence && read > 0 && presence.is_empty();
+        if is_repeated && self.connection(conn).may_repeat() {
             marks::hit(Mark::Repeated);
             out.push(Effect::Repeated(conn));
         }

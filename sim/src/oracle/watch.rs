@@ -231,10 +231,12 @@ impl Watch {
     }
 
     /// A message is called a repetition: it tells of nothing but who is there.
-    fn has_repeated(&self, conn: ConnId) -> Result<(), Violation> {
+    fn has_repeated(&mut self, conn: ConnId) -> Result<(), Violation> {
         let mut messages = Messages::new(&self.message);
         let tells = |message| matches!(message, Ok(Some(Message::Awareness(_))));
         let is_one = self.receiving == Some(conn) && tells(messages.read_next());
+        let is_judged = is_judged(self.connections.doc(conn));
+        let is_one = is_one && (self.connections.has_repeated(conn) || !is_judged);
         Invariant::Order.holds(is_one, || {
             format!("{conn:?} is said to have said nothing new")
         })

@@ -54,6 +54,12 @@ fn to_repeat_what_one_was_told_does_not_count_as_a_message() {
     world.send(one, twice);
     world.send(two, awareness(&[(1, 5, "{}")]));
     assert_eq!(world.repeated, [one, two]);
+
+    // Once for each time that it was told.
+    for _ in 0..10 {
+        world.send(two, awareness(&[(1, 5, "{}")]));
+    }
+    assert_eq!(world.repeated, [one, two, two]);
 }
 
 #[test]

@@ -87,6 +87,9 @@ struct Connection {
     was_told_of_refusal: bool,
     /// When it was sent something last, or let in.
     told_at: Duration,
+    /// Messages on who is there that it was told, less those that it was said to have
+    /// repeated.
+    repeats: usize,
     /// What it was told last of each client's awareness.
     heard: BTreeMap<u64, Heard>,
 }
@@ -186,6 +189,7 @@ impl Connections {
             was_told_of_refusal: false,
             outbox: Outbox::default(),
             told_at: Duration::ZERO,
+            repeats: 0,
             heard: BTreeMap::new(),
         };
         self.open.add(conn, connection);

@@ -90,6 +90,14 @@ impl Connections {
         Ok(())
     }
 
+    /// It is said to repeat what it was told. False if it was not told so often.
+    pub(in super::super) fn has_repeated(&mut self, conn: ConnId) -> bool {
+        let connection = self.get(conn);
+        let may_repeat = connection.repeats > 0;
+        connection.repeats = connection.repeats.saturating_sub(1);
+        may_repeat
+    }
+
     /// They are told who is there. Who was not heard of for long is forgotten,
     /// clock and all.
     pub(in super::super) fn are_told_awareness(
@@ -102,6 +110,7 @@ impl Connections {
         let clocks = awareness_clocks(states);
         let clocks = clocks.map_err(|error| Invariant::Understood.violated(error))?;
         let is_open = self.is_open(doc);
+        conns.iter().for_each(|conn| self.get(*conn).repeats += 1);
         for (client, clock, is_here) in clocks {
             if !is_here {
                 let is_in =
