@@ -247,6 +247,8 @@ impl Watch {
         Invariant::Panic.holds(self.bears_failures, || format!("{doc} failed: {message}"))?;
         self.taking.take_if(|taking| taking.doc == *doc);
         self.connections.failed(doc);
+        // Nobody knows any more who was there.
+        self.connections.unloaded(doc);
         self.bus.unloaded(doc);
         self.documents.failed(doc);
         self.store.failed(doc);
