@@ -155,6 +155,10 @@ class Exchange {
   }
 
   reset () {
-    this.request.socket.resetAndDestroy()
+    const { socket } = this.request
+    // A socket that is reset while it is shut down is never closed, and Node 20
+    // waits for it at the end of the process, for ever.
+    if (socket.writable) socket.resetAndDestroy()
+    else socket.destroy()
   }
 }
