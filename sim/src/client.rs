@@ -323,6 +323,12 @@ impl Client {
         Ids::of_valid(&self.yrs.transact().encode_diff_v1(&nothing))
     }
 
+    /// Whether something of what it knows builds on what it does not know. Some of
+    /// that yrs 0.28 shows, and tells only those who know the same as itself.
+    pub(crate) fn waits(&self) -> bool {
+        !self.early.is_empty() || self.ids().gap_runs() > 0
+    }
+
     /// What it shows.
     pub(crate) fn content(&self) -> String {
         let txn = self.yrs.transact();

@@ -252,6 +252,7 @@ impl Watch {
         self.bus.unloaded(doc);
         self.documents.failed(doc);
         self.store.failed(doc);
+        self.growth.forget(doc);
         self.relays.forget(doc);
         self.pace.forget(doc);
         if self.has_journal {

@@ -288,9 +288,9 @@ impl World {
             let log = self.log[doc].iter().map(Vec::as_slice);
             let truth = content_of(log).map_err(not_understood)?;
             Invariant::NothingLost.equal("the store", &stored, &truth)?;
-        } else if stored.ends_with(WAITS) || shown.iter().any(|(_, text)| text.ends_with(WAITS)) {
+        } else if stored.ends_with(WAITS) || shown.iter().any(|(client, _)| client.waits()) {
             // Somebody went before telling all that the rest builds on. What
-            // yrs shows of that depends on how it came.
+            // yrs shows of that depends on how it came, and it tells nobody of it.
             return Ok(None);
         }
         // What a client waits for may be told to others in other words, or to

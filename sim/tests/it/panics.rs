@@ -17,7 +17,10 @@ fn violation(outcome: &Outcome) -> Option<String> {
 
 #[test]
 fn documents_that_panic_cost_their_own_connections_alone() {
-    for seed in 0..48 {
+    // In 2778 a document fails as it hears that the journal has not taken a change; in
+    // 11255 others have room again, then; in 16523 somebody goes for good before the
+    // failure, and what comes after is there without what it builds on.
+    for seed in (0..48).chain([2778, 11255, 16523]) {
         let swarm = draw::<Swarm>(seed).with_panics();
         let outcome = swarm.run(seed, Recording::Last);
         assert_eq!(violation(&outcome), None, "seed {seed}");
@@ -26,7 +29,8 @@ fn documents_that_panic_cost_their_own_connections_alone() {
 
 #[test]
 fn the_same_holds_in_the_full_stack() {
-    for seed in 0..12 {
+    // In 142 a process is killed in the moment in which everything heals.
+    for seed in (0..12).chain([142]) {
         let swarm = draw::<full::Swarm>(seed).with_panics();
         let outcome = swarm.run(seed, Recording::Last);
         assert_eq!(violation(&outcome), None, "seed {seed}");

@@ -99,7 +99,12 @@ impl Troubles {
                 pass(&trouble, scene, sim);
             }
         }
-        self.doomed.clear();
+        // Who has died in this very moment is not waited for, and is dead.
+        for doom in std::mem::take(&mut self.doomed) {
+            if is_dead(&doom, scene) {
+                self.kill(now, &doom, scene, sim);
+            }
+        }
         if scene.swarm.twists.discards {
             discard_journals(now, scene, sim);
         }
@@ -184,12 +189,8 @@ impl Troubles {
     }
 
     fn kill_the_doomed(&mut self, now: Duration, scene: &Scene, sim: &mut Sim<'static>) {
-        let is_dead = |doom: &Doom| {
-            let device = scene.nodes[doom.node].device.borrow();
-            device.as_ref().is_some_and(|device| device.is_killed())
-        };
         for doom in std::mem::take(&mut self.doomed) {
-            if now < doom.at_latest && !is_dead(&doom) {
+            if now < doom.at_latest && !is_dead(&doom, scene) {
                 self.doomed.push(doom);
             } else {
                 self.kill(now, &doom, scene, sim);
@@ -230,6 +231,12 @@ impl Troubles {
             }
         }
     }
+}
+
+/// Whether the moment has come that it was to die in.
+fn is_dead(doom: &Doom, scene: &Scene) -> bool {
+    let device = scene.nodes[doom.node].device.borrow();
+    device.as_ref().is_some_and(|device| device.is_killed())
 }
 
 /// Somebody gives up what the disks have damaged: clients bring it along.

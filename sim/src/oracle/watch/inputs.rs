@@ -63,6 +63,7 @@ impl Watch {
     pub(crate) fn input(&mut self, now: Duration, input: &Input) {
         (self.receiving, self.is_tick) = (None, matches!(input, Input::Tick));
         self.bus.begins(matches!(input, Input::Bus(_)));
+        self.journal.begins();
         match input {
             Input::Open { conn, doc, grant } => {
                 self.connections.opened(*conn, doc.clone(), grant);

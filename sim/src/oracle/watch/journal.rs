@@ -36,6 +36,8 @@ pub(super) struct JournalWatch {
     is_reopening: bool,
     /// Bytes of updates that wait for their answers.
     staged: BTreeMap<DocId, usize>,
+    /// The update whose answer the input under way is.
+    answered: Option<(DocId, usize)>,
     /// The updates that were handed out since none last waited.
     staged_since_idle: BTreeMap<DocId, Vec<Bytes>>,
     /// The updates that wait for their answers, and since when.
@@ -61,6 +63,7 @@ impl JournalWatch {
             has_failed: false,
             is_reopening: false,
             staged: BTreeMap::new(),
+            answered: None,
             staged_since_idle: BTreeMap::new(),
             appends: BTreeMap::new(),
             records: BTreeMap::new(),
@@ -71,6 +74,11 @@ impl JournalWatch {
     /// It holds records of these from an earlier life.
     pub(super) fn holds(&mut self, docs: &[DocId]) {
         self.held.extend(docs.iter().cloned());
+    }
+
+    /// Another input is under way.
+    pub(super) fn begins(&mut self) {
+        self.answered = None;
     }
 
     /// A document has failed: what it has of it must be read before it comes
@@ -84,8 +92,11 @@ impl JournalWatch {
         let records = self.records.get(doc).into_iter();
         let records = records.flat_map(BTreeMap::values).sum::<usize>();
         let staged = self.staged.get(doc).copied().unwrap_or(0);
+        // It may have failed before it heard that this was not taken.
+        let answered = self.answered.take_if(|(of, _)| of == doc);
+        let answered = answered.map_or(0, |(_, bytes)| bytes);
         let left = self.left.entry(doc.clone()).or_default();
-        *left = (records + staged).max(*left);
+        *left = (records + staged + answered).max(*left);
         if self.reading.remove(doc) {
             let is_read = |command: &JournalCommand| matches!(command, JournalCommand::Read { doc: of } if of == doc);
             let reads = self.unanswered.iter();
@@ -232,6 +243,7 @@ impl JournalWatch {
         if let JournalCommand::Append { doc, update, .. } = &command {
             let staged = self.staged.get_mut(doc).expect("it was counted");
             *staged -= update.len();
+            self.answered = Some((doc.clone(), update.len()));
             if *staged == 0 {
                 self.staged_since_idle.remove(doc);
             }
@@ -312,11 +324,13 @@ impl JournalWatch {
         left + self.left.values().sum::<usize>()
     }
 
-    /// What of a document and of all waits for its answers.
+    /// What of a document and of all in memory waits for its answers.
     pub(super) fn staged(&self, doc: &DocId) -> Staged {
+        let staged = self.staged.iter();
+        let of_all = staged.filter(|(doc, _)| !self.left.contains_key(doc));
         Staged {
             of_it: self.staged.get(doc).copied().unwrap_or(0),
-            of_all: self.staged.values().sum(),
+            of_all: of_all.map(|(_, bytes)| bytes).sum(),
         }
     }
 
