@@ -1,12 +1,13 @@
 //! Who is there: cursors, names, whatever clients tell of themselves.
 //!
-//! Format: `awareness.js` of the npm package y-protocols: `n (client clock
-//! json)*n`, JSON `null` for one who left. A client's own clock orders what it
-//! says; states are JSON that nobody here looks into.
+//! A client's own clock orders what it says; states are JSON that nobody here looks
+//! into.
 //!
 //! y-websocket clients announce back to the server each state that they get
 //! from it. So a state counts only if it says something new, and who says it
 //! first owns the id until its connection goes.
+
+mod message;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -16,18 +17,17 @@ use std::{
 use bytes::Bytes;
 use thiserror::Error;
 
+pub(crate) use self::message::gone;
+use self::message::{Entries, Said, encode};
 use crate::{
     config::Config,
     id::ConnId,
-    json,
-    lib0::{ReadError, Reader, write_var_bytes, write_var_uint},
+    lib0::ReadError,
     marks::{self, Mark},
     planted::{self, Bug},
     protocol,
     update::ClientId,
 };
-
-const NULL: &[u8] = b"null";
 
 /// The highest clock that counts, in years of 30 changes a second the fourth. Who
 /// hears of itself at a higher one than its own goes on from there: near the highest
@@ -104,15 +104,6 @@ pub(crate) enum AwarenessError {
 
 /// Clients of whom something new is known, with the clock that came.
 pub(crate) type News = BTreeMap<ClientId, u64>;
-
-/// What a client says of one id.
-#[derive(Debug, Clone, Copy)]
-struct Said<'a> {
-    client: ClientId,
-    clock: u64,
-    /// JSON; `None` is `null`.
-    state: Option<&'a [u8]>,
-}
 
 impl Awareness {
     /// Takes what a connection says. Returns of whom that tells something new, which
@@ -531,82 +522,4 @@ impl Entry {
             state: self.state.as_deref(),
         }
     }
-}
-
-impl Said<'_> {
-    fn check_json(&self) -> Result<(), AwarenessError> {
-        match self.state.is_none_or(json::is_valid) {
-            true => Ok(()),
-            false => Err(AwarenessError::Json),
-        }
-    }
-
-    fn check_size(&self, config: &Config) -> Result<(), AwarenessError> {
-        match self.state.map_or(0, <[u8]>::len) <= config.awareness_state_bytes_max {
-            true => Ok(()),
-            false => Err(AwarenessError::StateTooBig),
-        }
-    }
-}
-
-/// Reads a message, one client at a time.
-struct Entries<'a> {
-    reader: Reader<'a>,
-    left: u64,
-}
-
-impl<'a> Entries<'a> {
-    fn of(message: &'a [u8]) -> Result<Self, ReadError> {
-        let mut reader = Reader::new(message);
-        let left = reader.var_uint()?;
-        Ok(Self { reader, left })
-    }
-
-    fn next(&mut self) -> Result<Option<Said<'a>>, ReadError> {
-        if self.left == 0 {
-            return Ok(None);
-        }
-        self.left -= 1;
-        let (client, clock) = (ClientId(self.reader.var_uint()?), self.reader.var_uint()?);
-        let state = self.reader.var_str()?.as_bytes();
-        let state = (state.trim_ascii() != NULL).then_some(state);
-        Ok(Some(Said {
-            client,
-            clock,
-            state,
-        }))
-    }
-
-    /// Nothing follows after the last.
-    fn end(&self) -> Result<(), AwarenessError> {
-        match self.reader.is_empty() {
-            true => Ok(()),
-            false => Err(AwarenessError::TrailingBytes),
-        }
-    }
-}
-
-/// Who is gone by a message of our own, with their clocks.
-pub(crate) fn gone(message: &[u8]) -> Vec<(ClientId, u64)> {
-    let mut gone = Vec::new();
-    let Ok(mut entries) = Entries::of(message) else {
-        return gone;
-    };
-    while let Ok(Some(said)) = entries.next() {
-        if said.state.is_none() {
-            gone.push((said.client, said.clock));
-        }
-    }
-    gone
-}
-
-fn encode<'a>(said: impl ExactSizeIterator<Item = Said<'a>>) -> Vec<u8> {
-    let mut out = Vec::new();
-    write_var_uint(&mut out, said.len() as u64);
-    for said in said {
-        write_var_uint(&mut out, said.client.0);
-        write_var_uint(&mut out, said.clock);
-        write_var_bytes(&mut out, said.state.unwrap_or(NULL));
-    }
-    out
 }
