@@ -1,6 +1,6 @@
 //! Every limit and delay of the engine, with its unit in its name or type.
 
-use std::time::Duration;
+use std::{num::NonZeroUsize, time::Duration};
 
 use crate::{bus::Node, size::Size};
 
@@ -9,7 +9,8 @@ use crate::{bus::Node, size::Size};
 /// The binary has a variable for each limit. What it leaves as it is are delays
 /// that follow from what clients do (`keepalive`, `awareness_timeout`, the
 /// `resync_delay`s), those between two tries (`retry_delay_min` and the like),
-/// `closing_max`, and how joins are shared.
+/// `closing_max`, from which size on documents wait longer to be saved, and how
+/// joins are shared.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[cfg_attr(
     feature = "serde",
@@ -64,6 +65,10 @@ pub struct Config {
     pub save_debounce: Duration,
     /// … but at the latest this long after its first unsaved one.
     pub save_wait_max: Duration,
+    /// A save writes a document whole. While the journal works, which has what
+    /// changed, both times are once more as long for each so many bytes of the
+    /// document, up to [`Config::SAVE_TIMES_MAX`] times as long.
+    pub save_step_bytes: NonZeroUsize,
     /// First pause after a failed store operation; doubles with each failure.
     pub retry_delay_min: Duration,
     /// Longest pause between two tries.
@@ -216,6 +221,9 @@ pub enum ConfigError {
 }
 
 impl Config {
+    /// How many times longer the largest documents wait to be saved.
+    pub const SAVE_TIMES_MAX: u32 = 6;
+
     /// What a message that holds a document has around it, at most.
     pub const FRAME_OVERHEAD: usize = 64 << 10;
 
@@ -314,6 +322,7 @@ impl Default for Config {
             store_operations_max: 64,
             save_debounce: Duration::from_secs(5),
             save_wait_max: Duration::from_secs(30),
+            save_step_bytes: const { NonZeroUsize::new(1 << 20).expect("it is more than 0") },
             retry_delay_min: Duration::from_secs(1),
             retry_delay_max: Duration::from_secs(60),
             reopen_delay_max: Duration::from_secs(10),

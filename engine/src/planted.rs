@@ -393,6 +393,13 @@ bugs! {
     /// What the bus has taken still counts as waiting for it.
     BusQueueLeaks = "bus_queue_leaks",
 
+    // By the next stranger, and missed at first.
+    /// Large documents wait longer to be saved also where there is no journal.
+    LargeOnesWaitUnjournaled = "large_ones_wait_unjournaled",
+    /// A document of the journal that is put off, memory being short, is not tried
+    /// again.
+    PutOffForgotten = "put_off_forgotten",
+
     // Sockets.
     /// What a socket did not take of a write is not written again.
     PartialWriteLost = "partial_write_lost",
@@ -473,6 +480,13 @@ bugs! {
     CopiesUnsynced = "copies_unsynced",
 
     // By somebody who has not seen the oracle.
+    /// Who has used up its turn by bytes, and not by messages, is not woken to go on.
+    TurnOfBytesUnwoken = "turn_of_bytes_unwoken",
+    /// A load that ends well makes a server ready that is shutting down.
+    ReadyWhileDraining = "ready_while_draining",
+    /// A journal that is reopened after a write has failed goes on in the file that
+    /// may hold a part of it.
+    TornFileKept = "torn_file_kept",
     /// Pings and pongs that were written still count as waiting to be.
     ControlBytesLeak = "control_bytes_leak",
 }

@@ -236,7 +236,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 Phase::Flushing | Phase::Over => return messages,
             }
         }
-        wake_after_others(cx);
+        if messages == MESSAGES_PER_TURN || !planted::is(Bug::TurnOfBytesUnwoken) {
+            wake_after_others(cx);
+        }
         messages
     }
 

@@ -38,6 +38,7 @@ mod narration;
 mod node;
 mod panics;
 mod presence;
+mod probe;
 mod run;
 mod scatter;
 mod scene;

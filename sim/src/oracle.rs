@@ -14,7 +14,7 @@ use std::fmt;
 pub(crate) use self::{
     ids::{HOME, Ids, is_judged, name_of},
     ledger::Ledgers,
-    watch::{INTRUDER, Watch},
+    watch::{INTRUDER, Watch, save_times_max},
 };
 
 /// What must hold.

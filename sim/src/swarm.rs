@@ -194,6 +194,7 @@ impl Swarm {
         limits::draw_sizes(&mut stream(seed, Purpose::Sizes), &mut swarm.engine);
         if shape == Shape::Swarm {
             bus::add(&mut stream(seed, Purpose::Bus), &mut swarm);
+            limits::draw_steps(&mut stream(seed, Purpose::Steps), &mut swarm.engine);
         }
         swarm.bear_gaps();
         swarm

@@ -20,6 +20,7 @@ use std::time::Duration;
 use super::{Context, Document, Phase};
 use crate::{
     bus::{Body, StateDigest},
+    config::Config,
     effect::{Effect, Effects, Lane},
     event::Event,
     journal::Position,
@@ -68,9 +69,6 @@ pub(super) struct Persistence {
     retrying: bool,
     jitter: Jitter,
 }
-
-/// How many times longer the largest documents wait to be saved.
-const SAVE_DELAY_TIMES_MAX: usize = 6;
 
 /// Why the stored object is to be read before it is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -312,14 +310,17 @@ impl Document {
     /// write. A large document is written whole each time; where a journal
     /// keeps what changed, that can wait, as long as there is room for it.
     fn save_delays(&self, cx: Context<'_>) -> (Duration, Duration) {
-        let times = match cx.journal {
-            JournalHealth::Works if self.has_room_again(cx) => {
-                1 + (self.bytes >> 20).min(SAVE_DELAY_TIMES_MAX - 1)
-            }
-            _ => 1,
-        };
-        let times = u32::try_from(times).unwrap_or(1);
         let config = cx.config;
+        let is_kept =
+            cx.journal == JournalHealth::Works || planted::is(Bug::LargeOnesWaitUnjournaled);
+        let times = match is_kept && self.has_room_again(cx) {
+            true => {
+                let steps = self.bytes / config.save_step_bytes;
+                let times = u32::try_from(steps).unwrap_or(u32::MAX).saturating_add(1);
+                times.min(Config::SAVE_TIMES_MAX)
+            }
+            false => 1,
+        };
         (config.save_debounce * times, config.save_wait_max * times)
     }
 

@@ -3,6 +3,7 @@
 
 use std::{cell::Cell, cell::RefCell, io, ops::Range, rc::Rc, time::Duration};
 
+use bytes::Bytes;
 use memchr::memmem;
 use rand::RngExt;
 use tokio::{
@@ -10,7 +11,11 @@ use tokio::{
     time::{sleep, timeout},
 };
 use turmoil::net::TcpStream;
-use ysyncd_engine::ConnId;
+use ysyncd_engine::{
+    ConnId,
+    lib0::{write_var_bytes, write_var_uint},
+    protocol::{self, Message, Messages},
+};
 
 use super::{
     ledger::Sender,
@@ -31,6 +36,13 @@ const PAUSE: Duration = Duration::from_millis(200);
 
 /// How long it takes to save what is due to be saved.
 const SAVING: Duration = Duration::from_secs(3);
+
+/// A client's message of so many bytes takes its whole turn.
+const A_TURN: usize = 64 << 10;
+
+/// How long a server that has nothing else to do has to answer. Nobody says that
+/// they are still there as often as that.
+const ANSWERING: Duration = Duration::from_secs(5);
 
 /// How a server says it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -179,6 +191,8 @@ pub(super) struct Joiner {
     /// What it should see.
     pub(super) truth: String,
     pub(super) is_done: Cell<bool>,
+    /// Whether it then asks again, behind a large message.
+    pub(super) asks_behind_much: bool,
     pub(super) client: RefCell<Client>,
 }
 
@@ -241,10 +255,59 @@ async fn see(scene: &Scene, joiner: &Joiner, mut socket: Socket) -> Result<(), V
             }
         }
         if scene.state_of(&client.borrow()) == joiner.truth {
+            if joiner.asks_behind_much {
+                let frames = [old_news(client.borrow().id), client.borrow().ask()];
+                frames.iter().for_each(|frame| socket.send(frame));
+                is_answered(scene, &mut socket).await?;
+            }
             joiner.is_done.set(true);
             return counts_my_document(scene, joiner.node).await;
         }
     }
+}
+
+/// What comes behind a message that takes a server's whole turn is heard, though
+/// nothing follows it.
+async fn is_answered(scene: &Scene, socket: &mut Socket) -> Result<(), Violation> {
+    let answered = timeout(ANSWERING, async {
+        loop {
+            while let Some(frame) = socket.next()? {
+                match frame {
+                    Frame::Binary(message) if is_answer(&message) => return Ok(()),
+                    Frame::Ping(payload) => socket.pong(&payload),
+                    _ => {}
+                }
+            }
+            if !matches!(socket.pump(true).await, Ok(Pumped::Some)) {
+                return Err(Invariant::Answered.violated("the connection ends"));
+            }
+        }
+    });
+    answered.await.unwrap_or_else(|_| {
+        let now = scene.now();
+        let detail = format!("at {now:?} what came behind {A_TURN} bytes waits for {ANSWERING:?}");
+        Err(Invariant::Answered.violated(detail))
+    })
+}
+
+/// Somebody says where they were when they came, at length: that is known, and is
+/// passed over.
+fn old_news(id: u64) -> Bytes {
+    let mut states = Vec::new();
+    for number in [1, id, 0] {
+        write_var_uint(&mut states, number);
+    }
+    write_var_bytes(
+        &mut states,
+        format!("\"{}\"", "a".repeat(A_TURN)).as_bytes(),
+    );
+    protocol::awareness(&states)
+}
+
+fn is_answer(frame: &[u8]) -> bool {
+    let mut messages = Messages::new(frame);
+    let mut all = std::iter::from_fn(|| messages.read_next().ok().flatten());
+    all.any(|message| matches!(message, Message::SyncStep2(_)))
 }
 
 /// A server that somebody is connected to has a document in memory, in whichever

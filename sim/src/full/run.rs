@@ -24,7 +24,7 @@ use self::troubles::Troubles;
 use super::{
     bucket, hostile, http_client,
     log::Log,
-    look, narration, node, panics,
+    look, narration, node, panics, probe,
     scene::Scene,
     swarm::{HOMES, Place, Purpose, Swarm, stream},
     timeline::Lane,
@@ -125,6 +125,9 @@ impl World {
         }
         if let Some(pause) = scene.swarm.twists.scrapes.clone() {
             sim.client("monitor", look::monitor(Rc::clone(&scene), pause));
+        }
+        if scene.swarm.twists.probes {
+            sim.client("prober", probe::probe(Rc::clone(&scene)));
         }
         let troubles = Troubles::new(&scene, &sim);
         Self {

@@ -92,6 +92,9 @@ pub struct Twists {
     pub patience: Option<Duration>,
     /// How often somebody reads the servers' metrics.
     pub scrapes: Option<Range<Duration>>,
+    /// Whether somebody asks servers all the time whether they take clients.
+    #[serde(default)]
+    pub probes: bool,
     /// Documents that nobody may write to the bucket.
     pub locked: Vec<usize>,
     /// When the bucket is not there, as the servers are told: nobody has mounted it
@@ -103,6 +106,9 @@ pub struct Twists {
     /// Whether the writes of a server go to its journal one by one, as those of
     /// several would.
     pub scatters: bool,
+    /// Whether those who come to look in the end ask again, behind a large message.
+    #[serde(default)]
+    pub heaps: bool,
     /// What the bus between nodes does, if there is one.
     #[serde(default)]
     pub bus: Option<BusFaults>,

@@ -41,6 +41,7 @@ use self::{
     store::StoreWatch,
 };
 use super::{Ids, Invariant, Violation, is_judged};
+use crate::swarm::ENOUGH;
 
 /// How a frame begins that says that something was refused.
 const PERMISSION_DENIED: [u8; 2] = [2, 0];
@@ -87,11 +88,22 @@ struct Limits {
     unsaved_bytes_total_max: usize,
     save_debounce: Duration,
     save_wait_max: Duration,
+    /// How many times as long large documents wait.
+    save_times_max: u32,
     foreign_save_wait: Duration,
     frame_bytes_max: usize,
     largest_update: usize,
     /// Bytes that were replayed, which no limit holds for.
     replayed: usize,
+}
+
+/// How many times as long as others documents may wait to be saved, by their size:
+/// where there is a journal, and worlds have documents of such sizes.
+pub(crate) const fn save_times_max(config: &Config) -> u32 {
+    match config.journal && config.save_step_bytes.get() < ENOUGH {
+        true => 6,
+        false => 1,
+    }
 }
 
 impl Watch {
@@ -115,6 +127,7 @@ impl Watch {
                 unsaved_bytes_total_max: config.unsaved_bytes_total_max,
                 save_debounce: config.save_debounce,
                 save_wait_max: config.save_wait_max,
+                save_times_max: save_times_max(config),
                 foreign_save_wait: config.foreign_save_wait,
                 frame_bytes_max: config.frame_bytes_max,
                 largest_update: 0,
@@ -312,6 +325,7 @@ impl Watch {
     /// than it may.
     fn is_saved_in_time(&self, now: Duration) -> Result<(), Violation> {
         let longest = self.limits.save_debounce.max(self.limits.save_wait_max);
+        let longest = longest * self.limits.save_times_max;
         let since = now.saturating_sub(longest);
         let mut waiting = self.documents.unsaved_before(since);
         let late = waiting.find(|doc| self.store.is_free(doc));
@@ -319,7 +333,8 @@ impl Watch {
             format!("{late:?} waits to be written since before {since:?}")
         })?;
         // Others have to save it, and if they do not, it is saved here.
-        let since = since.saturating_sub(self.limits.foreign_save_wait);
+        let foreign = self.limits.foreign_save_wait.max(longest * 2);
+        let since = since.saturating_sub(foreign);
         let mut waiting = self.documents.foreign_before(since);
         let late = waiting.find(|doc| self.store.is_free(doc));
         Invariant::SavedInTime.holds(late.is_none(), || {

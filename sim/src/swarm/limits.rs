@@ -1,6 +1,8 @@
 //! How the engines of a world are configured: limits that no sane person would
 //! set, so that they are reached.
 
+use std::num::NonZeroUsize;
+
 use rand::{RngExt, rngs::ChaCha8Rng, seq::IndexedRandom};
 use ysyncd_engine::Config;
 
@@ -56,6 +58,17 @@ pub(crate) fn draw_engine(rng: &mut ChaCha8Rng, documents: usize) -> Config {
 pub(super) fn draw_sizes(rng: &mut ChaCha8Rng, engine: &mut Config) {
     engine.frame_bytes_max = *[256 << 10, 300_000].choose(rng).expect("not empty");
     engine.state_vector_entries_max = rng.random_range(20..100);
+}
+
+/// Draws how large documents have to be to wait longer to be saved, where none waits
+/// so long that worlds would take long to heal.
+pub(super) fn draw_steps(rng: &mut ChaCha8Rng, engine: &mut Config) {
+    let step = *[60, 400].choose(rng).expect("not empty");
+    let is_reached = rng.random_bool(0.3) && engine.save_wait_max <= millis(1_000);
+    engine.save_step_bytes = match is_reached.then(|| NonZeroUsize::new(step)) {
+        Some(Some(step)) => step,
+        _ => const { NonZeroUsize::new(ENOUGH).expect("it is more than 0") },
+    };
 }
 
 /// Draws how engines deal with those who read slowly, or come.

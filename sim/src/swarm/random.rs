@@ -26,6 +26,8 @@ pub(crate) enum Purpose {
     Bus,
     /// How large frames and state vectors may be.
     Sizes,
+    /// How much longer documents wait to be saved, by their size.
+    Steps,
     /// What one intruder sends that is too large.
     Oversized(usize),
     /// What one node's journal does.
@@ -51,6 +53,7 @@ pub(crate) fn stream(seed: u64, purpose: Purpose) -> ChaCha8Rng {
         Purpose::Transports => 8,
         Purpose::Bus => 9,
         Purpose::Sizes => 40,
+        Purpose::Steps => 30,
         Purpose::Oversized(intruder) => 41 + intruder as u64,
         Purpose::Journal(node) => 10 + node as u64,
         Purpose::Intruder(intruder) => 50 + intruder as u64,

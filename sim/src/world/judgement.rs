@@ -7,7 +7,7 @@ use ysyncd_engine::{Input, Now, Refusal, Status};
 use super::{Event, Place, World, client_id, node::Drained, not_understood};
 use crate::{
     client::{Client, Link, WAITS, content_of},
-    oracle::{Ids, Invariant, Violation},
+    oracle::{Ids, Invariant, Violation, save_times_max},
     swarm::{Habit, Purpose, stream},
 };
 
@@ -103,7 +103,7 @@ impl World {
             .map(|node| node.frozen_until.max(node.held_until));
         let thaw = thaw.max().unwrap_or_default().saturating_sub(self.now);
         let tries = engine.retry_delay_max + engine.reopen_delay_max + engine.resync_delay_max;
-        let saves = engine.save_wait_max * 2 + engine.idle_grace;
+        let saves = engine.save_wait_max * 2 * save_times_max(engine) + engine.idle_grace;
         let healing = thaw + tries * 2 + saves + Duration::from_secs(40);
         let digests = match self.swarm.bus {
             Some(_) => engine.bus_digest_idle * 2,

@@ -96,11 +96,11 @@ fn written(scene: &Scene, command: &Command) -> Option<usize> {
 
 fn draw_outage(rng: &mut ChaCha8Rng) -> Fate {
     match rng.random_range(0..5) {
-        4 => NO_BUCKET,
         0 => Fate::RequestLost,
         1 => Fate::Hangs { lands: false },
         2 => Fate::Refused(503, "ServiceUnavailable"),
-        _ => Fate::Refused(503, ""),
+        3 => Fate::Refused(503, ""),
+        _ => NO_BUCKET,
     }
 }
 

@@ -254,6 +254,7 @@ impl World {
                 id: count,
                 truth: truth.clone(),
                 is_done: Cell::new(false),
+                asks_behind_much: self.scene.swarm.twists.heaps,
                 client: Client::new(id, doc, self.scene.swarm.content).into(),
             });
             let join = look::join(Rc::clone(&self.scene), Rc::clone(&joiner));

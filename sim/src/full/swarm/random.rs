@@ -25,6 +25,7 @@ pub(in crate::full) enum Purpose {
     /// How engines deal with those who read slowly, or come.
     Readers,
     Monitor,
+    Probe,
     Looker(u64),
     /// The sizes of what a node reads and writes, per life.
     Pieces(usize, u64),
@@ -58,6 +59,7 @@ pub(in crate::full) fn stream(seed: u64, purpose: Purpose) -> ChaCha8Rng {
         Purpose::Small => numbered(1, 5, 0),
         Purpose::Twists => numbered(1, 6, 0),
         Purpose::Monitor => numbered(1, 7, 0),
+        Purpose::Probe => numbered(1, 15, 0),
         Purpose::Content => numbered(1, 8, 0),
         Purpose::Rights => numbered(1, 9, 0),
         Purpose::Readers => numbered(1, 10, 0),

@@ -157,6 +157,9 @@ const TWISTS: &[(&str, Take)] = &[
         swarm.twists.patience = None;
     }),
     ("nobody reads metrics", |swarm| swarm.twists.scrapes = None),
+    ("nobody asks whether servers are ready", |swarm| {
+        swarm.twists.probes = false;
+    }),
     ("no document is locked", |swarm| swarm.twists.locked.clear()),
     ("the bucket stays", |swarm| swarm.twists.mislaid = None),
     ("journals are kept", keep_journals),
@@ -172,6 +175,9 @@ const TWISTS: &[(&str, Take)] = &[
     ("one engine a node", |swarm| swarm.net.shards = 1),
     ("writes that go to the journal together", |swarm| {
         swarm.twists.scatters = false;
+    }),
+    ("nobody asks behind a large message", |swarm| {
+        swarm.twists.heaps = false;
     }),
 ];
 

@@ -14,7 +14,7 @@ type Twist = fn(&mut ChaCha8Rng, &mut Swarm);
 
 /// Adds to a world what it draws of these.
 pub(super) fn add(rng: &mut ChaCha8Rng, swarm: &mut Swarm) {
-    let twists: [(f64, Twist); 11] = [
+    let twists: [(f64, Twist); 14] = [
         (0.2, ping),
         (0.2, lose_patience),
         (0.2, scrape),
@@ -26,6 +26,9 @@ pub(super) fn add(rng: &mut ChaCha8Rng, swarm: &mut Swarm) {
         (0.04, forget_pages),
         (0.25, bear_little),
         (0.1, mislay_the_bucket),
+        (0.15, heap),
+        (0.2, probe),
+        (0.05, fail_a_write),
     ];
     for (chance, twist) in twists {
         // Each draws from a stream of its own.
@@ -41,12 +44,34 @@ fn ping(rng: &mut ChaCha8Rng, swarm: &mut Swarm) {
     swarm.twists.pings = rng.random_range(0.05..0.4);
 }
 
+/// Where nothing but what a client says wakes a server, which takes all of it.
+fn heap(_: &mut ChaCha8Rng, swarm: &mut Swarm) {
+    if swarm.net.caps.is_none() {
+        swarm.twists.heaps = true;
+        swarm.net.ping_interval = millis(30_000);
+        swarm.net.silence_max = millis(60_000);
+    }
+}
+
 fn lose_patience(rng: &mut ChaCha8Rng, swarm: &mut Swarm) {
     swarm.twists.patience = Some(millis(one_of(rng, &[50, 300, 2_000])));
 }
 
 fn scrape(_: &mut ChaCha8Rng, swarm: &mut Swarm) {
     swarm.twists.scrapes = Some(millis(100)..millis(1_000));
+}
+
+/// A proxy asks servers whether they take clients, which end now and then. It takes a
+/// place of those who have not come in yet.
+fn probe(rng: &mut ChaCha8Rng, swarm: &mut Swarm) {
+    swarm.twists.probes = true;
+    swarm.net.handshakes_max = 1_024;
+    swarm.net.header_timeout = millis(10_000);
+    for _ in 0..2 {
+        let (node, at) = (rng.random_range(0..swarm.nodes), during(rng, swarm));
+        let down = millis(100);
+        swarm.troubles.push((at, Trouble::Shutdown { node, down }));
+    }
 }
 
 /// Clients send more than a slow disk takes, where little may wait for it.
@@ -77,6 +102,28 @@ fn fail_a_sync(rng: &mut ChaCha8Rng, swarm: &mut Swarm) {
             },
         ));
         let later = at + millis(rng.random_range(50..1_500));
+        swarm.troubles.push((later, lose_power(node, false)));
+    }
+}
+
+/// A disk fails in the middle of a write, and works again soon: what is written from
+/// then on is there alone, and is read after the loss of power.
+fn fail_a_write(rng: &mut ChaCha8Rng, swarm: &mut Swarm) {
+    calm(swarm);
+    keep_a_journal(swarm);
+    swarm.twists.locked = (0..swarm.documents).collect();
+    swarm.engine.reopen_delay_max = millis(50);
+    swarm.pause = millis(20)..millis(100);
+    for _ in 0..3 {
+        let (node, at) = (rng.random_range(0..swarm.nodes), during(rng, swarm));
+        let fails = Trouble::Disk {
+            node,
+            after: rng.random_range(0..4),
+            kind: std::io::ErrorKind::Other,
+            time: millis(rng.random_range(50..300)),
+        };
+        swarm.troubles.push((at, fails));
+        let later = at + millis(rng.random_range(1_000..2_500));
         swarm.troubles.push((later, lose_power(node, false)));
     }
 }

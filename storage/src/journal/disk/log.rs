@@ -202,7 +202,10 @@ impl Log {
     /// Starts anew after a failure.
     pub(super) fn reopen(&mut self) -> Result<(), JournalError> {
         if self.failed.is_some() {
-            let result = self.replace_file();
+            let result = match planted::is(Bug::TornFileKept) {
+                true => self.good_file(),
+                false => self.replace_file(),
+            };
             marks::hit_if(Mark::DiskReopened, || result.is_ok());
             self.failed = result.as_ref().err().map(ToString::to_string);
         }
