@@ -134,6 +134,10 @@ const HANDLING: Bound = Bound {
     fixed: 48 << 10,
 };
 
+/// What somebody who connects counts for: each may have to be closed, or told
+/// something.
+const CONNECTION_BYTES: usize = 16;
+
 /// What the server says of its own, and around what it was told.
 const MESSAGE_OVERHEAD: usize = 4 << 10;
 
@@ -311,7 +315,9 @@ impl Driver {
     }
 
     fn input(&mut self, input: Input) {
-        let outputs: Vec<_> = HANDLING.keep(self.came, || {
+        let connections = usize::try_from(self.conns).expect("there are few");
+        let came = self.came + connections * CONNECTION_BYTES;
+        let outputs: Vec<_> = HANDLING.keep(came, || {
             self.engine.handle(self.now, input);
             std::iter::from_fn(|| self.engine.poll_output()).collect()
         });
