@@ -5,37 +5,45 @@
 //!
 //! y-websocket clients announce back to the server each state that they get
 //! from it. So a state counts only if it says something new, and who says it
-//! first owns the id until its connection goes.
+//! first speaks for the id until its connection goes. Nobody is closed for what it
+//! may only repeat: what goes past a limit is not shown, and that is all.
 
 mod message;
+mod shown;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    sync::Arc,
     time::Duration,
 };
 
 use bytes::Bytes;
 use thiserror::Error;
 
-pub(crate) use self::message::gone;
-use self::message::{Entries, Said, encode};
+use self::message::{Said, encode};
+pub use self::shown::Unshown;
+pub(crate) use self::{
+    message::{gone, split},
+    shown::By,
+};
 use crate::{
+    auth::UserId,
     config::Config,
     id::ConnId,
     lib0::ReadError,
     marks::{self, Mark},
     planted::{self, Bug},
-    protocol,
     update::ClientId,
 };
 
-/// The highest clock that counts, in years of 30 changes a second the fourth. Who
-/// hears of itself at a higher one than its own goes on from there: near the highest
-/// that lib0 can write it would end up saying what nobody can read.
-const CLOCK_MAX: u64 = u32::MAX as u64;
-
 /// Memory that an entry takes beside its state, about, in bytes.
-const ENTRY_BYTES: usize = 160;
+const ENTRY_BYTES: usize = 200;
+
+/// Of so many ids it is known at least whose they were first.
+const FIRSTS_MIN: usize = 1_000;
+
+/// Memory that it takes to know that of one, about, in bytes.
+const FIRST_BYTES: usize = 48;
 
 /// The awareness of one document.
 #[derive(Debug, Default)]
@@ -46,22 +54,36 @@ pub(crate) struct Awareness {
     /// Those of the others, each with a time when it was heard of, if not the last:
     /// it is looked at again when it could have been silent since.
     watched: BTreeSet<(Duration, ClientId)>,
-    owned: BTreeMap<Owner, BTreeSet<ClientId>>,
+    speakers: BTreeMap<Owner, Speaker>,
+    /// Whose connection said something of an id first, and the ids in that order.
+    first: BTreeMap<ClientId, UserId>,
+    firsts: VecDeque<ClientId>,
     /// Bytes of the states.
     state_bytes: usize,
-    /// Memory that the entries take for which nodes speak, about, in bytes.
-    node_bytes: usize,
-    /// All that is known, as a frame for those who join.
-    all: Option<Bytes>,
+    /// All that is known, as frames for those who join.
+    all: Option<Arc<[Bytes]>>,
 }
 
-/// Who speaks for a client.
+/// Who speaks for a client, or did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Owner {
     /// A connection here.
     Conn(ConnId),
     /// A node, with whichever of its lives was heard of last.
     Node(u64),
+}
+
+/// For whom somebody speaks, or did.
+#[derive(Debug, Default)]
+struct Speaker {
+    /// The first id that it said something new of. A page says its own first.
+    own: Option<ClientId>,
+    /// Those who are here by its word.
+    here: BTreeSet<ClientId>,
+    /// Those who have gone since, and are remembered, if it is a connection.
+    gone: BTreeSet<ClientId>,
+    /// Bytes of the states of those who are here, as JavaScript writes them.
+    written: usize,
 }
 
 /// What is known of one client.
@@ -71,14 +93,18 @@ struct Entry {
     /// `None`: it left. Kept for a while, so that a late echo of its last
     /// state does not bring it back.
     state: Option<Box<[u8]>>,
-    /// Who speaks for it, while there is somebody and it has a state.
-    owner: Option<Owner>,
+    /// Bytes of the state as JavaScript writes it.
+    written: usize,
+    /// Who speaks for it while it has a state, and did before it left.
+    speaker: Owner,
+    /// Whose connection that is. `None`: another node's, which does not tell.
+    user: Option<UserId>,
     updated: Duration,
     /// Since when it is watched, while it has a state.
     watched: Duration,
 }
 
-/// Why an awareness message is not taken.
+/// Why an awareness message is not read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub(crate) enum AwarenessError {
     /// The bytes cannot be read.
@@ -90,43 +116,41 @@ pub(crate) enum AwarenessError {
     /// A state is not JSON, or nests too deep.
     #[error("malformed awareness: invalid JSON")]
     Json,
-    /// A state is bigger than allowed.
-    #[error("awareness state too big")]
-    StateTooBig,
-    /// The connection speaks for more clients than allowed.
-    #[error("too many awareness clients on one connection")]
-    TooManyIds,
-    /// The states that the connection speaks for are bigger than allowed
-    /// together.
-    #[error("too much awareness on one connection")]
-    TooMuch,
 }
 
 /// Clients of whom something new is known, with the clock that came.
 pub(crate) type News = BTreeMap<ClientId, u64>;
 
 impl Awareness {
-    /// Takes what a connection says. Returns of whom that tells something new, which
-    /// is to be told to all.
+    /// Takes what somebody says. Returns of whom that tells something new, which is to
+    /// be told to all, and why not all of it is shown, if so.
     ///
     /// # Errors
-    /// The message is malformed or goes past a limit; nothing has changed.
+    /// The message is malformed; nothing has changed.
     pub(crate) fn apply(
         &mut self,
         now: Duration,
-        conn: Owner,
+        by: By<'_>,
         message: &[u8],
         config: &Config,
-    ) -> Result<News, AwarenessError> {
-        let news = self.news(conn, message, config)?;
-        for said in news.values() {
-            self.set(now, conn, said);
+    ) -> Result<(News, Option<Unshown>), AwarenessError> {
+        let shown = self.shown(by, message, config)?;
+        if let Some(own) = shown.own {
+            self.speakers.entry(by.owner).or_default().own = Some(own);
+        }
+        for said in shown.news.values() {
+            self.note_first(by, said.client);
+            self.set(now, by, said);
         }
         self.forget_beyond(config.awareness_gone_max);
-        Ok(news
-            .values()
-            .map(|said| (said.client, said.clock))
-            .collect())
+        let news = shown.news.values();
+        let news = news.map(|said| (said.client, said.clock)).collect();
+        Ok((news, shown.unshown))
+    }
+
+    /// Bytes that a message takes to tell of a client, about.
+    pub(crate) fn said_len(&self, client: ClientId) -> usize {
+        self.entries.get(&client).map_or(0, Entry::state_len) + 20
     }
 
     /// What is known of these now; `None` if there are none.
@@ -145,8 +169,8 @@ impl Awareness {
 
     /// Removes what connections owned. Returns what to tell all others.
     pub(crate) fn leave(&mut self, now: Duration, conns: &[Owner]) -> Option<Vec<u8>> {
-        let owned = conns.iter().filter_map(|conn| self.owned.remove(conn));
-        let ids = owned.flatten().collect();
+        let speakers = conns.iter().filter_map(|conn| self.speakers.remove(conn));
+        let ids = speakers.flat_map(|speaker| speaker.here).collect();
         self.remove(now, &ids)
     }
 
@@ -191,10 +215,9 @@ impl Awareness {
     /// The states of those for whom connections here speak; `None` if there are
     /// none.
     pub(crate) fn spoken_for(&self) -> Option<Vec<u8>> {
-        let is_here = |entry: &Entry| match entry.owner {
-            Some(Owner::Conn(_)) => true,
-            Some(Owner::Node(_)) => planted::is(Bug::OthersSpokenFor),
-            None => false,
+        let is_here = |entry: &Entry| match entry.speaker {
+            Owner::Conn(_) => entry.state.is_some(),
+            Owner::Node(_) => entry.state.is_some() && planted::is(Bug::OthersSpokenFor),
         };
         let here = self.entries.iter().filter(|(_, entry)| is_here(entry));
         let here: Vec<_> = here.map(|(id, entry)| entry.said(*id)).collect();
@@ -209,19 +232,22 @@ impl Awareness {
     /// Bytes that it takes, about.
     pub(crate) fn bytes(&self) -> usize {
         let entries = self.entries.len() * ENTRY_BYTES;
-        self.state_bytes + entries + self.all.as_ref().map_or(0, Bytes::len)
+        let all = self.all.iter().flat_map(|all| all.iter());
+        let firsts = self.firsts.len() * FIRST_BYTES;
+        self.state_bytes + entries + firsts + all.map(Bytes::len).sum::<usize>()
     }
 
-    /// All that is known, those who left included, as a frame: a client that
-    /// comes back learns from it that it has to raise its clock to be seen.
-    /// `None` if nothing is known. Made once for all that ask until something
-    /// changes.
-    pub(crate) fn frame(&mut self) -> Option<Bytes> {
-        if self.all.is_none() {
-            let all = self.encode_with(&BTreeMap::new());
-            self.all = all.map(|all| protocol::awareness(&all));
+    /// All that is known, those who left included, as frames: a client that comes
+    /// back learns from it that it has to raise its clock to be seen. None if nothing
+    /// is known. Made once for all that ask until something changes.
+    pub(crate) fn frames(&mut self, config: &Config) -> Arc<[Bytes]> {
+        if let Some(all) = &self.all {
+            return Arc::clone(all);
         }
-        self.all.clone()
+        let all = self.encode_with(&BTreeMap::new());
+        let frames: Arc<[_]> = all.map_or_else(Arc::default, |all| split(&all, config).collect());
+        self.all = Some(Arc::clone(&frames));
+        frames
     }
 
     /// All that is known, and that these are gone, unless more is known of them.
@@ -237,209 +263,139 @@ impl Awareness {
         (!all.is_empty()).then(|| encode(all.into_iter()))
     }
 
-    /// Whether an id is owned by exactly the connection that its entry names.
+    /// Whether all fits together.
     pub(crate) fn check(&self, connections: &BTreeSet<ConnId>) {
         let states = self.entries.values().map(Entry::state_len);
         assert_eq!(self.state_bytes, states.sum::<usize>());
-        let sizes = self.entries.values().map(Entry::node_size);
-        assert_eq!(self.node_bytes, sizes.sum::<usize>());
         for (client, entry) in &self.entries {
             let is_watched = self.watched.contains(&(entry.watched, *client));
             assert_eq!(is_watched, entry.state.is_some(), "who has a state");
             let gone = self.gone.contains(&(entry.updated, *client));
             assert_eq!(gone, entry.state.is_none(), "who has no state left");
-            if let Some(owner) = entry.owner {
-                assert!(entry.state.is_some(), "who left is owned by nobody");
-                assert!(self.owned[&owner].contains(client));
+            if let Some(speaker) = self.speakers.get(&entry.speaker) {
+                assert_eq!(speaker.here.contains(client), entry.state.is_some());
+                let is_counted = matches!(entry.speaker, Owner::Conn(_)) && entry.state.is_none();
+                assert_eq!(speaker.gone.contains(client), is_counted);
+            } else {
+                assert!(entry.state.is_none(), "who is here is spoken for");
             }
         }
         let left = self.entries.values().filter(|entry| entry.state.is_none());
         assert_eq!(self.gone.len(), left.count());
         assert_eq!(self.gone.len() + self.watched.len(), self.entries.len());
-        for (owner, ids) in &self.owned {
+        for (owner, speaker) in &self.speakers {
             if let Owner::Conn(conn) = owner {
-                assert!(connections.contains(conn), "owners are connected");
+                assert!(connections.contains(conn), "who speaks is connected");
             }
-            for id in ids {
-                assert_eq!(self.entries[id].owner, Some(*owner));
+            let written = speaker.here.iter().map(|id| self.entries[id].written);
+            assert_eq!(speaker.written, written.sum::<usize>());
+            for id in speaker.here.iter().chain(&speaker.gone) {
+                assert_eq!(self.entries[id].speaker, *owner);
             }
         }
     }
 
-    /// What a connection says that is new, its last word on each client. Keeps
-    /// nothing of what is only an echo: a message may hold millions.
-    fn news<'m>(
-        &self,
-        conn: Owner,
-        message: &'m [u8],
-        config: &Config,
-    ) -> Result<BTreeMap<ClientId, Said<'m>>, AwarenessError> {
-        let mut news = BTreeMap::new();
-        // States among them; some may be null further on, for others.
-        let (mut states, most) = match conn {
-            Owner::Conn(_) => (0, config.awareness_ids_max.saturating_mul(2)),
-            Owner::Node(_) => (0, usize::MAX),
+    fn set(&mut self, now: Duration, by: By<'_>, said: &Said<'_>) {
+        if !self.renew(now, by, said) {
+            self.replace(now, by, said);
+        }
+    }
+
+    /// Somebody says something else of one for whom it speaks: what is listed stays.
+    fn renew(&mut self, now: Duration, by: By<'_>, said: &Said<'_>) -> bool {
+        let known = self.entries.get_mut(&said.client);
+        let known = known.filter(|known| known.speaker == by.owner);
+        let (Some(entry), Some(state)) = (known, said.state) else {
+            return false;
         };
-        let mut entries = Entries::of(message)?;
-        while let Some(said) = entries.next()? {
-            said.check_json()?;
-            self.mark(&said, conn);
-            if !self.counts(&said, conn, &news) {
-                continue;
-            }
-            // An echo may be larger than what it repeats: as JavaScript writes it, 1e20
-            // has 21 digits.
-            said.check_size(config)?;
-            states += usize::from(said.state.is_some());
-            if states > most {
-                return Err(AwarenessError::TooManyIds);
-            }
-            let was_said = match self.entries.contains_key(&said.client) || said.state.is_some() {
-                true => news.insert(said.client, said),
-                // It came and went: nobody needs to know.
-                false => news.remove(&said.client),
-            };
-            let had_state = was_said.is_some_and(|was: Said<'_>| was.state.is_some());
-            states -= usize::from(had_state);
-        }
-        entries.end()?;
-        self.is_within(conn, &news, config)?;
-        Ok(news)
-    }
-
-    /// Whether news leave a connection within the limits.
-    fn is_within(
-        &self,
-        conn: Owner,
-        news: &BTreeMap<ClientId, Said<'_>>,
-        config: &Config,
-    ) -> Result<(), AwarenessError> {
-        if let Owner::Node(_) = conn {
-            return self.is_within_of_node(news, config);
-        }
-        let owned = self.owned.get(&conn).into_iter().flatten();
-        let kept = owned.filter(|id| !news.contains_key(id));
-        let kept = kept.map(|id| self.entries[id].state_len());
-        let new = news.values().filter_map(|said| said.state);
-        let (mut ids, mut bytes) = (0, 0);
-        for size in kept.chain(new.map(<[u8]>::len)) {
-            ids += 1;
-            bytes += size;
-        }
-        match () {
-            () if ids > config.awareness_ids_max => Err(AwarenessError::TooManyIds),
-            () if bytes > config.awareness_bytes_max && !planted::is(Bug::AwarenessUnbounded) => {
-                Err(AwarenessError::TooMuch)
-            }
-            () => Ok(()),
-        }
-    }
-
-    /// The same of what a node says. All that nodes say may take so much room: what
-    /// its clients may say each has looked after itself.
-    fn is_within_of_node(
-        &self,
-        news: &BTreeMap<ClientId, Said<'_>>,
-        config: &Config,
-    ) -> Result<(), AwarenessError> {
-        let new = news.values().filter_map(|said| said.state);
-        let new = new.map(|state| state.len() + ENTRY_BYTES).sum::<usize>();
-        let replaced = news.keys().filter_map(|id| self.entries.get(id));
-        let replaced = replaced.map(Entry::node_size).sum::<usize>();
-        let is_within = self.node_bytes + new - replaced <= config.bus_awareness_bytes_max;
-        match is_within || new <= replaced {
-            true => Ok(()),
-            false => Err(AwarenessError::TooMuch),
-        }
-    }
-
-    /// Whether it says something new, after what was said before in the same
-    /// message, and is this connection's to say.
-    fn counts(&self, said: &Said<'_>, conn: Owner, before: &BTreeMap<ClientId, Said<'_>>) -> bool {
-        let (clock, owner) = match (before.get(&said.client), self.entries.get(&said.client)) {
-            (Some(before), _) => (before.clock, before.state.map(|_| conn)),
-            (None, Some(known)) => (known.clock, known.owner),
-            (None, None) => return said.state.is_some() && said.clock <= CLOCK_MAX,
+        let Some(before) = &mut entry.state else {
+            return false;
         };
-        match said.state {
-            _ if said.clock > CLOCK_MAX => false,
-            Some(_) if planted::is(Bug::AwarenessEchoOwns) => said.clock >= clock,
-            Some(_) if planted::is(Bug::AwarenessClockBack) => said.clock != clock,
-            Some(_) => said.clock > clock,
-            None if planted::is(Bug::ForeignNullCounts) && said.clock > clock => true,
-            None => owner == Some(conn) && said.clock >= clock,
+        let is_same = **before == *state;
+        let speaker = self.speakers.get_mut(&by.owner);
+        let speaker = speaker.expect("who is here is spoken for");
+        let written = said.written();
+        speaker.written = speaker.written + written - entry.written;
+        self.state_bytes = self.state_bytes + state.len() - before.len();
+        (entry.clock, entry.written) = (said.clock, written);
+        if !is_same {
+            *before = state.into();
         }
+        if !is_same || !planted::is(Bug::AwarenessLiveExpired) {
+            entry.updated = now;
+        }
+        self.forget_frames();
+        true
     }
 
-    /// Marks what a connection says of others, or again.
-    fn mark(&self, said: &Said<'_>, conn: Owner) {
-        let Some(known) = self.entries.get(&said.client) else {
-            return;
-        };
-        let is_owner = known.owner == Some(conn);
-        marks::hit_if(Mark::AwarenessOwnerNull, || {
-            is_owner && said.state.is_none() && said.clock >= known.clock
-        });
-        marks::hit_if(Mark::AwarenessForeignNull, || {
-            !is_owner && known.state.is_some() && said.state.is_none()
-        });
-        marks::hit_if(Mark::AwarenessTakeover, || {
-            known.owner.is_some() && !is_owner && said.state.is_some() && said.clock > known.clock
-        });
-        marks::hit_if(Mark::AwarenessEcho, || {
-            said.state.is_some() && said.clock <= known.clock
-        });
-    }
-
-    fn set(&mut self, now: Duration, conn: Owner, said: &Said<'_>) {
-        let owner = said.state.map(|_| conn);
-        let same = |known: &Entry| said.state.is_some() && known.state.as_deref() == said.state;
-        let updated = match self.entries.get(&said.client) {
-            Some(known) if planted::is(Bug::AwarenessLiveExpired) && same(known) => known.updated,
-            _ => now,
-        };
-        let before = self.entries.get(&said.client);
-        let here = before.filter(|known| known.state.is_some());
+    fn replace(&mut self, now: Duration, by: By<'_>, said: &Said<'_>) {
+        let before = self.take_out(said.client);
+        let here = before.as_ref().filter(|known| known.state.is_some());
         let watched = here.map_or(now, |known| known.watched);
+        let speaker = match here {
+            Some(known) if planted::is(Bug::AwarenessWrongOwner) => known.speaker,
+            _ => by.owner,
+        };
         let entry = Entry {
             clock: said.clock,
             state: said.state.map(Into::into),
-            owner,
-            updated,
+            written: said.written(),
+            speaker,
+            user: by.user.cloned(),
+            updated: now,
             watched,
         };
-        self.forget_frame();
+        self.put(said.client, entry);
+    }
+
+    /// Takes an entry out, from where it is listed, too.
+    fn take_out(&mut self, client: ClientId) -> Option<Entry> {
+        let entry = self.entries.remove(&client)?;
+        self.forget_frames();
+        self.state_bytes -= entry.state_len();
+        match entry.state {
+            Some(_) => self.watched.remove(&(entry.watched, client)),
+            None => self.gone.remove(&(entry.updated, client)),
+        };
+        if let Some(speaker) = self.speakers.get_mut(&entry.speaker) {
+            if speaker.here.remove(&client) {
+                speaker.written -= entry.written;
+            }
+            speaker.gone.remove(&client);
+            if speaker.here.is_empty() && matches!(entry.speaker, Owner::Node(_)) {
+                self.speakers.remove(&entry.speaker);
+            }
+        }
+        Some(entry)
+    }
+
+    /// Puts an entry in, and where it is to be listed. Who left is listed with the
+    /// connection that spoke for it, while there is one.
+    fn put(&mut self, client: ClientId, entry: Entry) {
+        self.forget_frames();
         self.state_bytes += entry.state_len();
-        self.node_bytes += entry.node_size();
-        let before = self.entries.insert(said.client, entry);
-        self.state_bytes -= before.as_ref().map_or(0, Entry::state_len);
-        self.node_bytes -= before.as_ref().map_or(0, Entry::node_size);
-        if let Some(entry) = &before
-            && entry.state.is_none()
-        {
-            self.gone.remove(&(entry.updated, said.client));
-        }
-        let had_state = before.as_ref().is_some_and(|entry| entry.state.is_some());
-        match said.state {
-            Some(_) if had_state => {}
-            Some(_) => {
-                self.watched.insert((watched, said.client));
-            }
-            None => {
-                self.watched.remove(&(watched, said.client));
-                self.gone.insert((now, said.client));
-            }
-        }
-        let before = before.and_then(|entry| entry.owner);
-        if before != owner {
-            if let Some(before) = before
-                && !planted::is(Bug::AwarenessWrongOwner)
+        if entry.state.is_some() {
+            self.watched.insert((entry.watched, client));
+            let speaker = self.speakers.entry(entry.speaker).or_default();
+            speaker.here.insert(client);
+            speaker.written += entry.written;
+        } else {
+            self.gone.insert((entry.updated, client));
+            if matches!(entry.speaker, Owner::Conn(_))
+                && let Some(speaker) = self.speakers.get_mut(&entry.speaker)
             {
-                self.disown(before, said.client);
+                speaker.gone.insert(client);
             }
-            if let Some(owner) = owner {
-                self.owned.entry(owner).or_default().insert(said.client);
-            }
+        }
+        self.entries.insert(client, entry);
+    }
+
+    fn note_first(&mut self, by: By<'_>, client: ClientId) {
+        if let Some(user) = by.user
+            && !self.first.contains_key(&client)
+        {
+            self.first.insert(client, user.clone());
+            self.firsts.push_back(client);
         }
     }
 
@@ -450,47 +406,36 @@ impl Awareness {
             marks::hit(Mark::AwarenessForgotten);
             self.forget_oldest();
         }
-    }
-
-    fn forget_oldest(&mut self) {
-        if let Some((_, client)) = self.gone.pop_first() {
-            self.forget_frame();
-            self.entries.remove(&client);
+        while self.firsts.len() > gone_max.max(FIRSTS_MIN) {
+            let oldest = self.firsts.pop_front();
+            oldest.map(|client| self.first.remove(&client));
         }
     }
 
-    fn disown(&mut self, conn: Owner, client: ClientId) {
-        if let Some(ids) = self.owned.get_mut(&conn) {
-            ids.remove(&client);
-            if ids.is_empty() {
-                self.owned.remove(&conn);
-            }
+    fn forget_oldest(&mut self) {
+        if let Some(&(_, client)) = self.gone.first() {
+            self.take_out(client);
         }
     }
 
     /// What was made for those who join is out of date.
-    fn forget_frame(&mut self) {
+    fn forget_frames(&mut self) {
         if !planted::is(Bug::StaleAwareness) {
             self.all = None;
         }
     }
 
     fn remove(&mut self, now: Duration, ids: &BTreeSet<ClientId>) -> Option<Vec<u8>> {
-        if !ids.is_empty() {
-            self.forget_frame();
-        }
         for &client in ids {
-            let entry = self.entries.get_mut(&client);
-            let entry = entry.expect("ids that are owned or listed exist");
-            self.state_bytes -= entry.state_len();
-            self.node_bytes -= entry.node_size();
-            self.watched.remove(&(entry.watched, client));
-            entry.state = None;
-            entry.updated = now;
-            self.gone.insert((now, client));
-            if let Some(owner) = entry.owner.take() {
-                self.disown(owner, client);
-            }
+            let entry = self.take_out(client);
+            let entry = entry.expect("ids that are spoken for or listed exist");
+            let gone = Entry {
+                state: None,
+                written: 0,
+                updated: now,
+                ..entry
+            };
+            self.put(client, gone);
         }
         let news = ids.iter().map(|id| self.entries[id].said(*id));
         (!ids.is_empty()).then(|| encode(news))
@@ -500,15 +445,7 @@ impl Awareness {
 impl Entry {
     /// Whether it does not expire: by mistake.
     fn is_kept(&self) -> bool {
-        planted::is(Bug::BusAwarenessKept) && matches!(self.owner, Some(Owner::Node(_)))
-    }
-
-    /// Memory that it takes, if a node speaks for it.
-    fn node_size(&self) -> usize {
-        match self.owner {
-            Some(Owner::Node(_)) => self.state_len() + ENTRY_BYTES,
-            Some(Owner::Conn(_)) | None => 0,
-        }
+        planted::is(Bug::BusAwarenessKept) && matches!(self.speaker, Owner::Node(_))
     }
 
     fn state_len(&self) -> usize {

@@ -86,15 +86,23 @@ pub struct Config {
     /// Awareness of a client that is silent for this long is dropped, as in
     /// y-protocols, where live clients renew theirs every 15 s.
     pub awareness_timeout: Duration,
-    /// Awareness ids that one connection may own.
+    /// Awareness ids that one connection may own beside its first, those included
+    /// that left and are remembered.
     pub awareness_ids_max: usize,
     /// Clients per document that left and are remembered for a while, so that
     /// a late echo of their state does not bring them back.
     pub awareness_gone_max: usize,
-    /// Size of one client's awareness state in bytes of JSON.
+    /// Size of one client's awareness state in bytes of JSON, as JavaScript writes it.
+    /// Past this and the next, and past `awareness_ids_max`, a state is not shown; nor
+    /// is one that does not fit a client's message.
     pub awareness_state_bytes_max: usize,
-    /// Size of all awareness states that one connection speaks for, together.
+    /// Size of all awareness states that one connection speaks for, together, that of
+    /// the client left out that it speaks for first.
     pub awareness_bytes_max: usize,
+    /// Bytes of awareness a second of which all who have a document open are told, as
+    /// far as clients of this server say it. What is more waits, and of it the last word
+    /// on each client is told: each client repeats what it hears.
+    pub awareness_bytes_per_second: NonZeroUsize,
     /// Connections that may wait for one document to load.
     pub waiting_opens_max: usize,
     /// Runs of structs per document that follow a gap, their predecessors
@@ -334,6 +342,9 @@ impl Default for Config {
             awareness_gone_max: 10_000,
             awareness_state_bytes_max: 64 << 10,
             awareness_bytes_max: 128 << 10,
+            awareness_bytes_per_second: const {
+                NonZeroUsize::new(512 << 10).expect("it is more than 0")
+            },
             waiting_opens_max: 1_000,
             gap_runs_max: 1_000,
             pending_delete_ranges_max: 10_000,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 pub(crate) use self::outbox::{Lag, Outbox};
 use crate::{
-    auth::{Access, Grant},
+    auth::{Access, Grant, UserId},
     config::Config,
     planted::{self, Bug},
     state_vector::StateVector,
@@ -42,9 +42,10 @@ pub(crate) struct Connection {
 /// never do cannot save them up.
 const REPEATS_MAX: u32 = 10_000;
 
-/// What a connection may do, and how long.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What a connection may do, how long, and whose it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Rights {
+    pub(crate) user: UserId,
     pub(crate) access: Access,
     /// `None`: as long as it likes.
     pub(crate) until: Option<Duration>,
@@ -68,6 +69,7 @@ pub(crate) enum Resync {
 impl From<&Grant> for Rights {
     fn from(grant: &Grant) -> Self {
         Self {
+            user: grant.user.clone(),
             access: grant.access,
             until: grant.until,
         }

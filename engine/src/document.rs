@@ -32,6 +32,7 @@ mod staging;
 mod state;
 mod structs;
 mod sync;
+mod untold;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -45,7 +46,9 @@ pub use ahead::Ahead;
 pub use pending::Pending;
 pub use state::{Applied, DocumentState, NewPart};
 
-use self::{bus::OnBus, nesting::Nesting, persistence::Persistence, staging::Staging};
+use self::{
+    bus::OnBus, nesting::Nesting, persistence::Persistence, staging::Staging, untold::Untold,
+};
 use crate::{
     awareness::{Awareness, Owner},
     bus::Node,
@@ -73,6 +76,7 @@ pub(crate) struct Document {
     phase: Phase,
     state: DocumentState,
     awareness: Awareness,
+    untold: Untold,
     connections: BTreeMap<ConnId, Connection>,
     staging: Staging,
     persistence: Persistence,
@@ -143,6 +147,7 @@ impl Document {
             staging: Staging::default(),
             state: DocumentState::default(),
             awareness: Awareness::default(),
+            untold: Untold::default(),
             connections: BTreeMap::new(),
             bus: OnBus::new(&jitter),
             persistence: Persistence::new(jitter),
@@ -463,6 +468,7 @@ impl Document {
             Timer::Idle => self.drain(out),
             Timer::Keepalive => self.keep_alive(cx, out),
             Timer::Awareness => self.expire_awareness(cx, out),
+            Timer::Presence => self.tell_untold(cx, out),
             Timer::Resync => self.ask_again(cx, out),
             Timer::Expiry => self.close_expired(cx, out),
             Timer::Stall => self.close_stalled(cx, out),

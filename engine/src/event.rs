@@ -5,6 +5,7 @@ use std::borrow::Cow;
 
 use crate::{
     auth::UserId,
+    awareness::Unshown,
     bus::BusRefusal,
     id::{ConnId, DocId},
     journal::JournalError,
@@ -184,6 +185,16 @@ pub enum Event {
         conn: ConnId,
         /// Why.
         reason: MessageFault,
+    },
+    /// Something that a connection says of who is there is not shown to others. It
+    /// goes on.
+    PresenceUnshown {
+        /// Which document.
+        doc: DocId,
+        /// Who says it.
+        conn: ConnId,
+        /// Why.
+        reason: Unshown,
     },
     /// The engine closes a connection.
     ConnectionClosed {

@@ -11,6 +11,27 @@ pub(crate) fn is_valid(text: &[u8]) -> bool {
     depth(text) <= DEPTH_MAX && serde_json::from_slice::<IgnoredAny>(text).is_ok()
 }
 
+/// Bytes of a JSON text as `JSON.stringify` writes it, at most: 1e20 has 21 digits.
+/// Nothing else grows.
+pub(crate) fn written_len(text: &[u8]) -> usize {
+    let mut exponents = 0;
+    let (mut in_string, mut escaped, mut before) = (false, false, 0);
+    for &byte in text {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_string => escaped = true,
+            b'"' => in_string = !in_string,
+            b'e' | b'E' if !in_string && u8::is_ascii_digit(&before) => exponents += 1,
+            _ => {}
+        }
+        before = byte;
+    }
+    text.len() + exponents * EXPONENT_GROWTH
+}
+
+/// How much longer a number may get that is written with an exponent: 1e20 by 17.
+const EXPONENT_GROWTH: usize = 17;
+
 /// How deep arrays and objects nest. Only a bound if the text is not JSON.
 fn depth(text: &[u8]) -> usize {
     let (mut depth, mut deepest) = (0_usize, 0);
@@ -67,6 +88,17 @@ mod tests {
         assert!(!is_valid(nested(DEPTH_MAX + 1).as_bytes()));
         assert!(!is_valid(nested(1_000_000).as_bytes()));
     }
+
+    #[test]
+    fn a_number_may_be_written_longer_than_it_was() {
+        assert_eq!(written_len(b"{\"a\":[1,true,\"1e20\"]}"), 21);
+        // As JavaScript writes them.
+        for (text, written) in [("1e20", "100000000000000000000"), ("1E-6", "0.000001")] {
+            assert!(written_len(text.as_bytes()) >= written.len(), "{text}");
+        }
+        assert_eq!(written_len(b"[1e20]"), "[100000000000000000000]".len());
+    }
+
     #[test]
     fn what_stands_side_by_side_does_not_nest() {
         let texts = ["[]", "{}"].map(|one| format!("[{}]", vec![one; DEPTH_MAX + 1].join(",")));

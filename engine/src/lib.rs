@@ -111,6 +111,7 @@ pub mod protocol;
 pub mod state_vector;
 pub mod update;
 
+pub use awareness::Unshown;
 pub use bus::{BusCommand, BusInput, BusRefusal, Node};
 pub use config::{Config, ConfigError};
 pub use engine::Engine;

@@ -133,6 +133,8 @@ marks! {
     BusTooLarge = "bus_too_large",
     /// Awareness of another node's client was taken.
     BusAwareness = "bus_awareness",
+    /// Not all that a node tells of who is there has room here.
+    BusAwarenessUnshown = "bus_awareness_unshown",
     /// A digest was not told, as another node had just told the same.
     DigestSpared = "digest_spared",
     /// A node asked for what another has.
@@ -262,6 +264,10 @@ marks! {
     // Awareness.
     /// A connection spoke for an id that was another's.
     AwarenessTakeover = "awareness_takeover",
+    /// What is said of who is there has to wait, as much was told of late.
+    AwarenessWaits = "awareness_waits",
+    /// Somebody says something of a client for whom another user's connection speaks.
+    AwarenessSomeoneElses = "awareness_someone_elses",
     /// A connection repeated what it had been told.
     AwarenessEcho = "awareness_echo",
     /// A message was a repetition and nothing else.

@@ -23,17 +23,11 @@ pub enum MessageFault {
     StateVectorTooLong,
     /// Awareness that cannot be read, or is no JSON.
     MalformedAwareness,
-    /// A state of one client that is bigger than allowed.
-    AwarenessStateTooBig,
-    /// One connection speaks for more clients than it may.
-    AwarenessTooManyIds,
-    /// All states that one connection speaks for are bigger than allowed together.
-    AwarenessTooMuch,
 }
 
 impl MessageFault {
     /// All there are.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 8] = [
         Self::TooBig,
         Self::TooMany,
         Self::Malformed,
@@ -42,9 +36,6 @@ impl MessageFault {
         Self::MalformedStateVector,
         Self::StateVectorTooLong,
         Self::MalformedAwareness,
-        Self::AwarenessStateTooBig,
-        Self::AwarenessTooManyIds,
-        Self::AwarenessTooMuch,
     ];
 
     /// In a word, for metrics.
@@ -59,9 +50,6 @@ impl MessageFault {
             Self::MalformedStateVector => "malformed_state_vector",
             Self::StateVectorTooLong => "state_vector_too_long",
             Self::MalformedAwareness => "malformed_awareness",
-            Self::AwarenessStateTooBig => "awareness_state_too_big",
-            Self::AwarenessTooManyIds => "awareness_too_many_ids",
-            Self::AwarenessTooMuch => "awareness_too_much",
         }
     }
 
@@ -74,12 +62,7 @@ impl MessageFault {
             | Self::MalformedUpdate
             | Self::MalformedStateVector
             | Self::MalformedAwareness => CloseCode::InvalidPayload,
-            Self::TooMany
-            | Self::Auth
-            | Self::StateVectorTooLong
-            | Self::AwarenessStateTooBig
-            | Self::AwarenessTooManyIds
-            | Self::AwarenessTooMuch => CloseCode::PolicyViolation,
+            Self::TooMany | Self::Auth | Self::StateVectorTooLong => CloseCode::PolicyViolation,
         }
     }
 }

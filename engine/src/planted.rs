@@ -278,6 +278,11 @@ bugs! {
     /// Who joins is not told who is there.
     AwarenessJoinerUntold = "awareness_joiner_untold",
 
+    /// What is said of who is there, and has to wait, is told only with the next.
+    PresenceLeftUntold = "presence_left_untold",
+    /// Whoever says something new of a client speaks for it, whoever did before.
+    AwarenessStolen = "awareness_stolen",
+
     // Rights.
     /// Updates of those who may only read are taken.
     ReadersWrite = "readers_write",

@@ -13,6 +13,8 @@ pub(crate) enum Timer {
     Keepalive,
     /// To drop the awareness of clients that fell silent.
     Awareness,
+    /// To tell of who is there what had to wait.
+    Presence,
     /// To ask connections for what was not taken from them.
     Resync,
     /// To close connections whose time is over.
@@ -28,11 +30,12 @@ pub(crate) enum Timer {
 }
 
 impl Timer {
-    pub(crate) const ALL: [Self; 10] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::Store,
         Self::Idle,
         Self::Keepalive,
         Self::Awareness,
+        Self::Presence,
         Self::Resync,
         Self::Expiry,
         Self::Stall,

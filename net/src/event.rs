@@ -291,6 +291,14 @@ fn log(event: &Event) {
                 "update of a reader ignored"
             );
         }
+        Event::PresenceUnshown { doc, conn, reason } => {
+            debug!(
+                doc = doc.as_str(),
+                conn = conn.0,
+                reason = reason.name(),
+                "presence not shown to others"
+            );
+        }
         Event::ConnectionLags { doc, conn } => {
             debug!(
                 doc = doc.as_str(),

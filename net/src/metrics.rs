@@ -157,6 +157,9 @@ impl Metrics {
             Event::MessageRefused { reason, .. } => {
                 self.limits.message_refused(*reason);
             }
+            Event::PresenceUnshown { reason, .. } => {
+                self.limits.presence_unshown(*reason);
+            }
             Event::UpdateForbidden { .. } => {
                 self.updates_forbidden.inc();
             }
@@ -322,7 +325,7 @@ fn register_documents(registry: &mut Registry, metrics: &Metrics) {
 mod tests {
     use std::time::Duration;
 
-    use ysyncd_engine::{ConnId, DocId, JournalError, MessageFault, Rejection};
+    use ysyncd_engine::{ConnId, DocId, JournalError, MessageFault, Rejection, Unshown};
     use ysyncd_storage::journal::memory::MemoryJournal;
 
     use super::*;
@@ -355,6 +358,11 @@ mod tests {
             doc: doc.clone(),
             conn: ConnId(1),
             reason: MessageFault::StateVectorTooLong,
+        });
+        metrics.record(&Event::PresenceUnshown {
+            doc: doc.clone(),
+            conn: ConnId(1),
+            reason: Unshown::TooMuch,
         });
         metrics.record(&Event::BusHealed { doc: doc.clone() });
         for code in [CloseCode::TryAgainLater, CloseCode::InvalidPayload] {
@@ -392,7 +400,9 @@ mod tests {
             "updates_refused_total{reason=\"too_deep\"} 1",
             "updates_refused_total{reason=\"not_saved\"} 0",
             "messages_refused_total{reason=\"state_vector_too_long\"} 1",
-            "messages_refused_total{reason=\"awareness_too_much\"} 0",
+            "messages_refused_total{reason=\"malformed_awareness\"} 0",
+            "presence_unshown_total{reason=\"too_much\"} 1",
+            "presence_unshown_total{reason=\"someone_elses\"} 0",
             "oldest_undurable_seconds 7.5",
             "oldest_unsaved_seconds 0.0",
             "documents_to_push 8",

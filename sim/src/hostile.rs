@@ -25,7 +25,9 @@ const QUERY_AWARENESS: &[u8] = &[3];
 pub(crate) struct BadFrame {
     pub(crate) name: &'static str,
     pub(crate) frame: Bytes,
-    pub(crate) code: CloseCode,
+    /// What its sender is closed with. `None`: it goes on, and some or all of it is
+    /// shown to nobody.
+    pub(crate) code: Option<CloseCode>,
 }
 
 /// Updates that the grammar takes and that break others.
@@ -38,12 +40,18 @@ const BREAKING: [&str; 6] = [
     "010166002801016d016b027d017d0200",
 ];
 
-/// Draws a frame that its sender is to be closed for.
-pub(crate) fn bad_frame(rng: &mut ChaCha8Rng, state_bytes_max: usize) -> BadFrame {
+/// Draws a frame that its sender is to be closed for, or is shown to nobody; to
+/// those of its own document in part.
+pub(crate) fn bad_frame(rng: &mut ChaCha8Rng, state_bytes_max: usize, is_own: bool) -> BadFrame {
     let bad = |name, frame: Vec<u8>, code| BadFrame {
         name,
         frame: frame.into(),
-        code,
+        code: Some(code),
+    };
+    let unshown = |name, frame: Vec<u8>| BadFrame {
+        name,
+        frame: frame.into(),
+        code: None,
     };
     match rng.random_range(0..13) {
         0 => bad("unknown message", vec![9, 0], CloseCode::InvalidPayload),
@@ -72,28 +80,21 @@ pub(crate) fn bad_frame(rng: &mut ChaCha8Rng, state_bytes_max: usize) -> BadFram
             awareness(&[(1, "{\"a\":")]),
             CloseCode::InvalidPayload,
         ),
-        6 => {
-            let state = format!("\"{}\"", "x".repeat(state_bytes_max));
-            let frame = awareness(&[(1, &state)]);
-            bad("awareness state too big", frame, CloseCode::PolicyViolation)
+        12 if is_own => {
+            // Its own is measured apart.
+            let state = large_state(state_bytes_max * 9 / 10);
+            let mut states = vec![(1, "{}")];
+            states.extend((2..=7).map(|id| (id, &*state)));
+            unshown("awareness of six large states", awareness(&states))
         }
-        12 => {
-            let state = format!("\"{}\"", "x".repeat(state_bytes_max - 2));
-            let frame = awareness(&[(1, &state), (2, &state), (3, &state)]);
-            bad(
-                "awareness of three large states",
-                frame,
-                CloseCode::PolicyViolation,
-            )
+        7 if is_own => {
+            let many: Vec<_> = (0..200).map(|id| (id, "{}")).collect();
+            unshown("awareness of 200 clients", awareness(&many))
         }
-        7 => {
-            let many: Vec<_> = (0..200).map(|id| (id, "1")).collect();
-            let frame = awareness(&many);
-            bad(
-                "awareness of 200 clients",
-                frame,
-                CloseCode::PolicyViolation,
-            )
+        6 => unshown("awareness that is no object", awareness(&[(1, "0")])),
+        7 | 12 => {
+            let frame = awareness(&[(1, &large_state(state_bytes_max + 1))]);
+            unshown("awareness state too big", frame)
         }
         _ => {
             let (name, update) = malformed::draw(rng);
@@ -104,7 +105,7 @@ pub(crate) fn bad_frame(rng: &mut ChaCha8Rng, state_bytes_max: usize) -> BadFram
             BadFrame {
                 name,
                 frame,
-                code: CloseCode::InvalidPayload,
+                code: Some(CloseCode::InvalidPayload),
             }
         }
     }
@@ -116,7 +117,7 @@ pub(crate) fn oversized_frame(rng: &mut ChaCha8Rng, limits: &Config) -> BadFrame
         true => BadFrame {
             name: "frame too big",
             frame: QUERY_AWARENESS.repeat(limits.frame_bytes_max + 1).into(),
-            code: CloseCode::MessageTooBig,
+            code: Some(CloseCode::MessageTooBig),
         },
         false => {
             let clients = limits.state_vector_entries_max as u64 + 1;
@@ -130,7 +131,7 @@ pub(crate) fn oversized_frame(rng: &mut ChaCha8Rng, limits: &Config) -> BadFrame
             BadFrame {
                 name: "state vector too long",
                 frame: protocol::sync_step_1(&vector),
-                code: CloseCode::PolicyViolation,
+                code: Some(CloseCode::PolicyViolation),
             }
         }
     }
@@ -175,6 +176,11 @@ fn awareness(states: &[(u64, &str)]) -> Vec<u8> {
         write_var_bytes(&mut message, state.as_bytes());
     }
     protocol::awareness(&message).to_vec()
+}
+
+/// A state of so many bytes.
+fn large_state(bytes: usize) -> String {
+    format!("{{\"a\":\"{}\"}}", "x".repeat(bytes - 8))
 }
 
 #[cfg(test)]

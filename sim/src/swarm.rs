@@ -195,6 +195,7 @@ impl Swarm {
         if shape == Shape::Swarm {
             bus::add(&mut stream(seed, Purpose::Bus), &mut swarm);
             limits::draw_steps(&mut stream(seed, Purpose::Steps), &mut swarm.engine);
+            limits::draw_presence(&mut stream(seed, Purpose::Presence), &mut swarm.engine);
         }
         swarm.bear_gaps();
         swarm

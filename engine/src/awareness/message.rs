@@ -2,15 +2,24 @@
 //!
 //! Format: `awareness.js` of the npm package y-protocols.
 
+use bytes::Bytes;
+
 use super::AwarenessError;
 use crate::{
     config::Config,
     json,
     lib0::{ReadError, Reader, write_var_bytes, write_var_uint},
+    protocol,
     update::ClientId,
 };
 
 const NULL: &[u8] = b"null";
+
+/// Bytes of the states that one frame holds, about.
+const FRAME_BYTES: usize = 256 << 10;
+
+/// What an id, a clock, a length and no state take, at most.
+const NUMBERS_BYTES: usize = 28;
 
 /// What a client says of one id.
 #[derive(Debug, Clone, Copy)]
@@ -29,11 +38,9 @@ impl Said<'_> {
         }
     }
 
-    pub(super) fn check_size(&self, config: &Config) -> Result<(), AwarenessError> {
-        match self.state.map_or(0, <[u8]>::len) <= config.awareness_state_bytes_max {
-            true => Ok(()),
-            false => Err(AwarenessError::StateTooBig),
-        }
+    /// Bytes of the state as JavaScript writes it when it repeats it.
+    pub(super) fn written(&self) -> usize {
+        self.state.map_or(0, json::written_len)
     }
 }
 
@@ -97,4 +104,33 @@ pub(super) fn encode<'a>(said: impl ExactSizeIterator<Item = Said<'a>>) -> Vec<u
         write_var_bytes(&mut out, said.state.unwrap_or(NULL));
     }
     out
+}
+
+/// An awareness message in frames that are not too large: clients repeat what they
+/// hear in one go, and what JavaScript writes may be five times as long.
+pub(crate) fn split<'a>(
+    message: &'a [u8],
+    config: &Config,
+) -> impl Iterator<Item = Bytes> + use<'a> {
+    let most = FRAME_BYTES.min(config.frame_bytes_max / 2);
+    let is_small = message.len() <= most.min(config.frame_bytes_max / 5);
+    let mut entries = Entries::of(message).ok();
+    let mut next = None;
+    std::iter::from_fn(move || {
+        if is_small {
+            return entries.take().map(|_| protocol::awareness(message));
+        }
+        let entries = entries.as_mut()?;
+        let (mut part, mut bytes) = (Vec::new(), 0);
+        while let Some(said) = next.take().or_else(|| entries.next().ok().flatten()) {
+            let len = said.written() + NUMBERS_BYTES;
+            if bytes + len > most && !part.is_empty() {
+                next = Some(said);
+                break;
+            }
+            bytes += len;
+            part.push(said);
+        }
+        (!part.is_empty()).then(|| protocol::awareness(&encode(part.into_iter())))
+    })
 }

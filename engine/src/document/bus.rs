@@ -15,7 +15,7 @@ use bytes::Bytes;
 
 use super::{Context, Document, NewPart, Phase, healing::Healing};
 use crate::{
-    awareness::Owner,
+    awareness::{self, By, Owner},
     bus::{Body, BusCommand, BusRefusal, Envelope, Node, StateDigest},
     effect::{Effect, Effects},
     event::Event,
@@ -318,9 +318,14 @@ impl Document {
         states: &[u8],
         out: &mut Effects,
     ) -> Result<(), BusRefusal> {
-        let owner = Owner::Node(from.id);
-        let news = self.awareness.apply(cx.now, owner, states, cx.config);
-        let news = news.map_err(|_| BusRefusal::Awareness)?;
+        let by = By {
+            owner: Owner::Node(from.id),
+            user: None,
+        };
+        let applied = self.awareness.apply(cx.now, by, states, cx.config);
+        let (news, unshown) = applied.map_err(|_| BusRefusal::Awareness)?;
+        self.untold.forget(news.keys().copied());
+        marks::hit_if(Mark::BusAwarenessUnshown, || unshown.is_some());
         if let Some(news) = self.awareness.encode_news(&news) {
             marks::hit(Mark::BusAwareness);
             if planted::is(Bug::BusEchoed) {
@@ -361,7 +366,14 @@ impl Document {
 
     /// Publishes what clients here say of who is there.
     pub(super) fn publish_awareness(&mut self, cx: Context<'_>, states: &[u8], out: &mut Effects) {
-        self.publish(cx, Body::Awareness(states), out);
+        if cx.bus.is_none() {
+            return;
+        }
+        for frame in awareness::split(states, cx.config) {
+            if let Ok(Some(Message::Awareness(states))) = Messages::new(&frame).read_next() {
+                self.publish(cx, Body::Awareness(states), out);
+            }
+        }
     }
 
     /// Publishes who is connected here.
@@ -369,7 +381,7 @@ impl Document {
         if let Some(states) = self.awareness.spoken_for()
             && !planted::is(Bug::BusJoinerUntold)
         {
-            self.publish(cx, Body::Awareness(&states), out);
+            self.publish_awareness(cx, &states, out);
         }
     }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::{Context, Document};
+use super::{Context, Document, untold};
 use crate::{
     awareness,
     connection::{Connection, Rights},
@@ -18,6 +18,9 @@ use crate::{
     update::ClientId,
 };
 
+/// A message on who is there that is larger may take several frames.
+const MAY_BE_SEVERAL_BYTES: usize = 4 << 10;
+
 impl Document {
     /// Lets a connection in: asks what it knows, if it may tell, and tells who
     /// is there.
@@ -29,6 +32,7 @@ impl Document {
         out: &mut Effects,
     ) {
         self.timers.stop(Timer::Idle);
+        let until = rights.until;
         let connection = Connection::new(cx.now, rights);
         let may_write = connection.may_write();
         self.connections.insert(conn, connection);
@@ -37,17 +41,16 @@ impl Document {
             let step_1 = protocol::sync_step_1(&self.state.state_vector());
             self.send(cx, conn, step_1, out);
         }
-        if let Some(states) = self.awareness.frame()
-            && !planted::is(Bug::AwarenessJoinerUntold)
-        {
-            self.send_or_leave_out(cx, conn, states, out);
+        if !planted::is(Bug::AwarenessJoinerUntold) {
+            let frames = self.awareness.frames(cx.config);
+            self.send_or_leave_out(cx, conn, &frames, out);
         }
         let due = cx.now + cx.config.keepalive;
         match planted::is(Bug::KeepalivePutOff) {
             true => self.timers.set(Timer::Keepalive, due),
             false => self.timers.set_earlier(Timer::Keepalive, due),
         }
-        if let Some(until) = rights.until {
+        if let Some(until) = until {
             self.timers.set_earlier(Timer::Expiry, until);
         }
     }
@@ -94,23 +97,25 @@ impl Document {
         &mut self,
         cx: Context<'_>,
         conn: ConnId,
-        states: Bytes,
+        frames: &[Bytes],
         out: &mut Effects,
     ) {
-        if self.is_large(cx, &states) {
+        if self.is_large(cx, frames.iter().map(Bytes::len).sum()) {
             self.leave_out(cx, conn, None, out);
         }
-        if !self.connection(conn).outbox.leaves_out_awareness(&[]) {
-            self.send(cx, conn, states, out);
+        for frame in frames {
+            if !self.connection(conn).outbox.leaves_out_awareness(&[]) {
+                self.send(cx, conn, frame.clone(), out);
+            }
         }
         self.tell(cx, conn, out);
     }
 
-    /// Whether a frame is larger than what a connection that does not read may
-    /// cost. Such a one is not sent to many at once: each is left out of it and
+    /// Whether something is larger than what a connection that does not read may
+    /// cost. Such a thing is not sent to many at once: each is left out of it and
     /// told what it missed when it is its turn.
-    pub(super) fn is_large(&self, cx: Context<'_>, frame: &Bytes) -> bool {
-        frame.len() > cx.config.outbox_bytes_max && !planted::is(Bug::LargeSentToAll)
+    pub(super) fn is_large(&self, cx: Context<'_>, bytes: usize) -> bool {
+        bytes > cx.config.outbox_bytes_max && !planted::is(Bug::LargeSentToAll)
     }
 
     /// Tells a connection what it asked for or missed, if it can take it now.
@@ -154,23 +159,29 @@ impl Document {
     }
 
     /// Sends one connection what it asked for or missed, whatever the budget:
-    /// one answer is on its way at a time.
+    /// one answer is on its way at a time, in one frame or several.
     pub(super) fn answer(
         &mut self,
         cx: Context<'_>,
         conn: ConnId,
-        frame: Bytes,
+        frames: &[Bytes],
         out: &mut Effects,
     ) {
-        if planted::is(Bug::AnswerCounted) {
-            return self.send(cx, conn, frame, out);
+        let bytes = frames.iter().map(Bytes::len).sum();
+        let is_counted = planted::is(Bug::AnswerCounted);
+        if !is_counted {
+            self.connection(conn).answered(cx.now, bytes);
+            self.mind_stalls(cx);
         }
-        self.connection(conn).answered(cx.now, frame.len());
-        self.mind_stalls(cx);
-        if frame.len() > cx.config.outbox_bytes_max {
-            out.push(Effect::AnswerSent(conn, frame.len()));
+        if bytes > cx.config.outbox_bytes_max && !is_counted {
+            out.push(Effect::AnswerSent(conn, bytes));
         }
-        out.push(Effect::Send(Receivers::from_elem(conn, 1), frame));
+        for frame in frames.iter().cloned() {
+            match is_counted {
+                true => self.send(cx, conn, frame, out),
+                false => out.push(Effect::Send(Receivers::from_elem(conn, 1), frame)),
+            }
+        }
     }
 
     /// Sends an update frame to all that are in step, except its sender.
@@ -189,23 +200,26 @@ impl Document {
     /// Tells everybody about awareness, its sender included: y-websocket
     /// closes a connection on which it hears nothing for 30 s, alone or not.
     pub(super) fn tell_awareness(&mut self, cx: Context<'_>, states: &[u8], out: &mut Effects) {
-        let frame = protocol::awareness(states);
-        let is_large = self.is_large(cx, &frame);
+        let is_large = self.is_large(cx, states.len());
         let mut connections = self.connections.values();
-        let gone = match is_large || connections.any(|connection| connection.outbox.lags()) {
+        // Who does not lag yet may before the last frame.
+        let may_lag = is_large || states.len() > MAY_BE_SEVERAL_BYTES;
+        let gone = match may_lag || connections.any(|connection| connection.outbox.lags()) {
             true => awareness::gone(states),
             false => Vec::new(),
         };
         if is_large {
             return self.leave_out_of_awareness(cx, &gone, out);
         }
-        self.send_to_all(cx, frame, out, |_, connection| {
-            let is_told = !connection.outbox.leaves_out_awareness(&gone);
-            if is_told {
-                connection.is_told_presence();
-            }
-            is_told
-        });
+        for frame in awareness::split(states, cx.config) {
+            self.send_to_all(cx, frame, out, |_, connection| {
+                let is_told = !connection.outbox.leaves_out_awareness(&gone);
+                if is_told {
+                    connection.is_told_presence();
+                }
+                is_told
+            });
+        }
     }
 
     /// Leaves all out of a large awareness message, which says that these are
@@ -252,6 +266,7 @@ impl Document {
 
     pub(super) fn expire_awareness(&mut self, cx: Context<'_>, out: &mut Effects) {
         if let Some(left) = self.awareness.expire(cx.now, cx.config) {
+            self.untold.forget(untold::gone(&left));
             self.tell_awareness(cx, &left, out);
         } else if planted::is(Bug::AwarenessUnwatched) {
             return;
@@ -272,6 +287,7 @@ impl Document {
     /// Tells those who stay who left, if anybody did.
     pub(super) fn tell_left(&mut self, cx: Context<'_>, left: Option<Vec<u8>>, out: &mut Effects) {
         if let Some(left) = left {
+            self.untold.forget(untold::gone(&left));
             self.tell_awareness(cx, &left, out);
             self.publish_awareness(cx, &left, out);
         }

@@ -6,10 +6,11 @@
 //! however long it lagged, and who is there. So a slow client costs no more
 //! than its budget, and nobody else waits for it.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use super::{Context, Document};
 use crate::{
+    awareness,
     connection::{Connection, Lag},
     effect::{Effect, Effects, Fault},
     event::Event,
@@ -19,6 +20,7 @@ use crate::{
     protocol,
     state_vector::StateVector,
     timer::Timer,
+    update::ClientId,
 };
 
 impl Document {
@@ -111,19 +113,34 @@ impl Document {
         {
             marks::hit(Mark::CaughtUp);
             let missed = self.missed(cx, &known);
-            self.answer(cx, conn, missed, out);
+            self.answer(cx, conn, &[missed], out);
         }
         if lag.misses_awareness && !planted::is(Bug::CaughtUpUnaware) {
             marks::hit(Mark::CaughtUpAwareness);
-            let states = match lag.gone.is_empty() {
-                true => self.awareness.frame(),
-                false => {
-                    let all = self.awareness.encode_with(&lag.gone);
-                    all.map(|all| protocol::awareness(&all))
-                }
-            };
-            let told = states.unwrap_or_else(protocol::keepalive);
-            self.answer(cx, conn, told, out);
+            self.tell_presence(cx, conn, &lag.gone, out);
+        }
+    }
+
+    /// Tells a connection who is there, and that these are gone.
+    fn tell_presence(
+        &mut self,
+        cx: Context<'_>,
+        conn: ConnId,
+        gone: &BTreeMap<ClientId, u64>,
+        out: &mut Effects,
+    ) {
+        let frames = match gone.is_empty() {
+            true => self.awareness.frames(cx.config),
+            false => {
+                let all = self.awareness.encode_with(gone);
+                let all = all.iter();
+                all.flat_map(|all| awareness::split(all, cx.config))
+                    .collect()
+            }
+        };
+        match frames.is_empty() {
+            true => self.answer(cx, conn, &[protocol::keepalive()], out),
+            false => self.answer(cx, conn, &frames, out),
         }
     }
 

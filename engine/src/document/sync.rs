@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::{Applied, Context, Document, NewPart, Pending, staging::Received};
 use crate::{
-    awareness::{AwarenessError, News, Owner},
+    awareness::{AwarenessError, By, News, Owner},
     config::Config,
     connection::{Connection, Resync},
     effect::{Effect, Effects, Fault},
@@ -36,11 +36,7 @@ impl Document {
         let handled = self.handle_messages(cx, conn, frame, &mut presence, out);
         // Of all that a frame says of who is there, its last word is told, and once: each
         // client repeats what it hears.
-        if let Some(states) = self.awareness.encode_news(&presence) {
-            self.tell_awareness(cx, &states, out);
-            self.publish_awareness(cx, &states, out);
-            self.watch_awareness(cx);
-        }
+        self.tell_news(cx, presence, out);
         handled.inspect_err(|fault| {
             let doc = self.id.clone();
             let refused = fault.message;
@@ -89,9 +85,7 @@ impl Document {
                     self.update(cx, conn, update, frame, whole, out)?;
                 }
                 Message::Awareness(states) => {
-                    let owner = Owner::Conn(conn);
-                    let news = self.awareness.apply(cx.now, owner, states, cx.config)?;
-                    presence.extend(news);
+                    presence.extend(self.take_presence(cx, conn, states, out)?);
                 }
                 Message::QueryAwareness => asks_awareness = true,
             }
@@ -111,6 +105,28 @@ impl Document {
         Ok(())
     }
 
+    /// Takes what a connection says of who is there. Returns what of that is new.
+    fn take_presence(
+        &mut self,
+        cx: Context<'_>,
+        conn: ConnId,
+        states: &[u8],
+        out: &mut Effects,
+    ) -> Result<News, AwarenessError> {
+        let user = &self.connections[&conn].rights.user;
+        let by = By {
+            owner: Owner::Conn(conn),
+            user: Some(user),
+        };
+        let (news, unshown) = self.awareness.apply(cx.now, by, states, cx.config)?;
+        if let Some(reason) = unshown {
+            let doc = self.id.clone();
+            let event = Event::PresenceUnshown { doc, conn, reason };
+            out.push(Effect::Event(event));
+        }
+        Ok(news)
+    }
+
     /// Answers the last `SyncStep1` of a connection. From the first answer on it
     /// gets updates, so that it misses none and gets none twice.
     pub(super) fn answer_step_1(&mut self, cx: Context<'_>, conn: ConnId, out: &mut Effects) {
@@ -122,7 +138,7 @@ impl Document {
             marks::hit_if(Mark::Step1Again, || connection.subscribed);
             connection.subscribed |= !planted::is(Bug::SubscribedAtStep2);
             let frame = self.sync_step_2(cx, &known);
-            self.answer(cx, conn, frame, out);
+            self.answer(cx, conn, &[frame], out);
         }
     }
 
@@ -163,7 +179,7 @@ impl Document {
         applied: &Applied,
         out: &mut Effects,
     ) {
-        if self.is_large(cx, &frame) {
+        if self.is_large(cx, frame.len()) {
             marks::hit(Mark::LargeLeftOut);
             let known = self.keep_known(cx, self.state.integrated_before(applied));
             self.leave_out_all(cx, from, &known, out);
@@ -237,9 +253,11 @@ impl Document {
         if self.connection(conn).outbox.leaves_out_awareness(&[]) {
             return self.tell(cx, conn, out);
         }
-        let states = self.awareness.frame();
-        let frame = states.unwrap_or_else(protocol::keepalive);
-        self.send_or_leave_out(cx, conn, frame, out);
+        let frames = self.awareness.frames(cx.config);
+        match frames.is_empty() {
+            true => self.send_or_leave_out(cx, conn, &[protocol::keepalive()], out),
+            false => self.send_or_leave_out(cx, conn, &frames, out),
+        }
     }
 
     fn sync_step_1(&mut self, cx: Context<'_>, conn: ConnId, known: &[u8]) -> Result<(), Fault> {
@@ -531,14 +549,6 @@ impl From<DecodeError> for Fault {
 
 impl From<AwarenessError> for Fault {
     fn from(error: AwarenessError) -> Self {
-        let message = match error {
-            AwarenessError::StateTooBig => MessageFault::AwarenessStateTooBig,
-            AwarenessError::TooManyIds => MessageFault::AwarenessTooManyIds,
-            AwarenessError::TooMuch => MessageFault::AwarenessTooMuch,
-            AwarenessError::Malformed(_) | AwarenessError::TrailingBytes | AwarenessError::Json => {
-                MessageFault::MalformedAwareness
-            }
-        };
-        Self::of_message(message, error.to_string())
+        Self::of_message(MessageFault::MalformedAwareness, error.to_string())
     }
 }

@@ -44,7 +44,7 @@ fn chatter(engine: &mut Engine, conns: &[ConnId]) -> BTreeMap<ConnId, usize> {
     for clock in 1..20 {
         for &conn in conns {
             let id = u8::try_from(conn.0 % 100).unwrap();
-            let states = [&[1, id, clock, 7][..], b"\"hello\""].concat();
+            let states = [&[1, id, clock, 7][..], b"{\"a\":1}"].concat();
             let bytes = protocol::awareness(&states);
             engine.handle(NOW, Input::Received { conn, bytes });
             engine.check();

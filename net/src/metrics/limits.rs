@@ -6,7 +6,7 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
-use ysyncd_engine::{MessageFault, Refusal, Rejection};
+use ysyncd_engine::{MessageFault, Refusal, Rejection, Unshown};
 
 use crate::{cut::Cut, quota::LimitReached, rate::Excess, unfinished::Budget};
 
@@ -22,6 +22,7 @@ pub(crate) struct LimitMetrics {
     users_slowed: Family<TooFast, Counter>,
     rejected: Family<Rejected, Counter>,
     messages_refused: Family<Rejected, Counter>,
+    presence_unshown: Family<Rejected, Counter>,
     pub(crate) lagged: Counter,
     pub(crate) answers_waited: Counter,
     pub(crate) stalled: Counter,
@@ -86,6 +87,7 @@ impl Default for LimitMetrics {
             users_slowed,
             rejected: by_reason(Rejection::ALL.map(Rejection::name)),
             messages_refused: by_reason(MessageFault::ALL.map(MessageFault::name)),
+            presence_unshown: by_reason(Unshown::ALL.map(Unshown::name)),
             lagged: Counter::default(),
             answers_waited: Counter::default(),
             stalled: Counter::default(),
@@ -139,6 +141,13 @@ impl LimitMetrics {
         let reason = reason.name();
         let refused = self.messages_refused.get_or_create(&Rejected { reason });
         refused.inc();
+    }
+
+    /// Counts a message that says something of who is there which is not shown.
+    pub(crate) fn presence_unshown(&self, reason: Unshown) {
+        let reason = reason.name();
+        let unshown = self.presence_unshown.get_or_create(&Rejected { reason });
+        unshown.inc();
     }
 
     /// Notes how much of messages is half received.
@@ -218,6 +227,11 @@ impl LimitMetrics {
             "messages_refused",
             "Messages for which their sender was closed, by what is wrong with them",
             self.messages_refused.clone(),
+        );
+        registry.register(
+            "presence_unshown",
+            "Messages that said something of who is there which is not shown to others, by the reason",
+            self.presence_unshown.clone(),
         );
         registry.register(
             "connections_lagged",

@@ -195,6 +195,14 @@ pub fn event(event: &Event) -> Explained {
         Event::MessageRefused { doc, conn, reason } => {
             format!("{doc}: refused a message of {}: {}", conn.0, reason.name()).into()
         }
+        Event::PresenceUnshown { doc, conn, reason } => {
+            let reason = reason.name();
+            format!(
+                "{doc}: does not show what {} says of itself or others: {reason}",
+                conn.0
+            )
+            .into()
+        }
         Event::ConnectionClosed {
             doc,
             conn,

@@ -299,7 +299,7 @@ fn old_news(id: u64) -> Bytes {
     }
     write_var_bytes(
         &mut states,
-        format!("\"{}\"", "a".repeat(A_TURN)).as_bytes(),
+        format!("{{\"at\":\"{}\"}}", "a".repeat(A_TURN)).as_bytes(),
     );
     protocol::awareness(&states)
 }

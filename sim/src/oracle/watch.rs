@@ -29,7 +29,7 @@ use ysyncd_engine::{
 pub(crate) use self::connections::INTRUDER;
 use self::{
     bus::BusWatch,
-    connections::{Connections, awareness_clocks},
+    connections::{Connections, awareness_clocks, awareness_sizes},
     documents::Documents,
     gaps::Gaps,
     growth::Growth,
@@ -95,6 +95,16 @@ struct Limits {
     largest_update: usize,
     /// Bytes that were replayed, which no limit holds for.
     replayed: usize,
+}
+
+/// What a frame says of who is there.
+fn states_in(frame: &[u8]) -> impl Iterator<Item = (u64, u64, Option<usize>)> {
+    let mut messages = Messages::new(frame);
+    let messages = std::iter::from_fn(move || messages.read_next().ok().flatten());
+    messages.flat_map(|message| match message {
+        Message::Awareness(states) => awareness_sizes(states).unwrap_or_default(),
+        _ => Vec::new(),
+    })
 }
 
 /// How many times as long as others documents may wait to be saved, by their size:
@@ -397,6 +407,11 @@ impl Watch {
         std::mem::take(&mut self.taken)
     }
 
+    /// Of whom connections that are here say that they are there, and at which clock.
+    pub(crate) fn speak_here(&self, doc: &DocId) -> Vec<(u64, u64)> {
+        self.connections.speak_here(doc)
+    }
+
     /// How a connection was closed by the engine, if it was.
     pub(crate) fn close_code(&self, conn: ConnId) -> Option<CloseCode> {
         self.connections.close_code(conn)
@@ -461,10 +476,20 @@ impl Watch {
         })
     }
 
+    /// Whoever opens a document of intruders is told of no more than one of them may
+    /// show.
+    fn intruders_are_told(&mut self, conn: ConnId, frame: &[u8]) -> Result<(), Violation> {
+        let doc = self.connections.doc(conn).clone();
+        let Some(from) = self.receiving.filter(|_| !is_judged(&doc)) else {
+            return Ok(());
+        };
+        self.connections.are_shown(&doc, from, states_in(frame))
+    }
+
     /// A frame is sent: it tells only of what it may.
     fn sent(&mut self, now: Duration, conns: &[ConnId], frame: &[u8]) -> Result<(), Violation> {
         let Some(doc) = self.connections.judged_doc(conns[0]).cloned() else {
-            return Ok(());
+            return self.intruders_are_told(conns[0], frame);
         };
         if frame.starts_with(&PERMISSION_DENIED) {
             self.connections.are_told_of_refusal(conns)?;

@@ -63,6 +63,9 @@ pub(crate) const LIMITS: &[(&str, Reset)] = &[
         to.save_debounce = from.save_debounce;
         to.save_wait_max = from.save_wait_max;
     }),
+    ("presence told at once", |to, from| {
+        to.awareness_bytes_per_second = from.awareness_bytes_per_second;
+    }),
     ("documents of all sizes saved alike", |to, from| {
         to.save_step_bytes = from.save_step_bytes;
     }),

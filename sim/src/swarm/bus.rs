@@ -90,6 +90,8 @@ fn draw_engine(rng: &mut ChaCha8Rng, swarm: &mut Swarm) {
     // Where that is long, nodes have to come to the same without the store.
     let longest = one_of(&[0, 300_000]);
     engine.foreign_save_wait = (engine.save_wait_max * 3).max(millis(longest));
+    // Room for all clients, and not for all that intruders show.
+    engine.bus_awareness_bytes_max = 20_000;
     engine.bus_message_bytes_max = match one_of(&[0, 0, 0, 1]) {
         1 => 400,
         _ => ENOUGH,

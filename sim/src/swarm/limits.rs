@@ -58,6 +58,9 @@ pub(crate) fn draw_engine(rng: &mut ChaCha8Rng, documents: usize) -> Config {
 pub(super) fn draw_sizes(rng: &mut ChaCha8Rng, engine: &mut Config) {
     engine.frame_bytes_max = *[256 << 10, 300_000].choose(rng).expect("not empty");
     engine.state_vector_entries_max = rng.random_range(20..100);
+    // All that intruders show is told in one frame: which of several somebody missed,
+    // and which are news, nobody could tell from outside.
+    (engine.awareness_state_bytes_max, engine.awareness_bytes_max) = (16 << 10, 32 << 10);
 }
 
 /// Draws how large documents have to be to wait longer to be saved, where none waits
@@ -69,6 +72,15 @@ pub(super) fn draw_steps(rng: &mut ChaCha8Rng, engine: &mut Config) {
         Some(Some(step)) => step,
         _ => const { NonZeroUsize::new(ENOUGH).expect("it is more than 0") },
     };
+}
+
+/// Draws how much of who is there may be told a second: less than is said, in some
+/// worlds.
+pub(super) fn draw_presence(rng: &mut ChaCha8Rng, engine: &mut Config) {
+    let rate = *[100, 400, ENOUGH, ENOUGH, ENOUGH, ENOUGH]
+        .choose(rng)
+        .expect("not empty");
+    engine.awareness_bytes_per_second = NonZeroUsize::new(rate).expect("none is 0");
 }
 
 /// Draws how engines deal with those who read slowly, or come.

@@ -28,6 +28,8 @@ pub(crate) enum Purpose {
     Sizes,
     /// How much longer documents wait to be saved, by their size.
     Steps,
+    /// How much of who is there may be told a second.
+    Presence,
     /// What one intruder sends that is too large.
     Oversized(usize),
     /// What one node's journal does.
@@ -54,6 +56,7 @@ pub(crate) fn stream(seed: u64, purpose: Purpose) -> ChaCha8Rng {
         Purpose::Bus => 9,
         Purpose::Sizes => 40,
         Purpose::Steps => 30,
+        Purpose::Presence => 31,
         Purpose::Oversized(intruder) => 41 + intruder as u64,
         Purpose::Journal(node) => 10 + node as u64,
         Purpose::Intruder(intruder) => 50 + intruder as u64,

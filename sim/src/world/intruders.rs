@@ -85,7 +85,8 @@ impl World {
             return self.ask_for_all(at, conn);
         }
         let rng = &mut self.intruders[at].rng;
-        match rng.random_range(0..13) {
+        match rng.random_range(0..14) {
+            13 => self.steal_presence(at, conn),
             0 => self.leave_as_intruder(at),
             1 => self.ask_for_all(at, conn),
             2 => {
@@ -160,7 +161,8 @@ impl World {
         let node = self.wires[conn].node;
         let limits = &self.swarm.engine;
         let intruder = &mut self.intruders[at];
-        let mut bad = bad_frame(&mut intruder.rng, limits.awareness_state_bytes_max);
+        let is_own = intruder.doc.as_str() == OWN;
+        let mut bad = bad_frame(&mut intruder.rng, limits.awareness_state_bytes_max, is_own);
         if intruder.sizes.random_bool(0.2) {
             bad = oversized_frame(&mut intruder.sizes, limits);
         }
@@ -178,9 +180,32 @@ impl World {
         let code = self.nodes[node].watch.close_code(conn);
         // What panics closes it, too.
         let has_failed = self.swarm.panics && code == Some(CloseCode::InternalError);
-        Invariant::BadInput.holds(code == Some(bad.code) || has_failed, || {
+        Invariant::BadInput.holds(code == bad.code || has_failed, || {
             format!("{}: {code:?} and not {:?}", bad.name, bad.code)
         })
+    }
+
+    /// Says something of somebody who is connected to the same node.
+    fn steal_presence(&mut self, at: usize, conn: ConnId) -> Result<(), Violation> {
+        let node = self.wires[conn].node;
+        let intruder = &mut self.intruders[at];
+        let victims = self.nodes[node].watch.speak_here(&intruder.doc);
+        let Some((client, clock)) = victims.choose(&mut intruder.rng).copied() else {
+            return Ok(());
+        };
+        let mut message = Vec::new();
+        let clock = clock + intruder.rng.random_range(1..9);
+        let states: &[&[u8]] = match intruder.rng.random_bool(0.5) {
+            true => &[b"{}"],
+            false => &[b"{}", b"null"],
+        };
+        write_var_uint(&mut message, states.len() as u64);
+        for state in states {
+            write_var_uint(&mut message, client);
+            write_var_uint(&mut message, clock);
+            write_var_bytes(&mut message, state);
+        }
+        self.say_as_intruder(conn, protocol::awareness(&message))
     }
 
     pub(super) fn arrive_at_intruder(

@@ -1,6 +1,8 @@
 //! Who is there.
 
-use ysyncd_engine::{CloseCode, Config};
+use std::num::NonZeroUsize;
+
+use ysyncd_engine::{CloseCode, Config, ConnId, Event, Unshown};
 
 use super::{
     wire::{awareness, read_awareness},
@@ -9,6 +11,11 @@ use super::{
 
 fn said(client: u64, clock: u64, state: &str) -> (u64, u64, String) {
     (client, clock, state.to_owned())
+}
+
+/// Something that a connection said is not shown, and why.
+fn is_unshown(conn: ConnId, why: Unshown) -> impl Fn(&Event) -> bool {
+    move |event| matches!(event, Event::PresenceUnshown { conn: of, reason, .. } if *of == conn && *reason == why)
 }
 
 #[test]
@@ -63,30 +70,31 @@ fn to_repeat_what_one_was_told_does_not_count_as_a_message() {
 }
 
 #[test]
-fn an_echo_may_be_larger_than_what_it_repeats() {
-    let config = Config {
-        awareness_state_bytes_max: 8,
-        ..Config::default()
-    };
-    let mut world = World::with(config);
-    let (one, two) = (world.greeted("d"), world.greeted("d"));
-    world.send(one, awareness(&[(1, 1, "[1e20]")]));
-    world.send(two, awareness(&[(1, 1, "[100000000000000000000]")]));
-    assert_eq!(world.stage(two), Stage::Open);
-    world.send(two, awareness(&[(1, 2, "[100000000000000000000]")]));
-    assert_ne!(world.stage(two), Stage::Open);
+fn a_state_is_as_large_as_javascript_writes_it() {
+    let (said, repeated) = (r#"{"a":1e20}"#, r#"{"a":100000000000000000000}"#);
+    for (most, is_shown) in [(repeated.len(), true), (repeated.len() - 1, false)] {
+        let config = Config {
+            awareness_state_bytes_max: most,
+            ..Config::default()
+        };
+        let mut world = World::with(config);
+        let (one, two) = (world.greeted("d"), world.greeted("d"));
+        world.send(one, awareness(&[(1, 1, said)]));
+        assert_eq!(!world.take(two).is_empty(), is_shown);
+        world.send(two, awareness(&[(1, 1, repeated)]));
+        assert_eq!(world.stage(two), Stage::Open);
+    }
 }
-
 #[test]
 fn of_all_that_a_frame_says_of_a_client_the_last_word_is_relayed() {
     let mut world = World::new();
     let (one, two) = (world.greeted("d"), world.greeted("d"));
     let many = (1..1_000).flat_map(|clock| awareness(&[(7, clock, "{}")]));
     let mut frame: Vec<_> = many.collect();
-    frame.extend(awareness(&[(8, 1, "[]"), (9, 1, "[]")]));
+    frame.extend(awareness(&[(8, 1, " {}"), (9, 1, "{}")]));
     frame.extend(awareness(&[(9, 1, "null")]));
     world.send(one, frame);
-    let told = awareness(&[(7, 999, "{}"), (8, 1, "[]"), (9, 1, "null")]);
+    let told = awareness(&[(7, 999, "{}"), (8, 1, " {}"), (9, 1, "null")]);
     assert_eq!(world.take(two), [told]);
 
     // Also if it ends with what its sender is closed for.
@@ -115,9 +123,9 @@ fn of_a_message_only_the_last_word_on_each_client_is_relayed() {
     let comes_and_goes: Vec<_> = comes_and_goes.collect();
     let mut message = comes_and_goes.concat();
     message.extend((1..1_000).map(|clock| (7, clock, "{}")));
-    message.extend([(7, 5, "1"), (8, 1, "{}"), (8, 2, "[]")]);
+    message.extend([(7, 5, "1"), (8, 1, "{}"), (8, 2, " {}")]);
     world.send(one, awareness(&message));
-    let told = awareness(&[(7, 999, "{}"), (8, 2, "[]")]);
+    let told = awareness(&[(7, 999, "{}"), (8, 2, " {}")]);
     assert_eq!(world.take(two), [told]);
     world.leave(one);
     let gone = awareness(&[(7, 999, "null"), (8, 2, "null")]);
@@ -132,8 +140,10 @@ fn a_connection_may_not_pass_its_limits_by_telling_of_a_client_twice() {
     };
     let mut world = World::with(config);
     let (one, owner) = (world.greeted("d"), world.greeted("d"));
-    let large = format!("\"{}\"", "x".repeat(298));
+    let large = format!(r#"{{"a":"{}"}}"#, "x".repeat(292));
     world.send(owner, awareness(&[(7, 5, "{}")]));
+    world.send(one, awareness(&[(6, 1, "{}")]));
+    world.take(owner);
     // Its own null does not make room for what it says of the same client again.
     world.send(
         one,
@@ -145,10 +155,10 @@ fn a_connection_may_not_pass_its_limits_by_telling_of_a_client_twice() {
             (9, 1, "{}"),
         ]),
     );
-    let (code, _) = world.closed(one);
-    assert_eq!(code, CloseCode::PolicyViolation);
+    let told = awareness(&[(7, 7, &large), (8, 1, &large)]);
+    assert_eq!(world.take(owner), [told]);
+    assert!(world.told(is_unshown(one, Unshown::TooMuch)));
 }
-
 #[test]
 fn when_a_connection_goes_what_it_owned_is_removed_at_the_same_clock() {
     let mut world = World::new();
@@ -177,24 +187,41 @@ fn who_says_a_higher_clock_owns_the_id() {
 
 #[test]
 fn a_clock_that_cannot_be_raised_goes_with_its_connection() {
-    let most = u64::from(u32::MAX);
+    let (most, new) = (u64::from(u32::MAX), u64::from(u32::MAX) / 2);
     let mut world = World::new();
     let (one, two) = (world.greeted("d"), world.greeted("d"));
+    world.send(one, awareness(&[(1, new, "{}")]));
     world.send(one, awareness(&[(1, most, "{}")]));
-    assert_eq!(world.take(two), [awareness(&[(1, most, "{}")])]);
+    let told = [awareness(&[(1, new, "{}")]), awareness(&[(1, most, "{}")])];
+    assert_eq!(world.take(two), told);
     world.take(one);
-    world.send(two, awareness(&[(1, most, "[]")]));
+    world.send(two, awareness(&[(1, most, " {}")]));
     assert!(world.take(two).is_empty(), "it says nothing new");
     // Whoever heard a higher one of itself would go on from there, up to what nobody
     // can read.
     for clock in [most + 1, (1 << 53) - 1] {
-        world.send(two, awareness(&[(1, clock, "[]"), (2, clock, "[]")]));
+        world.send(two, awareness(&[(1, clock, "{}"), (2, clock, "{}")]));
         world.send(one, awareness(&[(1, clock, "null")]));
     }
     assert!(world.take(one).is_empty() && world.take(two).is_empty());
     assert_eq!(world.stage(two), Stage::Open);
     world.leave(one);
     assert_eq!(world.take(two), [awareness(&[(1, most, "null")])]);
+}
+
+#[test]
+fn what_somebody_else_says_of_a_client_leaves_it_room_for_more() {
+    let new = u64::from(u32::MAX) / 2;
+    let mut world = World::new();
+    let (one, two) = (world.greeted("d"), world.greeted("d"));
+    world.send(one, awareness(&[(1, 7, "{}")]));
+    world.take(two);
+    for (clock, counts) in [(new + 1, false), (new, true)] {
+        world.send(two, awareness(&[(1, clock, "{}")]));
+        assert_eq!(!world.take(two).is_empty(), counts);
+    }
+    world.send(one, awareness(&[(1, new + 1, "{}")]));
+    assert_eq!(world.take(two), [awareness(&[(1, new + 1, "{}")])]);
 }
 
 #[test]
@@ -316,30 +343,39 @@ fn many_queries_in_a_frame_cost_one_answer() {
 }
 
 #[test]
-fn a_connection_that_speaks_for_too_many_is_closed_and_all_of_them_go() {
+fn a_connection_speaks_for_so_many_and_those_that_went_lately() {
     let config = Config {
         awareness_ids_max: 2,
         ..Config::default()
     };
     let mut world = World::with(config);
     let (one, two) = (world.greeted("d"), world.greeted("d"));
-    world.send(one, awareness(&[(1, 1, "{}"), (2, 1, "{}")]));
-    world.send(one, awareness(&[(1, 2, "{}"), (2, 2, "{}")]));
-    assert_eq!(world.stage(one), Stage::Open);
+    // Its own comes first.
+    let first = [(9, 1, "{}")];
+    let all = [(1, 1, "{}"), (2, 1, "{}"), (3, 1, "{}")];
+    world.send(one, awareness(&first));
+    world.send(one, awareness(&all));
+    assert_eq!(world.take(two), [awareness(&first), awareness(&all[..2])]);
+    assert!(world.told(is_unshown(one, Unshown::TooManyIds)));
+    world.send(one, awareness(&[(2, 1, "null")]));
     world.take(two);
-    world.send(one, awareness(&[(3, 1, "{}")]));
-    assert_eq!(world.closed(one).0, CloseCode::PolicyViolation);
-    assert_eq!(
-        world.take(two),
-        [awareness(&[(1, 2, "null"), (2, 2, "null")])]
-    );
+    world.send(one, awareness(&all[2..]));
+    assert!(world.take(two).is_empty());
+    // Nor can it have those forgotten whom others may repeat.
+    let many: Vec<_> = (100..10_000).map(|client| (client, 1, "{}")).collect();
+    world.send(one, awareness(&many));
+    assert!(world.take(two).is_empty());
+    assert_eq!(world.stage(one), Stage::Open);
+    world.advance(secs(20));
+    world.send(one, awareness(&[(9, 2, "{}"), (1, 2, "{}")]));
+    world.advance(secs(11));
+    world.take(two);
+    world.send(one, awareness(&all[2..]));
+    assert_eq!(world.take(two), [awareness(&all[2..])]);
     // Echoing many is no offence.
-    let many = world.greeted("d");
-    world.send(many, awareness(&[(3, 1, "{}"), (4, 1, "{}")]));
-    world.send(two, awareness(&[(3, 1, "{}"), (4, 1, "{}"), (5, 1, "{}")]));
+    world.send(two, awareness(&[(9, 2, "{}"), (1, 2, "{}"), (3, 1, "{}")]));
     assert_eq!(world.stage(two), Stage::Open);
 }
-
 #[test]
 fn who_comes_and_goes_all_the_time_is_not_remembered_without_end() {
     let config = Config {
@@ -366,27 +402,34 @@ fn a_connection_may_not_speak_of_too_much_in_all() {
     };
     let mut world = World::with(config);
     let (one, two) = (world.greeted("d"), world.greeted("d"));
-    let ten = r#""12345678""#;
-    world.send(one, awareness(&[(1, 1, ten), (2, 1, ten)]));
-    world.send(one, awareness(&[(1, 2, "1"), (3, 1, r#""1234567""#)]));
-    world.send(one, awareness(&[(1, 3, "null"), (4, 1, "1")]));
-    assert_eq!(world.stage(one), Stage::Open, "what is gone does not count");
-    // Nor does what is of others.
+    let ten = r#"{"a":1234}"#;
+    // Its own has room of its own.
+    world.send(one, awareness(&[(9, 1, ten)]));
+    let both = awareness(&[(1, 1, ten), (2, 1, ten)]);
+    world.send(one, both.clone());
+    assert_eq!(world.take(two), [awareness(&[(9, 1, ten)]), both]);
+    world.send(one, awareness(&[(3, 1, "{}")]));
+    assert!(world.take(two).is_empty());
+    assert!(world.told(is_unshown(one, Unshown::TooMuch)));
+    // What is gone does not count, and what was shown before stays.
     world.send(
-        two,
-        awareness(&[(2, 1, ten), (3, 1, ten), (5, 1, "2"), (6, 1, "3")]),
+        one,
+        awareness(&[(1, 2, "null"), (2, 2, "{\"a\":1234567890123456}")]),
     );
-    assert_eq!(world.stage(two), Stage::Open);
-    world.send(one, awareness(&[(4, 2, "22")]));
-    assert_eq!(world.closed(one).0, CloseCode::PolicyViolation);
+    assert_eq!(world.take(two), [awareness(&[(1, 2, "null")])]);
+    world.send(one, awareness(&[(3, 1, ten)]));
+    assert_eq!(world.take(two), [awareness(&[(3, 1, ten)])]);
+    // Nor does what is of others.
+    world.send(two, awareness(&[(2, 1, ten), (3, 1, ten), (5, 1, ten)]));
+    assert_eq!(world.take(one).last(), Some(&awareness(&[(5, 1, ten)])));
+    assert_eq!(world.stage(one), Stage::Open);
 }
-
 #[test]
 fn who_joins_shares_what_is_told_of_awareness_which_counts() {
     let mut world = World::new();
     let conn = world.greeted("d");
     let before = world.status().documents_bytes;
-    let state = format!("\"{}\"", "x".repeat(1_000));
+    let state = format!(r#"{{"a":"{}"}}"#, "x".repeat(1_000));
     world.send(conn, awareness(&[(1, 1, &state)]));
     // What is known of a client takes room beside its state.
     let taken = world.status().documents_bytes - before;
@@ -428,20 +471,213 @@ fn who_left_is_forgotten_in_time() {
 }
 
 #[test]
-fn a_state_that_is_too_big_or_no_json_closes_its_connection() {
+fn a_state_that_is_too_big_or_no_object_is_not_shown() {
     let config = Config {
         awareness_state_bytes_max: 10,
         ..Config::default()
     };
     let mut world = World::with(config);
-    let (one, two, three) = (world.greeted("d"), world.greeted("d"), world.greeted("d"));
-    world.send(one, awareness(&[(1, 1, r#""12345678""#)]));
+    let (one, two) = (world.greeted("d"), world.greeted("d"));
+    let fits = awareness(&[(1, 1, r#"{"a":1234}"#)]);
+    world.send(one, fits.clone());
+    assert_eq!(world.take(two), [fits]);
+    world.send(one, awareness(&[(1, 2, r#"{"a":12345}"#)]));
+    assert!(world.told(is_unshown(one, Unshown::TooBig)));
+    // A client that hears of itself that it is 0 has no state from then on.
+    for state in ["0", "false", r#""""#, "[]", " 1", "true"] {
+        world.send(one, awareness(&[(1, 3, state)]));
+    }
+    assert!(world.told(is_unshown(one, Unshown::NoObject)));
+    assert!(world.take(two).is_empty());
+    world.send(one, awareness(&[(1, 3, " {}")]));
+    assert_eq!(world.take(two), [awareness(&[(1, 3, " {}")])]);
     assert_eq!(world.stage(one), Stage::Open);
-    world.take(three);
-    world.send(one, awareness(&[(1, 2, r#""123456789""#)]));
-    assert_eq!(world.closed(one).0, CloseCode::PolicyViolation);
-    assert_eq!(world.take(three), [awareness(&[(1, 1, "null")])]);
-    world.send(two, awareness(&[(2, 1, "{}"), (3, 1, "{")]));
-    assert_eq!(world.closed(two).0, CloseCode::InvalidPayload);
-    assert!(world.take(three).is_empty(), "none of it was taken");
+}
+
+#[test]
+fn a_state_that_is_no_json_closes_its_connection() {
+    let mut world = World::new();
+    let (one, two) = (world.greeted("d"), world.greeted("d"));
+    world.send(one, awareness(&[(2, 1, "{}"), (3, 1, "{")]));
+    assert_eq!(world.closed(one).0, CloseCode::InvalidPayload);
+    assert!(world.take(two).is_empty(), "none of it was taken");
+}
+
+#[test]
+fn nobody_speaks_for_a_client_of_another_user() {
+    let mut world = World::new();
+    let (alice, thief) = (
+        world.greeted_by("alice", "d"),
+        world.greeted_by("thief", "d"),
+    );
+    world.send(thief, awareness(&[(2, 1, "{}")]));
+    world.send(alice, awareness(&[(1, 1, "{}")]));
+    world.take(thief);
+    world.take(alice);
+    let stolen = [(1, 2, "{}"), (1, 2, "null"), (1, u64::from(u32::MAX), "{}")];
+    for said in stolen {
+        world.send(thief, awareness(&[said]));
+    }
+    world.send(thief, awareness(&stolen));
+    assert!(world.take(alice).is_empty() && world.take(thief).is_empty());
+    assert!(world.told(is_unshown(thief, Unshown::SomeoneElses)));
+    // She may herself, as when her page comes back before the old connection is gone.
+    let again = world.greeted_by("alice", "d");
+    world.send(again, awareness(&[(1, 3, "{}")]));
+    assert_eq!(world.take(thief), [awareness(&[(1, 3, "{}")])]);
+    world.leave(alice);
+    world.leave(again);
+    world.take(thief);
+    // Nor is it anybody's when she has just gone.
+    world.send(thief, awareness(&[(1, 4, "{}")]));
+    assert!(world.take(thief).is_empty());
+}
+
+#[test]
+fn who_comes_back_late_gets_an_id_back_that_was_its_first() {
+    let mut world = World::new();
+    let other = world.greeted_by("other", "d");
+    let alice = world.greeted_by("alice", "d");
+    world.send(alice, awareness(&[(1, 4, "{}")]));
+    let thief = world.greeted_by("thief", "d");
+    // A thief that is early gains nothing by that.
+    world.send(thief, awareness(&[(1, 5, "{}")]));
+    world.leave(alice);
+    world.send(thief, awareness(&[(1, 6, "{}")]));
+    let told = [awareness(&[(1, 4, "{}")]), awareness(&[(1, 4, "null")])];
+    assert_eq!(world.take(other), told);
+    world.advance(secs(61));
+    world.send(thief, awareness(&[(1, 5, "{}")]));
+    let alice = world.greeted_by("alice", "d");
+    world.take(thief);
+    world.send(alice, awareness(&[(1, 4, "{}")]));
+    assert!(world.take(thief).is_empty(), "it hears of a higher clock");
+    world.send(alice, awareness(&[(1, 6, "{}")]));
+    assert_eq!(world.take(thief), [awareness(&[(1, 6, "{}")])]);
+    world.send(thief, awareness(&[(1, 7, "{}")]));
+    assert!(world.take(thief).is_empty());
+}
+
+#[test]
+fn a_page_may_go_on_as_another_user_when_it_was_away() {
+    let mut world = World::new();
+    let (stranger, other) = (world.greeted_by("stranger", "d"), world.greeted("d"));
+    world.send(stranger, awareness(&[(1, 4, "{}")]));
+    world.leave(stranger);
+    world.take(other);
+    let alice = world.greeted_by("alice", "d");
+    world.send(alice, awareness(&[(1, 5, "{}")]));
+    assert!(world.take(other).is_empty());
+    world.advance(secs(31));
+    world.take(other);
+    world.send(alice, awareness(&[(1, 6, "{}")]));
+    assert_eq!(world.take(other), [awareness(&[(1, 6, "{}")])]);
+}
+
+#[test]
+fn no_limit_is_passed_by_saying_old_things_beside_new_ones() {
+    let config = Config {
+        awareness_ids_max: 4,
+        awareness_bytes_max: 40,
+        ..Config::default()
+    };
+    let mut world = World::with(config);
+    let (one, two) = (world.greeted("d"), world.greeted("d"));
+    let ten = r#"{"a":1234}"#;
+    world.send(one, awareness(&[(1_000, 1, "{}")]));
+    let four = [(900, 1, ten), (901, 1, ten), (902, 1, ten), (903, 1, ten)];
+    world.send(one, awareness(&four));
+    world.take(two);
+    for round in 0..20 {
+        // New ids in front of those that are there, or behind others that go.
+        let low = 800 - 4 * round;
+        let old = if round % 2 == 0 { ten } else { "null" };
+        let clock = round + 2;
+        let new = [(low, 1, ten), (low + 1, 1, ten)];
+        let said = [&new[..], &[(900, clock, old), (901, clock, old)]].concat();
+        world.send(one, awareness(&said));
+    }
+    let joiner = world.open("d");
+    let all = read_awareness(world.take(joiner).last().expect("it is told"));
+    assert!(all.len() <= 5, "{all:?}");
+    let here = all.iter().filter(|(_, _, state)| state != "null");
+    assert!(here.map(|(.., state)| state.len()).sum::<usize>() <= 42);
+}
+
+#[test]
+fn where_nobody_may_speak_for_others_each_is_seen() {
+    let config = Config {
+        awareness_ids_max: 0,
+        ..Config::default()
+    };
+    let mut world = World::with(config);
+    let (one, two) = (world.greeted("d"), world.greeted("d"));
+    world.send(one, awareness(&[(1, 1, "{}")]));
+    world.send(one, awareness(&[(2, 1, "{}")]));
+    assert_eq!(world.take(two), [awareness(&[(1, 1, "{}")])]);
+}
+
+#[test]
+fn only_so_much_is_told_a_second_and_of_each_client_the_last() {
+    let config = Config {
+        awareness_bytes_per_second: NonZeroUsize::new(100).expect("it is more than 0"),
+        ..Config::default()
+    };
+    let mut world = World::with(config);
+    let (one, two) = (world.greeted("d"), world.greeted("d"));
+    let fifty = format!(r#"{{"a":"{}"}}"#, "x".repeat(42));
+    for clock in 1..=50 {
+        world.send(one, awareness(&[(1, clock, &fifty)]));
+        world.send(two, awareness(&[(2, clock, "{}")]));
+    }
+    let told = world.take(two).len();
+    assert!((2..=4).contains(&told), "{told}");
+    world.advance(secs(3));
+    let frames = world.take(two);
+    let told: Vec<_> = frames
+        .iter()
+        .flat_map(|frame| read_awareness(frame))
+        .collect();
+    assert!(told.contains(&said(1, 50, &fifty)) && told.contains(&said(2, 50, "{}")));
+    // Who goes does so at once, and is not told of again.
+    for clock in 51..=54 {
+        world.send(one, awareness(&[(1, clock, &fifty)]));
+    }
+    world.take(two);
+    world.leave(one);
+    assert_eq!(world.take(two), [awareness(&[(1, 54, "null")])]);
+    world.advance(secs(5));
+    let frames = world.take(two);
+    assert!(frames.iter().all(|frame| read_awareness(frame).is_empty()));
+}
+
+#[test]
+fn presence_is_told_in_frames_that_may_be_repeated() {
+    let config = Config {
+        frame_bytes_max: 120_000,
+        document_bytes_max: 1_000,
+        ..Config::default()
+    };
+    let mut world = World::with(config.clone());
+    let state = format!(r#"{{"a":"{}"}}"#, "x".repeat(3_000));
+    let shown: Vec<_> = (1..=30).map(|client| (client, 1, &*state)).collect();
+    let (one, two) = (world.greeted("d"), world.greeted("d"));
+    world.send(one, awareness(&shown[..1]));
+    world.take(two);
+    world.send(one, awareness(&shown[1..]));
+    let joiner = world.open("d");
+    for (conn, expected) in [(two, &shown[1..]), (joiner, &shown[..])] {
+        let frames = world.take(conn);
+        let frames = frames.iter().filter(|frame| frame[0] == 1);
+        let mut told = Vec::new();
+        for frame in frames {
+            assert!(frame.len() <= config.frame_bytes_max / 2, "{}", frame.len());
+            told.extend(read_awareness(frame));
+        }
+        let expected = expected.iter();
+        let expected: Vec<_> = expected
+            .map(|(id, clock, state)| said(*id, *clock, state))
+            .collect();
+        assert_eq!(told, expected);
+    }
 }

@@ -95,12 +95,8 @@ fn each_reason_not_to_take_a_message_is_told() {
     let config = Config {
         frame_bytes_max: 20_000,
         state_vector_entries_max: 1,
-        awareness_ids_max: 1,
-        awareness_state_bytes_max: 10,
-        awareness_bytes_max: 4,
         ..Config::default()
     };
-    let others = wire::awareness(&[(1, 1, "{}"), (2, 1, "{}"), (3, 1, "{}"), (4, 1, "{}")]);
     let frames = [
         (MessageFault::TooBig, vec![0; 20_001].into()),
         (
@@ -121,15 +117,6 @@ fn each_reason_not_to_take_a_message_is_told() {
         (
             MessageFault::MalformedAwareness,
             wire::awareness(&[(1, 1, "{")]),
-        ),
-        (
-            MessageFault::AwarenessStateTooBig,
-            wire::awareness(&[(1, 1, r#""1234567890""#)]),
-        ),
-        (MessageFault::AwarenessTooManyIds, others),
-        (
-            MessageFault::AwarenessTooMuch,
-            wire::awareness(&[(1, 1, r#""12345""#)]),
         ),
     ];
     for fault in MessageFault::ALL {

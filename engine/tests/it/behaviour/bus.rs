@@ -21,6 +21,10 @@ const TWO: Node = Node {
     id: 2,
     incarnation: 20,
 };
+const THREE: Node = Node {
+    id: 3,
+    incarnation: 30,
+};
 
 /// A node on a bus that is up, with a client of the document `d`.
 fn node(name: Node, config: &Config) -> (World, ConnId) {
@@ -504,18 +508,26 @@ fn what_is_known_of_the_clients_of_other_nodes_is_bounded() {
         bus_awareness_bytes_max: 10_000,
         ..Config::default()
     };
-    let (mut one, _) = node(ONE, &config);
-    let refused = |event: &Event| matches!(event, Event::BusMessageRefused { .. });
-    let tell = |one: &mut World, clients: std::ops::Range<u64>| {
-        let states: Vec<_> = clients.map(|client| (client, 1, "1")).collect();
+    let (mut one, alice) = node(ONE, &config);
+    one.take(alice);
+    let told = |one: &mut World, from: Node, clients: std::ops::Range<u64>| {
+        let states: Vec<_> = clients.map(|client| (client, 1, "{}")).collect();
         let frame = wire::awareness(&states);
         // The kind of the message, and its length in two bytes.
-        hears(one, says(TWO, Body::Awareness(&frame[3..])));
+        hears(one, says(from, Body::Awareness(&frame[3..])));
+        let frames = one.take(alice);
+        let told = frames.iter().map(|frame| wire::read_awareness(frame).len());
+        told.sum::<usize>()
     };
-    tell(&mut one, 1_000..1_050);
+    assert_eq!(told(&mut one, TWO, 1_000..1_040), 40);
+    assert_eq!(
+        told(&mut one, TWO, 2_000..2_040),
+        9,
+        "what there is room for"
+    );
+    assert_eq!(told(&mut one, THREE, 3_000..3_040), 40, "each has its own");
+    let refused = |event: &Event| matches!(event, Event::BusMessageRefused { .. });
     assert!(!one.told(refused));
-    tell(&mut one, 2_000..2_050);
-    assert!(one.told(refused));
 }
 
 #[test]

@@ -521,7 +521,7 @@ fn much_presence_is_told_when_it_is_ones_turn() {
         ..small_outbox()
     });
     let shows = world.greeted("d");
-    let state = format!("\"{}\"", "x".repeat(300));
+    let state = format!(r#"{{"a":"{}"}}"#, "x".repeat(294));
     world.send(shows, awareness(&[(1, 1, &state)]));
     let all = awareness(&[(1, 1, &state)]);
     let one = world.open_by("mallory", "d");
@@ -540,7 +540,7 @@ fn a_large_awareness_message_is_told_to_each_when_it_has_read() {
     let mut world = World::with(small_outbox());
     let (shows, slow) = (world.greeted("d"), world.greeted("d"));
     world.stall(slow);
-    let state = format!("\"{}\"", "x".repeat(300));
+    let state = format!(r#"{{"a":"{}"}}"#, "x".repeat(294));
     world.send(shows, awareness(&[(1, 1, &state)]));
     let told = world.take(slow);
     assert_eq!(told, [awareness(&[(1, 1, &state)])]);

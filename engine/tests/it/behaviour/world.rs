@@ -158,7 +158,12 @@ impl World {
     /// Opens a document, new unless it is in memory, and passes over the
     /// greeting.
     pub(super) fn greeted(&mut self, name: &str) -> ConnId {
-        let conn = self.open(name);
+        self.greeted_by("tester", name)
+    }
+
+    /// As [`World::greeted`], as this user.
+    pub(super) fn greeted_by(&mut self, user: &str, name: &str) -> ConnId {
+        let conn = self.open_by(user, name);
         if self.stage(conn) == Stage::Waiting {
             let op = self.take_load();
             self.loaded(op, Ok(None));

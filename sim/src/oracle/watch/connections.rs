@@ -235,7 +235,12 @@ impl Connections {
             return;
         }
         let doc = self.doc(conn).clone();
+        let is_thief = self.is_intruder(conn) && is_judged(&doc);
         for (client, clock, is_here) in awareness_clocks(states).into_iter().flatten() {
+            if is_here && is_thief {
+                // For clients of others nobody speaks.
+                continue;
+            }
             // Nobody but its owner can say of a client that it is gone.
             if is_here {
                 self.presence.said(now, &doc, client, clock, conn);
@@ -506,6 +511,8 @@ impl Connections {
                 }
                 let doc = self.doc(*conn).clone();
                 self.has_left(&doc, *conn);
+                let others = self.open.of(&doc);
+                others.for_each(|other| other.outbox.hears_of_a_close());
                 self.is_for_cause(now, *conn, *code, reason)
             }
             Output::Send { conns, frame } => conns
@@ -612,4 +619,17 @@ pub(super) fn awareness_clocks(states: &[u8]) -> Result<Clocks, ReadError> {
         clocks.push((client, clock, reader.var_str()? != "null"));
     }
     Ok(clocks)
+}
+
+/// The ids and clocks of an awareness message, and how many bytes the states have of
+/// those who are there.
+pub(super) fn awareness_sizes(states: &[u8]) -> Result<Vec<(u64, u64, Option<usize>)>, ReadError> {
+    let mut reader = Reader::new(states);
+    let mut sizes = Vec::new();
+    for _ in 0..reader.var_uint()? {
+        let (client, clock) = (reader.var_uint()?, reader.var_uint()?);
+        let state = reader.var_str()?;
+        sizes.push((client, clock, (state != "null").then_some(state.len())));
+    }
+    Ok(sizes)
 }

@@ -7,7 +7,9 @@ use ysyncd_engine::{
     protocol::{Message, Messages},
 };
 
-use super::{Ids, Invariant, Violation, Watch, connections::awareness_clocks, is_judged};
+use super::{
+    Ids, Invariant, Violation, Watch, connections::awareness_clocks, is_judged, states_in,
+};
 
 /// What a message says to an engine without a journal.
 #[derive(Debug)]
@@ -106,6 +108,7 @@ impl Watch {
 
     fn received(&mut self, now: Duration, conn: ConnId, frame: &[u8]) {
         let Some(doc) = self.connections.judged_doc(conn).cloned() else {
+            self.connections.intruder_says(conn, states_in(frame));
             return;
         };
         if self.connections.is_intruder(conn) {

@@ -129,13 +129,19 @@ impl Outbox {
 
     /// It is its turn, which it may miss as it has come to be behind.
     pub(super) fn has_its_turn(&mut self, limits: OutboxLimits) {
-        self.has_to_wait = false;
+        (self.has_to_wait, self.knows_who_is_there) = (false, false);
         if self.stage == Stage::Waits {
             self.stage = match self.is_low(limits) {
                 true => Stage::CatchesUp,
                 false => Stage::Behind,
             };
         }
+    }
+
+    /// Another one is closed: what follows on who is there is that it has gone, unless
+    /// it is this one's turn after that.
+    pub(super) const fn hears_of_a_close(&mut self) {
+        self.knows_who_is_there = true;
     }
 
     /// So much of a large answer takes memory until it is let go of.

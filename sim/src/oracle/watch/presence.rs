@@ -10,15 +10,28 @@ use ysyncd_engine::{Config, ConnId, DocId};
 use super::{Invariant, Violation};
 use crate::swarm::ENOUGH;
 
+/// How long somebody's word may have to wait, where little may be told a second.
+const WAIT_MAX: Duration = Duration::from_secs(10);
+
 /// The awareness of the documents of one engine.
 #[derive(Debug)]
 pub(super) struct Presence {
     timeout: Duration,
     /// Whether those who left are remembered as long as they should be.
     remembers: bool,
+    /// How large one state may be, all that a connection shows beside its own, and how
+    /// many these are.
+    state_bytes_max: usize,
+    bytes_max: usize,
+    ids_max: usize,
+    is_on_bus: bool,
+    /// Whether so little may be told a second that it comes to wait.
+    is_told_late: bool,
     documents: BTreeMap<DocId, BTreeMap<u64, Known>>,
     /// Who has to be gone when all is said in answer to the input under way.
     gone: BTreeSet<(DocId, u64)>,
+    /// In documents of intruders: who said a client's clock, if that was but one.
+    sayers: BTreeMap<(DocId, u64, u64), Option<ConnId>>,
 }
 
 /// What is known of one client.
@@ -40,6 +53,15 @@ struct Known {
     is_here: bool,
     /// When it was told to be gone last.
     gone: Duration,
+    /// What was told of it last, where that is counted.
+    shown: Option<Shown>,
+}
+
+/// A state that was told.
+#[derive(Debug, Clone, Copy)]
+struct Shown {
+    by: ConnId,
+    bytes: usize,
 }
 
 impl Presence {
@@ -47,8 +69,14 @@ impl Presence {
         Self {
             timeout: config.awareness_timeout,
             remembers: config.awareness_gone_max >= ENOUGH,
+            state_bytes_max: config.awareness_state_bytes_max,
+            bytes_max: config.awareness_bytes_max,
+            ids_max: config.awareness_ids_max,
+            is_on_bus: config.node.is_some(),
+            is_told_late: config.awareness_bytes_per_second.get() < ENOUGH,
             documents: BTreeMap::new(),
             gone: BTreeSet::new(),
+            sayers: BTreeMap::new(),
         }
     }
 
@@ -80,6 +108,11 @@ impl Presence {
     pub(super) fn says_gone(&mut self, doc: &DocId, client: u64, conn: ConnId) {
         let known = self.known(doc, client);
         known.may_be_gone |= known.owners.contains(&conn);
+    }
+
+    /// Whether what somebody says may be told later.
+    pub(super) const fn may_have_to_wait(&self) -> bool {
+        self.is_told_late
     }
 
     /// Another node says something of a client, as such a connection would, and
@@ -114,6 +147,64 @@ impl Presence {
         let known = self.documents.get(doc).and_then(|known| known.get(&client));
         let is_spoken_for = |known: &Known| known.owners.iter().any(|owner| !is_node(*owner));
         !self.remembers || known.is_some_and(is_spoken_for)
+    }
+
+    /// Those who are there by the word of a connection that is, and at which clock.
+    pub(super) fn speak_here(
+        &self,
+        doc: &DocId,
+        is_in: impl Fn(ConnId) -> bool,
+    ) -> Vec<(u64, u64)> {
+        let clients = self.documents.get(doc).into_iter().flatten();
+        let here = clients.filter(|(_, known)| known.is_here);
+        here.filter_map(|(client, known)| {
+            let (clock, by) = known.said?;
+            (!is_node(by) && is_in(by)).then_some((*client, clock))
+        })
+        .collect()
+    }
+
+    /// In a document of intruders somebody says something of a client.
+    pub(super) fn intruder_says(&mut self, doc: &DocId, client: u64, clock: u64, by: ConnId) {
+        let sayer = self.sayers.entry((doc.clone(), client, clock));
+        let sayer = sayer.or_insert(Some(by));
+        // Another node may have said it as well.
+        *sayer = sayer.filter(|sayer| *sayer == by && !self.is_on_bus);
+    }
+
+    /// Something that a connection says is told: so much it may show.
+    pub(super) fn shown(
+        &mut self,
+        doc: &DocId,
+        by: ConnId,
+        states: impl Iterator<Item = (u64, u64, Option<usize>)>,
+    ) -> Result<(), Violation> {
+        for (client, clock, bytes) in states {
+            // Others may be told with it, and what several said is one of theirs.
+            let sayer = self.sayers.get(&(doc.clone(), client, clock));
+            let is_its = sayer == Some(&Some(by));
+            let known = self.known(doc, client);
+            known.shown = match bytes {
+                Some(bytes) if is_its => Some(Shown { by, bytes }),
+                Some(_) => known.shown,
+                None => None,
+            };
+        }
+        let clients = self.documents.get(doc).into_iter().flatten();
+        let shown = clients.filter_map(|(_, known)| known.shown);
+        let sizes: Vec<_> = shown
+            .filter(|shown| shown.by == by)
+            .map(|shown| shown.bytes)
+            .collect();
+        let (largest, all) = (sizes.iter().max(), sizes.iter().sum::<usize>());
+        // Its own is measured apart.
+        let is_within = largest.is_none_or(|bytes| *bytes <= self.state_bytes_max)
+            && all <= self.bytes_max + self.state_bytes_max
+            && sizes.len() <= self.ids_max + 1;
+        Invariant::Bounded.holds(is_within, || {
+            let count = sizes.len();
+            format!("{doc}: {by:?} shows {count} states of {all} bytes, {largest:?} at most")
+        })
     }
 
     /// Who speaks for those who are there.
@@ -251,11 +342,14 @@ impl Presence {
         somebody_reads: impl Fn(&DocId) -> bool,
     ) -> Result<(), Violation> {
         while let Some((doc, client)) = self.gone.pop_first() {
+            let is_told_late = self.is_told_late;
             let known = self.known(&doc, client);
             if known.is_here && !somebody_reads(&doc) {
                 known.goes_untold(now);
             }
-            Invariant::Presence.holds(!known.is_here, || {
+            // It has said so itself, and that may have to wait.
+            let waits = is_told_late && known.may_be_gone;
+            Invariant::Presence.holds(!known.is_here || waits, || {
                 format!("{doc}: nobody is told that client {client} is gone")
             })?;
         }
@@ -276,6 +370,29 @@ impl Presence {
                 })?;
                 known.goes_untold(now);
             }
+        }
+        self.told_in_time(now, somebody_reads)
+    }
+
+    /// What somebody says who is here may have to wait, but not for long.
+    fn told_in_time(
+        &self,
+        now: Duration,
+        somebody_reads: impl Fn(&DocId) -> bool,
+    ) -> Result<(), Violation> {
+        let since = now.saturating_sub(WAIT_MAX);
+        let waits = |known: &Known| {
+            let (Some((said, by)), Some((told, _))) = (known.said, known.told) else {
+                return false;
+            };
+            known.is_here && told < said && known.said_at < since && !is_node(by)
+        };
+        let read = self.documents.iter().filter(|(doc, _)| somebody_reads(doc));
+        for (doc, clients) in read {
+            let late = clients.iter().find(|(_, known)| waits(known));
+            Invariant::Presence.holds(late.is_none(), || {
+                format!("{doc}: told too late is {late:?}")
+            })?;
         }
         Ok(())
     }

@@ -10,7 +10,7 @@ use ysyncd_engine::{
 
 use super::{Connections, Heard, Stage, awareness_clocks};
 use crate::oracle::{
-    ids::is_at_home,
+    ids::{is_at_home, is_judged},
     watch::{Ids, Invariant, Violation},
 };
 
@@ -21,7 +21,9 @@ impl Connections {
             let connection = &self.open[&conn];
             let present = self.presence.present(&connection.doc);
             let mut untold = present.filter(|client| !connection.heard.contains_key(client));
-            let untold = untold.next().filter(|_| connection.reads());
+            // That somebody has gone may have to wait, and is not said to who comes.
+            let is_judged = connection.reads() && !self.presence.may_have_to_wait();
+            let untold = untold.next().filter(|_| is_judged);
             Invariant::JoinerAwareness.holds(untold.is_none(), || {
                 format!("{conn:?} was not told that {untold:?} is there")
             })?;
@@ -98,6 +100,35 @@ impl Connections {
         may_repeat
     }
 
+    /// What a connection says of who is there is told: clients, clocks, and the sizes
+    /// of states.
+    pub(in super::super) fn are_shown(
+        &mut self,
+        doc: &DocId,
+        from: ConnId,
+        states: impl Iterator<Item = (u64, u64, Option<usize>)>,
+    ) -> Result<(), Violation> {
+        self.presence.shown(doc, from, states)
+    }
+
+    /// In a document of intruders somebody says who is there.
+    pub(in super::super) fn intruder_says(
+        &mut self,
+        conn: ConnId,
+        states: impl Iterator<Item = (u64, u64, Option<usize>)>,
+    ) {
+        let doc = self.doc(conn).clone();
+        for (client, clock, _) in states {
+            self.presence.intruder_says(&doc, client, clock, conn);
+        }
+    }
+
+    /// Of whom connections that are here say that they are there.
+    pub(in super::super) fn speak_here(&self, doc: &DocId) -> Vec<(u64, u64)> {
+        let is_in = |conn: ConnId| self.open.get(conn).is_some_and(super::Connection::is_in);
+        self.presence.speak_here(doc, is_in)
+    }
+
     /// They are told who is there. Who was not heard of for long is forgotten,
     /// clock and all.
     pub(in super::super) fn are_told_awareness(
@@ -120,6 +151,11 @@ impl Connections {
                     format!("{doc}: client {client} is said to be gone, and not by itself")
                 })?;
             }
+            let may_be = !is_here || !self.remembers || !is_judged(doc);
+            let is_said = may_be || self.presence.was_said(doc, client, clock);
+            Invariant::Presence.holds(is_said, || {
+                format!("{doc}: client {client} is told at {clock}, which nobody said who may")
+            })?;
             if is_open {
                 self.presence.told(now, doc, client, clock, is_here);
             }

@@ -64,7 +64,13 @@ impl Roster {
             .map(|(conn, connection)| (conn, connection))
     }
 
-    /// The same without their numbers.
+    /// Those of a document that are not over, to be changed.
+    pub(super) fn of(&mut self, doc: &DocId) -> impl Iterator<Item = &mut Connection> {
+        let all = self.here.iter_mut().map(|(_, connection)| connection);
+        all.filter(move |connection| connection.doc == *doc)
+    }
+
+    /// Those that are not over.
     pub(super) fn values(&self) -> impl Iterator<Item = &Connection> {
         self.here.iter().map(|(_, connection)| connection)
     }
