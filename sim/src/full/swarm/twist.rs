@@ -14,7 +14,7 @@ type Twist = fn(&mut ChaCha8Rng, &mut Swarm);
 
 /// Adds to a world what it draws of these.
 pub(super) fn add(rng: &mut ChaCha8Rng, swarm: &mut Swarm) {
-    let twists: [(f64, Twist); 14] = [
+    let twists: [(f64, Twist); 15] = [
         (0.2, ping),
         (0.2, lose_patience),
         (0.2, scrape),
@@ -29,6 +29,7 @@ pub(super) fn add(rng: &mut ChaCha8Rng, swarm: &mut Swarm) {
         (0.15, heap),
         (0.2, probe),
         (0.05, fail_a_write),
+        (0.05, sync_now_and_then),
     ];
     for (chance, twist) in twists {
         // Each draws from a stream of its own.
@@ -103,6 +104,20 @@ fn fail_a_sync(rng: &mut ChaCha8Rng, swarm: &mut Swarm) {
         ));
         let later = at + millis(rng.random_range(50..1_500));
         swarm.troubles.push((later, lose_power(node, false)));
+    }
+}
+
+/// A disk is synced now and then while one commit follows the other, and power is lost
+/// in between.
+fn sync_now_and_then(rng: &mut ChaCha8Rng, swarm: &mut Swarm) {
+    calm(swarm);
+    keep_a_journal(swarm);
+    swarm.sync = SyncMode::Interval(millis(500));
+    swarm.twists.locked = (0..swarm.documents).collect();
+    swarm.pause = millis(20)..millis(60);
+    for _ in 0..2 {
+        let (node, at) = (rng.random_range(0..swarm.nodes), during(rng, swarm));
+        swarm.troubles.push((at, lose_power(node, false)));
     }
 }
 
