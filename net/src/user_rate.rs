@@ -27,6 +27,8 @@ use crate::{
 /// a user's connections all wait for the same moment, and there may be many.
 const PAUSE: Duration = Duration::from_millis(50);
 
+const NANOS_PER_SECOND: u128 = 1_000_000_000;
+
 /// The rates of all users.
 #[derive(Debug, Default)]
 pub(crate) struct UserRates {
@@ -92,10 +94,16 @@ impl UserRates {
 
 impl UserRate {
     fn new(config: &Config, now: Instant) -> Option<Self> {
-        let bucket = |per_second: Option<u64>, burst| {
-            per_second.map(|per_second| Bucket::new(per_second, burst, now))
-        };
         let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        // What comes while they wait is not lost, however small the burst: it would be
+        // less on average than they may send.
+        let at_least = |per_second: u64| {
+            let tokens = u128::from(per_second) * (2 * PAUSE).as_nanos() / NANOS_PER_SECOND;
+            u64::try_from(tokens).unwrap_or(u64::MAX)
+        };
+        let bucket = |per_second: Option<u64>, burst: u64| {
+            per_second.map(|rate| Bucket::new(rate, burst.max(at_least(rate)), now))
+        };
         // A message of the largest size is no fault.
         let burst = config.inbound_user_bytes_burst;
         let burst = burst.max(config.engine.frame_bytes_max as u64);
@@ -265,6 +273,28 @@ mod tests {
         let waits = rate.wait(|| start).unwrap();
         let until = start + 2 * SECOND + PAUSE;
         assert_eq!((waits.until, waits.excess), (until, Excess::Time));
+    }
+
+    #[test]
+    fn a_small_burst_takes_nothing_from_what_they_may_send_on_average() {
+        let mut config = config();
+        config.inbound_user_bytes_per_second = Some(1 << 30);
+        config.inbound_user_messages_per_second = Some(4_000);
+        config.inbound_user_messages_burst = 1;
+        let (rates, start) = (UserRates::default(), Instant::now());
+        let rate = rates.of(&user("alice"), &config, start).unwrap();
+        let (mut now, mut sent) = (start, 0);
+        while now < start + 2 * SECOND {
+            match rate.wait(|| now) {
+                // Timers are late.
+                Some(waits) => now = waits.until + PAUSE / 2,
+                None => {
+                    rate.took(1, 1, now);
+                    sent += 1;
+                }
+            }
+        }
+        assert!((8_000..8_500).contains(&sent), "{sent} messages");
     }
 
     #[test]

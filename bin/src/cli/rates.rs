@@ -48,7 +48,7 @@ pub(crate) struct RateSettings {
     #[arg(long, env = "INBOUND_USER_MESSAGES_PER_SECOND", value_parser = user_messages_per_second)]
     #[arg(default_value = defaults::USER_MESSAGES_PER_SECOND, value_name = "COUNT")]
     pub(crate) inbound_user_messages_per_second: Setting<u64>,
-    /// Messages that they may send faster
+    /// Messages that they may send faster; at least what comes in a tenth of a second
     #[arg(long, env = "INBOUND_USER_MESSAGES_BURST", value_parser = user_messages_burst)]
     #[arg(default_value = defaults::USER_MESSAGES_BURST, value_name = "COUNT")]
     pub(crate) inbound_user_messages_burst: u64,
