@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import WebSocket from 'ws'
-import { connect, connected, vanish } from '../lib/client.mjs'
+import { connect, connected, synced, vanish } from '../lib/client.mjs'
 import { comeAndGo, growing, heard, presence, reader, steadily } from '../lib/presence.mjs'
 import { startServer } from '../lib/server.mjs'
 import { eventually, sleep } from '../lib/wait.mjs'
@@ -310,6 +310,29 @@ for (const [what, ...said] of [
     assert.deepEqual(wrong, [])
   })
 }
+
+test('who shares a browser with another user is seen', async t => {
+  const server = await startServer(t)
+  const watcher = await connected(t, server, 'doc', { user: 'watcher' })
+  const inBrowser = { disableBc: false, connect: false }
+  const [a, b] = ['ada', 'bob'].map(user => connect(t, server, 'doc', { user, ...inBrowser }))
+  b.provider.connect()
+  await synced(b)
+  a.awareness.setLocalState({ name: 'ada' })
+  // What a page shows goes to the others of the browser before it is connected itself.
+  a.provider.connectBc()
+  await eventually('the watcher hears of a from b', () => sees(watcher, a))
+  a.provider.connect()
+  await synced(a)
+  for (let cursor = 0; cursor < 20; cursor++) {
+    a.awareness.setLocalState({ name: 'ada', cursor })
+    await eventually('the watcher sees the change', () => sees(watcher, a)?.cursor === cursor, 2_000)
+  }
+  b.provider.disconnect()
+  await eventually('b is gone', () => !sees(watcher, b))
+  a.awareness.setLocalState({ name: 'ada', alone: true })
+  await eventually('the watcher sees a', () => sees(watcher, a)?.alone, 2_000)
+})
 
 /** What one client is shown of another, as it comes, that does not have the name of now. */
 const whatElseIsSeen = (client, other) => {

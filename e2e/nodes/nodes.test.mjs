@@ -6,6 +6,7 @@ import { startCaddy } from '../lib/caddy.mjs'
 import { connect, connected, converged, gone, synced } from '../lib/client.mjs'
 import { lacks, load } from '../lib/contain.mjs'
 import { freePort } from '../lib/port.mjs'
+import { heard, presence, reader } from '../lib/presence.mjs'
 import { freshRandom, randomOf } from '../lib/random.mjs'
 import { startRedis } from '../lib/redis.mjs'
 import { noS3, Shelf } from '../lib/s3.mjs'
@@ -250,6 +251,28 @@ test('cursors are seen at the other node, and go with whoever goes', { skip: noS
   assert.ok(!await isGone(), 'they are not gone at once')
   await eventually('nobody is left of those at the dead node', isGone, 45_000, 2_000)
   assert.equal(sees(bob, bob).name, 'Bob')
+})
+
+test('nobody shows anything for a page that is at another node', { skip: noS3, timeout: TIMEOUT_MS }, async t => {
+  const redis = await startRedis(t)
+  const { nodes: [a, b] } = await startNodes(t, redis)
+  const [alice, bob] = [await connected(t, a, 'd', { user: 'alice' }), await connected(t, b, 'd', { user: 'bob' })]
+  const seen = []
+  bob.awareness.on('update', () => seen.push(bob.awareness.getStates().get(alice.doc.clientID)?.name))
+  alice.awareness.setLocalState({ name: 'Alice' })
+  await eventually('bob sees her', () => seen.includes('Alice'))
+  const { clock } = alice.awareness.meta.get(alice.doc.clientID)
+  for (const node of [a, b]) {
+    const mallory = await reader(t, node, 'd')
+    mallory.send(presence([alice.doc.clientID, clock + 10, '{"name":"Mallory"}']))
+    mallory.send(presence([alice.doc.clientID, clock + 10, 'null']))
+    await heard(mallory)
+  }
+  alice.awareness.setLocalState({ name: 'Alice', cursor: 7 })
+  const state = client => client.awareness.getStates().get(alice.doc.clientID)
+  await eventually('bob sees what she does next', () => state(bob)?.cursor === 7, 5_000)
+  assert.deepEqual(new Set(seen), new Set(['Alice']))
+  assert.equal(state(alice).name, 'Alice')
 })
 
 test('without Redis a document moves to the other node when its own dies, and nothing is lost', { skip: noS3, timeout: TIMEOUT_MS }, async t => {

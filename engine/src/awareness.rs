@@ -8,11 +8,13 @@
 //! first speaks for the id until its connection goes. Nobody is closed for what it
 //! may only repeat: what goes past a limit is not shown, and that is all.
 
+mod claims;
 mod message;
+mod nodes;
 mod shown;
 
 use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::{BTreeMap, BTreeSet},
     sync::Arc,
     time::Duration,
 };
@@ -20,14 +22,16 @@ use std::{
 use bytes::Bytes;
 use thiserror::Error;
 
-use self::message::{Said, encode};
 pub use self::shown::Unshown;
+use self::{
+    claims::Claims,
+    message::{Said, encode},
+};
 pub(crate) use self::{
+    claims::{By, Claim, Owner},
     message::{gone, split},
-    shown::By,
 };
 use crate::{
-    auth::UserId,
     config::Config,
     id::ConnId,
     lib0::ReadError,
@@ -39,12 +43,6 @@ use crate::{
 /// Memory that an entry takes beside its state, about, in bytes.
 const ENTRY_BYTES: usize = 200;
 
-/// Of so many ids it is known at least whose they were first.
-const FIRSTS_MIN: usize = 1_000;
-
-/// Memory that it takes to know that of one, about, in bytes.
-const FIRST_BYTES: usize = 48;
-
 /// The awareness of one document.
 #[derive(Debug, Default)]
 pub(crate) struct Awareness {
@@ -55,28 +53,18 @@ pub(crate) struct Awareness {
     /// it is looked at again when it could have been silent since.
     watched: BTreeSet<(Duration, ClientId)>,
     speakers: BTreeMap<Owner, Speaker>,
-    /// Whose connection said something of an id first, and the ids in that order.
-    first: BTreeMap<ClientId, UserId>,
-    firsts: VecDeque<ClientId>,
+    /// Whose the clients are, those among them that left long ago.
+    claims: Claims,
     /// Bytes of the states.
     state_bytes: usize,
     /// All that is known, as frames for those who join.
     all: Option<Arc<[Bytes]>>,
 }
 
-/// Who speaks for a client, or did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Owner {
-    /// A connection here.
-    Conn(ConnId),
-    /// A node, with whichever of its lives was heard of last.
-    Node(u64),
-}
-
 /// For whom somebody speaks, or did.
 #[derive(Debug, Default)]
 struct Speaker {
-    /// The first id that it said something new of. A page says its own first.
+    /// The first id that it told of, if it is a connection. A page says its own first.
     own: Option<ClientId>,
     /// Those who are here by its word.
     here: BTreeSet<ClientId>,
@@ -97,8 +85,8 @@ struct Entry {
     written: usize,
     /// Who speaks for it while it has a state, and did before it left.
     speaker: Owner,
-    /// Whose connection that is. `None`: another node's, which does not tell.
-    user: Option<UserId>,
+    /// Whose word that is, or was.
+    claim: Claim,
     updated: Duration,
     /// Since when it is watched, while it has a state.
     watched: Duration,
@@ -136,11 +124,15 @@ impl Awareness {
     ) -> Result<(News, Option<Unshown>), AwarenessError> {
         let shown = self.shown(by, message, config)?;
         if let Some(own) = shown.own {
-            self.speakers.entry(by.owner).or_default().own = Some(own);
+            self.speakers.entry(by.owner()).or_default().own = Some(own);
         }
+        for &client in &shown.owned {
+            self.take_as_own(by, client);
+        }
+        let own = self.own_of(by.owner());
         for said in shown.news.values() {
-            self.note_first(by, said.client);
-            self.set(now, by, said);
+            let claim = by.claim(said.client, own);
+            self.set(now, by.owner(), claim, said);
         }
         self.forget_beyond(config.awareness_gone_max);
         let news = shown.news.values();
@@ -233,8 +225,7 @@ impl Awareness {
     pub(crate) fn bytes(&self) -> usize {
         let entries = self.entries.len() * ENTRY_BYTES;
         let all = self.all.iter().flat_map(|all| all.iter());
-        let firsts = self.firsts.len() * FIRST_BYTES;
-        self.state_bytes + entries + firsts + all.map(Bytes::len).sum::<usize>()
+        self.state_bytes + entries + self.claims.bytes() + all.map(Bytes::len).sum::<usize>()
     }
 
     /// All that is known, those who left included, as frames: a client that comes
@@ -295,29 +286,58 @@ impl Awareness {
         }
     }
 
-    fn set(&mut self, now: Duration, by: By<'_>, said: &Said<'_>) {
-        if !self.renew(now, by, said) {
-            self.replace(now, by, said);
+    fn own_of(&self, owner: Owner) -> Option<ClientId> {
+        self.speakers.get(&owner).and_then(|speaker| speaker.own)
+    }
+
+    /// Somebody tells of its own client, for which another one has spoken in passing.
+    fn take_as_own(&mut self, by: By<'_>, client: ClientId) {
+        let Some(claim) = by.claim(client, Some(client)) else {
+            return;
+        };
+        self.claims.note(client, &claim);
+        if let Some(entry) = self.entries.get_mut(&client)
+            && !entry.claim.is_own
+        {
+            entry.claim = claim;
+        }
+    }
+
+    fn set(&mut self, now: Duration, owner: Owner, claim: Option<Claim>, said: &Said<'_>) {
+        if let Some(claim) = &claim {
+            self.claims.note(said.client, claim);
+        }
+        if !self.renew(now, owner, &claim, said) {
+            self.replace(now, owner, claim, said);
         }
     }
 
     /// Somebody says something else of one for whom it speaks: what is listed stays.
-    fn renew(&mut self, now: Duration, by: By<'_>, said: &Said<'_>) -> bool {
+    fn renew(
+        &mut self,
+        now: Duration,
+        owner: Owner,
+        claim: &Option<Claim>,
+        said: &Said<'_>,
+    ) -> bool {
         let known = self.entries.get_mut(&said.client);
-        let known = known.filter(|known| known.speaker == by.owner);
-        let (Some(entry), Some(state)) = (known, said.state) else {
+        let known = known.filter(|known| known.speaker == owner);
+        let (Some(entry), Some(claim), Some(state)) = (known, claim, said.state) else {
             return false;
         };
         let Some(before) = &mut entry.state else {
             return false;
         };
         let is_same = **before == *state;
-        let speaker = self.speakers.get_mut(&by.owner);
+        let speaker = self.speakers.get_mut(&owner);
         let speaker = speaker.expect("who is here is spoken for");
         let written = said.written();
         speaker.written = speaker.written + written - entry.written;
         self.state_bytes = self.state_bytes + state.len() - before.len();
         (entry.clock, entry.written) = (said.clock, written);
+        if entry.claim != *claim {
+            entry.claim = claim.clone();
+        }
         if !is_same {
             *before = state.into();
         }
@@ -328,20 +348,24 @@ impl Awareness {
         true
     }
 
-    fn replace(&mut self, now: Duration, by: By<'_>, said: &Said<'_>) {
+    fn replace(&mut self, now: Duration, owner: Owner, claim: Option<Claim>, said: &Said<'_>) {
         let before = self.take_out(said.client);
+        // Who leaves was somebody's before.
+        let Some(claim) = claim.or(before.as_ref().map(|known| known.claim.clone())) else {
+            return;
+        };
         let here = before.as_ref().filter(|known| known.state.is_some());
         let watched = here.map_or(now, |known| known.watched);
         let speaker = match here {
             Some(known) if planted::is(Bug::AwarenessWrongOwner) => known.speaker,
-            _ => by.owner,
+            _ => owner,
         };
         let entry = Entry {
             clock: said.clock,
             state: said.state.map(Into::into),
             written: said.written(),
             speaker,
-            user: by.user.cloned(),
+            claim,
             updated: now,
             watched,
         };
@@ -390,15 +414,6 @@ impl Awareness {
         self.entries.insert(client, entry);
     }
 
-    fn note_first(&mut self, by: By<'_>, client: ClientId) {
-        if let Some(user) = by.user
-            && !self.first.contains_key(&client)
-        {
-            self.first.insert(client, user.clone());
-            self.firsts.push_back(client);
-        }
-    }
-
     /// Forgets those who left first, so that one who comes and goes all the
     /// time cannot fill the memory.
     fn forget_beyond(&mut self, gone_max: usize) {
@@ -406,10 +421,7 @@ impl Awareness {
             marks::hit(Mark::AwarenessForgotten);
             self.forget_oldest();
         }
-        while self.firsts.len() > gone_max.max(FIRSTS_MIN) {
-            let oldest = self.firsts.pop_front();
-            oldest.map(|client| self.first.remove(&client));
-        }
+        self.claims.forget_beyond(gone_max);
     }
 
     fn forget_oldest(&mut self) {

@@ -13,12 +13,14 @@
 pub mod envelope;
 
 mod digest;
+mod presence;
 
 use bytes::Bytes;
 
 pub use self::{
     digest::StateDigest,
     envelope::{Body, Envelope, EnvelopeError},
+    presence::Presence,
 };
 use crate::{id::DocId, update::DecodeError};
 

@@ -325,6 +325,10 @@ bugs! {
     BusEchoed = "bus_echoed",
     /// When the bus is up again, nobody subscribes to the documents in memory.
     NotSubscribedAgain = "not_subscribed_again",
+    /// What is told of several users is said to be the first one's.
+    BusUsersMixed = "bus_users_mixed",
+    /// Of clients of other nodes nobody knows whose they are.
+    StolenOverBus = "stolen_over_bus",
     /// What a node said in an earlier life is taken to be of this one.
     BusStaleTaken = "bus_stale_taken",
     /// A document that is about to leave memory goes on taking what other nodes

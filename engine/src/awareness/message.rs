@@ -2,6 +2,8 @@
 //!
 //! Format: `awareness.js` of the npm package y-protocols.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 
 use super::AwarenessError;
@@ -16,7 +18,7 @@ use crate::{
 const NULL: &[u8] = b"null";
 
 /// Bytes of the states that one frame holds, about.
-const FRAME_BYTES: usize = 256 << 10;
+pub(super) const FRAME_BYTES: usize = 256 << 10;
 
 /// What an id, a clock, a length and no state take, at most.
 const NUMBERS_BYTES: usize = 28;
@@ -106,19 +108,27 @@ pub(super) fn encode<'a>(said: impl ExactSizeIterator<Item = Said<'a>>) -> Vec<u
     out
 }
 
-/// An awareness message in frames that are not too large: clients repeat what they
-/// hear in one go, and what JavaScript writes may be five times as long.
+/// An awareness message in frames that are not too large.
 pub(crate) fn split<'a>(
     message: &'a [u8],
     config: &Config,
 ) -> impl Iterator<Item = Bytes> + use<'a> {
+    parts(message, config).map(|part| protocol::awareness(&part))
+}
+
+/// The states of an awareness message in parts that are not too large: clients repeat
+/// what they hear in one go, and what JavaScript writes may be five times as long.
+pub(super) fn parts<'a>(
+    message: &'a [u8],
+    config: &Config,
+) -> impl Iterator<Item = Cow<'a, [u8]>> + use<'a> {
     let most = FRAME_BYTES.min(config.frame_bytes_max / 2);
     let is_small = message.len() <= most.min(config.frame_bytes_max / 5);
     let mut entries = Entries::of(message).ok();
     let mut next = None;
     std::iter::from_fn(move || {
         if is_small {
-            return entries.take().map(|_| protocol::awareness(message));
+            return entries.take().map(|_| message.into());
         }
         let entries = entries.as_mut()?;
         let (mut part, mut bytes) = (Vec::new(), 0);
@@ -131,6 +141,6 @@ pub(crate) fn split<'a>(
             bytes += len;
             part.push(said);
         }
-        (!part.is_empty()).then(|| protocol::awareness(&encode(part.into_iter())))
+        (!part.is_empty()).then(|| encode(part.into_iter()).into())
     })
 }

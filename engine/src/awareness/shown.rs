@@ -1,13 +1,12 @@
 //! What of an awareness message is shown to others.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    Awareness, AwarenessError, ENTRY_BYTES, Entry, Owner, Speaker,
+    Awareness, AwarenessError, By, ENTRY_BYTES, Entry, Owner, Speaker,
     message::{Entries, Said},
 };
 use crate::{
-    auth::UserId,
     config::Config,
     marks::{self, Mark},
     planted::{self, Bug},
@@ -27,14 +26,6 @@ const CLOCK_JUMP_MAX: u64 = 1 << 20;
 
 /// What a message has around a state, at most.
 const MESSAGE_BYTES: usize = 64;
-
-/// Who says something.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct By<'a> {
-    pub(crate) owner: Owner,
-    /// Whose connection that is; nodes do not tell.
-    pub(crate) user: Option<&'a UserId>,
-}
 
 /// Why a state is not shown to others. Nobody is closed for one: it may be what a
 /// client repeats, in JavaScript's words.
@@ -84,6 +75,8 @@ pub(super) struct Shown<'m> {
     pub(super) news: BTreeMap<ClientId, Said<'m>>,
     /// The speaker's own id, if that is known only now.
     pub(super) own: Option<ClientId>,
+    /// Of whom their own pages tell, and somebody else has told before.
+    pub(super) owned: BTreeSet<ClientId>,
     /// Why not all of it is shown.
     pub(super) unshown: Option<Unshown>,
 }
@@ -98,24 +91,28 @@ impl Awareness {
         config: &Config,
     ) -> Result<Shown<'m>, AwarenessError> {
         let mut shown = Shown::default();
-        let mut own = self.own_of(by.owner);
+        let owner = by.owner();
+        let mut own = self.own_of(owner);
         // Some may be null further on, and others here.
-        let most = match by.owner {
+        let most = match owner {
             Owner::Conn(_) => config.awareness_ids_max.saturating_mul(2).saturating_add(1),
             Owner::Node(_) => usize::MAX,
         };
         let mut entries = Entries::of(message)?;
         while let Some(said) = entries.next()? {
             said.check_json()?;
-            self.mark(&said, by.owner);
-            if !self.counts(&said, by.owner, &shown.news) {
+            self.mark(&said, owner);
+            if own.is_none() && said.state.is_some() && matches!(owner, Owner::Conn(_)) {
+                (own, shown.own) = (Some(said.client), Some(said.client));
+            }
+            if self.is_owned_only_now(&said, by, own) {
+                shown.owned.insert(said.client);
+            }
+            if !self.counts(&said, owner, &shown.news) {
                 continue;
             }
             let is_one_more = !shown.news.contains_key(&said.client);
-            let barred = self.barred(&said, by, config);
-            if own.is_none() && barred.is_none() && matches!(by.owner, Owner::Conn(_)) {
-                (own, shown.own) = (Some(said.client), Some(said.client));
-            }
+            let barred = self.barred(&said, by, own, config);
             let too_many = (is_one_more && shown.news.len() >= most).then_some(Unshown::TooManyIds);
             if let Some(why) = barred.or(too_many) {
                 shown.unshown.get_or_insert(why);
@@ -127,7 +124,7 @@ impl Awareness {
             }
         }
         entries.end()?;
-        self.keep_within(by.owner, own, &mut shown, config);
+        self.keep_within(owner, own, &mut shown, config);
         Ok(shown)
     }
 
@@ -156,7 +153,13 @@ impl Awareness {
     }
 
     /// Why a state that says something new is not shown, whatever else there is.
-    fn barred(&self, said: &Said<'_>, by: By<'_>, config: &Config) -> Option<Unshown> {
+    fn barred(
+        &self,
+        said: &Said<'_>,
+        by: By<'_>,
+        own: Option<ClientId>,
+        config: &Config,
+    ) -> Option<Unshown> {
         let state = said.state?;
         // Whoever hears of it sends it back.
         let repeatable = config.frame_bytes_max.saturating_sub(MESSAGE_BYTES);
@@ -164,7 +167,7 @@ impl Awareness {
         match () {
             () if !state.trim_ascii_start().starts_with(b"{") => Some(Unshown::NoObject),
             () if said.written() > most => Some(Unshown::TooBig),
-            () if self.is_someone_elses(said.client, by) => {
+            () if self.is_someone_elses(said.client, by, own) => {
                 marks::hit(Mark::AwarenessSomeoneElses);
                 (!planted::is(Bug::AwarenessStolen)).then_some(Unshown::SomeoneElses)
             }
@@ -173,19 +176,25 @@ impl Awareness {
     }
 
     /// Whether another user's connection speaks for a client, or did until lately. Who
-    /// had the id first may have it nevertheless: another one has said it while that
-    /// was away for longer.
-    fn is_someone_elses(&self, client: ClientId, by: By<'_>) -> bool {
-        let known = self.entries.get(&client);
-        let is_others = match (by.user, known.and_then(|known| known.user.as_ref())) {
-            (Some(user), Some(other)) => user != other,
-            _ => false,
+    /// had it first may have it nevertheless: another one has said it while that was
+    /// away for longer.
+    fn is_someone_elses(&self, client: ClientId, by: By<'_>, own: Option<ClientId>) -> bool {
+        let Some(claim) = by.claim(client, own) else {
+            return true;
         };
-        is_others && self.first.get(&client) != by.user
+        self.entries.get(&client).is_some_and(|known| {
+            let first = self.claims.get(client).unwrap_or(&known.claim);
+            let is_nobodys =
+                planted::is(Bug::StolenOverBus) && matches!(known.speaker, Owner::Node(_));
+            known.claim.user != claim.user && !first.yields_to(&claim) && !is_nobodys
+        })
     }
 
-    fn own_of(&self, owner: Owner) -> Option<ClientId> {
-        self.speakers.get(&owner).and_then(|speaker| speaker.own)
+    /// Whether a client's own page tells of it, and only others have before.
+    fn is_owned_only_now(&self, said: &Said<'_>, by: By<'_>, own: Option<ClientId>) -> bool {
+        let is_own = || by.claim(said.client, own).is_some_and(|claim| claim.is_own);
+        let first = self.claims.get(said.client);
+        said.state.is_some() && first.is_some_and(|first| !first.is_own) && is_own()
     }
 
     /// Leaves out of the news what would take the speaker past a limit. A page's own

@@ -7,7 +7,7 @@
 //!         | 05 saved | 06 in store | 07 joined
 //! node, incarnation, to = 8 bytes, the highest first
 //! update, diff = a Yjs v1 update
-//! awareness    = awareness states, as in an awareness message of y-websocket
+//! awareness    = who is there, see Presence
 //! digest, joined = vector deletes gaps                (32 bytes each)
 //! state        = to vector deletes gaps state-vector
 //! saved        = vector deletes gaps length etag    (UTF-8, its length in 2 bytes)
@@ -53,7 +53,8 @@ pub enum Body<'a> {
     Update(&'a [u8]),
     /// An update with what a node lacked that has said so.
     Diff(&'a [u8]),
-    /// Awareness states of clients that are connected to the sender, or were.
+    /// Clients that are connected to the sender, or were: see
+    /// [`Presence`](super::Presence).
     Awareness(&'a [u8]),
     /// So much the sender has.
     Digest(StateDigest),
@@ -97,9 +98,12 @@ pub enum EnvelopeError {
     /// A kind that is not known here.
     #[error("unknown kind {0}")]
     Kind(u8),
-    /// An etag that is not UTF-8.
+    /// A text that is not UTF-8.
     #[error("invalid UTF-8")]
     Utf8,
+    /// Something else where there is to be yes or no.
+    #[error("invalid flag")]
+    Flag,
 }
 
 impl<'a> Envelope<'a> {

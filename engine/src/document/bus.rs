@@ -15,8 +15,9 @@ use bytes::Bytes;
 
 use super::{Context, Document, NewPart, Phase, healing::Healing};
 use crate::{
-    awareness::{self, By, Owner},
-    bus::{Body, BusCommand, BusRefusal, Envelope, Node, StateDigest},
+    auth::UserId,
+    awareness::{By, Claim, News},
+    bus::{Body, BusCommand, BusRefusal, Envelope, Node, Presence, StateDigest},
     effect::{Effect, Effects},
     event::Event,
     id::ConnId,
@@ -318,14 +319,9 @@ impl Document {
         states: &[u8],
         out: &mut Effects,
     ) -> Result<(), BusRefusal> {
-        let by = By {
-            owner: Owner::Node(from.id),
-            user: None,
-        };
-        let applied = self.awareness.apply(cx.now, by, states, cx.config);
-        let (news, unshown) = applied.map_err(|_| BusRefusal::Awareness)?;
+        let mut news = News::new();
+        let result = self.apply_foreign_awareness(cx, from, states, &mut news);
         self.untold.forget(news.keys().copied());
-        marks::hit_if(Mark::BusAwarenessUnshown, || unshown.is_some());
         if let Some(news) = self.awareness.encode_news(&news) {
             marks::hit(Mark::BusAwareness);
             if planted::is(Bug::BusEchoed) {
@@ -333,6 +329,32 @@ impl Document {
             }
             self.tell_awareness(cx, &news, out);
             self.watch_awareness(cx);
+        }
+        result
+    }
+
+    /// Applies it up to what is malformed, if anything is.
+    fn apply_foreign_awareness(
+        &mut self,
+        cx: Context<'_>,
+        from: Node,
+        states: &[u8],
+        news: &mut News,
+    ) -> Result<(), BusRefusal> {
+        for presence in Presence::read_all(states) {
+            let presence = presence?;
+            let claim = match presence.user {
+                "" => None,
+                user => Some(Claim {
+                    user: UserId::new(user).map_err(|_| BusRefusal::Awareness)?,
+                    is_own: presence.is_own,
+                }),
+            };
+            let by = By::Node(from.id, claim.as_ref());
+            let applied = self.awareness.apply(cx.now, by, presence.states, cx.config);
+            let (more, unshown) = applied.map_err(|_| BusRefusal::Awareness)?;
+            marks::hit_if(Mark::BusAwarenessUnshown, || unshown.is_some());
+            news.extend(more);
         }
         Ok(())
     }
@@ -369,10 +391,8 @@ impl Document {
         if cx.bus.is_none() {
             return;
         }
-        for frame in awareness::split(states, cx.config) {
-            if let Ok(Some(Message::Awareness(states))) = Messages::new(&frame).read_next() {
-                self.publish(cx, Body::Awareness(states), out);
-            }
+        for body in self.awareness.for_nodes(states, cx.config) {
+            self.publish(cx, Body::Awareness(&body), out);
         }
     }
 

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::{Applied, Context, Document, NewPart, Pending, staging::Received};
 use crate::{
-    awareness::{AwarenessError, By, News, Owner},
+    awareness::{AwarenessError, By, News},
     config::Config,
     connection::{Connection, Resync},
     effect::{Effect, Effects, Fault},
@@ -113,11 +113,7 @@ impl Document {
         states: &[u8],
         out: &mut Effects,
     ) -> Result<News, AwarenessError> {
-        let user = &self.connections[&conn].rights.user;
-        let by = By {
-            owner: Owner::Conn(conn),
-            user: Some(user),
-        };
+        let by = By::Conn(conn, &self.connections[&conn].rights.user);
         let (news, unshown) = self.awareness.apply(cx.now, by, states, cx.config)?;
         if let Some(reason) = unshown {
             let doc = self.id.clone();

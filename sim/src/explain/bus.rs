@@ -1,6 +1,6 @@
 //! What nodes tell each other.
 
-use ysyncd_engine::bus::{Body, BusCommand, BusInput, Envelope, StateDigest};
+use ysyncd_engine::bus::{Body, BusCommand, BusInput, Envelope, Presence, StateDigest};
 
 use super::{Explained, hex, update};
 
@@ -49,7 +49,13 @@ fn said(body: &Body<'_>) -> String {
     match body {
         Body::Update(bytes) => format!("update: {}", update(bytes)),
         Body::Diff(bytes) => format!("diff: {}", update(bytes)),
-        Body::Awareness(states) => format!("awareness, {} bytes", states.len()),
+        Body::Awareness(told) => {
+            let users: Vec<_> = Presence::read_all(told)
+                .flatten()
+                .map(|told| told.user)
+                .collect();
+            format!("awareness of {}, {} bytes", users.join(", "), told.len())
+        }
         Body::Digest(digest) => format!("digest {}", short(digest)),
         Body::Joined(digest) => format!("joined with {}", short(digest)),
         Body::State { to, digest, .. } => format!("to {to}: state {}", short(digest)),

@@ -407,9 +407,10 @@ impl Watch {
         std::mem::take(&mut self.taken)
     }
 
-    /// Of whom connections that are here say that they are there, and at which clock.
-    pub(crate) fn speak_here(&self, doc: &DocId) -> Vec<(u64, u64)> {
-        self.connections.speak_here(doc)
+    /// Who is there by the word of connections that are here, or of other nodes, and at
+    /// which clock.
+    pub(crate) fn spoken_for(&self, doc: &DocId) -> Vec<(u64, u64)> {
+        self.connections.spoken_for(doc)
     }
 
     /// How a connection was closed by the engine, if it was.

@@ -85,8 +85,8 @@ impl World {
             return self.ask_for_all(at, conn);
         }
         let rng = &mut self.intruders[at].rng;
-        match rng.random_range(0..14) {
-            13 => self.steal_presence(at, conn),
+        match rng.random_range(0..17) {
+            13.. => self.steal_presence(at, conn),
             0 => self.leave_as_intruder(at),
             1 => self.ask_for_all(at, conn),
             2 => {
@@ -185,11 +185,11 @@ impl World {
         })
     }
 
-    /// Says something of somebody who is connected to the same node.
+    /// Says something of somebody who is connected to the same node, or to another.
     fn steal_presence(&mut self, at: usize, conn: ConnId) -> Result<(), Violation> {
         let node = self.wires[conn].node;
         let intruder = &mut self.intruders[at];
-        let victims = self.nodes[node].watch.speak_here(&intruder.doc);
+        let victims = self.nodes[node].watch.spoken_for(&intruder.doc);
         let Some((client, clock)) = victims.choose(&mut intruder.rng).copied() else {
             return Ok(());
         };

@@ -558,6 +558,29 @@ fn who_comes_back_late_gets_an_id_back_that_was_its_first() {
     assert!(world.take(thief).is_empty());
 }
 
+/// Pages in one browser tell each other, and each says to the server what it hears.
+#[test]
+fn what_a_page_says_of_itself_goes_before_what_others_passed_on() {
+    let mut world = World::new();
+    let [other, bob] = ["other", "bob"].map(|user| world.greeted_by(user, "d"));
+    world.send(bob, awareness(&[(2, 1, "{}")]));
+    world.send(bob, awareness(&[(1, 1, "{}")]));
+    let alice = world.greeted_by("alice", "d");
+    world.send(alice, awareness(&[(1, 1, "{}")]));
+    world.take(other);
+    // Whoever is first.
+    world.send(bob, awareness(&[(1, 2, "{}")]));
+    world.send(alice, awareness(&[(1, 2, "{}")]));
+    assert_eq!(world.take(other), [awareness(&[(1, 2, "{}")])]);
+    world.leave(bob);
+    assert_eq!(world.take(other), [awareness(&[(2, 1, "null")])]);
+    world.send(alice, awareness(&[(1, 3, "{}")]));
+    assert_eq!(world.take(other), [awareness(&[(1, 3, "{}")])]);
+    let thief = world.greeted_by("thief", "d");
+    world.send(thief, awareness(&[(1, 4, "{}")]));
+    assert!(world.take(other).is_empty(), "its own it is not");
+}
+
 #[test]
 fn a_page_may_go_on_as_another_user_when_it_was_away() {
     let mut world = World::new();

@@ -3,9 +3,9 @@
 use bytes::Bytes;
 use ysyncd_engine::{
     Config, ConnId, Event, Input, Node, StoreError,
-    bus::{Body, BusCommand, BusInput, Envelope, StateDigest},
+    bus::{Body, BusCommand, BusInput, Envelope, Presence, StateDigest},
     document::DocumentState,
-    protocol,
+    protocol::{self, Message, Messages},
 };
 
 use super::{
@@ -67,6 +67,23 @@ fn hears(world: &mut World, message: Bytes) {
 /// A message of a node.
 fn says(from: Node, body: Body<'_>) -> Bytes {
     Envelope { from, body }.encode()
+}
+
+/// What a node says of who is there, by the word of this user's pages.
+fn says_of(from: Node, user: &str, clients: &[(u64, u64, &str)]) -> Bytes {
+    let frame = wire::awareness(clients);
+    let Ok(Some(Message::Awareness(states))) = Messages::new(&frame).read_next() else {
+        panic!("an awareness frame");
+    };
+    let mut body = Vec::new();
+    let is_own = !user.is_empty();
+    Presence {
+        user,
+        is_own,
+        states,
+    }
+    .write(&mut body);
+    says(from, Body::Awareness(&body))
 }
 
 fn digest(updates: &[&[u8]]) -> StateDigest {
@@ -376,10 +393,10 @@ fn who_is_there_stays_when_its_node_starts_again() {
         ..ONE
     };
     hears(&mut two, says(next, Body::InStore { etag: "e9" }));
-    let late = says(ONE, Body::Awareness(&[1, 1, 2, 2, b'{', b'}']));
+    let late = says_of(ONE, "tester", &[(1, 2, "{}")]);
     hears(&mut two, late);
     assert!(two.take(bob).is_empty(), "that life is over");
-    let again = says(next, Body::Awareness(&[1, 1, 2, 2, b'{', b'}']));
+    let again = says_of(next, "tester", &[(1, 2, "{}")]);
     hears(&mut two, again);
     assert_eq!(two.take(bob), [awareness(&[(1, 2, "{}")])]);
     two.advance(secs(31));
@@ -512,9 +529,7 @@ fn what_is_known_of_the_clients_of_other_nodes_is_bounded() {
     one.take(alice);
     let told = |one: &mut World, from: Node, clients: std::ops::Range<u64>| {
         let states: Vec<_> = clients.map(|client| (client, 1, "{}")).collect();
-        let frame = wire::awareness(&states);
-        // The kind of the message, and its length in two bytes.
-        hears(one, says(from, Body::Awareness(&frame[3..])));
+        hears(one, says_of(from, "tester", &states));
         let frames = one.take(alice);
         let told = frames.iter().map(|frame| wire::read_awareness(frame).len());
         told.sum::<usize>()
@@ -540,10 +555,7 @@ fn who_is_there_leaves_with_its_connection_and_expires_in_silence() {
     talk([&mut one, &mut two], secs(1));
     assert_eq!(two.take(bob), [awareness(&[(1, 1, "null")])]);
 
-    hears(
-        &mut two,
-        says(ONE, Body::Awareness(&[1, 3, 1, 2, b'{', b'}'])),
-    );
+    hears(&mut two, says_of(ONE, "tester", &[(3, 1, "{}")]));
     two.take(bob);
     two.advance(secs(31));
     assert!(two.take(bob).contains(&awareness(&[(3, 1, "null")])));
@@ -556,9 +568,62 @@ fn who_joins_the_bus_is_told_who_is_there() {
     one.bus.clear();
     let nothing = digest(&[]);
     hears(&mut one, says(TWO, Body::Joined(nothing)));
-    let states = wire::awareness(&[(1, 1, "{}")]);
-    let states = &states[2..];
-    assert_eq!(published(&mut one), [says(ONE, Body::Awareness(states))]);
+    let told = says_of(ONE, "tester", &[(1, 1, "{}")]);
+    assert_eq!(published(&mut one), [told]);
+}
+
+#[test]
+fn nobody_speaks_for_a_client_of_another_user_on_another_node() {
+    let [(mut one, _), (mut two, bob)] = two_nodes();
+    let alice = one.greeted_by("alice", "d");
+    one.send(alice, awareness(&[(1, 1, "{}")]));
+    talk([&mut one, &mut two], secs(1));
+    assert_eq!(two.take(bob), [awareness(&[(1, 1, "{}")])]);
+    let thief = two.greeted_by("thief", "d");
+    two.send(thief, awareness(&[(1, 2, "{}")]));
+    assert!(two.take(bob).is_empty());
+    one.send(alice, awareness(&[(1, 2, "{}")]));
+    talk([&mut one, &mut two], secs(1));
+    assert_eq!(two.take(bob), [awareness(&[(1, 2, "{}")])]);
+    // She may herself, when she is connected to that node now.
+    let again = two.greeted_by("alice", "d");
+    two.send(again, awareness(&[(1, 3, "{}")]));
+    assert_eq!(two.take(bob), [awareness(&[(1, 3, "{}")])]);
+    talk([&mut one, &mut two], secs(1));
+    one.leave(alice);
+    talk([&mut one, &mut two], secs(1));
+    assert!(two.take(bob).is_empty(), "she has gone from there only");
+}
+
+/// Pages in one browser tell each other, and may be connected to several nodes.
+#[test]
+fn what_a_page_says_of_itself_goes_before_what_was_passed_on_to_another_node() {
+    let [(mut one, carol), (mut two, bob)] = two_nodes();
+    let mallory = two.greeted_by("mallory", "d");
+    two.send(mallory, awareness(&[(2, 1, "{}")]));
+    two.send(mallory, awareness(&[(1, 1, "{}")]));
+    two.take(bob);
+    let alice = one.greeted_by("alice", "d");
+    one.send(alice, awareness(&[(1, 1, "{}")]));
+    talk([&mut one, &mut two], secs(1));
+    one.send(alice, awareness(&[(1, 2, "{}")]));
+    talk([&mut one, &mut two], secs(1));
+    assert_eq!(two.take(bob), [awareness(&[(1, 2, "{}")])]);
+    one.take(carol);
+    two.send(mallory, awareness(&[(1, 3, "{}")]));
+    talk([&mut one, &mut two], secs(1));
+    assert!(two.take(bob).is_empty() && one.take(carol).is_empty());
+}
+
+#[test]
+fn of_nobody_is_only_told_that_it_has_gone() {
+    let (mut two, bob) = node(TWO, &Config::default());
+    hears(&mut two, says_of(ONE, "", &[(1, 1, "{}")]));
+    assert!(two.take(bob).is_empty());
+    hears(&mut two, says_of(ONE, "alice", &[(1, 1, "{}")]));
+    hears(&mut two, says_of(ONE, "", &[(1, 1, "null")]));
+    let told = [awareness(&[(1, 1, "{}")]), awareness(&[(1, 1, "null")])];
+    assert_eq!(two.take(bob), told);
 }
 
 #[test]
@@ -569,6 +634,7 @@ fn bad_messages_are_dropped_and_told() {
         Bytes::from_static(&[9; 40]),
         says(TWO, Body::Update(&[1])),
         says(TWO, Body::Awareness(&[7])),
+        says_of(TWO, "no\name", &[]),
         says(
             TWO,
             Body::State {

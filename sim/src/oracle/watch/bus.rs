@@ -8,7 +8,7 @@ use std::{
 
 use ysyncd_engine::{
     Config, DocId, Node,
-    bus::{Body, BusCommand, BusInput, Envelope},
+    bus::{Body, BusCommand, BusInput, Envelope, Presence},
     update::Update,
 };
 
@@ -195,7 +195,9 @@ impl Watch {
         states: &[u8],
         is_over: bool,
     ) {
-        for (client, clock, is_here) in awareness_clocks(states).into_iter().flatten() {
+        let told = Presence::read_all(states).flatten();
+        let clocks = told.flat_map(|told| awareness_clocks(told.states).into_iter().flatten());
+        for (client, clock, is_here) in clocks {
             if is_here && is_over {
                 if !self.connections.was_said(doc, client, clock) {
                     self.bus.stale.insert((doc.clone(), client, clock));
@@ -265,13 +267,17 @@ impl Watch {
             }
             Body::Awareness(states) => {
                 self.bus.owes_presence.take_if(|owes| owes == doc);
-                let mut clocks = awareness_clocks(states).into_iter().flatten();
-                let others = clocks.find(|(client, _, is_here)| {
-                    *is_here && !self.connections.may_speak_for(doc, *client)
-                });
-                Invariant::BusWords.holds(others.is_none(), || {
-                    format!("{doc}: it speaks for {others:?}, for whom another node does")
-                })
+                for told in Presence::read_all(states).flatten() {
+                    let mut clocks = awareness_clocks(told.states).into_iter().flatten();
+                    let (connections, user) = (&self.connections, told.user);
+                    let others = clocks.find(|(client, _, is_here)| {
+                        *is_here && !connections.may_speak_for(doc, *client, user)
+                    });
+                    Invariant::BusWords.holds(others.is_none(), || {
+                        format!("{doc}: it says by {user:?} of {others:?}, who is not of theirs")
+                    })?;
+                }
+                Ok(())
             }
             _ => Ok(()),
         }

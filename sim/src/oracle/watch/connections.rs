@@ -281,9 +281,13 @@ impl Connections {
         self.presence.was_said(doc, client, clock)
     }
 
-    /// Whether a connection may speak for a client, and not another node.
-    pub(super) fn may_speak_for(&self, doc: &DocId, client: u64) -> bool {
-        self.presence.is_spoken_for_here(doc, client)
+    /// Whether a connection of a user may speak for a client, and not another node.
+    pub(super) fn may_speak_for(&self, doc: &DocId, client: u64, user: &str) -> bool {
+        let is_users = |conn: ConnId| {
+            let connection = self.open.get(conn);
+            connection.is_none_or(|connection| connection.user.as_str() == user)
+        };
+        self.presence.is_spoken_for_here(doc, client, is_users)
     }
 
     /// Whether connections speak for somebody who is there.

@@ -142,15 +142,22 @@ impl Presence {
         said.is_some_and(|(said, _)| clock <= said)
     }
 
-    /// Whether a connection may speak for a client, and not another node.
-    pub(super) fn is_spoken_for_here(&self, doc: &DocId, client: u64) -> bool {
+    /// Whether such a connection may speak for a client, and not another node.
+    pub(super) fn is_spoken_for_here(
+        &self,
+        doc: &DocId,
+        client: u64,
+        is_such: impl Fn(ConnId) -> bool,
+    ) -> bool {
         let known = self.documents.get(doc).and_then(|known| known.get(&client));
-        let is_spoken_for = |known: &Known| known.owners.iter().any(|owner| !is_node(*owner));
+        let may_be = |owner: &ConnId| !is_node(*owner) && is_such(*owner);
+        let is_spoken_for = |known: &Known| known.owners.iter().any(may_be);
         !self.remembers || known.is_some_and(is_spoken_for)
     }
 
-    /// Those who are there by the word of a connection that is, and at which clock.
-    pub(super) fn speak_here(
+    /// Those who are there by the word of a connection that is, or of another node, and
+    /// at which clock.
+    pub(super) fn spoken_for(
         &self,
         doc: &DocId,
         is_in: impl Fn(ConnId) -> bool,
@@ -159,7 +166,7 @@ impl Presence {
         let here = clients.filter(|(_, known)| known.is_here);
         here.filter_map(|(client, known)| {
             let (clock, by) = known.said?;
-            (!is_node(by) && is_in(by)).then_some((*client, clock))
+            (is_node(by) || is_in(by)).then_some((*client, clock))
         })
         .collect()
     }

@@ -123,10 +123,10 @@ impl Connections {
         }
     }
 
-    /// Of whom connections that are here say that they are there.
-    pub(in super::super) fn speak_here(&self, doc: &DocId) -> Vec<(u64, u64)> {
+    /// Who is there by the word of connections that are here, or of other nodes.
+    pub(in super::super) fn spoken_for(&self, doc: &DocId) -> Vec<(u64, u64)> {
         let is_in = |conn: ConnId| self.open.get(conn).is_some_and(super::Connection::is_in);
-        self.presence.speak_here(doc, is_in)
+        self.presence.spoken_for(doc, is_in)
     }
 
     /// They are told who is there. Who was not heard of for long is forgotten,
