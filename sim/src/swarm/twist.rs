@@ -93,15 +93,19 @@ fn fill_documents(rng: &mut ChaCha8Rng, swarm: &mut Swarm) {
     swarm.engine.journal = true;
     swarm.journal.damage = false;
     let engine = &mut swarm.engine;
-    match rng.random_range(0..5) {
-        4 => {
+    match rng.random_range(0..7) {
+        0 | 1 => engine.document_bytes_max = *[150, 400, 1_500].choose(rng).expect("not empty"),
+        2 => {
             engine.documents_growth_max = *[1_000, 4_000].choose(rng).expect("not empty");
             engine.documents_bytes_max =
                 engine.documents_bytes_max.min(engine.documents_growth_max);
         }
-        0 | 1 => engine.document_bytes_max = *[150, 400, 1_500].choose(rng).expect("not empty"),
-        2 => engine.document_clients_max = rng.random_range(1..=2),
-        _ => engine.type_depth_max = rng.random_range(1..=3),
+        3 => engine.type_depth_max = rng.random_range(1..=3),
+        _ => {
+            // Those whose first word the journal does not take have not written.
+            engine.document_clients_max = rng.random_range(1..=2);
+            swarm.journal.failure = swarm.journal.failure.max(0.2);
+        }
     }
     for visitor in &mut swarm.clients {
         visitor.leaves = None;
