@@ -39,11 +39,11 @@ use crate::{
 /// Memory that an entry takes beside its state, about, in bytes.
 const ENTRY_BYTES: usize = 200;
 
-/// Of so many ids it is known at least whose they were first.
-const FIRSTS_MIN: usize = 1_000;
+/// Of so many pages it is known at least whose they are.
+const PAGES_MIN: usize = 1_000;
 
 /// Memory that it takes to know that of one, about, in bytes.
-const FIRST_BYTES: usize = 48;
+const PAGE_BYTES: usize = 48;
 
 /// The awareness of one document.
 #[derive(Debug, Default)]
@@ -51,13 +51,17 @@ pub(crate) struct Awareness {
     entries: BTreeMap<ClientId, Entry>,
     /// Those of the entries that are of clients which left, the oldest first.
     gone: BTreeSet<(Duration, ClientId)>,
+    /// The same of each user, `None` for all other nodes: who has most of them loses
+    /// its oldest first, so that nobody has those of others forgotten.
+    gone_of: BTreeMap<Option<UserId>, BTreeSet<(Duration, ClientId)>>,
     /// Those of the others, each with a time when it was heard of, if not the last:
     /// it is looked at again when it could have been silent since.
     watched: BTreeSet<(Duration, ClientId)>,
     speakers: BTreeMap<Owner, Speaker>,
-    /// Whose connection said something of an id first, and the ids in that order.
-    first: BTreeMap<ClientId, UserId>,
-    firsts: VecDeque<ClientId>,
+    /// Whose page each id is: who was the first with a connection whose own it was.
+    /// And the ids of each user in that order.
+    pages: BTreeMap<ClientId, UserId>,
+    pages_of: BTreeMap<UserId, VecDeque<ClientId>>,
     /// Bytes of the states.
     state_bytes: usize,
     /// All that is known, as frames for those who join.
@@ -137,9 +141,9 @@ impl Awareness {
         let shown = self.shown(by, message, config)?;
         if let Some(own) = shown.own {
             self.speakers.entry(by.owner).or_default().own = Some(own);
+            self.note_page(by, own);
         }
         for said in shown.news.values() {
-            self.note_first(by, said.client);
             self.set(now, by, said);
         }
         self.forget_beyond(config.awareness_gone_max);
@@ -233,8 +237,8 @@ impl Awareness {
     pub(crate) fn bytes(&self) -> usize {
         let entries = self.entries.len() * ENTRY_BYTES;
         let all = self.all.iter().flat_map(|all| all.iter());
-        let firsts = self.firsts.len() * FIRST_BYTES;
-        self.state_bytes + entries + firsts + all.map(Bytes::len).sum::<usize>()
+        let pages = self.pages.len() * PAGE_BYTES;
+        self.state_bytes + entries + pages + all.map(Bytes::len).sum::<usize>()
     }
 
     /// All that is known, those who left included, as frames: a client that comes
@@ -282,6 +286,18 @@ impl Awareness {
         }
         let left = self.entries.values().filter(|entry| entry.state.is_none());
         assert_eq!(self.gone.len(), left.count());
+        let gone_of = self.gone_of.iter().flat_map(|(user, gone)| {
+            gone.iter()
+                .inspect(move |(_, id)| assert_eq!(self.entries[id].user, *user))
+        });
+        assert_eq!(gone_of.copied().collect::<BTreeSet<_>>(), self.gone);
+        let pages_of = self.pages_of.iter();
+        let pages_of = pages_of.flat_map(|(user, ids)| ids.iter().map(move |id| (*id, user)));
+        let pages = self.pages.iter().map(|(id, user)| (*id, user));
+        assert_eq!(
+            pages_of.collect::<BTreeMap<_, _>>(),
+            pages.collect::<BTreeMap<_, _>>()
+        );
         assert_eq!(self.gone.len() + self.watched.len(), self.entries.len());
         for (owner, speaker) in &self.speakers {
             if let Owner::Conn(conn) = owner {
@@ -355,7 +371,7 @@ impl Awareness {
         self.state_bytes -= entry.state_len();
         match entry.state {
             Some(_) => self.watched.remove(&(entry.watched, client)),
-            None => self.gone.remove(&(entry.updated, client)),
+            None => self.unlist_gone(&entry, client),
         };
         if let Some(speaker) = self.speakers.get_mut(&entry.speaker) {
             if speaker.here.remove(&client) {
@@ -381,6 +397,8 @@ impl Awareness {
             speaker.written += entry.written;
         } else {
             self.gone.insert((entry.updated, client));
+            let of_user = self.gone_of.entry(entry.user.clone()).or_default();
+            of_user.insert((entry.updated, client));
             if matches!(entry.speaker, Owner::Conn(_))
                 && let Some(speaker) = self.speakers.get_mut(&entry.speaker)
             {
@@ -390,28 +408,47 @@ impl Awareness {
         self.entries.insert(client, entry);
     }
 
-    fn note_first(&mut self, by: By<'_>, client: ClientId) {
+    fn unlist_gone(&mut self, entry: &Entry, client: ClientId) -> bool {
+        let left = (entry.updated, client);
+        if let Some(of_user) = self.gone_of.get_mut(&entry.user) {
+            of_user.remove(&left);
+            if of_user.is_empty() {
+                self.gone_of.remove(&entry.user);
+            }
+        }
+        self.gone.remove(&left)
+    }
+
+    fn note_page(&mut self, by: By<'_>, own: ClientId) {
         if let Some(user) = by.user
-            && !self.first.contains_key(&client)
+            && !self.pages.contains_key(&own)
         {
-            self.first.insert(client, user.clone());
-            self.firsts.push_back(client);
+            self.pages.insert(own, user.clone());
+            self.pages_of
+                .entry(user.clone())
+                .or_default()
+                .push_back(own);
         }
     }
 
-    /// Forgets those who left first, so that one who comes and goes all the
-    /// time cannot fill the memory.
+    /// Forgets of those who have most, so that one who comes and goes all the time can
+    /// neither fill the memory nor have others forgotten.
     fn forget_beyond(&mut self, gone_max: usize) {
         while self.gone.len() > gone_max {
             marks::hit(Mark::AwarenessForgotten);
-            self.forget_oldest();
+            let most = self.gone_of.values().max_by_key(|gone| gone.len());
+            let oldest = most.and_then(BTreeSet::first);
+            oldest.copied().map(|(_, client)| self.take_out(client));
         }
-        while self.firsts.len() > gone_max.max(FIRSTS_MIN) {
-            let oldest = self.firsts.pop_front();
-            oldest.map(|client| self.first.remove(&client));
+        while self.pages.len() > gone_max.max(PAGES_MIN) {
+            let most = self.pages_of.values_mut().max_by_key(|ids| ids.len());
+            let oldest = most.and_then(VecDeque::pop_front);
+            oldest.map(|client| self.pages.remove(&client));
+            self.pages_of.retain(|_, ids| !ids.is_empty());
         }
     }
 
+    /// Forgets who left first.
     fn forget_oldest(&mut self) {
         if let Some(&(_, client)) = self.gone.first() {
             self.take_out(client);

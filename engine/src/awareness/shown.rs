@@ -19,10 +19,10 @@ use crate::{
 /// that lib0 can write it would end up saying what nobody can read.
 const CLOCK_MAX: u64 = u32::MAX as u64;
 
-/// The highest one of whom nothing is known, or which another one has said …
+/// The highest one that counts of a page which may be somebody else's, or is new …
 const NEW_CLOCK_MAX: u64 = CLOCK_MAX / 2;
 
-/// … unless that was nearly as high.
+/// … unless its last one was nearly as high.
 const CLOCK_JUMP_MAX: u64 = 1 << 20;
 
 /// What a message has around a state, at most.
@@ -108,11 +108,12 @@ impl Awareness {
         while let Some(said) = entries.next()? {
             said.check_json()?;
             self.mark(&said, by.owner);
-            if !self.counts(&said, by.owner, &shown.news) {
+            let is_page = self.is_page_of(said.client, by, own);
+            if !self.counts(&said, by.owner, is_page, &shown.news) {
                 continue;
             }
             let is_one_more = !shown.news.contains_key(&said.client);
-            let barred = self.barred(&said, by, config);
+            let barred = self.barred(&said, by, is_page, config);
             if own.is_none() && barred.is_none() && matches!(by.owner, Owner::Conn(_)) {
                 (own, shown.own) = (Some(said.client), Some(said.client));
             }
@@ -133,20 +134,26 @@ impl Awareness {
 
     /// Whether it says something new, after what was said before in the same message;
     /// that somebody is gone, only its speaker may say.
-    fn counts(&self, said: &Said<'_>, owner: Owner, before: &BTreeMap<ClientId, Said<'_>>) -> bool {
+    fn counts(
+        &self,
+        said: &Said<'_>,
+        owner: Owner,
+        is_page: bool,
+        before: &BTreeMap<ClientId, Said<'_>>,
+    ) -> bool {
         let speaks = |known: &Entry| known.state.is_some() && known.speaker == owner;
-        let (clock, speaks) = match (before.get(&said.client), self.entries.get(&said.client)) {
-            (Some(before), _) => (before.clock, before.state.is_some()),
-            (None, Some(known)) => (known.clock, speaks(known)),
-            (None, None) => return said.state.is_some() && said.clock <= NEW_CLOCK_MAX,
-        };
-        // Who goes on from what somebody else has said has to have room for that.
-        let most = match speaks {
-            true => CLOCK_MAX,
-            false => CLOCK_MAX.min(NEW_CLOCK_MAX.max(clock + CLOCK_JUMP_MAX)),
+        let known = self.entries.get(&said.client);
+        let known = known.map(|known| (known.clock, speaks(known)));
+        let before = before.get(&said.client);
+        let before = before.map(|before| (before.clock, before.state.is_some()));
+        let known = before.or(known);
+        if said.clock > self.clock_max(said.client, owner, is_page, known) {
+            return false;
+        }
+        let Some((clock, speaks)) = known else {
+            return said.state.is_some();
         };
         match said.state {
-            _ if said.clock > most => false,
             Some(_) if planted::is(Bug::AwarenessEchoOwns) => said.clock >= clock,
             Some(_) if planted::is(Bug::AwarenessClockBack) => said.clock != clock,
             Some(_) => said.clock > clock,
@@ -155,8 +162,35 @@ impl Awareness {
         }
     }
 
+    /// The highest clock that counts, where this is known, and whether by the same
+    /// speaker. A page goes on from what others have said of it, and has to have room for
+    /// that with each change, and when it comes back after it was forgotten.
+    fn clock_max(
+        &self,
+        client: ClientId,
+        owner: Owner,
+        is_page: bool,
+        known: Option<(u64, bool)>,
+    ) -> u64 {
+        // What its clients may say a node has looked after itself.
+        let is_nodes = matches!(owner, Owner::Node(_));
+        match known {
+            None if is_nodes || is_page && self.pages.contains_key(&client) => CLOCK_MAX,
+            None => NEW_CLOCK_MAX,
+            Some(_) if !is_nodes && !is_page => NEW_CLOCK_MAX,
+            Some((_, true)) => CLOCK_MAX,
+            Some((clock, false)) => CLOCK_MAX.min(NEW_CLOCK_MAX.max(clock + CLOCK_JUMP_MAX)),
+        }
+    }
+
     /// Why a state that says something new is not shown, whatever else there is.
-    fn barred(&self, said: &Said<'_>, by: By<'_>, config: &Config) -> Option<Unshown> {
+    fn barred(
+        &self,
+        said: &Said<'_>,
+        by: By<'_>,
+        is_page: bool,
+        config: &Config,
+    ) -> Option<Unshown> {
         let state = said.state?;
         // Whoever hears of it sends it back.
         let repeatable = config.frame_bytes_max.saturating_sub(MESSAGE_BYTES);
@@ -164,7 +198,7 @@ impl Awareness {
         match () {
             () if !state.trim_ascii_start().starts_with(b"{") => Some(Unshown::NoObject),
             () if said.written() > most => Some(Unshown::TooBig),
-            () if self.is_someone_elses(said.client, by) => {
+            () if !is_page && self.is_someone_elses(said.client, by) => {
                 marks::hit(Mark::AwarenessSomeoneElses);
                 (!planted::is(Bug::AwarenessStolen)).then_some(Unshown::SomeoneElses)
             }
@@ -172,16 +206,23 @@ impl Awareness {
         }
     }
 
-    /// Whether another user's connection speaks for a client, or did until lately. Who
-    /// had the id first may have it nevertheless: another one has said it while that
-    /// was away for longer.
+    /// Whether a client is a page of whoever says something of it, who has it back when
+    /// another one has said it while the page was away. Where nobody has said it as its
+    /// own before, it is whose who does: each connection has one.
+    fn is_page_of(&self, client: ClientId, by: By<'_>, own: Option<ClientId>) -> bool {
+        match self.pages.get(&client) {
+            Some(user) => by.user == Some(user),
+            None => own.is_none_or(|own| own == client),
+        }
+    }
+
+    /// Whether another user's connection speaks for a client, or did until lately.
     fn is_someone_elses(&self, client: ClientId, by: By<'_>) -> bool {
         let known = self.entries.get(&client);
-        let is_others = match (by.user, known.and_then(|known| known.user.as_ref())) {
+        match (by.user, known.and_then(|known| known.user.as_ref())) {
             (Some(user), Some(other)) => user != other,
             _ => false,
-        };
-        is_others && self.first.get(&client) != by.user
+        }
     }
 
     fn own_of(&self, owner: Owner) -> Option<ClientId> {
