@@ -152,9 +152,19 @@ impl Awareness {
         Ok((news, shown.unshown))
     }
 
-    /// Bytes that a message takes to tell of a client, about.
+    /// Bytes that a message takes to tell of a client, about, when JavaScript repeats it.
     pub(crate) fn said_len(&self, client: ClientId) -> usize {
-        self.entries.get(&client).map_or(0, Entry::state_len) + 20
+        self.entries.get(&client).map_or(0, |entry| entry.written) + 20
+    }
+
+    /// How many clients are known, those included that left.
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether anything is known of a client.
+    pub(crate) fn knows(&self, client: ClientId) -> bool {
+        self.entries.contains_key(&client)
     }
 
     /// What is known of these now; `None` if there are none.

@@ -36,7 +36,10 @@ impl Document {
         let handled = self.handle_messages(cx, conn, frame, &mut presence, out);
         // Of all that a frame says of who is there, its last word is told, and once: each
         // client repeats what it hears.
-        self.tell_news(cx, presence, out);
+        if !presence.is_empty() {
+            let user = self.connections[&conn].rights.user.clone();
+            self.tell_news(cx, &user, presence, out);
+        }
         handled.inspect_err(|fault| {
             let doc = self.id.clone();
             let refused = fault.message;

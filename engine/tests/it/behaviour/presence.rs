@@ -1,6 +1,8 @@
 //! Who would turn presence on others: those have to be seen all the same.
 
-use ysyncd_engine::ConnId;
+use std::{num::NonZeroUsize, time::Duration};
+
+use ysyncd_engine::{Config, ConnId};
 
 use super::{
     wire::{awareness, read_awareness},
@@ -134,4 +136,82 @@ fn ids_by_the_thousand_have_nobody_forgotten_but_their_own_user() {
     assert!(world.take(other).is_empty(), "she has just gone");
     alice.comes_back(&mut world);
     assert!(alice.is_seen(&mut world, other));
+}
+
+#[test]
+fn much_presence_of_one_user_leaves_others_their_turn() {
+    let config = Config {
+        awareness_state_bytes_max: 2_000,
+        awareness_bytes_max: 4_000,
+        awareness_bytes_per_second: NonZeroUsize::new(10_000).expect("it is more than 0"),
+        ..Config::default()
+    };
+    let mut world = World::with(config);
+    let other = world.greeted_by("other", "d");
+    let alice = world.greeted_by("alice", "d");
+    let state = format!(r#"{{"a":"{}"}}"#, "x".repeat(1_900));
+    let crowd: Vec<_> = (0..80).map(|_| world.greeted_by("mallory", "d")).collect();
+    let (mut silence, mut longest) = (0, 0);
+    for second in 1..120 {
+        for (conn, i) in crowd.iter().zip(0..) {
+            let ids = [0, 1, 2].map(|id| (100 * i + id, second, state.as_str()));
+            world.send(*conn, awareness(&ids));
+        }
+        world.send(alice, awareness(&[(5_050, second, "{}")]));
+        world.advance(secs(1));
+        let told = world.take(other);
+        let mut told = told.iter().flat_map(|frame| read_awareness(frame));
+        silence = match told.any(|(client, ..)| client == 5_050) {
+            true => 0,
+            false => silence + 1,
+        };
+        longest = longest.max(silence);
+    }
+    // Pages take one of whom they hear nothing for 30 s for gone.
+    assert!(longest <= 15, "{longest} s");
+}
+
+#[test]
+fn who_comes_and_goes_while_others_are_told_is_not_remembered_for_ever() {
+    let config = Config {
+        awareness_gone_max: 100,
+        awareness_bytes_per_second: NonZeroUsize::new(1).expect("it is more than 0"),
+        ..Config::default()
+    };
+    let mut world = World::with(config);
+    let _other = world.greeted_by("other", "d");
+    let mut bytes = Vec::new();
+    for round in 1..=100 {
+        let thief = world.greeted_by("thief", "d");
+        for state in ["{}", "null"] {
+            let ids: Vec<_> = (0..65).map(|id| (100 * round + id, 1, state)).collect();
+            world.send(thief, awareness(&ids));
+        }
+        world.leave(thief);
+        bytes.push(world.status().documents_bytes);
+    }
+    assert!(bytes[99] < 2 * bytes[9], "{bytes:?}");
+}
+
+#[test]
+fn a_state_that_grows_when_it_is_repeated_is_told_as_seldom_as_it_is_large() {
+    let told = |number: &str| {
+        let config = Config {
+            awareness_bytes_per_second: NonZeroUsize::new(10_000).expect("it is more than 0"),
+            ..Config::default()
+        };
+        let mut world = World::with(config);
+        let (shows, other) = (
+            world.greeted_by("mallory", "d"),
+            world.greeted_by("other", "d"),
+        );
+        let state = format!(r#"{{"l":[{}]}}"#, vec![number; 500].join(","));
+        for tenth in 1..=300 {
+            world.send(shows, awareness(&[(1, tenth, &state)]));
+            world.advance(Duration::from_millis(100));
+        }
+        world.take(other).len()
+    };
+    let (as_it_is, as_repeated) = (told("1e20"), told("100000000000000000000"));
+    assert!(as_it_is <= as_repeated + 1, "{as_it_is}, not {as_repeated}");
 }
