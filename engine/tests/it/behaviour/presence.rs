@@ -98,6 +98,7 @@ fn a_page_with_a_high_clock_is_seen_whenever_it_comes_back() {
     assert!(alice.is_seen(&mut world, other));
 }
 
+/// As when the server has started again, and others were back before the page.
 #[test]
 fn a_page_has_its_id_of_a_connection_that_said_it_beside_its_own() {
     let mut world = World::new();
@@ -191,6 +192,29 @@ fn who_comes_and_goes_while_others_are_told_is_not_remembered_for_ever() {
         bytes.push(world.status().documents_bytes);
     }
     assert!(bytes[99] < 2 * bytes[9], "{bytes:?}");
+}
+
+/// Frames are made of all presence only for who takes them in its turn.
+#[test]
+fn who_joins_in_vain_costs_no_frames() {
+    let config = Config {
+        outbox_bytes_max: 200,
+        answers_bytes_per_user_max: 200,
+        ..Config::default()
+    };
+    let mut world = World::with(config);
+    let shows = world.greeted_by("other", "d");
+    world.stall(shows);
+    let state = format!(r#"{{"a":"{}"}}"#, "x".repeat(1_000));
+    world.send(shows, awareness(&[(1, 1, &state)]));
+    let one = world.open_by("mallory", "d");
+    world.stall(one);
+    world.send(one, vec![3]);
+    world.send(shows, awareness(&[(1, 2, &state)]));
+    let before = world.status().documents_bytes;
+    let two = world.open_by("mallory", "d");
+    assert_eq!(world.status().documents_bytes, before);
+    assert_eq!(world.take(two).len(), 1, "only what it is asked");
 }
 
 #[test]
