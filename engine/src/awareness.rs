@@ -24,7 +24,7 @@ use thiserror::Error;
 
 pub use self::shown::Unshown;
 use self::{
-    claims::Claims,
+    claims::Pages,
     message::{Said, encode},
 };
 pub(crate) use self::{
@@ -32,6 +32,7 @@ pub(crate) use self::{
     message::{gone, split},
 };
 use crate::{
+    auth::UserId,
     config::Config,
     id::ConnId,
     lib0::ReadError,
@@ -49,12 +50,15 @@ pub(crate) struct Awareness {
     entries: BTreeMap<ClientId, Entry>,
     /// Those of the entries that are of clients which left, the oldest first.
     gone: BTreeSet<(Duration, ClientId)>,
+    /// The same of each user: who has most of them loses its oldest first, so that
+    /// nobody has those of others forgotten.
+    gone_of: BTreeMap<UserId, BTreeSet<(Duration, ClientId)>>,
     /// Those of the others, each with a time when it was heard of, if not the last:
     /// it is looked at again when it could have been silent since.
     watched: BTreeSet<(Duration, ClientId)>,
     speakers: BTreeMap<Owner, Speaker>,
-    /// Whose the clients are, those among them that left long ago.
-    claims: Claims,
+    /// Whose pages they are, or were long ago.
+    pages: Pages,
     /// Bytes of the states.
     state_bytes: usize,
     /// All that is known, as frames for those who join.
@@ -64,7 +68,7 @@ pub(crate) struct Awareness {
 /// For whom somebody speaks, or did.
 #[derive(Debug, Default)]
 struct Speaker {
-    /// The first id that it told of, if it is a connection. A page says its own first.
+    /// The first id that it said something new of. A page says its own first.
     own: Option<ClientId>,
     /// Those who are here by its word.
     here: BTreeSet<ClientId>,
@@ -85,8 +89,8 @@ struct Entry {
     written: usize,
     /// Who speaks for it while it has a state, and did before it left.
     speaker: Owner,
-    /// Whose word that is, or was.
-    claim: Claim,
+    /// The user by whose word that is.
+    user: UserId,
     updated: Duration,
     /// Since when it is watched, while it has a state.
     watched: Duration,
@@ -126,13 +130,10 @@ impl Awareness {
         if let Some(own) = shown.own {
             self.speakers.entry(by.owner()).or_default().own = Some(own);
         }
-        for &client in &shown.owned {
-            self.take_as_own(by, client);
-        }
         let own = self.own_of(by.owner());
         for said in shown.news.values() {
-            let claim = by.claim(said.client, own);
-            self.set(now, by.owner(), claim, said);
+            self.note_page(by, said, own);
+            self.set(now, by, said);
         }
         self.forget_beyond(config.awareness_gone_max);
         let news = shown.news.values();
@@ -140,9 +141,19 @@ impl Awareness {
         Ok((news, shown.unshown))
     }
 
-    /// Bytes that a message takes to tell of a client, about.
+    /// Bytes that a message takes to tell of a client, about, when JavaScript repeats it.
     pub(crate) fn said_len(&self, client: ClientId) -> usize {
-        self.entries.get(&client).map_or(0, Entry::state_len) + 20
+        self.entries.get(&client).map_or(0, |entry| entry.written) + 20
+    }
+
+    /// How many clients are known, those included that left.
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether anything is known of a client.
+    pub(crate) fn knows(&self, client: ClientId) -> bool {
+        self.entries.contains_key(&client)
     }
 
     /// What is known of these now; `None` if there are none.
@@ -225,7 +236,7 @@ impl Awareness {
     pub(crate) fn bytes(&self) -> usize {
         let entries = self.entries.len() * ENTRY_BYTES;
         let all = self.all.iter().flat_map(|all| all.iter());
-        self.state_bytes + entries + self.claims.bytes() + all.map(Bytes::len).sum::<usize>()
+        self.state_bytes + entries + self.pages.bytes() + all.map(Bytes::len).sum::<usize>()
     }
 
     /// All that is known, those who left included, as frames: a client that comes
@@ -273,6 +284,12 @@ impl Awareness {
         }
         let left = self.entries.values().filter(|entry| entry.state.is_none());
         assert_eq!(self.gone.len(), left.count());
+        let gone_of = self.gone_of.iter().flat_map(|(user, gone)| {
+            gone.iter()
+                .inspect(move |(_, id)| assert_eq!(self.entries[id].user, *user))
+        });
+        assert_eq!(gone_of.copied().collect::<BTreeSet<_>>(), self.gone);
+        self.pages.check();
         assert_eq!(self.gone.len() + self.watched.len(), self.entries.len());
         for (owner, speaker) in &self.speakers {
             if let Owner::Conn(conn) = owner {
@@ -286,57 +303,31 @@ impl Awareness {
         }
     }
 
-    fn own_of(&self, owner: Owner) -> Option<ClientId> {
-        self.speakers.get(&owner).and_then(|speaker| speaker.own)
-    }
-
-    /// Somebody tells of its own client, for which another one has spoken in passing.
-    fn take_as_own(&mut self, by: By<'_>, client: ClientId) {
-        let Some(claim) = by.claim(client, Some(client)) else {
-            return;
-        };
-        self.claims.note(client, &claim);
-        if let Some(entry) = self.entries.get_mut(&client)
-            && !entry.claim.is_own
-        {
-            entry.claim = claim;
-        }
-    }
-
-    fn set(&mut self, now: Duration, owner: Owner, claim: Option<Claim>, said: &Said<'_>) {
-        if let Some(claim) = &claim {
-            self.claims.note(said.client, claim);
-        }
-        if !self.renew(now, owner, &claim, said) {
-            self.replace(now, owner, claim, said);
+    fn set(&mut self, now: Duration, by: By<'_>, said: &Said<'_>) {
+        if !self.renew(now, by, said) {
+            self.replace(now, by, said);
         }
     }
 
     /// Somebody says something else of one for whom it speaks: what is listed stays.
-    fn renew(
-        &mut self,
-        now: Duration,
-        owner: Owner,
-        claim: &Option<Claim>,
-        said: &Said<'_>,
-    ) -> bool {
+    fn renew(&mut self, now: Duration, by: By<'_>, said: &Said<'_>) -> bool {
         let known = self.entries.get_mut(&said.client);
-        let known = known.filter(|known| known.speaker == owner);
-        let (Some(entry), Some(claim), Some(state)) = (known, claim, said.state) else {
+        let known = known.filter(|known| known.speaker == by.owner());
+        let (Some(entry), Some(user), Some(state)) = (known, by.user(), said.state) else {
             return false;
         };
         let Some(before) = &mut entry.state else {
             return false;
         };
         let is_same = **before == *state;
-        let speaker = self.speakers.get_mut(&owner);
+        let speaker = self.speakers.get_mut(&by.owner());
         let speaker = speaker.expect("who is here is spoken for");
         let written = said.written();
         speaker.written = speaker.written + written - entry.written;
         self.state_bytes = self.state_bytes + state.len() - before.len();
         (entry.clock, entry.written) = (said.clock, written);
-        if entry.claim != *claim {
-            entry.claim = claim.clone();
+        if entry.user != *user {
+            entry.user = user.clone();
         }
         if !is_same {
             *before = state.into();
@@ -348,24 +339,25 @@ impl Awareness {
         true
     }
 
-    fn replace(&mut self, now: Duration, owner: Owner, claim: Option<Claim>, said: &Said<'_>) {
+    fn replace(&mut self, now: Duration, by: By<'_>, said: &Said<'_>) {
         let before = self.take_out(said.client);
-        // Who leaves was somebody's before.
-        let Some(claim) = claim.or(before.as_ref().map(|known| known.claim.clone())) else {
+        // Of who goes it may not be told whose it was.
+        let user = by.user().or(before.as_ref().map(|known| &known.user));
+        let Some(user) = user.cloned() else {
             return;
         };
         let here = before.as_ref().filter(|known| known.state.is_some());
         let watched = here.map_or(now, |known| known.watched);
         let speaker = match here {
             Some(known) if planted::is(Bug::AwarenessWrongOwner) => known.speaker,
-            _ => owner,
+            _ => by.owner(),
         };
         let entry = Entry {
             clock: said.clock,
             state: said.state.map(Into::into),
             written: said.written(),
             speaker,
-            claim,
+            user,
             updated: now,
             watched,
         };
@@ -379,7 +371,7 @@ impl Awareness {
         self.state_bytes -= entry.state_len();
         match entry.state {
             Some(_) => self.watched.remove(&(entry.watched, client)),
-            None => self.gone.remove(&(entry.updated, client)),
+            None => self.unlist_gone(&entry, client),
         };
         if let Some(speaker) = self.speakers.get_mut(&entry.speaker) {
             if speaker.here.remove(&client) {
@@ -405,6 +397,8 @@ impl Awareness {
             speaker.written += entry.written;
         } else {
             self.gone.insert((entry.updated, client));
+            let of_user = self.gone_of.entry(entry.user.clone()).or_default();
+            of_user.insert((entry.updated, client));
             if matches!(entry.speaker, Owner::Conn(_))
                 && let Some(speaker) = self.speakers.get_mut(&entry.speaker)
             {
@@ -414,16 +408,42 @@ impl Awareness {
         self.entries.insert(client, entry);
     }
 
-    /// Forgets those who left first, so that one who comes and goes all the
-    /// time cannot fill the memory.
+    fn unlist_gone(&mut self, entry: &Entry, client: ClientId) -> bool {
+        let left = (entry.updated, client);
+        if let Some(of_user) = self.gone_of.get_mut(&entry.user) {
+            of_user.remove(&left);
+            if of_user.is_empty() {
+                self.gone_of.remove(&entry.user);
+            }
+        }
+        self.gone.remove(&left)
+    }
+
+    /// Notes whose page it is of whom something is said, if it is one. `own` is the
+    /// speaker's, if it is a connection.
+    fn note_page(&mut self, by: By<'_>, said: &Said<'_>, own: Option<ClientId>) {
+        let user = match by {
+            By::Conn(_, user) => (own == Some(said.client)).then_some(user),
+            By::Node(_, claim) => claim.filter(|claim| claim.is_page).map(|claim| &claim.user),
+        };
+        if let Some(user) = user {
+            self.pages.note(said.client, user);
+        }
+    }
+
+    /// Forgets of those who have most, so that one who comes and goes all the time can
+    /// neither fill the memory nor have others forgotten.
     fn forget_beyond(&mut self, gone_max: usize) {
         while self.gone.len() > gone_max {
             marks::hit(Mark::AwarenessForgotten);
-            self.forget_oldest();
+            let most = self.gone_of.values().max_by_key(|gone| gone.len());
+            let oldest = most.and_then(BTreeSet::first);
+            oldest.copied().map(|(_, client)| self.take_out(client));
         }
-        self.claims.forget_beyond(gone_max);
+        self.pages.forget_beyond(gone_max);
     }
 
+    /// Forgets who left first.
     fn forget_oldest(&mut self) {
         if let Some(&(_, client)) = self.gone.first() {
             self.take_out(client);

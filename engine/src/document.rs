@@ -203,7 +203,8 @@ impl Document {
         let whole = self.whole.as_ref().map_or(0, Bytes::len);
         let missed = self.missed.as_ref().map_or(0, |(_, frame)| frame.len());
         let clients = self.state.clients() + self.staging.ahead().newcomers();
-        self.size() + clients * Config::CLIENT_BYTES + whole + missed + self.awareness.bytes()
+        let presence = self.awareness.bytes() + self.untold.bytes();
+        self.size() + clients * Config::CLIENT_BYTES + whole + missed + presence
     }
 
     /// What it comes to, about, in bytes.
@@ -426,6 +427,7 @@ impl Document {
         self.state.check();
         let connected: BTreeSet<_> = self.connections.keys().copied().collect();
         self.awareness.check(&connected);
+        self.untold.check();
         self.persistence.check();
         assert!(
             !self.bus.is_subscribed || self.timers.is_set(Timer::Digest),

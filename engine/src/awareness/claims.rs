@@ -1,18 +1,18 @@
 //! Whose a client is: which user's connection may speak for it.
 //!
 //! Pages of y-websocket send on what they hear, from the server and from other pages in
-//! the same browser. So somebody may tell of a client before its own page does; but
-//! what a connection tells of first is its page's own.
+//! the same browser. So somebody may tell of a client before its own page does. But what
+//! a connection tells of first is its page.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque, btree_map::Entry};
 
 use crate::{auth::UserId, id::ConnId, update::ClientId};
 
-/// Of so many clients it is known at least whose they are.
-const CLAIMS_MIN: usize = 1_000;
+/// Of so many pages it is known at least whose they are.
+const PAGES_MIN: usize = 1_000;
 
 /// Memory that it takes to know that of one, about, in bytes.
-const CLAIM_BYTES: usize = 64;
+const PAGE_BYTES: usize = 48;
 
 /// Who speaks for a client, or did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -38,73 +38,67 @@ pub(crate) enum By<'a> {
 pub(crate) struct Claim {
     /// The user whose connection says it.
     pub(crate) user: UserId,
-    /// Whether it is the first client that this connection told of.
-    pub(crate) is_own: bool,
+    /// Whether it is a page of theirs.
+    pub(crate) is_page: bool,
 }
 
-/// The first claim to each client; one by a client's own page goes before one by
-/// others. The oldest are forgotten.
+/// Whose pages clients are: of the user who had the first connection whose own it was.
 #[derive(Debug, Default)]
-pub(super) struct Claims {
-    claims: BTreeMap<ClientId, Claim>,
-    /// The clients in the order in which they were first claimed.
-    order: VecDeque<ClientId>,
+pub(super) struct Pages {
+    pages: BTreeMap<ClientId, UserId>,
+    /// Those of each user in the order in which they came.
+    of: BTreeMap<UserId, VecDeque<ClientId>>,
 }
 
-impl By<'_> {
-    pub(crate) const fn owner(&self) -> Owner {
-        match *self {
+impl<'a> By<'a> {
+    pub(crate) const fn owner(self) -> Owner {
+        match self {
             Self::Conn(conn, _) => Owner::Conn(conn),
             Self::Node(node, _) => Owner::Node(node),
         }
     }
 
-    /// What makes a word on a client theirs. `own` is the connection's own one.
-    pub(super) fn claim(&self, client: ClientId, own: Option<ClientId>) -> Option<Claim> {
-        match *self {
-            Self::Conn(_, user) => Some(Claim {
-                user: user.clone(),
-                is_own: own == Some(client),
-            }),
-            Self::Node(_, claim) => claim.cloned(),
+    pub(super) fn user(self) -> Option<&'a UserId> {
+        match self {
+            Self::Conn(_, user) => Some(user),
+            Self::Node(_, claim) => claim.map(|claim| &claim.user),
         }
     }
 }
 
-impl Claim {
-    /// Whether this gives way to another claim to the same client.
-    pub(super) fn yields_to(&self, other: &Self) -> bool {
-        self.user == other.user || (other.is_own && !self.is_own)
-    }
-}
-
-impl Claims {
-    pub(super) fn get(&self, client: ClientId) -> Option<&Claim> {
-        self.claims.get(&client)
+impl Pages {
+    pub(super) fn get(&self, client: ClientId) -> Option<&UserId> {
+        self.pages.get(&client)
     }
 
-    pub(super) fn note(&mut self, client: ClientId, claim: &Claim) {
-        match self.claims.get_mut(&client) {
-            Some(first) if claim.is_own && !first.is_own => *first = claim.clone(),
-            Some(_) => {}
-            None => {
-                self.claims.insert(client, claim.clone());
-                self.order.push_back(client);
-            }
+    pub(super) fn note(&mut self, client: ClientId, user: &UserId) {
+        if let Entry::Vacant(page) = self.pages.entry(client) {
+            page.insert(user.clone());
+            let of_user = self.of.entry(user.clone()).or_default();
+            of_user.push_back(client);
         }
     }
 
-    /// Forgets the oldest, but so many.
+    /// Keeps so many, and forgets of whoever has most: nobody has those of others
+    /// forgotten.
     pub(super) fn forget_beyond(&mut self, most: usize) {
-        while self.order.len() > most.max(CLAIMS_MIN) {
-            if let Some(oldest) = self.order.pop_front() {
-                self.claims.remove(&oldest);
-            }
+        while self.pages.len() > most.max(PAGES_MIN) {
+            let of_user = self.of.values_mut().max_by_key(|pages| pages.len());
+            let oldest = of_user.and_then(VecDeque::pop_front);
+            oldest.map(|client| self.pages.remove(&client));
+            self.of.retain(|_, pages| !pages.is_empty());
         }
     }
 
     /// Bytes that they take, about.
     pub(super) fn bytes(&self) -> usize {
-        self.order.len() * CLAIM_BYTES
+        self.pages.len() * PAGE_BYTES
+    }
+
+    pub(super) fn check(&self) {
+        let of = self.of.iter();
+        let of = of.flat_map(|(user, pages)| pages.iter().map(move |page| (page, user)));
+        let of: BTreeMap<_, _> = of.collect();
+        assert!(of.into_iter().eq(&self.pages));
     }
 }

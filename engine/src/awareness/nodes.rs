@@ -24,8 +24,8 @@ impl Awareness {
                     bodies.push(std::mem::take(&mut body));
                 }
                 let presence = Presence {
-                    user: claim.map_or("", |claim| claim.user.as_str()),
-                    is_own: claim.is_some_and(|claim| claim.is_own),
+                    user: claim.as_ref().map_or("", |claim| claim.user.as_str()),
+                    is_page: claim.as_ref().is_some_and(|claim| claim.is_page),
                     states: &states,
                 };
                 presence.write(&mut body);
@@ -36,18 +36,21 @@ impl Awareness {
     }
 
     /// The clients that a message tells of, by whose word they are there.
-    fn by_claim<'a>(&self, message: &'a [u8]) -> BTreeMap<Option<&Claim>, Vec<Said<'a>>> {
+    fn by_claim<'a>(&self, message: &'a [u8]) -> BTreeMap<Option<Claim>, Vec<Said<'a>>> {
         let mut by_claim = BTreeMap::<_, Vec<_>>::new();
         let Ok(mut entries) = Entries::of(message) else {
             return by_claim;
         };
         while let Ok(Some(said)) = entries.next() {
             let known = self.entries.get(&said.client);
-            let mut claim = known.map(|known| &known.claim);
+            let mut claim = known.map(|known| Claim {
+                user: known.user.clone(),
+                is_page: self.pages.get(said.client) == Some(&known.user),
+            });
             if planted::is(Bug::BusUsersMixed)
                 && let Some(first) = by_claim.keys().next()
             {
-                claim = *first;
+                claim.clone_from(first);
             }
             by_claim.entry(claim).or_default().push(said);
         }

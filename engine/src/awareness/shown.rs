@@ -1,6 +1,6 @@
 //! What of an awareness message is shown to others.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::{
     Awareness, AwarenessError, By, ENTRY_BYTES, Entry, Owner, Speaker,
@@ -18,10 +18,10 @@ use crate::{
 /// that lib0 can write it would end up saying what nobody can read.
 const CLOCK_MAX: u64 = u32::MAX as u64;
 
-/// The highest one of whom nothing is known, or which another one has said …
+/// The highest one that counts of a page which may be somebody else's, or is new …
 const NEW_CLOCK_MAX: u64 = CLOCK_MAX / 2;
 
-/// … unless that was nearly as high.
+/// … unless its last one was nearly as high.
 const CLOCK_JUMP_MAX: u64 = 1 << 20;
 
 /// What a message has around a state, at most.
@@ -75,8 +75,6 @@ pub(super) struct Shown<'m> {
     pub(super) news: BTreeMap<ClientId, Said<'m>>,
     /// The speaker's own id, if that is known only now.
     pub(super) own: Option<ClientId>,
-    /// Of whom their own pages tell, and somebody else has told before.
-    pub(super) owned: BTreeSet<ClientId>,
     /// Why not all of it is shown.
     pub(super) unshown: Option<Unshown>,
 }
@@ -102,17 +100,15 @@ impl Awareness {
         while let Some(said) = entries.next()? {
             said.check_json()?;
             self.mark(&said, owner);
-            if own.is_none() && said.state.is_some() && matches!(owner, Owner::Conn(_)) {
-                (own, shown.own) = (Some(said.client), Some(said.client));
-            }
-            if self.is_owned_only_now(&said, by, own) {
-                shown.owned.insert(said.client);
-            }
-            if !self.counts(&said, owner, &shown.news) {
+            let is_page = self.is_page_of(said.client, by, own);
+            if !self.counts(&said, owner, is_page, &shown.news) {
                 continue;
             }
             let is_one_more = !shown.news.contains_key(&said.client);
-            let barred = self.barred(&said, by, own, config);
+            let barred = self.barred(&said, by, is_page, config);
+            if own.is_none() && barred.is_none() && matches!(owner, Owner::Conn(_)) {
+                (own, shown.own) = (Some(said.client), Some(said.client));
+            }
             let too_many = (is_one_more && shown.news.len() >= most).then_some(Unshown::TooManyIds);
             if let Some(why) = barred.or(too_many) {
                 shown.unshown.get_or_insert(why);
@@ -130,20 +126,26 @@ impl Awareness {
 
     /// Whether it says something new, after what was said before in the same message;
     /// that somebody is gone, only its speaker may say.
-    fn counts(&self, said: &Said<'_>, owner: Owner, before: &BTreeMap<ClientId, Said<'_>>) -> bool {
+    fn counts(
+        &self,
+        said: &Said<'_>,
+        owner: Owner,
+        is_page: bool,
+        before: &BTreeMap<ClientId, Said<'_>>,
+    ) -> bool {
         let speaks = |known: &Entry| known.state.is_some() && known.speaker == owner;
-        let (clock, speaks) = match (before.get(&said.client), self.entries.get(&said.client)) {
-            (Some(before), _) => (before.clock, before.state.is_some()),
-            (None, Some(known)) => (known.clock, speaks(known)),
-            (None, None) => return said.state.is_some() && said.clock <= NEW_CLOCK_MAX,
-        };
-        // Who goes on from what somebody else has said has to have room for that.
-        let most = match speaks {
-            true => CLOCK_MAX,
-            false => CLOCK_MAX.min(NEW_CLOCK_MAX.max(clock + CLOCK_JUMP_MAX)),
+        let known = self.entries.get(&said.client);
+        let known = known.map(|known| (known.clock, speaks(known)));
+        let before = before.get(&said.client);
+        let before = before.map(|before| (before.clock, before.state.is_some()));
+        let known = before.or(known);
+        if said.clock > self.clock_max(said.client, owner, is_page, known) {
+            return false;
+        }
+        let Some((clock, speaks)) = known else {
+            return said.state.is_some();
         };
         match said.state {
-            _ if said.clock > most => false,
             Some(_) if planted::is(Bug::AwarenessEchoOwns) => said.clock >= clock,
             Some(_) if planted::is(Bug::AwarenessClockBack) => said.clock != clock,
             Some(_) => said.clock > clock,
@@ -152,12 +154,33 @@ impl Awareness {
         }
     }
 
+    /// The highest clock that counts, where this is known, and whether by the same
+    /// speaker. A page goes on from what others have said of it, and has to have room for
+    /// that with each change, and when it comes back after it was forgotten.
+    fn clock_max(
+        &self,
+        client: ClientId,
+        owner: Owner,
+        is_page: bool,
+        known: Option<(u64, bool)>,
+    ) -> u64 {
+        // What its clients may say a node has looked after itself.
+        let is_nodes = matches!(owner, Owner::Node(_));
+        match known {
+            None if is_nodes || is_page && self.pages.get(client).is_some() => CLOCK_MAX,
+            None => NEW_CLOCK_MAX,
+            Some(_) if !is_nodes && !is_page => NEW_CLOCK_MAX,
+            Some((_, true)) => CLOCK_MAX,
+            Some((clock, false)) => CLOCK_MAX.min(NEW_CLOCK_MAX.max(clock + CLOCK_JUMP_MAX)),
+        }
+    }
+
     /// Why a state that says something new is not shown, whatever else there is.
     fn barred(
         &self,
         said: &Said<'_>,
         by: By<'_>,
-        own: Option<ClientId>,
+        is_page: bool,
         config: &Config,
     ) -> Option<Unshown> {
         let state = said.state?;
@@ -167,7 +190,7 @@ impl Awareness {
         match () {
             () if !state.trim_ascii_start().starts_with(b"{") => Some(Unshown::NoObject),
             () if said.written() > most => Some(Unshown::TooBig),
-            () if self.is_someone_elses(said.client, by, own) => {
+            () if !is_page && self.is_someone_elses(said.client, by) => {
                 marks::hit(Mark::AwarenessSomeoneElses);
                 (!planted::is(Bug::AwarenessStolen)).then_some(Unshown::SomeoneElses)
             }
@@ -175,26 +198,32 @@ impl Awareness {
         }
     }
 
-    /// Whether another user's connection speaks for a client, or did until lately. Who
-    /// had it first may have it nevertheless: another one has said it while that was
-    /// away for longer.
-    fn is_someone_elses(&self, client: ClientId, by: By<'_>, own: Option<ClientId>) -> bool {
-        let Some(claim) = by.claim(client, own) else {
+    /// Whether a client is a page of whoever says something of it, who has it back when
+    /// another one has said it while the page was away. Where nobody has said it as its
+    /// own before, it is whose who does: each connection has one.
+    fn is_page_of(&self, client: ClientId, by: By<'_>, own: Option<ClientId>) -> bool {
+        match (self.pages.get(client), by) {
+            (Some(user), _) => by.user() == Some(user),
+            (None, By::Conn(..)) => own.is_none_or(|own| own == client),
+            (None, By::Node(_, claim)) => claim.is_some_and(|claim| claim.is_page),
+        }
+    }
+
+    /// Whether another user's connection speaks for a client, or did until lately.
+    fn is_someone_elses(&self, client: ClientId, by: By<'_>) -> bool {
+        let Some(user) = by.user() else {
+            // Of nobody it can only be told that they have gone.
             return true;
         };
         self.entries.get(&client).is_some_and(|known| {
-            let first = self.claims.get(client).unwrap_or(&known.claim);
             let is_nobodys =
                 planted::is(Bug::StolenOverBus) && matches!(known.speaker, Owner::Node(_));
-            known.claim.user != claim.user && !first.yields_to(&claim) && !is_nobodys
+            known.user != *user && !is_nobodys
         })
     }
 
-    /// Whether a client's own page tells of it, and only others have before.
-    fn is_owned_only_now(&self, said: &Said<'_>, by: By<'_>, own: Option<ClientId>) -> bool {
-        let is_own = || by.claim(said.client, own).is_some_and(|claim| claim.is_own);
-        let first = self.claims.get(said.client);
-        said.state.is_some() && first.is_some_and(|first| !first.is_own) && is_own()
+    pub(super) fn own_of(&self, owner: Owner) -> Option<ClientId> {
+        self.speakers.get(&owner).and_then(|speaker| speaker.own)
     }
 
     /// Leaves out of the news what would take the speaker past a limit. A page's own

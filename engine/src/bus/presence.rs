@@ -1,10 +1,9 @@
 //! Who is there, as nodes tell each other: awareness states, and by whose word.
 //!
 //! ```text
-//! awareness = (length user own length states)*
+//! awareness = (length user page length states)*
 //! length = 2 bytes before the user, which is UTF-8, and 4 before the states
-//! own    = 01 if the states are those of the pages of which their connections told
-//!          first, otherwise 00
+//! page   = 01 if the states are of pages of the user, otherwise 00
 //! states = as in an awareness message of y-websocket
 //! ```
 //!
@@ -17,8 +16,8 @@ use super::EnvelopeError;
 pub struct Presence<'a> {
     /// Whose connections tell of them, by name.
     pub user: &'a str,
-    /// Whether each is the first of which its connection told: a page's own.
-    pub is_own: bool,
+    /// Whether each is the first of which a connection of the user told: its page.
+    pub is_page: bool,
     /// Awareness states, which nobody has checked.
     pub states: &'a [u8],
 }
@@ -43,7 +42,7 @@ impl<'a> Presence<'a> {
         let len = u16::try_from(self.user.len()).expect("names of users are short");
         out.extend_from_slice(&len.to_be_bytes());
         out.extend_from_slice(self.user.as_bytes());
-        out.push(self.is_own.into());
+        out.push(self.is_page.into());
         let len = u32::try_from(self.states.len()).expect("messages are less than 4 GiB");
         out.extend_from_slice(&len.to_be_bytes());
         out.extend_from_slice(self.states);
@@ -53,7 +52,7 @@ impl<'a> Presence<'a> {
         let len = u16::from_be_bytes(*take(body)?);
         let user = take_slice(body, len.into())?;
         let user = std::str::from_utf8(user).map_err(|_| EnvelopeError::Utf8)?;
-        let is_own = match take(body)? {
+        let is_page = match take(body)? {
             [0] => false,
             [1] => true,
             _ => return Err(EnvelopeError::Flag),
@@ -62,7 +61,7 @@ impl<'a> Presence<'a> {
         let states = take_slice(body, len as usize)?;
         Ok(Self {
             user,
-            is_own,
+            is_page,
             states,
         })
     }
@@ -86,12 +85,12 @@ mod tests {
 
     const ALICE: Presence<'_> = Presence {
         user: "alice",
-        is_own: true,
+        is_page: true,
         states: &[1, 3, 1, 2, b'{', b'}'],
     };
     const NOBODY: Presence<'_> = Presence {
         user: "",
-        is_own: false,
+        is_page: false,
         states: &[],
     };
 

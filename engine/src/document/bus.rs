@@ -347,7 +347,7 @@ impl Document {
                 "" => None,
                 user => Some(Claim {
                     user: UserId::new(user).map_err(|_| BusRefusal::Awareness)?,
-                    is_own: presence.is_own,
+                    is_page: presence.is_page,
                 }),
             };
             let by = By::Node(from.id, claim.as_ref());

@@ -41,7 +41,7 @@ impl Document {
             let step_1 = protocol::sync_step_1(&self.state.state_vector());
             self.send(cx, conn, step_1, out);
         }
-        if !planted::is(Bug::AwarenessJoinerUntold) {
+        if !planted::is(Bug::AwarenessJoinerUntold) && !self.puts_off_presence(cx, conn, out) {
             let frames = self.awareness.frames(cx.config);
             self.send_or_leave_out(cx, conn, &frames, out);
         }
@@ -109,6 +109,25 @@ impl Document {
             }
         }
         self.tell(cx, conn, out);
+    }
+
+    /// Whether a connection is told who is there when it is its turn: to make that takes
+    /// time with its size, and a change before each question would have it made anew. So
+    /// it is where it is large, and for one that does not read.
+    pub(super) fn puts_off_presence(
+        &mut self,
+        cx: Context<'_>,
+        conn: ConnId,
+        out: &mut Effects,
+    ) -> bool {
+        if self.awareness.state_bytes() > cx.config.outbox_bytes_max {
+            self.leave_out(cx, conn, None, out);
+        }
+        let is_put_off = self.connection(conn).outbox.leaves_out_awareness(&[]);
+        if is_put_off {
+            self.tell(cx, conn, out);
+        }
+        is_put_off
     }
 
     /// Whether something is larger than what a connection that does not read may

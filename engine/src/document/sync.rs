@@ -36,7 +36,10 @@ impl Document {
         let handled = self.handle_messages(cx, conn, frame, &mut presence, out);
         // Of all that a frame says of who is there, its last word is told, and once: each
         // client repeats what it hears.
-        self.tell_news(cx, presence, out);
+        if !presence.is_empty() {
+            let user = self.connections[&conn].rights.user.clone();
+            self.tell_news(cx, &user, presence, out);
+        }
         handled.inspect_err(|fault| {
             let doc = self.id.clone();
             let refused = fault.message;
@@ -240,14 +243,8 @@ impl Document {
 
     /// Tells all awareness states to one who asked; later, if it lags.
     fn answer_query_awareness(&mut self, cx: Context<'_>, conn: ConnId, out: &mut Effects) {
-        // To tell them takes time with their size, which a change before each question
-        // would make anew: where they are large, and for one that does not read, that
-        // is done when it is its turn.
-        if self.awareness.state_bytes() > cx.config.outbox_bytes_max {
-            self.leave_out(cx, conn, None, out);
-        }
-        if self.connection(conn).outbox.leaves_out_awareness(&[]) {
-            return self.tell(cx, conn, out);
+        if self.puts_off_presence(cx, conn, out) {
+            return;
         }
         let frames = self.awareness.frames(cx.config);
         match frames.is_empty() {

@@ -6,12 +6,14 @@
 //! client. While nobody says more than that, all is told at once.
 
 use std::{
+    collections::BTreeMap,
     ops::Bound::{Excluded, Unbounded},
     time::Duration,
 };
 
 use super::{Context, Document};
 use crate::{
+    auth::UserId,
     awareness::{self, Awareness, News},
     effect::Effects,
     marks::{self, Mark},
@@ -27,56 +29,129 @@ const BURST: Duration = Duration::from_secs(1);
 /// all are sent.
 const PIECE_BYTES: usize = 128 << 10;
 
+/// Of so many more than are known something may wait.
+const FORGOTTEN_MAX: usize = 1_000;
+
+/// Memory that it takes to know of one, about, in bytes.
+const NEWS_BYTES: usize = 32;
+
 /// What waits to be told.
 #[derive(Debug, Default)]
 pub(super) struct Untold {
-    news: News,
-    /// The last of whom was told: those behind it are next.
-    last: Option<ClientId>,
+    /// What each user's connections have said. Users are told of in turn, one client at
+    /// a time: who shows much has others wait for one state of it, not for all.
+    of: BTreeMap<UserId, Waiting>,
+    /// How many clients that are.
+    count: usize,
+    /// The last user of whom was told: the one behind it is next.
+    last: Option<UserId>,
     /// When all that was told would have been told at the rate that is allowed
     /// (the "theoretical arrival time" of a leaky bucket).
     paid_at: Duration,
 }
 
+/// What waits of one user; something does.
+#[derive(Debug, Default)]
+struct Waiting {
+    news: News,
+    /// The last of whom was told: those behind it are next.
+    last: Option<ClientId>,
+}
+
 impl Untold {
+    /// Memory that it takes, about, in bytes.
+    pub(super) fn bytes(&self) -> usize {
+        self.count * NEWS_BYTES
+    }
+
     /// These are told at once.
     pub(super) fn forget(&mut self, clients: impl IntoIterator<Item = ClientId>) {
-        if !self.news.is_empty() {
+        if !self.of.is_empty() {
             for client in clients {
-                self.news.remove(&client);
+                for waiting in self.of.values_mut() {
+                    let forgotten = waiting.news.remove(&client);
+                    self.count -= usize::from(forgotten.is_some());
+                }
             }
+            self.of.retain(|_, waiting| !waiting.news.is_empty());
         }
+    }
+
+    fn add(&mut self, user: &UserId, news: News, awareness: &Awareness) {
+        let waiting = self.of.entry(user.clone()).or_default();
+        let before = waiting.news.len();
+        waiting.news.extend(news);
+        self.count += waiting.news.len() - before;
+        // Who has come, gone and been forgotten before it was its turn. Clients that
+        // know of it take it for gone themselves when they hear nothing of it.
+        if self.count > 2 * awareness.len() + FORGOTTEN_MAX {
+            self.count = 0;
+            self.of.retain(|_, waiting| {
+                waiting.news.retain(|client, _| awareness.knows(*client));
+                self.count += waiting.news.len();
+                !waiting.news.is_empty()
+            });
+        }
+    }
+
+    pub(super) fn check(&self) {
+        let waits = self.of.values().map(|waiting| waiting.news.len());
+        assert_eq!(self.count, waits.clone().sum::<usize>());
+        assert!(waits.min() != Some(0), "something of each waits");
     }
 
     /// Some of what waits, each in its turn.
     fn take_piece(&mut self, awareness: &Awareness) -> News {
-        let behind = self.last.map_or(Unbounded, Excluded);
-        let in_turn = self.news.range((behind, Unbounded)).chain(&self.news);
         let mut bytes = 0;
         let mut piece = News::new();
-        for (client, clock) in in_turn {
-            bytes += awareness.said_len(*client);
-            if bytes > PIECE_BYTES && !piece.is_empty() || piece.contains_key(client) {
+        while let Some((user, client)) = self.next() {
+            bytes += awareness.said_len(client);
+            if bytes > PIECE_BYTES && !piece.is_empty() {
                 break;
             }
-            piece.insert(*client, *clock);
-            self.last = Some(*client);
-        }
-        for client in piece.keys() {
-            self.news.remove(client);
+            piece.extend(self.take(user, client));
         }
         piece
+    }
+
+    /// Whose turn it is.
+    fn next(&self) -> Option<(UserId, ClientId)> {
+        let behind = self.last.as_ref().map_or(Unbounded, Excluded);
+        let mut in_turn = self.of.range((behind, Unbounded)).chain(&self.of);
+        let (user, waiting) = in_turn.next()?;
+        let behind = waiting.last.map_or(Unbounded, Excluded);
+        let mut in_turn = waiting.news.range((behind, Unbounded)).chain(&waiting.news);
+        let (client, _) = in_turn.next()?;
+        Some((user.clone(), *client))
+    }
+
+    fn take(&mut self, user: UserId, client: ClientId) -> Option<(ClientId, u64)> {
+        let waiting = self.of.get_mut(&user)?;
+        let taken = waiting.news.remove_entry(&client);
+        self.count -= usize::from(taken.is_some());
+        waiting.last = Some(client);
+        if waiting.news.is_empty() {
+            self.of.remove(&user);
+        }
+        self.last = Some(user);
+        taken
     }
 }
 
 impl Document {
     /// Tells all of clients of whom connections here have said something, now or as
     /// soon as it is time.
-    pub(super) fn tell_news(&mut self, cx: Context<'_>, news: News, out: &mut Effects) {
+    pub(super) fn tell_news(
+        &mut self,
+        cx: Context<'_>,
+        user: &UserId,
+        news: News,
+        out: &mut Effects,
+    ) {
         if news.is_empty() {
             return;
         }
-        self.untold.news.extend(news);
+        self.untold.add(user, news, &self.awareness);
         self.watch_awareness(cx);
         self.tell_untold(cx, out);
     }
@@ -84,7 +159,7 @@ impl Document {
     /// Tells what waits, as much as it is time for.
     pub(super) fn tell_untold(&mut self, cx: Context<'_>, out: &mut Effects) {
         let rate = cx.config.awareness_bytes_per_second.get();
-        while !self.untold.news.is_empty() {
+        while !self.untold.of.is_empty() {
             let due = self.untold.paid_at.saturating_sub(BURST);
             if due > cx.now {
                 marks::hit(Mark::AwarenessWaits);
@@ -97,7 +172,8 @@ impl Document {
             let Some(states) = self.awareness.encode_news(&piece) else {
                 return;
             };
-            let takes = Duration::from_secs_f64(states.len() as f64 / rate as f64);
+            let repeated: usize = piece.keys().map(|id| self.awareness.said_len(*id)).sum();
+            let takes = Duration::from_secs_f64(repeated as f64 / rate as f64);
             self.untold.paid_at = self.untold.paid_at.max(cx.now) + takes;
             self.tell_awareness(cx, &states, out);
             self.publish_awareness(cx, &states, out);

@@ -12,6 +12,7 @@ mod inspect;
 mod journal;
 mod limits;
 mod nesting;
+mod presence;
 mod rights;
 mod room;
 mod saving;

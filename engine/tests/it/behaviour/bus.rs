@@ -76,10 +76,10 @@ fn says_of(from: Node, user: &str, clients: &[(u64, u64, &str)]) -> Bytes {
         panic!("an awareness frame");
     };
     let mut body = Vec::new();
-    let is_own = !user.is_empty();
+    let is_page = !user.is_empty();
     Presence {
         user,
-        is_own,
+        is_page,
         states,
     }
     .write(&mut body);
