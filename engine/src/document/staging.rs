@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 use super::{Ahead, Context, Document, NewPart, Pending, Phase};
 use crate::{
@@ -27,11 +27,19 @@ use crate::{
     update::{DecodeError, KeptUpdate, Update},
 };
 
+/// Messages up to this size are copied when they are staged.
+const COPIED_BYTES_MAX: usize = 512;
+
+/// How large the rooms are that they are copied to, at most.
+const ROOM_BYTES_MAX: usize = 4 << 10;
+
 /// What of a document is on its way to the journal or in it.
 #[derive(Debug, Default)]
 pub(super) struct Staging {
     queue: VecDeque<Staged>,
     bytes: usize,
+    /// Room for copies of small messages, while there are any.
+    room: BytesMut,
     ahead: Ahead,
     /// The last position that was given to a record.
     issued: Position,
@@ -170,13 +178,41 @@ impl Staging {
         position
     }
 
+    /// The same, in room of the document's own if it is small and others wait already.
+    /// What it came in is the transport's buffer, of which it is a small part: as long
+    /// as that is in use, another has to be had for the next message.
+    fn copied(&mut self, received: Received) -> Received {
+        let whole = received.frame.as_ref().unwrap_or(&received.update);
+        if self.is_empty() || whole.len() > COPIED_BYTES_MAX {
+            return received;
+        }
+        if self.room.capacity() < whole.len() {
+            // The more is waiting, the more will.
+            let bytes = self.bytes.min(ROOM_BYTES_MAX).max(whole.len());
+            self.room = BytesMut::with_capacity(bytes);
+        }
+        self.room.extend_from_slice(whole);
+        let copy = self.room.split().freeze();
+        // What else the frame says stands before the update.
+        let update = copy.slice(copy.len() - received.update.len()..);
+        debug_assert_eq!(update, received.update);
+        Received {
+            update,
+            frame: received.frame.is_some().then_some(copy),
+            ..received
+        }
+    }
+
     fn pop(&mut self) -> Staged {
         let staged = self.queue.pop_front();
         let staged = staged.expect("each append has one result, in order");
         self.bytes -= staged.update.bytes().len();
         self.ahead.arrived(staged.opens, staged.types);
-        if self.queue.is_empty() && !planted::is(Bug::AheadNotReset) {
-            self.ahead = Ahead::default();
+        if self.queue.is_empty() {
+            self.room = BytesMut::new();
+            if !planted::is(Bug::AheadNotReset) {
+                self.ahead = Ahead::default();
+            }
         }
         staged
     }
@@ -192,6 +228,7 @@ impl Document {
         received: Received,
         out: &mut Effects,
     ) {
+        let received = self.staging.copied(received);
         let types = self.state.new_types(update);
         self.state.expect(update, opens, &mut self.staging.ahead);
         let (from, bytes) = (received.from, received.update.clone());
