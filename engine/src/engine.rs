@@ -22,7 +22,7 @@ use self::{
     backlog::Backlog,
     bus::Bus,
     effects::replace,
-    journal_operations::{JournalOperation, JournalOperations},
+    journal_operations::{Ended, JournalOperation, JournalOperations},
     quarantine::Failures,
     shutdown::Shutdown,
     slot::{Slot, Standing, Totals},
@@ -397,9 +397,6 @@ impl Engine {
             self.reopened(now, reopened.is_ok());
             return;
         }
-        if result == JournalResult::Appended(Ok(())) {
-            self.journaling.appended();
-        }
         if let Some(error) = failure(&result) {
             let (config, jitter) = (&self.config, &mut self.jitter);
             if self.journaling.failed(now, config, jitter) {
@@ -408,12 +405,28 @@ impl Engine {
                 self.event(Event::JournalFailed { error });
             }
         }
-        self.failures.answered(op);
-        if let Some(document) = self.journal_operations.end(op) {
-            self.with(now, document, |document, cx, out| {
-                document.journaled(cx, result, out);
-            });
+        match result {
+            JournalResult::Appended(written) | JournalResult::Trimmed(written) => {
+                while let Some(Ended { document, records }) = self.journal_operations.end(op) {
+                    if records > 0 && written.is_ok() {
+                        self.journaling.appended();
+                    }
+                    self.with(now, document, |document, cx, out| match records {
+                        0 => document.trimmed(cx, &written, out),
+                        _ => document.appended(cx, &written, records, out),
+                    });
+                }
+            }
+            JournalResult::Read(read) => {
+                if let Some(Ended { document, .. }) = self.journal_operations.end(op) {
+                    self.with(now, document, |document, _, out| {
+                        document.records_read(read, out);
+                    });
+                }
+            }
+            JournalResult::Reopened(_) => {}
         }
+        self.failures.answered(op);
     }
 
     fn reopened(&mut self, now: Duration, is_ok: bool) {

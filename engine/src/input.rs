@@ -63,8 +63,10 @@ pub enum Input {
         /// What came of it.
         result: StoreResult,
     },
-    /// The one result of a journal operation. Results come in the order of
-    /// the commands.
+    /// The result of a journal operation. Results come in the order of the
+    /// commands. That of an `Append` or a `Trim` is also that of all of these
+    /// before it that have none yet: where one commit makes many durable, one
+    /// answer tells it of all.
     Journal {
         /// The number that came with the command.
         op: OpId,

@@ -58,7 +58,8 @@ pub enum JournalCommand {
     Reopen,
 }
 
-/// The one answer to a [`JournalCommand`].
+/// The answer to a [`JournalCommand`]: to a write (`Append`, `Trim`), and with it to
+/// the writes right before it that have none yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum JournalResult {

@@ -88,6 +88,8 @@ marks! {
     /// The journal was told to forget some records of a document while others
     /// were on their way.
     TrimWhileStaged = "trim_while_staged",
+    /// Several updates of a document became durable with one answer.
+    AppendedTogether = "appended_together",
     /// An update became durable after its sender had gone.
     AppendedAfterClose = "appended_after_close",
     /// An update was not made durable, and its sender had gone.

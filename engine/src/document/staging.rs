@@ -252,8 +252,28 @@ impl Document {
         }
     }
 
-    /// The journal has made the oldest staged update durable, or has failed to.
-    pub(super) fn appended(
+    /// The journal has made so many staged updates durable, the oldest first, or has
+    /// failed to.
+    pub(crate) fn appended(
+        &mut self,
+        cx: Context<'_>,
+        appended: &Result<(), JournalError>,
+        records: usize,
+        out: &mut Effects,
+    ) {
+        marks::hit_if(Mark::AppendedTogether, || records > 1);
+        for _ in 0..records {
+            self.appended_one(cx, appended, out);
+        }
+        self.resume(cx, out);
+        self.forget_covered(cx, out);
+        if self.phase == Phase::Draining && !self.is_retrying() {
+            self.save_now(out);
+        }
+        self.leave_if_drained(out);
+    }
+
+    fn appended_one(
         &mut self,
         cx: Context<'_>,
         appended: &Result<(), JournalError>,
@@ -283,11 +303,6 @@ impl Document {
             }
             // Who sent it is gone, and brings it along when coming back.
             _ => marks::hit(Mark::FailedAfterClose),
-        }
-        self.resume(cx, out);
-        self.forget_covered(cx, out);
-        if self.phase == Phase::Draining && !self.is_retrying() {
-            self.save_now(out);
         }
     }
 
@@ -394,7 +409,7 @@ impl Document {
     }
 
     /// The journal has forgotten what it was told to, or has failed to.
-    pub(super) fn trimmed(
+    pub(crate) fn trimmed(
         &mut self,
         cx: Context<'_>,
         trimmed: &Result<(), JournalError>,
@@ -408,6 +423,7 @@ impl Document {
         } else if regrets {
             self.staging.covered = self.staging.trimmed;
         }
+        self.leave_if_drained(out);
     }
 
     /// Reads on from those who had to wait, once there is room again.

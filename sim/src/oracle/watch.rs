@@ -77,6 +77,9 @@ pub(crate) struct Watch {
     /// With a journal: the structs that the input under way brings, and that it has
     /// not written yet.
     bringing: Option<Bringing>,
+    /// With a journal: what each update tells that is new of those that the input
+    /// under way has made durable.
+    durable: Vec<(DocId, Ids)>,
     /// Without a journal: what it took since somebody asked.
     taken: Vec<(DocId, Ids)>,
 }
@@ -149,6 +152,7 @@ impl Watch {
             deadline: None,
             taking: None,
             bringing: None,
+            durable: Vec::new(),
             taken: Vec::new(),
         }
     }
@@ -295,8 +299,9 @@ impl Watch {
         {
             for (update, ids) in updates {
                 self.brings_content(&doc, &update);
+                let news = self.documents.all_here(&doc).lacking(&ids);
                 self.documents.taken(&doc, &ids, update.len());
-                self.applied(now, &doc, Some(conn), &update)?;
+                self.applied(now, &doc, Some(conn), &update, &news)?;
                 self.taken.push((doc.clone(), ids));
             }
         }
@@ -381,6 +386,7 @@ impl Watch {
         doc: &DocId,
         from: Option<ConnId>,
         update: &[u8],
+        news: &Ids,
     ) -> Result<(), Violation> {
         let here = self.documents.all_here(doc);
         self.relays.applied(doc, update, here);
@@ -388,8 +394,7 @@ impl Watch {
         let here = self.documents.all_here(doc);
         match from {
             Some(from) if !self.connections.owes(from) => {
-                let news = self.documents.news(doc);
-                news.map_or(Ok(()), |news| self.gaps.applied(now, doc, from, news, here))
+                self.gaps.applied(now, doc, from, news, here)
             }
             _ => Ok(()),
         }
@@ -523,7 +528,7 @@ impl Watch {
                     conns.iter().for_each(|conn| self.gaps.forget(*conn));
                 }
                 Message::Update(update) => {
-                    let news = self.news(&doc);
+                    let news = self.news_of_each(&doc);
                     match self.connections.catch_up(conns) {
                         true => self.relays.caught_up(conns, &told),
                         false => self.relays.relayed(conns, update, &told, &news)?,
@@ -543,6 +548,17 @@ impl Watch {
             }
         }
         Ok(())
+    }
+
+    /// What becomes part of a document with the input under way, by update where
+    /// these are told of one by one.
+    fn news_of_each(&self, doc: &DocId) -> Vec<Ids> {
+        let of_doc = self.durable.iter().filter(|(of, _)| of == doc);
+        let news: Vec<_> = of_doc.map(|(_, news)| news.clone()).collect();
+        match news.is_empty() {
+            true => vec![self.news(doc)],
+            false => news,
+        }
     }
 
     /// What becomes part of a document with the input under way.

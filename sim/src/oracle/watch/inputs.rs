@@ -64,6 +64,7 @@ impl Watch {
     /// Notes what the engine is about to be told.
     pub(crate) fn input(&mut self, now: Duration, input: &Input) {
         (self.receiving, self.is_tick) = (None, matches!(input, Input::Tick));
+        self.durable.clear();
         self.bus.begins(matches!(input, Input::Bus(_)));
         self.journal.begins();
         match input {
@@ -91,10 +92,14 @@ impl Watch {
                     self.stored(now, &doc, result);
                 }
             }
-            Input::Journal { op, result } => {
-                let (command, from) = self.journal.result(*op, result);
-                self.journaled(now, command, from, result);
-            }
+            Input::Journal { op, result } => loop {
+                let (next, of_next) = self.journal.next_result(result);
+                let (command, from) = self.journal.result(next, &of_next);
+                self.journaled(now, command, from, &of_next);
+                if next == *op {
+                    break;
+                }
+            },
             Input::JournalHolds { docs } => self.journal.holds(docs),
             Input::Bus(told) => self.told_by_bus(now, told),
             Input::Shutdown { deadline } => {
@@ -215,13 +220,15 @@ impl Watch {
                     self.growth.applied(&doc, update.len());
                 }
                 self.brings_content(&doc, &update);
+                let news = self.documents.all_here(&doc).lacking(&ids);
                 self.documents.appended(&doc, position, &ids, update.len());
                 // A document that has failed meanwhile reads it later.
                 if self.documents.is_loaded(&doc)
-                    && let Err(violation) = self.applied(now, &doc, from, &update)
+                    && let Err(violation) = self.applied(now, &doc, from, &update, &news)
                 {
                     self.gaps.note(violation);
                 }
+                self.durable.push((doc, news));
             }
             (JournalCommand::Read { doc }, JournalResult::Read(Ok(records))) if is_judged(&doc) => {
                 let ids = |record: &JournalRecord| (record.position, Ids::of_valid(&record.update));

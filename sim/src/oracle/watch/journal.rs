@@ -137,18 +137,41 @@ impl JournalWatch {
         self.unanswered.iter().any(|(_, command, _)| which(command))
     }
 
-    /// Whether it is its turn to give such an answer.
+    /// Whether it is its turn to give such an answer: nothing is before it that has
+    /// none, or only writes, and it is one itself.
     pub(super) fn expects(&self, op: OpId, result: &JournalResult) -> bool {
-        self.unanswered.front().is_some_and(|(first, command, _)| {
-            let fits = matches!(
-                (command, result),
-                (JournalCommand::Append { .. }, JournalResult::Appended(_))
-                    | (JournalCommand::Trim { .. }, JournalResult::Trimmed(_))
-                    | (JournalCommand::Read { .. }, JournalResult::Read(_))
-                    | (JournalCommand::Reopen, JournalResult::Reopened(_))
-            );
-            *first == op && fits
-        })
+        let mut before = self.unanswered.iter();
+        let Some((_, command, _)) = before.find(|(here, ..)| *here == op) else {
+            return false;
+        };
+        let fits = matches!(
+            (command, result),
+            (JournalCommand::Append { .. }, JournalResult::Appended(_))
+                | (JournalCommand::Trim { .. }, JournalResult::Trimmed(_))
+                | (JournalCommand::Read { .. }, JournalResult::Read(_))
+                | (JournalCommand::Reopen, JournalResult::Reopened(_))
+        );
+        let mut before = self.unanswered.iter().take_while(|(here, ..)| *here != op);
+        let is_first = before.next().is_none();
+        fits && (is_first || is_write(command) && before.all(|(_, before, _)| is_write(before)))
+    }
+
+    /// What an answer says of the oldest command that has none: that command's own,
+    /// where it came with the answer to a write behind it.
+    pub(super) fn next_result(&self, result: &JournalResult) -> (OpId, JournalResult) {
+        let (op, command, _) = self.unanswered.front().expect("something was asked");
+        let result = match (command, result) {
+            (
+                JournalCommand::Append { .. },
+                JournalResult::Appended(written) | JournalResult::Trimmed(written),
+            ) => JournalResult::Appended(written.clone()),
+            (
+                JournalCommand::Trim { .. },
+                JournalResult::Appended(written) | JournalResult::Trimmed(written),
+            ) => JournalResult::Trimmed(written.clone()),
+            _ => result.clone(),
+        };
+        (*op, result)
     }
 
     pub(super) fn command(
@@ -384,6 +407,13 @@ impl JournalWatch {
             format!("{doc}: {staged} bytes wait to be durable, and {most} may")
         })
     }
+}
+
+const fn is_write(command: &JournalCommand) -> bool {
+    matches!(
+        command,
+        JournalCommand::Append { .. } | JournalCommand::Trim { .. }
+    )
 }
 
 fn holds(condition: bool, detail: impl FnOnce() -> String) -> Result<(), Violation> {

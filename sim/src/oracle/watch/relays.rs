@@ -44,20 +44,23 @@ struct Waiting {
 }
 
 impl Relays {
-    /// An update is relayed. It is what of `news` it tells, or nothing new at
-    /// all, being told again.
+    /// An update is relayed. It is what of the `news` of one update it tells, or
+    /// nothing new at all, being told again: nothing that came with the last of them.
     pub(super) fn relayed(
         &mut self,
         conns: &[ConnId],
         update: &[u8],
         told: &Ids,
-        news: &Ids,
+        news: &[Ids],
     ) -> Result<(), Violation> {
         is_canonical(update)?;
         // A struct may come deleted, which may have been known before it.
-        let old = news.lacking(told).structs();
-        let is_whole = old.is_empty() || news.lacks_all_of(&told.structs());
+        let old = |news: &Ids| news.lacking(told).structs();
+        let is_old = |last: &Ids| last.lacks_all_of(&told.structs());
+        let is_whole =
+            news.iter().any(|news| old(news).is_empty()) || news.last().is_none_or(is_old);
         Invariant::Relayed.holds(is_whole, || {
+            let old: Vec<_> = news.iter().map(old).collect();
             format!("of what is told together some is known already: {old:?}; new is {news:?}")
         })?;
         self.caught_up(conns, told);
