@@ -407,15 +407,7 @@ impl Engine {
         }
         match result {
             JournalResult::Appended(written) | JournalResult::Trimmed(written) => {
-                while let Some(Ended { document, records }) = self.journal_operations.end(op) {
-                    if records > 0 && written.is_ok() {
-                        self.journaling.appended();
-                    }
-                    self.with(now, document, |document, cx, out| match records {
-                        0 => document.trimmed(cx, &written, out),
-                        _ => document.appended(cx, &written, records, out),
-                    });
-                }
+                self.written(now, op, &written);
             }
             JournalResult::Read(read) => {
                 if let Some(Ended { document, .. }) = self.journal_operations.end(op) {
@@ -427,6 +419,23 @@ impl Engine {
             JournalResult::Reopened(_) => {}
         }
         self.failures.answered(op);
+    }
+
+    /// The journal has carried out all writes up to this one, or has failed to. Each
+    /// document is told of its own, in the order in which they were asked for.
+    fn written(&mut self, now: Duration, through: OpId, written: &Result<(), JournalError>) {
+        let mut first = None;
+        while let Some(Ended { document, records }) = self.journal_operations.end(through) {
+            let is_other = *first.get_or_insert(document) != document;
+            marks::hit_if(Mark::AnswerToSeveral, || is_other);
+            if records > 0 && written.is_ok() {
+                self.journaling.appended();
+            }
+            self.with(now, document, |document, cx, out| match records {
+                0 => document.trimmed(cx, written, out),
+                _ => document.appended(cx, written, records, out),
+            });
+        }
     }
 
     fn reopened(&mut self, now: Duration, is_ok: bool) {

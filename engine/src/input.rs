@@ -64,9 +64,9 @@ pub enum Input {
         result: StoreResult,
     },
     /// The result of a journal operation. Results come in the order of the
-    /// commands. That of an `Append` or a `Trim` is also that of all of these
+    /// commands. That of an `Append` or a `Trim` is also that of all of these right
     /// before it that have none yet: where one commit makes many durable, one
-    /// answer tells it of all.
+    /// answer tells it of all, and has the same done as one for each.
     Journal {
         /// The number that came with the command.
         op: OpId,

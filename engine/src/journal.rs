@@ -58,8 +58,9 @@ pub enum JournalCommand {
     Reopen,
 }
 
-/// The answer to a [`JournalCommand`]: to a write (`Append`, `Trim`), and with it to
-/// the writes right before it that have none yet.
+/// The answer to a [`JournalCommand`]. Each has exactly one. That to a write (`Append`
+/// or `Trim`) is also that to all writes right before it that have none yet, back to
+/// the last `Read` or `Reopen`: all of them are durable, or of none it is known.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum JournalResult {

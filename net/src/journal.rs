@@ -185,7 +185,9 @@ impl Commit {
         self.writes.push(write);
         match self.asked.last_mut() {
             Some(last) if last.has_room() => {
-                (last.op, last.answered) = (op, answered);
+                if !planted::is(Bug::AnswerNamesFirst) {
+                    (last.op, last.answered) = (op, answered);
+                }
                 last.writes += 1;
                 last.bytes += bytes;
             }

@@ -154,8 +154,7 @@ impl Journal {
     }
 
     /// Has writes that follow each other share an answer, if the same came of them.
-    /// Half of the time each has its own: what the engine says to it is judged by what
-    /// it alone has made durable then.
+    /// Half of the time each has its own.
     fn share(&mut self, answers: &mut [Answer]) {
         if answers.len() < 2 || self.rng.random_bool(0.5) {
             return;

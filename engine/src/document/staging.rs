@@ -261,8 +261,14 @@ impl Document {
         records: usize,
         out: &mut Effects,
     ) {
-        marks::hit_if(Mark::AppendedTogether, || records > 1);
-        for _ in 0..records {
+        marks::hit_if(Mark::AppendedTogether, || records > 1 && appended.is_ok());
+        marks::hit_if(Mark::FailedTogether, || records > 1 && appended.is_err());
+        let is_skipped = records > 1 && planted::is(Bug::SharedAnswerSkipsLast);
+        for left in (usize::from(is_skipped)..records).rev() {
+            let appended = match left > 0 && planted::is(Bug::SharedFailureIgnored) {
+                true => &Ok(()),
+                false => appended,
+            };
             self.appended_one(cx, appended, out);
         }
         self.resume(cx, out);
@@ -334,7 +340,13 @@ impl Document {
             }
         }
         self.changed(cx, bytes);
-        out.push(Effect::Event(Event::UpdateApplied { bytes }));
+        let (conn, is_recorded) = (received.from, cx.journal != JournalHealth::Off);
+        let position = is_recorded.then_some(self.staging.applied);
+        out.push(Effect::Event(Event::UpdateApplied {
+            conn,
+            bytes,
+            position,
+        }));
         let Received {
             from,
             update,

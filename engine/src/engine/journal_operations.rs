@@ -3,7 +3,10 @@
 use std::collections::VecDeque;
 
 use super::DocKey;
-use crate::id::OpId;
+use crate::{
+    id::OpId,
+    planted::{self, Bug},
+};
 
 /// Operations under way, in the order in which they were begun. That is the
 /// order in which they end, so that the next to end is the first.
@@ -39,10 +42,16 @@ impl JournalOperations {
     /// here any more are left out.
     pub(super) fn end(&mut self, through: OpId) -> Option<Ended> {
         let first = *self.0.front().filter(|first| first.op <= through)?;
-        let like_first = |here: &&JournalOperation| {
-            here.op <= through && here.is_append && here.document == first.document
+        let is_append = |here: &JournalOperation| {
+            here.is_append || first.is_append && planted::is(Bug::TrimTakenForAppend)
         };
-        let records = self.0.iter().take_while(like_first).count();
+        let like_first = |here: &&JournalOperation| {
+            here.op <= through && is_append(here) && here.document == first.document
+        };
+        let records = match planted::is(Bug::RunPastAnother) {
+            true => self.0.iter().filter(like_first).count(),
+            false => self.0.iter().take_while(like_first).count(),
+        };
         self.0.drain(..records.max(1));
         Some(Ended {
             document: first.document,

@@ -12,12 +12,13 @@ mod journal;
 mod outbox;
 mod pace;
 mod presence;
+mod records;
 mod refusals;
 mod relays;
 mod standing;
 mod store;
 
-use std::time::Duration;
+use std::{collections::VecDeque, time::Duration};
 
 use bytes::Bytes;
 use ysyncd_engine::{
@@ -36,6 +37,7 @@ use self::{
     inputs::{Bringing, Taking},
     journal::JournalWatch,
     pace::Pace,
+    records::{LastRecord, Record},
     refusals::Refusals,
     relays::Relays,
     store::StoreWatch,
@@ -77,9 +79,11 @@ pub(crate) struct Watch {
     /// With a journal: the structs that the input under way brings, and that it has
     /// not written yet.
     bringing: Option<Bringing>,
-    /// With a journal: what each update tells that is new of those that the input
-    /// under way has made durable.
-    durable: Vec<(DocId, Ids)>,
+    /// With a journal: what the input under way made durable and that is not part of
+    /// its document yet.
+    records: VecDeque<Record>,
+    /// What of it became part of its document last.
+    record: Option<LastRecord>,
     /// Without a journal: what it took since somebody asked.
     taken: Vec<(DocId, Ids)>,
 }
@@ -152,7 +156,8 @@ impl Watch {
             deadline: None,
             taking: None,
             bringing: None,
-            durable: Vec::new(),
+            records: VecDeque::new(),
+            record: None,
             taken: Vec::new(),
         }
     }
@@ -242,6 +247,11 @@ impl Watch {
             Output::Event(EngineEvent::DocumentFailed { doc, message }) => {
                 self.failed(doc, message)
             }
+            Output::Event(EngineEvent::UpdateApplied {
+                conn,
+                position: Some(position),
+                ..
+            }) => self.applies(now, *conn, *position),
             Output::Event(EngineEvent::UpdateRefused { doc, conn, reason }) => {
                 self.gaps.forget(*conn);
                 self.refused(doc, *reason)
@@ -282,6 +292,8 @@ impl Watch {
         self.growth.forget(doc);
         self.relays.forget(doc);
         self.pace.forget(doc);
+        self.records.retain(|record| record.doc != *doc);
+        self.record.take_if(|record| record.is_of(doc));
         if self.has_journal {
             self.journal.failed(doc);
         }
@@ -304,6 +316,10 @@ impl Watch {
                 self.applied(now, &doc, Some(conn), &update, &news)?;
                 self.taken.push((doc.clone(), ids));
             }
+        }
+        while !self.records.is_empty() {
+            self.record_was_told()?;
+            self.next_record(now);
         }
         self.all_is_recorded()?;
         self.bus_settled(now, self.is_tick)?;
@@ -390,10 +406,12 @@ impl Watch {
     ) -> Result<(), Violation> {
         let here = self.documents.all_here(doc);
         self.relays.applied(doc, update, here);
-        self.documents.is_changed(now, doc);
-        let here = self.documents.all_here(doc);
+        if !news.is_empty() {
+            self.documents.is_changed(now, doc);
+        }
         match from {
             Some(from) if !self.connections.owes(from) => {
+                let here = self.documents.all_here(doc);
                 self.gaps.applied(now, doc, from, news, here)
             }
             _ => Ok(()),
@@ -518,6 +536,7 @@ impl Watch {
             };
             let told = told.map_err(|error| Invariant::Understood.violated(error))?;
             self.documents.may_tell(&doc, &told, self.has_journal)?;
+            self.is_not_early(&doc, &told)?;
             match message {
                 Message::SyncStep1(_) => {
                     let reader = conns.iter().find(|conn| self.connections.is_reader(**conn));
@@ -528,7 +547,7 @@ impl Watch {
                     conns.iter().for_each(|conn| self.gaps.forget(*conn));
                 }
                 Message::Update(update) => {
-                    let news = self.news_of_each(&doc);
+                    let news = self.news(&doc);
                     match self.connections.catch_up(conns) {
                         true => self.relays.caught_up(conns, &told),
                         false => self.relays.relayed(conns, update, &told, &news)?,
@@ -550,19 +569,12 @@ impl Watch {
         Ok(())
     }
 
-    /// What becomes part of a document with the input under way, by update where
-    /// these are told of one by one.
-    fn news_of_each(&self, doc: &DocId) -> Vec<Ids> {
-        let of_doc = self.durable.iter().filter(|(of, _)| of == doc);
-        let news: Vec<_> = of_doc.map(|(_, news)| news.clone()).collect();
-        match news.is_empty() {
-            true => vec![self.news(doc)],
-            false => news,
-        }
-    }
-
-    /// What becomes part of a document with the input under way.
+    /// What becomes part of a document with the input under way; of records, with the
+    /// last of them.
     fn news(&self, doc: &DocId) -> Ids {
+        if let Some(last) = &self.record {
+            return last.news_of(doc);
+        }
         let mut news = self.documents.news(doc).cloned().unwrap_or_default();
         if let Some(taking) = &self.taking {
             let here = self.documents.all_here(doc);
