@@ -178,12 +178,12 @@ impl Staging {
         position
     }
 
-    /// The same, in room of the document's own if it is small and others wait already.
-    /// What it came in is the transport's buffer, of which it is a small part: as long
-    /// as that is in use, another has to be had for the next message.
+    /// The same, in room of the document's own if it is small. What it came in is the
+    /// transport's buffer, of which it is a small part: as long as that is in use,
+    /// another has to be had for the next message, and that may be no larger than it.
     fn copied(&mut self, received: Received) -> Received {
         let whole = received.frame.as_ref().unwrap_or(&received.update);
-        if self.is_empty() || whole.len() > COPIED_BYTES_MAX {
+        if whole.len() > COPIED_BYTES_MAX {
             return received;
         }
         if self.room.capacity() < whole.len() {
