@@ -228,8 +228,9 @@ impl DocumentState {
         deepest + loose
     }
 
-    /// Notes that an update, which opens so many gaps, is on its way.
-    pub fn expect(&self, update: &Update<'_>, opens: Pending, ahead: &mut Ahead) {
+    /// Notes that an update, which opens so many gaps, is on its way. Returns how many
+    /// types it brings.
+    pub fn expect(&self, update: &Update<'_>, opens: Pending, ahead: &mut Ahead) -> usize {
         let types = self.new_types(update);
         let newcomers = self.new_clients(update, ahead);
         match update.run() {
@@ -239,6 +240,7 @@ impl DocumentState {
             }
             None => ahead.add(self.clocks_after(update, ahead), opens, types, newcomers),
         }
+        types
     }
 
     /// What is known, gaps left out.
