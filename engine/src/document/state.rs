@@ -185,7 +185,7 @@ impl DocumentState {
     /// its way included.
     #[must_use]
     pub fn new_clients(&self, update: &Update<'_>, ahead: &Ahead) -> usize {
-        let is_new = |client| self.structs.client(client).is_none() && !ahead.has(client);
+        let is_new = |client| !ahead.has(client) && self.structs.client(client).is_none();
         if let Some((client, _)) = update.run() {
             return usize::from(is_new(*client));
         }
