@@ -645,6 +645,17 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(4_000))]
         #[test]
+        fn what_was_kept_of_a_struct_is_all_of_it(mut bytes in told(), more: [u8; 8]) {
+            bytes.extend(more);
+            if let Ok(item) = Struct::read(&mut Reader::new(&bytes), ID, Trust::Input) {
+                let kept_in = [b"before", item.bytes].concat();
+                let again = item.keep();
+                let again = again.at_end_of(&kept_in);
+                prop_assert_eq!(format!("{again:?}"), format!("{item:?}"));
+            }
+        }
+
+        #[test]
         fn a_plain_struct_is_what_it_is_in_full(mut bytes in told(), more: [u8; 8]) {
             bytes.extend(more);
             let (Some(plain), item) = read_both(&bytes) else {

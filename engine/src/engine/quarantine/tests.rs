@@ -243,8 +243,8 @@ fn a_document_that_panics_amid_an_answer_of_several_costs_others_nothing() {
     let (told_first, told_after) = (world.join("first"), world.join("after"));
     world.writes(first);
     world.writes(bad);
-    // What it has never asked for makes it panic, though it waits for one more.
-    for _ in 0..2 {
+    // What it has never asked for makes it panic, though it waits for two more.
+    for _ in 0..3 {
         let unasked = JournalOperation {
             op: world.engine.next_op(),
             document: world.engine.names[&doc("bad")],
@@ -252,17 +252,17 @@ fn a_document_that_panics_amid_an_answer_of_several_costs_others_nothing() {
         };
         world.engine.journal_operations.begin(unasked);
     }
-    let appended = world.writes(after);
-    let [Output::Journal { op: last, .. }] = appended[..] else {
-        panic!("{appended:?}");
-    };
-    let mut other = ABC.to_vec();
-    other[2] = 2;
-    let bytes = protocol::update(&other);
-    let later = world.input(Input::Received { conn: bad, bytes });
-    let [Output::Journal { op: later, .. }] = later[..] else {
-        panic!("{later:?}");
-    };
+    world.writes(after);
+    let [last, later] = [2, 3].map(|client| {
+        let mut update = ABC.to_vec();
+        update[2] = client;
+        let bytes = protocol::update(&update);
+        let appended = world.input(Input::Received { conn: bad, bytes });
+        let [Output::Journal { op, .. }] = appended[..] else {
+            panic!("{appended:?}");
+        };
+        op
+    });
     let result = JournalResult::Appended(Ok(()));
     let outputs = world.input(Input::Journal { op: last, result });
     let sent_to = |conn: ConnId| {
