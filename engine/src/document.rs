@@ -57,7 +57,7 @@ use crate::{
     effect::{Effect, Effects, Fault},
     event::Event,
     id::{ConnId, DocId},
-    journal::{JournalCommand, JournalResult},
+    journal::JournalCommand,
     journal_health::JournalHealth,
     marks::{self, Mark},
     output::{CloseCode, Refusal},
@@ -361,17 +361,6 @@ impl Document {
             (Phase::Loading { .. }, StoreResult::Loaded(loaded)) => self.loaded(cx, loaded, out),
             (_, StoreResult::Loaded(loaded)) => self.read_again(cx, loaded, out),
             (_, StoreResult::Saved(saved)) => self.saved(cx, saved, out),
-        }
-        self.leave_if_drained(out);
-    }
-
-    /// The journal has answered.
-    pub(crate) fn journaled(&mut self, cx: Context<'_>, result: JournalResult, out: &mut Effects) {
-        match result {
-            JournalResult::Appended(appended) => self.appended(cx, &appended, out),
-            JournalResult::Trimmed(trimmed) => self.trimmed(cx, &trimmed, out),
-            JournalResult::Read(read) => self.records_read(read, out),
-            JournalResult::Reopened(_) => unreachable!("no document asks for that"),
         }
         self.leave_if_drained(out);
     }

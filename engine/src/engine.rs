@@ -22,7 +22,7 @@ use self::{
     backlog::Backlog,
     bus::Bus,
     effects::replace,
-    journal_operations::{JournalOperation, JournalOperations},
+    journal_operations::{Ended, JournalOperation, JournalOperations},
     quarantine::Failures,
     shutdown::Shutdown,
     slot::{Slot, Standing, Totals},
@@ -397,9 +397,6 @@ impl Engine {
             self.reopened(now, reopened.is_ok());
             return;
         }
-        if result == JournalResult::Appended(Ok(())) {
-            self.journaling.appended();
-        }
         if let Some(error) = failure(&result) {
             let (config, jitter) = (&self.config, &mut self.jitter);
             if self.journaling.failed(now, config, jitter) {
@@ -408,10 +405,35 @@ impl Engine {
                 self.event(Event::JournalFailed { error });
             }
         }
+        match result {
+            JournalResult::Appended(written) | JournalResult::Trimmed(written) => {
+                self.written(now, op, &written);
+            }
+            JournalResult::Read(read) => {
+                if let Some(Ended { document, .. }) = self.journal_operations.end(op) {
+                    self.with(now, document, |document, _, out| {
+                        document.records_read(read, out);
+                    });
+                }
+            }
+            JournalResult::Reopened(_) => {}
+        }
         self.failures.answered(op);
-        if let Some(document) = self.journal_operations.end(op) {
-            self.with(now, document, |document, cx, out| {
-                document.journaled(cx, result, out);
+    }
+
+    /// The journal has carried out all writes up to this one, or has failed to. Each
+    /// document is told of its own, in the order in which they were asked for.
+    fn written(&mut self, now: Duration, through: OpId, written: &Result<(), JournalError>) {
+        let mut first = None;
+        while let Some(Ended { document, records }) = self.journal_operations.end(through) {
+            let is_other = *first.get_or_insert(document) != document;
+            marks::hit_if(Mark::AnswerToSeveral, || is_other);
+            if records > 0 && written.is_ok() {
+                self.journaling.appended();
+            }
+            self.with(now, document, |document, cx, out| match records {
+                0 => document.trimmed(cx, written, out),
+                _ => document.appended(cx, written, records, out),
             });
         }
     }

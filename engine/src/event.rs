@@ -8,7 +8,7 @@ use crate::{
     awareness::Unshown,
     bus::BusRefusal,
     id::{ConnId, DocId},
-    journal::JournalError,
+    journal::{JournalError, Position},
     message_fault::MessageFault,
     output::CloseCode,
     rejection::Rejection,
@@ -81,8 +81,12 @@ pub enum Event {
     },
     /// New content from a client became part of a document.
     UpdateApplied {
+        /// Whose, whether or not it is still there.
+        conn: ConnId,
         /// Size of what came.
         bytes: usize,
+        /// The record in which it was made durable, if there is a journal.
+        position: Option<Position>,
     },
     /// A snapshot was written.
     SnapshotSaved {

@@ -63,8 +63,10 @@ pub enum Input {
         /// What came of it.
         result: StoreResult,
     },
-    /// The one result of a journal operation. Results come in the order of
-    /// the commands.
+    /// The result of a journal operation. Results come in the order of the
+    /// commands. That of an `Append` or a `Trim` is also that of all of these right
+    /// before it that have none yet: where one commit makes many durable, one
+    /// answer tells it of all, and has the same done as one for each.
     Journal {
         /// The number that came with the command.
         op: OpId,

@@ -58,7 +58,9 @@ pub enum JournalCommand {
     Reopen,
 }
 
-/// The one answer to a [`JournalCommand`].
+/// The answer to a [`JournalCommand`]. Each has exactly one. That to a write (`Append`
+/// or `Trim`) is also that to all writes right before it that have none yet, back to
+/// the last `Read` or `Reopen`: all of them are durable, or of none it is known.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum JournalResult {

@@ -70,7 +70,8 @@
 //! - The clock never goes back. Connection ids are used once.
 //! - Outputs are carried out in order. Each `Store` command gets exactly one
 //!   result, whatever happens: who carries it out owns the timeout. So does
-//!   each `Journal` command; their results come in the order of the commands,
+//!   each `Journal` command, but that a write may share that of a write behind it,
+//!   with nothing but writes between; results come in the order of the commands,
 //!   and once one has failed all later ones fail, until `Reopen` has not.
 //! - What the journal reports as done is durable, and what it held when the
 //!   process last ended is told by `JournalHolds` before the first `Open`.

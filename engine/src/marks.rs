@@ -88,6 +88,12 @@ marks! {
     /// The journal was told to forget some records of a document while others
     /// were on their way.
     TrimWhileStaged = "trim_while_staged",
+    /// Several updates of a document became durable with one answer.
+    AppendedTogether = "appended_together",
+    /// Several updates of a document were not made durable with one answer.
+    FailedTogether = "failed_together",
+    /// One answer of the journal was to writes of several documents.
+    AnswerToSeveral = "answer_to_several",
     /// An update became durable after its sender had gone.
     AppendedAfterClose = "appended_after_close",
     /// An update was not made durable, and its sender had gone.

@@ -57,7 +57,7 @@ pub enum Output {
         /// What to do.
         command: StoreCommand,
     },
-    /// Carry out a journal operation and report its one result with this
+    /// Carry out a journal operation and report its result with this
     /// number. Only where [`Config::journal`](crate::Config::journal) is set.
     Journal {
         /// The number to report with.

@@ -114,6 +114,18 @@ bugs! {
     ReplaySkipsLast = "replay_skips_last",
     /// A document whose records are damaged is served without them.
     DamageTakenForEmpty = "damage_taken_for_empty",
+    /// Of several updates of a document that became durable with one answer the last
+    /// one is not applied.
+    SharedAnswerSkipsLast = "shared_answer_skips_last",
+    /// Of updates of a document that failed with one answer only the last counts as
+    /// failed.
+    SharedFailureIgnored = "shared_failure_ignored",
+    /// Updates of a document are taken to follow each other though those of another
+    /// one are among them, and some of these get no answer.
+    RunPastAnother = "run_past_another",
+    /// What the journal forgets amid updates counts as one of them if they share an
+    /// answer.
+    TrimTakenForAppend = "trim_taken_for_append",
     /// A journal that could not be reopened once is not tried again.
     ReopenGivenUp = "reopen_given_up",
     /// What the journal holds when the server starts is left there until
@@ -437,6 +449,8 @@ bugs! {
     AlarmNotMovedUp = "alarm_not_moved_up",
     /// Of the writes that fail in one commit only the first is told.
     OnlyFirstAnswerFails = "only_first_answer_fails",
+    /// What answers several writes names the first of them.
+    AnswerNamesFirst = "answer_names_first",
 
     /// Who was slowed down once stays so, however long it rests.
     ThrottleNeverRefills = "throttle_never_refills",

@@ -32,7 +32,11 @@ const COMMIT_WRITES_MAX: usize = 4_096;
 /// them takes time, in which nobody else is served.
 const ANSWERED_BYTES_PER_TURN: usize = 64 << 10;
 
-/// The result of one command.
+/// Writes that share an answer. More would save little, and what the engine says to
+/// them would leave the processor's caches before it is carried out.
+const ANSWERED_WRITES_MAX: usize = 64;
+
+/// The result of one command, and of writes before it that have no other.
 pub(crate) type Answer = (OpId, JournalResult);
 
 /// What the engine has asked of the journal and nobody has taken up yet.
@@ -54,25 +58,25 @@ enum Step {
 #[derive(Debug, Default)]
 struct Commit {
     writes: Vec<JournalWrite>,
-    /// For each, how it is answered.
+    /// How they are answered.
     asked: Vec<Asked>,
     appends: u64,
     bytes: usize,
 }
 
-/// What was asked for, and how large it is.
+/// Writes that share an answer: that of the last of them.
 #[derive(Debug)]
 struct Asked {
     op: OpId,
     answered: Answered,
+    writes: usize,
     bytes: usize,
 }
 
 type Answered = fn(Result<(), JournalError>) -> JournalResult;
 
 /// Carries out what comes into the queue. The answers are in the order of the
-/// commands, one for each; those of one commit are handed over together, unless it is
-/// large.
+/// commands; those of one commit are few, and handed over together, unless it is large.
 pub(crate) async fn drive(
     journal: Arc<dyn Journal>,
     queue: &JournalQueue,
@@ -179,11 +183,29 @@ impl Commit {
         self.bytes += bytes;
         self.appends += u64::from(matches!(write, JournalWrite::Append { .. }));
         self.writes.push(write);
-        self.asked.push(Asked {
-            op,
-            answered,
-            bytes,
-        });
+        match self.asked.last_mut() {
+            Some(last) if last.has_room() => {
+                if !planted::is(Bug::AnswerNamesFirst) {
+                    (last.op, last.answered) = (op, answered);
+                }
+                last.writes += 1;
+                last.bytes += bytes;
+            }
+            _ => self.asked.push(Asked {
+                op,
+                answered,
+                writes: 1,
+                bytes,
+            }),
+        }
+    }
+}
+
+impl Asked {
+    fn has_room(&self) -> bool {
+        self.writes < ANSWERED_WRITES_MAX
+            && self.bytes < ANSWERED_BYTES_PER_TURN
+            && !planted::is(Bug::OnlyFirstAnswerFails)
     }
 }
 
@@ -227,6 +249,7 @@ impl Writer<'_> {
             appends,
             bytes,
         } = commit;
+        let is_batch = writes.len() > 1;
         let latency = self.metrics.sync_latency.clone();
         let committed = self.call(async move {
             let start = Instant::now();
@@ -238,7 +261,7 @@ impl Writer<'_> {
         if committed.is_ok() {
             self.metrics.committed(appends, bytes as u64);
         }
-        marks::hit_if(Mark::JournalBatch, || asked.len() > 1);
+        marks::hit_if(Mark::JournalBatch, || is_batch);
         let outcome_of = |at| match at > 0 && planted::is(Bug::OnlyFirstAnswerFails) {
             true => Ok(()),
             false => committed.clone(),

@@ -40,7 +40,16 @@ pub(crate) struct Record {
 }
 
 /// What is answered, in the order of the commands.
-pub(crate) type Answers = Vec<(OpId, JournalResult)>;
+pub(crate) type Answers = Vec<Answer>;
+
+/// What came of one command.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) op: OpId,
+    pub(crate) result: JournalResult,
+    /// Whether nobody is told but with the next one, which says the same of both.
+    pub(crate) is_told_with_next: bool,
+}
 
 impl Journal {
     pub(crate) fn new(seed: u64, node: usize) -> Self {
@@ -134,9 +143,27 @@ impl Journal {
                 command if self.has_failed => self.fail(command, is_in_doubt),
                 command => self.carry_out(command),
             };
-            answers.push((op, result));
+            answers.push(Answer {
+                op,
+                result,
+                is_told_with_next: false,
+            });
         }
+        self.share(&mut answers);
         answers
+    }
+
+    /// Has writes that follow each other share an answer, if the same came of them.
+    /// Half of the time each has its own.
+    fn share(&mut self, answers: &mut [Answer]) {
+        if answers.len() < 2 || self.rng.random_bool(0.5) {
+            return;
+        }
+        for at in 1..answers.len() {
+            let next = written(&answers[at].result);
+            let is_same = next.is_some() && next == written(&answers[at - 1].result);
+            answers[at - 1].is_told_with_next = is_same && self.rng.random_bool(0.7);
+        }
     }
 
     /// The process ends. Of what was not made durable some is there later,
@@ -244,6 +271,14 @@ impl Journal {
         if records.is_empty() {
             self.documents.remove(doc);
         }
+    }
+}
+
+/// What came of a write, if it was one.
+const fn written(result: &JournalResult) -> Option<&Result<(), JournalError>> {
+    match result {
+        JournalResult::Appended(written) | JournalResult::Trimmed(written) => Some(written),
+        JournalResult::Read(_) | JournalResult::Reopened(_) => None,
     }
 }
 

@@ -113,7 +113,7 @@ impl Trace {
                 self.hash.number(op.0);
                 self.hash.bytes(bytes);
             }
-            Output::Event(Event::UpdateApplied { bytes }) => self.hash.number(*bytes as u64),
+            Output::Event(Event::UpdateApplied { bytes, .. }) => self.hash.number(*bytes as u64),
             other => self.hash.text(format_args!("{node} {other:?}")),
         }
         self.push(now, Happened::Output(node, output.clone()));

@@ -313,7 +313,8 @@ impl Document {
         let config = cx.config;
         let is_kept =
             cx.journal == JournalHealth::Works || planted::is(Bug::LargeOnesWaitUnjournaled);
-        let times = match is_kept && self.has_room_again(cx) {
+        let is_large = self.bytes >= config.save_step_bytes.get();
+        let times = match is_large && is_kept && self.has_room_again(cx) {
             true => {
                 let steps = self.bytes / config.save_step_bytes;
                 let times = u32::try_from(steps).unwrap_or(u32::MAX).saturating_add(1);

@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 use super::{Ahead, Context, Document, NewPart, Pending, Phase};
 use crate::{
@@ -27,11 +27,19 @@ use crate::{
     update::{DecodeError, KeptUpdate, Update},
 };
 
+/// Messages up to this size are copied when they are staged.
+const COPIED_BYTES_MAX: usize = 512;
+
+/// How large the rooms are that they are copied to, at most.
+const ROOM_BYTES_MAX: usize = 4 << 10;
+
 /// What of a document is on its way to the journal or in it.
 #[derive(Debug, Default)]
 pub(super) struct Staging {
     queue: VecDeque<Staged>,
     bytes: usize,
+    /// Room for copies of small messages, while there are any.
+    room: BytesMut,
     ahead: Ahead,
     /// The last position that was given to a record.
     issued: Position,
@@ -55,8 +63,8 @@ pub(super) struct Staging {
 struct Staged {
     from: ConnId,
     update: KeptUpdate,
-    /// The frame that it came in, if that holds nothing else.
-    frame: Option<Bytes>,
+    /// Whether it is kept in the frame that it came in, which holds nothing else.
+    is_frame: bool,
     position: Position,
     opens_gap: bool,
     /// What it brings that is counted as long as it is on its way.
@@ -66,13 +74,11 @@ struct Staged {
 }
 
 /// An update of a connection.
-#[derive(Debug)]
-pub(super) struct Received {
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Received<'a> {
     pub(super) from: ConnId,
-    /// A valid update.
-    pub(super) update: Bytes,
     /// The frame that it came in, if that holds nothing else.
-    pub(super) frame: Option<Bytes>,
+    pub(super) whole: Option<&'a Bytes>,
     /// Whether something in it follows what is unknown.
     pub(super) opens_gap: bool,
 }
@@ -85,7 +91,7 @@ impl Staging {
     /// Whether an update is on its way in just these words.
     pub(super) fn has(&self, update: &[u8]) -> bool {
         let mut staged = self.queue.iter();
-        staged.any(|staged| *staged.update.bytes() == update)
+        staged.any(|staged| staged.update.bytes() == update)
     }
 
     /// Bytes of updates that are not durable yet.
@@ -152,15 +158,16 @@ impl Staging {
         cx: Context<'_>,
         update: &Update<'_>,
         (opens, types): (Pending, usize),
-        received: Received,
+        received: Received<'_>,
+        kept: Bytes,
     ) -> Position {
         self.issued.0 += 1;
         let position = self.issued;
-        self.bytes += received.update.len();
+        self.bytes += update.bytes().len();
         self.queue.push_back(Staged {
             from: received.from,
-            update: KeptUpdate::new(received.update, update),
-            frame: received.frame,
+            update: KeptUpdate::new(kept, update),
+            is_frame: received.whole.is_some(),
             position,
             opens_gap: received.opens_gap,
             opens,
@@ -170,15 +177,38 @@ impl Staging {
         position
     }
 
-    fn pop(&mut self) -> Staged {
-        let staged = self.queue.pop_front();
-        let staged = staged.expect("each append has one result, in order");
+    /// An update to be kept, with the frame that it came in if that holds nothing else:
+    /// in room of the document's own if it is small. What it came in is the transport's
+    /// buffer, of which it is a small part: as long as that is in use, another has to be
+    /// had for the next message, and that may be no larger than it.
+    fn keep(&mut self, frame: &Bytes, update: &[u8], received: Received<'_>) -> Bytes {
+        let kept = received.whole.map_or(update, |whole| whole);
+        let is_small_part = kept.len() < frame.len() / 2;
+        if kept.len() > COPIED_BYTES_MAX && !is_small_part {
+            return frame.slice_ref(kept);
+        }
+        if self.room.capacity() < kept.len() {
+            // The more is waiting, the more will.
+            let bytes = self.bytes.min(ROOM_BYTES_MAX).max(kept.len());
+            self.room = BytesMut::with_capacity(bytes);
+        }
+        self.room.extend_from_slice(kept);
+        self.room.split().freeze()
+    }
+
+    fn pop(&mut self) -> Option<Staged> {
+        let staged = self.queue.front()?;
         self.bytes -= staged.update.bytes().len();
         self.ahead.arrived(staged.opens, staged.types);
-        if self.queue.is_empty() && !planted::is(Bug::AheadNotReset) {
-            self.ahead = Ahead::default();
+        if self.queue.len() == 1 {
+            self.room = BytesMut::new();
+            if !planted::is(Bug::AheadNotReset) {
+                self.ahead = Ahead::default();
+            }
         }
-        staged
+        // Last, and looked at where it comes to lie: it is large enough for moves to
+        // cost.
+        self.queue.pop_front()
     }
 }
 
@@ -189,19 +219,23 @@ impl Document {
         cx: Context<'_>,
         update: &Update<'_>,
         opens: Pending,
-        received: Received,
+        received: Received<'_>,
+        frame: &Bytes,
         out: &mut Effects,
     ) {
-        let types = self.state.new_types(update);
-        self.state.expect(update, opens, &mut self.staging.ahead);
-        let (from, bytes) = (received.from, received.update.clone());
+        let from = received.from;
+        let kept = self.staging.keep(frame, update.bytes(), received);
+        let bytes = kept.slice(kept.len() - update.bytes().len()..);
+        let types = self.state.expect(update, opens, &mut self.staging.ahead);
         if planted::is(Bug::SentBeforeDurable) {
             self.send_update(cx, Some(from), protocol::update(&bytes), out);
         }
         if planted::is(Bug::PublishedBeforeDurable) {
             self.publish_update(cx, Some(from), &protocol::update(&bytes), out);
         }
-        let position = self.staging.push(cx, update, (opens, types), received);
+        let position = self
+            .staging
+            .push(cx, update, (opens, types), received, kept);
         let doc = self.id.clone();
         out.push(Effect::Journal(JournalCommand::Append {
             doc,
@@ -215,24 +249,51 @@ impl Document {
         }
     }
 
-    /// The journal has made the oldest staged update durable, or has failed to.
-    pub(super) fn appended(
+    /// The journal has made so many staged updates durable, the oldest first, or has
+    /// failed to.
+    pub(crate) fn appended(
+        &mut self,
+        cx: Context<'_>,
+        appended: &Result<(), JournalError>,
+        records: usize,
+        out: &mut Effects,
+    ) {
+        marks::hit_if(Mark::AppendedTogether, || records > 1 && appended.is_ok());
+        marks::hit_if(Mark::FailedTogether, || records > 1 && appended.is_err());
+        let is_skipped = records > 1 && planted::is(Bug::SharedAnswerSkipsLast);
+        for left in (usize::from(is_skipped)..records).rev() {
+            let appended = match left > 0 && planted::is(Bug::SharedFailureIgnored) {
+                true => &Ok(()),
+                false => appended,
+            };
+            self.appended_one(cx, appended, out);
+        }
+        self.resume(cx, out);
+        self.forget_covered(cx, out);
+        if self.phase == Phase::Draining && !self.is_retrying() {
+            self.save_now(out);
+        }
+        self.leave_if_drained(out);
+    }
+
+    fn appended_one(
         &mut self,
         cx: Context<'_>,
         appended: &Result<(), JournalError>,
         out: &mut Effects,
     ) {
         let staged = self.staging.pop();
-        let is_here = self.connections.contains_key(&staged.from);
+        let staged = staged.as_ref();
+        let staged = staged.expect("each append has one result, in order");
+        let is_here = || self.connections.contains_key(&staged.from);
         match appended {
-            Ok(()) if !is_here && planted::is(Bug::StagedCancelled) => {}
+            Ok(()) if planted::is(Bug::StagedCancelled) && !is_here() => {}
             _ if appended.is_ok() || planted::is(Bug::AppliedThoughFailed) => {
-                marks::hit_if(Mark::AppendedAfterClose, || !is_here);
+                marks::hit_if(Mark::AppendedAfterClose, || !is_here());
                 self.staging.applied = staged.position;
                 let received = Received {
                     from: staged.from,
-                    update: staged.update.bytes().clone(),
-                    frame: staged.frame,
+                    whole: staged.is_frame.then(|| staged.update.kept()),
                     opens_gap: staged.opens_gap,
                 };
                 let before = self.state.clients();
@@ -240,17 +301,12 @@ impl Document {
                 let came = self.state.clients() - before;
                 self.staging.ahead.have_come(came);
             }
-            _ if is_here => {
+            _ if is_here() => {
                 marks::hit(Mark::RefusedNotDurable);
                 self.refuse_update(cx, staged.from, Rejection::NotDurable, out);
             }
             // Who sent it is gone, and brings it along when coming back.
             _ => marks::hit(Mark::FailedAfterClose),
-        }
-        self.resume(cx, out);
-        self.forget_covered(cx, out);
-        if self.phase == Phase::Draining && !self.is_retrying() {
-            self.save_now(out);
         }
     }
 
@@ -260,12 +316,12 @@ impl Document {
         &mut self,
         cx: Context<'_>,
         update: &Update<'_>,
-        received: Received,
+        received: Received<'_>,
         out: &mut Effects,
     ) {
         self.leave_out_lagging(cx);
         let applied = self.state.apply_decoded(update);
-        let bytes = received.update.len();
+        let bytes = update.bytes().len();
         if applied.new_part == NewPart::Nothing {
             marks::hit(Mark::NothingNew);
             if cx.journal != JournalHealth::Off {
@@ -282,15 +338,18 @@ impl Document {
             }
         }
         self.changed(cx, bytes);
-        out.push(Effect::Event(Event::UpdateApplied { bytes }));
-        let Received {
-            from,
-            update,
-            frame,
-            ..
-        } = received;
-        let as_it_came = || frame.unwrap_or_else(|| protocol::update(&update));
-        self.relay(cx, Some(from), &applied, as_it_came, out);
+        let (conn, is_recorded) = (received.from, cx.journal != JournalHealth::Off);
+        let position = is_recorded.then_some(self.staging.applied);
+        out.push(Effect::Event(Event::UpdateApplied {
+            conn,
+            bytes,
+            position,
+        }));
+        let as_it_came = || match received.whole {
+            Some(whole) => whole.clone(),
+            None => protocol::update(update.bytes()),
+        };
+        self.relay(cx, Some(received.from), &applied, as_it_came, out);
     }
 
     /// Applies the records of the journal on top of the snapshot. Returns how
@@ -357,7 +416,7 @@ impl Document {
     }
 
     /// The journal has forgotten what it was told to, or has failed to.
-    pub(super) fn trimmed(
+    pub(crate) fn trimmed(
         &mut self,
         cx: Context<'_>,
         trimmed: &Result<(), JournalError>,
@@ -371,6 +430,7 @@ impl Document {
         } else if regrets {
             self.staging.covered = self.staging.trimmed;
         }
+        self.leave_if_drained(out);
     }
 
     /// Reads on from those who had to wait, once there is room again.

@@ -185,7 +185,7 @@ impl DocumentState {
     /// its way included.
     #[must_use]
     pub fn new_clients(&self, update: &Update<'_>, ahead: &Ahead) -> usize {
-        let is_new = |client| self.structs.client(client).is_none() && !ahead.has(client);
+        let is_new = |client| !ahead.has(client) && self.structs.client(client).is_none();
         if let Some((client, _)) = update.run() {
             return usize::from(is_new(*client));
         }
@@ -228,8 +228,9 @@ impl DocumentState {
         deepest + loose
     }
 
-    /// Notes that an update, which opens so many gaps, is on its way.
-    pub fn expect(&self, update: &Update<'_>, opens: Pending, ahead: &mut Ahead) {
+    /// Notes that an update, which opens so many gaps, is on its way. Returns how many
+    /// types it brings.
+    pub fn expect(&self, update: &Update<'_>, opens: Pending, ahead: &mut Ahead) -> usize {
         let types = self.new_types(update);
         let newcomers = self.new_clients(update, ahead);
         match update.run() {
@@ -239,6 +240,7 @@ impl DocumentState {
             }
             None => ahead.add(self.clocks_after(update, ahead), opens, types, newcomers),
         }
+        types
     }
 
     /// What is known, gaps left out.

@@ -303,15 +303,14 @@ impl Document {
             .and_then(|()| self.nesting_allowed(cx, &update, bytes.len(), out));
         let received = Received {
             from: conn,
-            update: part(frame, bytes),
-            frame: whole.cloned(),
+            whole,
             opens_gap: opens.gap_runs > 0,
         };
         match (admitted, cx.journal) {
             (Ok(()), JournalHealth::Off) => self.take(cx, &update, received, out),
             // What is known already is not refused, and needs no record.
             _ if !self.state.lacks(&update) => marks::hit(Mark::NothingNew),
-            _ if planted::is(Bug::StagedTakenForKnown) && self.staging.has(&received.update) => {}
+            _ if planted::is(Bug::StagedTakenForKnown) && self.staging.has(bytes) => {}
             (Err(reason), _) => {
                 match reason {
                     Rejection::NotDurable => marks::hit(Mark::RefusedNotDurable),
@@ -327,7 +326,7 @@ impl Document {
                 }
                 self.refuse_update(cx, conn, reason, out);
             }
-            (Ok(()), _) => self.stage(cx, &update, opens, received, out),
+            (Ok(()), _) => self.stage(cx, &update, opens, received, frame, out),
         }
         Ok(())
     }
@@ -506,15 +505,6 @@ impl Document {
         self.connections
             .get_mut(&conn)
             .expect("input comes from connections that are open")
-    }
-}
-
-/// An update of a frame, to be kept for a while: as what it is a part of, unless
-/// most of that is something else, which would be kept along.
-fn part(frame: &Bytes, update: &[u8]) -> Bytes {
-    match update.len() < frame.len() / 2 {
-        true => Bytes::copy_from_slice(update),
-        false => frame.slice_ref(update),
     }
 }
 

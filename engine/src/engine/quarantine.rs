@@ -172,9 +172,13 @@ impl Failures {
         failure.is_some_and(|failure| now < failure.until)
     }
 
-    /// The journal has answered.
-    pub(super) fn answered(&mut self, op: OpId) {
-        self.appending.remove(&op);
+    /// The journal has answered, up to this operation.
+    pub(super) fn answered(&mut self, through: OpId) {
+        while let Some(first) = self.appending.first_entry()
+            && *first.key() <= through
+        {
+            first.remove();
+        }
     }
 
     /// Documents of which the journal is still to take what it was handed

@@ -112,6 +112,29 @@ impl<'a> Content<'a> {
         }
     }
 
+    /// The bytes at its end that are not read.
+    pub(super) const fn bytes(&self) -> &'a [u8] {
+        match *self {
+            Self::Deleted(_) => &[],
+            Self::Text(bytes) | Self::Values { bytes, .. } | Self::Unit { bytes, .. } => bytes,
+        }
+    }
+
+    /// The same with such bytes.
+    pub(super) const fn with_bytes(self, bytes: &[u8]) -> Content<'_> {
+        match self {
+            Self::Deleted(len) => Content::Deleted(len),
+            Self::Values { kind, count, .. } => Content::Values { kind, count, bytes },
+            Self::Text(_) => Content::Text(bytes),
+            Self::Unit { kind, .. } => Content::Unit { kind, bytes },
+        }
+    }
+
+    /// The same without them.
+    pub(super) const fn without_bytes(self) -> Content<'static> {
+        self.with_bytes(&[])
+    }
+
     /// The content reference that names this kind.
     pub(crate) const fn kind(&self) -> u8 {
         match *self {

@@ -7,7 +7,7 @@ use thiserror::Error;
 
 use super::{
     CLOCK_MAX, ClientId, Clock, ClockRange, Id, Outline, Trust,
-    structs::{Body, Plain, Struct, read_client, read_clock},
+    structs::{Body, KeptStruct, Plain, Struct, read_client, read_clock},
 };
 use crate::lib0::{ReadError, Reader};
 
@@ -83,44 +83,48 @@ struct Found {
 /// An update that is kept for a while.
 #[derive(Debug)]
 pub(crate) struct KeptUpdate {
-    bytes: Bytes,
+    /// What it is kept in; it stands at the end of that.
+    kept: Bytes,
+    at: usize,
     found: Found,
-    /// Where the struct begins, if there is only one. It ends where the deletes begin.
-    only_at: Option<usize>,
+    /// The struct, if there is only one. It ends where the deletes begin.
+    only: Option<KeptStruct>,
 }
 
 impl KeptUpdate {
-    /// Keeps an update that `bytes` were found to be.
-    pub(crate) fn new(bytes: Bytes, update: &Update<'_>) -> Self {
-        debug_assert_eq!(bytes, update.bytes);
+    /// Keeps an update in bytes that end with it.
+    pub(crate) fn new(kept: Bytes, update: &Update<'_>) -> Self {
+        let at = kept.len() - update.bytes.len();
+        debug_assert_eq!(&kept[at..], update.bytes);
         Self {
-            bytes,
+            kept,
+            at,
             found: update.found.clone(),
-            only_at: update
-                .only
-                .filter(|_| update.run().is_some())
-                .map(|only| update.found.deletes_at - only.bytes.len()),
+            only: update.only.as_ref().map(Struct::keep),
         }
     }
 
-    pub(crate) const fn bytes(&self) -> &Bytes {
-        &self.bytes
+    /// What it is kept in.
+    pub(crate) const fn kept(&self) -> &Bytes {
+        &self.kept
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.kept[self.at..]
     }
 
     /// It, without checking the bytes again.
     pub(crate) fn update(&self) -> Update<'_> {
-        let mut update = Update {
-            bytes: &self.bytes,
+        let bytes = self.bytes();
+        let before_deletes = &bytes[..self.found.deletes_at];
+        Update {
+            bytes,
             found: self.found.clone(),
-            only: None,
-        };
-        if let (Some(at), Some((client, clocks))) = (self.only_at, &self.found.run) {
-            let (client, clock) = (*client, clocks.start);
-            let bytes = &self.bytes[at..self.found.deletes_at];
-            let only = Struct::read_whole(bytes, Id { client, clock }, clocks.end - clock);
-            update.only = Some(only.expect(CHECKED));
+            only: self
+                .only
+                .as_ref()
+                .map(|only| only.at_end_of(before_deletes)),
         }
-        update
     }
 }
 
@@ -163,6 +167,11 @@ impl<'a> Update<'a> {
             only = None;
         }
         Ok(Self { bytes, found, only })
+    }
+
+    /// What it is.
+    pub(crate) const fn bytes(&self) -> &'a [u8] {
+        self.bytes
     }
 
     /// The struct, if it is known that there is only one.

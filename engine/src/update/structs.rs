@@ -134,6 +134,24 @@ impl<'a> Struct<'a> {
         })
     }
 
+    /// What is kept of it where its bytes are.
+    pub(crate) fn keep(&self) -> KeptStruct {
+        let beside_others = |item: Item<'_>| {
+            let (content, size) = (item.content.without_bytes(), item.content.bytes().len());
+            let head = item.head.beside_others()?;
+            Some((Item { head, content }, size))
+        };
+        KeptStruct {
+            id: self.id,
+            len: self.len,
+            size: self.bytes.len(),
+            read: match self.body {
+                Body::Item(item) => beside_others(item),
+                Body::Gc | Body::Skip => None,
+            },
+        }
+    }
+
     /// The clocks it takes.
     pub(crate) const fn clocks(&self) -> ClockRange {
         self.id.clock..self.end()
@@ -186,6 +204,37 @@ impl<'a> Struct<'a> {
     /// The units of the content that stand at the clocks `from..to`.
     pub(crate) fn units(&self, from: Clock, to: Clock) -> std::ops::Range<u64> {
         u64::from(from - self.id.clock)..u64::from(to - self.id.clock)
+    }
+}
+
+/// A struct that is kept with its bytes for a while. If it stands beside others, as
+/// nearly all do, what was read of it is kept too.
+#[derive(Debug)]
+pub(crate) struct KeptStruct {
+    id: Id,
+    len: Clock,
+    /// How many bytes tell it.
+    size: usize,
+    /// It without its bytes, and how many of these, the last ones, are its content's.
+    read: Option<(Item<'static>, usize)>,
+}
+
+impl KeptStruct {
+    /// The struct with its bytes, which are the last of these.
+    pub(crate) fn at_end_of<'a>(&self, bytes: &'a [u8]) -> Struct<'a> {
+        let bytes = &bytes[bytes.len() - self.size..];
+        match self.read {
+            Some((Item { head, content }, size)) => Struct {
+                id: self.id,
+                len: self.len,
+                body: Body::Item(Item {
+                    head,
+                    content: content.with_bytes(&bytes[bytes.len() - size..]),
+                }),
+                bytes,
+            },
+            None => Struct::read_whole(bytes, self.id, self.len).expect("it was read before"),
+        }
     }
 }
 
@@ -326,6 +375,25 @@ impl<'a> Head<'a> {
     #[inline]
     pub(crate) fn kind(bytes: &[u8]) -> Option<u8> {
         bytes.first().map(|info| info & KIND)
+    }
+
+    /// The same, if it says where it belongs by its neighbours.
+    const fn beside_others(self) -> Option<Head<'static>> {
+        let Position::Neighbours {
+            origin,
+            right_origin,
+        } = self.position
+        else {
+            return None;
+        };
+        Some(Head {
+            kind: self.kind,
+            sub_bit: self.sub_bit,
+            position: Position::Neighbours {
+                origin,
+                right_origin,
+            },
+        })
     }
 
     /// The head of the part of the struct `id` that begins at `from`.
@@ -576,6 +644,17 @@ mod tests {
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(4_000))]
+        #[test]
+        fn what_was_kept_of_a_struct_is_all_of_it(mut bytes in told(), more: [u8; 8]) {
+            bytes.extend(more);
+            if let Ok(item) = Struct::read(&mut Reader::new(&bytes), ID, Trust::Input) {
+                let kept_in = [b"before", item.bytes].concat();
+                let again = item.keep();
+                let again = again.at_end_of(&kept_in);
+                prop_assert_eq!(format!("{again:?}"), format!("{item:?}"));
+            }
+        }
+
         #[test]
         fn a_plain_struct_is_what_it_is_in_full(mut bytes in told(), more: [u8; 8]) {
             bytes.extend(more);

@@ -155,7 +155,7 @@ pub fn event(event: &Event) -> Explained {
         Event::JournalRecovered => "the journal works again".into(),
         Event::DocumentDrains { doc } => format!("{doc} is about to leave memory").into(),
         Event::DocumentUnloaded { doc } => format!("{doc} left memory").into(),
-        Event::UpdateApplied { bytes } => format!("applied {bytes} bytes").into(),
+        Event::UpdateApplied { bytes, .. } => format!("applied {bytes} bytes").into(),
         Event::SnapshotSaved { doc, bytes } => format!("{doc} saved: {bytes} bytes").into(),
         Event::SnapshotFailed { doc, error } => format!("{doc} not saved: {error}").into(),
         Event::SnapshotMerged { doc } => format!("{doc} merged with another's snapshot").into(),

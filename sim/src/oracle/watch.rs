@@ -12,12 +12,13 @@ mod journal;
 mod outbox;
 mod pace;
 mod presence;
+mod records;
 mod refusals;
 mod relays;
 mod standing;
 mod store;
 
-use std::time::Duration;
+use std::{collections::VecDeque, time::Duration};
 
 use bytes::Bytes;
 use ysyncd_engine::{
@@ -36,6 +37,7 @@ use self::{
     inputs::{Bringing, Taking},
     journal::JournalWatch,
     pace::Pace,
+    records::{LastRecord, Record},
     refusals::Refusals,
     relays::Relays,
     store::StoreWatch,
@@ -77,6 +79,11 @@ pub(crate) struct Watch {
     /// With a journal: the structs that the input under way brings, and that it has
     /// not written yet.
     bringing: Option<Bringing>,
+    /// With a journal: what the input under way made durable and that is not part of
+    /// its document yet.
+    records: VecDeque<Record>,
+    /// What of it became part of its document last.
+    record: Option<LastRecord>,
     /// Without a journal: what it took since somebody asked.
     taken: Vec<(DocId, Ids)>,
 }
@@ -149,6 +156,8 @@ impl Watch {
             deadline: None,
             taking: None,
             bringing: None,
+            records: VecDeque::new(),
+            record: None,
             taken: Vec::new(),
         }
     }
@@ -238,6 +247,11 @@ impl Watch {
             Output::Event(EngineEvent::DocumentFailed { doc, message }) => {
                 self.failed(doc, message)
             }
+            Output::Event(EngineEvent::UpdateApplied {
+                conn,
+                position: Some(position),
+                ..
+            }) => self.applies(now, *conn, *position),
             Output::Event(EngineEvent::UpdateRefused { doc, conn, reason }) => {
                 self.gaps.forget(*conn);
                 self.refused(doc, *reason)
@@ -278,6 +292,8 @@ impl Watch {
         self.growth.forget(doc);
         self.relays.forget(doc);
         self.pace.forget(doc);
+        self.records.retain(|record| record.doc != *doc);
+        self.record.take_if(|record| record.is_of(doc));
         if self.has_journal {
             self.journal.failed(doc);
         }
@@ -295,10 +311,15 @@ impl Watch {
         {
             for (update, ids) in updates {
                 self.brings_content(&doc, &update);
+                let news = self.documents.all_here(&doc).lacking(&ids);
                 self.documents.taken(&doc, &ids, update.len());
-                self.applied(now, &doc, Some(conn), &update)?;
+                self.applied(now, &doc, Some(conn), &update, &news)?;
                 self.taken.push((doc.clone(), ids));
             }
+        }
+        while !self.records.is_empty() {
+            self.record_was_told()?;
+            self.next_record(now);
         }
         self.all_is_recorded()?;
         self.bus_settled(now, self.is_tick)?;
@@ -381,15 +402,17 @@ impl Watch {
         doc: &DocId,
         from: Option<ConnId>,
         update: &[u8],
+        news: &Ids,
     ) -> Result<(), Violation> {
         let here = self.documents.all_here(doc);
         self.relays.applied(doc, update, here);
-        self.documents.is_changed(now, doc);
-        let here = self.documents.all_here(doc);
+        if !news.is_empty() {
+            self.documents.is_changed(now, doc);
+        }
         match from {
             Some(from) if !self.connections.owes(from) => {
-                let news = self.documents.news(doc);
-                news.map_or(Ok(()), |news| self.gaps.applied(now, doc, from, news, here))
+                let here = self.documents.all_here(doc);
+                self.gaps.applied(now, doc, from, news, here)
             }
             _ => Ok(()),
         }
@@ -514,6 +537,7 @@ impl Watch {
             };
             let told = told.map_err(|error| Invariant::Understood.violated(error))?;
             self.documents.may_tell(&doc, &told, self.has_journal)?;
+            self.is_not_early(&doc, &told)?;
             match message {
                 Message::SyncStep1(_) => {
                     let reader = conns.iter().find(|conn| self.connections.is_reader(**conn));
@@ -546,8 +570,12 @@ impl Watch {
         Ok(())
     }
 
-    /// What becomes part of a document with the input under way.
+    /// What becomes part of a document with the input under way; of records, with the
+    /// last of them.
     fn news(&self, doc: &DocId) -> Ids {
+        if let Some(last) = &self.record {
+            return last.news_of(doc);
+        }
         let mut news = self.documents.news(doc).cloned().unwrap_or_default();
         if let Some(taking) = &self.taking {
             let here = self.documents.all_here(doc);

@@ -11,7 +11,7 @@ use super::{
     not_understood,
 };
 use crate::{
-    journal::Answers,
+    journal::{Answer, Answers},
     oracle::{Invariant, Violation},
     store::{Fate, Operation, Reach, Schedule, Store},
 };
@@ -118,7 +118,7 @@ impl World {
         let answers = node.journal.land(self.now, faults);
         let delay = node.journal.delay(faults);
         if let Some(narration) = &mut self.narration {
-            for (op, result) in &answers {
+            for Answer { op, result, .. } in &answers {
                 narration.journal_does(self.now, life, *op, result);
             }
         }
@@ -133,7 +133,8 @@ impl World {
         life: Life,
         answers: Answers,
     ) -> Result<(), Violation> {
-        for (op, result) in answers {
+        for answer in answers {
+            let Answer { op, result, .. } = answer;
             let is_current = self.is_current(life);
             if let Some(narration) = &mut self.narration {
                 narration.is_answered(self.now, life, op, !is_current);
@@ -142,7 +143,9 @@ impl World {
             if !is_current {
                 return Ok(());
             }
-            self.input(life.node, Input::Journal { op, result })?;
+            if !answer.is_told_with_next {
+                self.input(life.node, Input::Journal { op, result })?;
+            }
         }
         Ok(())
     }

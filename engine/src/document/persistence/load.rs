@@ -54,7 +54,7 @@ impl Document {
 
     /// The journal has read what it holds of the document: the snapshot is
     /// next.
-    pub(in crate::document) fn records_read(
+    pub(crate) fn records_read(
         &mut self,
         read: Result<Vec<JournalRecord>, JournalError>,
         out: &mut Effects,

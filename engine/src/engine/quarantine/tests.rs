@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 
-use super::*;
+use super::{super::JournalOperation, *};
 use crate::{
     Now, OpId,
     auth::{Access, Grant, UserId},
@@ -234,6 +234,47 @@ fn what_was_on_its_way_to_the_journal_is_read_again() {
         )
     };
     assert!(world.loaded(op).iter().any(is_save));
+}
+
+#[test]
+fn a_document_that_panics_amid_an_answer_of_several_costs_others_nothing() {
+    let mut world = World::new(true);
+    let (first, after, bad) = (world.join("first"), world.join("after"), world.join("bad"));
+    let (told_first, told_after) = (world.join("first"), world.join("after"));
+    world.writes(first);
+    world.writes(bad);
+    // What it has never asked for makes it panic, though it waits for two more.
+    for _ in 0..3 {
+        let unasked = JournalOperation {
+            op: world.engine.next_op(),
+            document: world.engine.names[&doc("bad")],
+            is_append: true,
+        };
+        world.engine.journal_operations.begin(unasked);
+    }
+    world.writes(after);
+    let [last, later] = [2, 3].map(|client| {
+        let mut update = ABC.to_vec();
+        update[2] = client;
+        let bytes = protocol::update(&update);
+        let appended = world.input(Input::Received { conn: bad, bytes });
+        let [Output::Journal { op, .. }] = appended[..] else {
+            panic!("{appended:?}");
+        };
+        op
+    });
+    let result = JournalResult::Appended(Ok(()));
+    let outputs = world.input(Input::Journal { op: last, result });
+    let sent_to = |conn: ConnId| {
+        let sent = outputs.iter().filter(|output| {
+            matches!(output, Output::Send { conns, frame } if conns[..] == [conn] && *frame == protocol::update(ABC))
+        });
+        sent.count()
+    };
+    assert_eq!((sent_to(told_first), sent_to(told_after)), (1, 1));
+    assert!(outputs.iter().any(|output| is_close(output, bad)));
+    let appending: Vec<_> = world.engine.failures.appending.keys().collect();
+    assert_eq!(appending, [&later], "what has been answered waits no more");
 }
 
 #[test]

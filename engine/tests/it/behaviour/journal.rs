@@ -88,6 +88,67 @@ fn an_update_is_shown_to_others_once_it_is_durable() {
 }
 
 #[test]
+fn one_answer_may_make_many_updates_durable() {
+    let mut world = world();
+    let (one, two) = (world.joined("d"), world.joined("d"));
+    let (other, beside) = (world.joined("e"), world.joined("e"));
+    world.send_update(one, &text(1, 0, "a"));
+    world.send_update(one, &text(1, 1, "b"));
+    world.send_update(other, &text(1, 0, "c"));
+    world.send_update(one, &text(1, 2, "d"));
+    world.send_update(one, &text(1, 3, "e"));
+    let ops: Vec<_> = (0..5).map(|_| world.take_append().0).collect();
+    world.journal(ops[3], APPENDED);
+    let told = |updates: &[Vec<u8>]| -> Vec<_> {
+        updates
+            .iter()
+            .map(|bytes| protocol::update(bytes))
+            .collect()
+    };
+    let [a, b, d] = [(0, "a"), (1, "b"), (2, "d")].map(|(clock, is)| text(1, clock, is));
+    assert_eq!(world.take(two), told(&[a, b, d]), "and not the last one");
+    assert_eq!(world.take(beside), told(&[text(1, 0, "c")]));
+    world.journal(ops[4], APPENDED);
+    assert_eq!(world.take(two), told(&[text(1, 3, "e")]));
+}
+
+#[test]
+fn one_answer_may_fail_many_updates() {
+    let mut world = world();
+    let (one, two) = (world.joined("d"), world.joined("d"));
+    let other = world.joined("e");
+    world.send_update(one, &text(1, 0, "a"));
+    world.send_update(two, &text(2, 0, "b"));
+    world.send_update(other, &text(1, 0, "c"));
+    let ops: Vec<_> = (0..3).map(|_| world.take_append().0).collect();
+    world.journal(ops[2], JournalResult::Appended(Err(full())));
+    for conn in [one, two, other] {
+        let told = world.take(conn);
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert!(is_refusal(&told[0]));
+    }
+}
+
+#[test]
+fn an_answer_to_an_update_is_one_to_what_is_forgotten_before_it() {
+    let mut world = world();
+    let one = world.joined("d");
+    world.send_update(one, &text(1, 0, "a"));
+    world.sync();
+    world.advance(secs(5));
+    let save = world.take_save();
+    world.saved(save.op, Ok("1"));
+    assert_eq!(world.take_trim().1, Position(1));
+    world.send_update(one, &text(1, 1, "b"));
+    let (op, _) = world.take_append();
+    world.journal(op, APPENDED);
+    world.advance(secs(5));
+    let save = world.take_save();
+    world.saved(save.op, Ok("2"));
+    assert_eq!(world.take_trim().1, Position(2));
+}
+
+#[test]
 fn nothing_that_is_told_covers_what_is_not_durable() {
     let mut world = world();
     let one = world.joined("d");

@@ -263,7 +263,8 @@ impl Watch {
             Body::Update(update) | Body::Diff(update) => {
                 let told =
                     Ids::of(update).map_err(|error| Invariant::Understood.violated(error))?;
-                self.documents.may_tell(doc, &told, self.has_journal)
+                self.documents.may_tell(doc, &told, self.has_journal)?;
+                self.is_not_early(doc, &told)
             }
             Body::Awareness(states) => {
                 self.bus.owes_presence.take_if(|owes| owes == doc);

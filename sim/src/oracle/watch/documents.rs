@@ -272,12 +272,10 @@ impl Documents {
     }
 
     /// The journal has a record.
-    pub(super) fn appended(&mut self, doc: &DocId, position: Position, ids: &Ids, bytes: usize) {
-        self.is_unsaved(doc, ids, bytes);
+    pub(super) fn recorded(&mut self, doc: &DocId, position: Position, ids: &Ids) {
         let known = self.known(doc);
         known.durable.add(ids);
         known.records.insert(position, ids.clone());
-        self.applied(doc, ids);
     }
 
     /// The journal was read: these are its records.
@@ -295,7 +293,7 @@ impl Documents {
         known.records.retain(|position, _| *position > through);
     }
 
-    /// Without a journal: an update was taken.
+    /// An update of a client was taken.
     pub(super) fn taken(&mut self, doc: &DocId, ids: &Ids, bytes: usize) {
         self.is_unsaved(doc, ids, bytes);
         self.applied(doc, ids);
@@ -342,12 +340,9 @@ impl Documents {
 
     /// Something of a client became part of a document.
     pub(super) fn is_changed(&mut self, now: Duration, doc: &DocId) {
-        let is_news = self.news.get(doc).is_some_and(|news| !news.is_empty());
         let known = self.known(doc);
-        if is_news {
-            known.unsaved_since.get_or_insert(now);
-            known.waits_since.get_or_insert(now);
-        }
+        known.unsaved_since.get_or_insert(now);
+        known.waits_since.get_or_insert(now);
     }
 
     /// Documents with changes that wait to be written since before then.
@@ -384,6 +379,13 @@ impl Documents {
         Invariant::SentDurable.holds(may, || {
             format!("{doc}: told, and not durable: {:?}", lacking())
         })
+    }
+
+    /// Whether nothing is told of what is not part of a document yet, but what may be
+    /// known to be deleted because its parent is.
+    pub(super) fn tells_nothing_of(&self, doc: &DocId, news: &Ids, told: &Ids) -> bool {
+        let early = told.shared_with(news);
+        early.is_empty() || self.documents[doc].not_implied(&early).is_empty()
     }
 
     /// What the first records of a document, up to a position, hold and the

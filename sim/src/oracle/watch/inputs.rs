@@ -8,7 +8,7 @@ use ysyncd_engine::{
 };
 
 use super::{
-    Ids, Invariant, Violation, Watch, connections::awareness_clocks, is_judged, states_in,
+    Ids, Invariant, Record, Violation, Watch, connections::awareness_clocks, is_judged, states_in,
 };
 
 /// What a message says to an engine without a journal.
@@ -64,6 +64,7 @@ impl Watch {
     /// Notes what the engine is about to be told.
     pub(crate) fn input(&mut self, now: Duration, input: &Input) {
         (self.receiving, self.is_tick) = (None, matches!(input, Input::Tick));
+        self.record = None;
         self.bus.begins(matches!(input, Input::Bus(_)));
         self.journal.begins();
         match input {
@@ -92,8 +93,10 @@ impl Watch {
                 }
             }
             Input::Journal { op, result } => {
-                let (command, from) = self.journal.result(*op, result);
-                self.journaled(now, command, from, result);
+                for (command, from, result) in self.journal.results(*op, result) {
+                    self.journaled(command, from, &result);
+                }
+                self.next_record(now);
             }
             Input::JournalHolds { docs } => self.journal.holds(docs),
             Input::Bus(told) => self.told_by_bus(now, told),
@@ -190,13 +193,7 @@ impl Watch {
         }
     }
 
-    fn journaled(
-        &mut self,
-        now: Duration,
-        command: JournalCommand,
-        from: Option<ConnId>,
-        result: &JournalResult,
-    ) {
+    fn journaled(&mut self, command: JournalCommand, from: Option<ConnId>, result: &JournalResult) {
         if let JournalResult::Read(Ok(records)) = result {
             let bytes = records.iter().map(|record| record.update.len());
             self.limits.replayed += bytes.sum::<usize>();
@@ -210,18 +207,14 @@ impl Watch {
                 },
                 JournalResult::Appended(Ok(())),
             ) if is_judged(&doc) => {
-                let ids = Ids::of_valid(&update);
-                if !self.documents.all_here(&doc).cover(&ids) {
-                    self.growth.applied(&doc, update.len());
-                }
-                self.brings_content(&doc, &update);
-                self.documents.appended(&doc, position, &ids, update.len());
-                // A document that has failed meanwhile reads it later.
-                if self.documents.is_loaded(&doc)
-                    && let Err(violation) = self.applied(now, &doc, from, &update)
-                {
-                    self.gaps.note(violation);
-                }
+                self.documents
+                    .recorded(&doc, position, &Ids::of_valid(&update));
+                self.records.push_back(Record {
+                    doc,
+                    position,
+                    from,
+                    update,
+                });
             }
             (JournalCommand::Read { doc }, JournalResult::Read(Ok(records))) if is_judged(&doc) => {
                 let ids = |record: &JournalRecord| (record.position, Ids::of_valid(&record.update));

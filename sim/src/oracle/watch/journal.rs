@@ -36,8 +36,8 @@ pub(super) struct JournalWatch {
     is_reopening: bool,
     /// Bytes of updates that wait for their answers.
     staged: BTreeMap<DocId, usize>,
-    /// The update whose answer the input under way is.
-    answered: Option<(DocId, usize)>,
+    /// Bytes of the updates that the input under way says are not durable.
+    refused: BTreeMap<DocId, usize>,
     /// The updates that were handed out since none last waited.
     staged_since_idle: BTreeMap<DocId, Vec<Bytes>>,
     /// The updates that wait for their answers, and since when.
@@ -63,7 +63,7 @@ impl JournalWatch {
             has_failed: false,
             is_reopening: false,
             staged: BTreeMap::new(),
-            answered: None,
+            refused: BTreeMap::new(),
             staged_since_idle: BTreeMap::new(),
             appends: BTreeMap::new(),
             records: BTreeMap::new(),
@@ -78,7 +78,7 @@ impl JournalWatch {
 
     /// Another input is under way.
     pub(super) fn begins(&mut self) {
-        self.answered = None;
+        self.refused.clear();
     }
 
     /// A document has failed: what it has of it must be read before it comes
@@ -93,10 +93,9 @@ impl JournalWatch {
         let records = records.flat_map(BTreeMap::values).sum::<usize>();
         let staged = self.staged.get(doc).copied().unwrap_or(0);
         // It may have failed before it heard that this was not taken.
-        let answered = self.answered.take_if(|(of, _)| of == doc);
-        let answered = answered.map_or(0, |(_, bytes)| bytes);
+        let refused = self.refused.remove(doc).unwrap_or(0);
         let left = self.left.entry(doc.clone()).or_default();
-        *left = (records + staged + answered).max(*left);
+        *left = (records + staged + refused).max(*left);
         if self.reading.remove(doc) {
             let is_read = |command: &JournalCommand| matches!(command, JournalCommand::Read { doc: of } if of == doc);
             let reads = self.unanswered.iter();
@@ -137,18 +136,41 @@ impl JournalWatch {
         self.unanswered.iter().any(|(_, command, _)| which(command))
     }
 
-    /// Whether it is its turn to give such an answer.
+    /// Whether it is its turn to give such an answer: nothing is before it that has
+    /// none, or only writes, and it is one itself.
     pub(super) fn expects(&self, op: OpId, result: &JournalResult) -> bool {
-        self.unanswered.front().is_some_and(|(first, command, _)| {
-            let fits = matches!(
-                (command, result),
-                (JournalCommand::Append { .. }, JournalResult::Appended(_))
-                    | (JournalCommand::Trim { .. }, JournalResult::Trimmed(_))
-                    | (JournalCommand::Read { .. }, JournalResult::Read(_))
-                    | (JournalCommand::Reopen, JournalResult::Reopened(_))
-            );
-            *first == op && fits
-        })
+        let mut before = self.unanswered.iter();
+        let Some((_, command, _)) = before.find(|(here, ..)| *here == op) else {
+            return false;
+        };
+        let fits = matches!(
+            (command, result),
+            (JournalCommand::Append { .. }, JournalResult::Appended(_))
+                | (JournalCommand::Trim { .. }, JournalResult::Trimmed(_))
+                | (JournalCommand::Read { .. }, JournalResult::Read(_))
+                | (JournalCommand::Reopen, JournalResult::Reopened(_))
+        );
+        let mut before = self.unanswered.iter().take_while(|(here, ..)| *here != op);
+        let is_first = before.next().is_none();
+        fits && (is_first || is_write(command) && before.all(|(_, before, _)| is_write(before)))
+    }
+
+    /// What an answer says of the oldest command that has none: that command's own,
+    /// where it came with the answer to a write behind it.
+    fn next_result(&self, result: &JournalResult) -> (OpId, JournalResult) {
+        let (op, command, _) = self.unanswered.front().expect("something was asked");
+        let result = match (command, result) {
+            (
+                JournalCommand::Append { .. },
+                JournalResult::Appended(written) | JournalResult::Trimmed(written),
+            ) => JournalResult::Appended(written.clone()),
+            (
+                JournalCommand::Trim { .. },
+                JournalResult::Appended(written) | JournalResult::Trimmed(written),
+            ) => JournalResult::Trimmed(written.clone()),
+            _ => result.clone(),
+        };
+        (*op, result)
     }
 
     pub(super) fn command(
@@ -230,20 +252,34 @@ impl JournalWatch {
         })
     }
 
-    /// An answer comes to the engine. Returns what it answers, and with whose
-    /// message that came.
-    pub(super) fn result(
+    /// An answer comes to the engine, to a command and to all before it that have none.
+    /// Returns what each is, with whose message that came, and what is said of it.
+    pub(super) fn results(
         &mut self,
-        op: OpId,
+        through: OpId,
         result: &JournalResult,
-    ) -> (JournalCommand, Option<ConnId>) {
+    ) -> Vec<(JournalCommand, Option<ConnId>, JournalResult)> {
+        let mut results = Vec::new();
+        while let Some((op, ..)) = self.unanswered.front()
+            && *op <= through
+        {
+            let (op, of_it) = self.next_result(result);
+            let (command, from) = self.result(op, &of_it);
+            results.push((command, from, of_it));
+        }
+        results
+    }
+
+    fn result(&mut self, op: OpId, result: &JournalResult) -> (JournalCommand, Option<ConnId>) {
         let (first, command, from) = self.unanswered.pop_front().expect("one result each");
         assert_eq!(op, first, "results come in order");
         self.appends.remove(&op);
         if let JournalCommand::Append { doc, update, .. } = &command {
             let staged = self.staged.get_mut(doc).expect("it was counted");
             *staged -= update.len();
-            self.answered = Some((doc.clone(), update.len()));
+            if matches!(result, JournalResult::Appended(Err(_))) {
+                *self.refused.entry(doc.clone()).or_default() += update.len();
+            }
             if *staged == 0 {
                 self.staged_since_idle.remove(doc);
             }
@@ -384,6 +420,13 @@ impl JournalWatch {
             format!("{doc}: {staged} bytes wait to be durable, and {most} may")
         })
     }
+}
+
+const fn is_write(command: &JournalCommand) -> bool {
+    matches!(
+        command,
+        JournalCommand::Append { .. } | JournalCommand::Trim { .. }
+    )
 }
 
 fn holds(condition: bool, detail: impl FnOnce() -> String) -> Result<(), Violation> {

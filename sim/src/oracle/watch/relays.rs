@@ -20,10 +20,30 @@ pub(super) struct Relays {
     waiting: BTreeMap<DocId, AllWaiting>,
     /// Documents that came with such structs: which is not looked into.
     unsure: BTreeSet<DocId>,
-    /// What was told with the input under way, and to whom.
-    told: Vec<(Vec<ConnId>, Ids)>,
+    /// How many records of the journal became part of documents.
+    record: u64,
+    /// What was told with the input under way.
+    told: Vec<Told>,
     /// What has to be told again with the input under way.
-    due: Vec<(DocId, Vec<Ids>)>,
+    due: Vec<Due>,
+}
+
+/// What was told, and to whom.
+#[derive(Debug)]
+struct Told {
+    conns: Vec<ConnId>,
+    ids: Ids,
+    /// With which record, counted, it was relayed; or it is what they missed.
+    with: Option<u64>,
+}
+
+/// What can be integrated only now.
+#[derive(Debug)]
+struct Due {
+    doc: DocId,
+    ids: Vec<Ids>,
+    /// With which record, counted.
+    with: u64,
 }
 
 /// The structs of one document that wait, by client and first clock. One waits
@@ -44,7 +64,7 @@ struct Waiting {
 }
 
 impl Relays {
-    /// An update is relayed. It is what of `news` it tells, or nothing new at
+    /// An update is relayed. It is what of the news it tells, or nothing new at
     /// all, being told again.
     pub(super) fn relayed(
         &mut self,
@@ -60,13 +80,26 @@ impl Relays {
         Invariant::Relayed.holds(is_whole, || {
             format!("of what is told together some is known already: {old:?}; new is {news:?}")
         })?;
-        self.caught_up(conns, told);
+        self.told.push(Told {
+            conns: conns.to_vec(),
+            ids: told.clone(),
+            with: Some(self.record),
+        });
         Ok(())
     }
 
     /// They are told what they missed, in which there may be what they know.
     pub(super) fn caught_up(&mut self, conns: &[ConnId], told: &Ids) {
-        self.told.push((conns.to_vec(), told.clone()));
+        self.told.push(Told {
+            conns: conns.to_vec(),
+            ids: told.clone(),
+            with: None,
+        });
+    }
+
+    /// Another record becomes part of a document.
+    pub(super) const fn next_record(&mut self) {
+        self.record += 1;
     }
 
     /// An update became part of a document, which now knows what `here` says.
@@ -92,7 +125,11 @@ impl Relays {
             }
         }
         if !due.is_empty() && !self.unsure.contains(doc) {
-            self.due.push((doc.clone(), due));
+            self.due.push(Due {
+                doc: doc.clone(),
+                ids: due,
+                with: self.record,
+            });
         }
     }
 
@@ -122,19 +159,21 @@ impl Relays {
             std::mem::take(&mut self.told),
             std::mem::take(&mut self.due),
         );
-        for (doc, due) in due {
+        for Due { doc, ids, with } in due {
+            // What was relayed with another record was of no use yet, or is late.
+            let in_time = |told: &&Told| told.with.is_none_or(|record| record == with);
             let was_told = |conn: ConnId, ids: &Ids| {
-                let mut to_it = told.iter().filter(|(conns, _)| conns.contains(&conn));
-                to_it.any(|(_, told)| told.cover(ids))
+                let mut to_it = told.iter().filter(in_time);
+                to_it.any(|told| told.conns.contains(&conn) && told.ids.cover(ids))
             };
             for conn in connections.followers(&doc) {
-                let missed = due.iter().find(|ids| !was_told(conn, ids));
+                let missed = ids.iter().find(|ids| !was_told(conn, ids));
                 Invariant::ToldAgain.holds(missed.is_none(), || {
                     format!("{doc}: {conn:?} was not told again of {missed:?}")
                 })?;
             }
             for conn in connections.lagging(&doc) {
-                let missed = due.iter().filter(|ids| !was_told(conn, ids));
+                let missed = ids.iter().filter(|ids| !was_told(conn, ids));
                 missed.for_each(|ids| connections.knows_not(conn, ids));
             }
         }

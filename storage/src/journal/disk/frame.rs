@@ -81,16 +81,20 @@ impl Head {
     pub(super) fn write(&self, body: &[u8], salt: &Salt, offset: u64, out: &mut Vec<u8>) {
         let doc = self.doc.as_ref().map_or("", DocId::as_str);
         let doc_len = u16::try_from(doc.len()).expect("a document id has 300 bytes at most");
+        // Written as words: a small record is mostly its heads.
+        let mark_kind_len = u64::from(u32::from_le_bytes(HEAD))
+            | u64::from(self.kind as u8) << 32
+            | u64::from(doc_len) << 40;
+        let words = [
+            mark_kind_len,
+            self.position.0,
+            self.body_len,
+            self.synced_through,
+            u64::from_le_bytes(self.body_sum),
+        ];
         out.reserve(2 * self.len() + body.len());
-        out.extend_from_slice(&HEAD);
-        let fields = out.len();
-        out.extend_from_slice(&[self.kind as u8]);
-        out.extend_from_slice(&doc_len.to_le_bytes());
-        out.extend_from_slice(&[0]);
-        out.extend_from_slice(&self.position.0.to_le_bytes());
-        out.extend_from_slice(&self.body_len.to_le_bytes());
-        out.extend_from_slice(&self.synced_through.to_le_bytes());
-        out.extend_from_slice(&self.body_sum);
+        let fields = out.len() + HEAD.len();
+        out.extend_from_slice(words.map(u64::to_le_bytes).as_flattened());
         out.extend_from_slice(doc.as_bytes());
         let sum = head_sum(salt, offset, &out[fields..]);
         out.extend_from_slice(&sum);

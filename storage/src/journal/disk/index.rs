@@ -32,14 +32,26 @@ pub(super) struct Index {
 }
 
 impl Index {
-    pub(super) fn insert(&mut self, doc: &DocId, position: Position, place: Place) {
+    /// Adds records of a document that stand in one segment; each replaces what had
+    /// its position.
+    pub(super) fn insert(
+        &mut self,
+        doc: &DocId,
+        segment: u64,
+        added: impl IntoIterator<Item = (Position, Place)>,
+    ) {
         let records = match self.docs.get_mut(doc) {
             Some(records) => records,
             None => self.docs.entry(doc.clone()).or_default(),
         };
-        let replaced = records.insert(position, place);
-        *self.live.entry(place.segment).or_default() += place.len as u64;
-        self.forget(replaced);
+        let (mut bytes, mut replaced) = (0, Vec::new());
+        for (position, place) in added {
+            debug_assert_eq!(place.segment, segment);
+            bytes += place.len as u64;
+            replaced.extend(records.insert(position, place));
+        }
+        *self.live.entry(segment).or_default() += bytes;
+        self.forget(&replaced);
     }
 
     pub(super) fn trim(&mut self, doc: &DocId, through: Position) {
@@ -50,7 +62,7 @@ impl Index {
         if records.0.is_empty() {
             self.docs.remove(doc);
         }
-        self.forget(trimmed);
+        self.forget(&trimmed);
     }
 
     pub(super) fn mark_damaged(&mut self, doc: &DocId, position: Position) {
@@ -95,15 +107,15 @@ impl Index {
         self.live.values().sum()
     }
 
-    fn forget(&mut self, places: impl IntoIterator<Item = Place>) {
-        for place in places {
-            let live = self
-                .live
-                .get_mut(&place.segment)
-                .expect("a place in the index is counted");
-            *live -= place.len as u64;
+    fn forget(&mut self, places: &[Place]) {
+        for of_segment in places.chunk_by(|one, next| one.segment == next.segment) {
+            let segment = of_segment[0].segment;
+            let bytes: usize = of_segment.iter().map(|place| place.len).sum();
+            let live = self.live.get_mut(&segment);
+            let live = live.expect("a place in the index is counted");
+            *live -= bytes as u64;
             if *live == 0 {
-                self.live.remove(&place.segment);
+                self.live.remove(&segment);
             }
         }
     }

@@ -263,10 +263,15 @@ impl Log {
         if bytes.capacity() <= FRAMES_BYTES_KEPT {
             self.frames = bytes;
         }
-        for (entry, place) in entries.iter().zip(places) {
-            match entry.kind {
-                Kind::Append | Kind::Damage => self.index.insert(&entry.doc, entry.position, place),
-                Kind::Trim => self.index.trim(&entry.doc, entry.position),
+        // Mostly many of one document follow each other.
+        let mut places = places.into_iter();
+        for run in entries.chunk_by(|one, next| one.kind == next.kind && one.doc == next.doc) {
+            let (kind, doc) = (run[0].kind, &run[0].doc);
+            let positions = run.iter().map(|entry| entry.position);
+            let records = positions.zip(places.by_ref());
+            match kind {
+                Kind::Append | Kind::Damage => self.index.insert(doc, number, records),
+                Kind::Trim => records.for_each(|(through, _)| self.index.trim(doc, through)),
                 Kind::Synced => {}
             }
         }

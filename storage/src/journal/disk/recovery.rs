@@ -117,6 +117,6 @@ impl Recovered {
             len: frame.len,
             damaged: *kind == Kind::Damage || !frame.intact,
         };
-        self.index.insert(doc, *position, place);
+        self.index.insert(doc, place.segment, [(*position, place)]);
     }
 }

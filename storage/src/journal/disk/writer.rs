@@ -217,7 +217,10 @@ impl Turn {
             match call {
                 Call::Commit(writes, reply) if !self.would_disturb_a_read(&writes) => {
                     self.bytes += writes.iter().map(update_bytes).sum::<usize>();
-                    self.writes.extend(writes);
+                    match self.writes.is_empty() {
+                        true => self.writes = writes,
+                        false => self.writes.extend(writes),
+                    }
                     self.committed.push(reply);
                 }
                 Call::Read(doc, reply) => {

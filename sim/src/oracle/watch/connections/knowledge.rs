@@ -83,13 +83,31 @@ impl Connections {
     /// Those who follow a document must have been told its news, unless they
     /// do not read what they are told.
     pub(in super::super) fn were_told(&self, doc: &DocId, news: &Ids) -> Result<(), Violation> {
-        for conn in self.followers(doc) {
-            let knows = &self.open[&conn].knows;
-            Invariant::Told.holds(knows.cover(news), || {
-                format!("{conn:?} was not told {:?}", knows.lacking(news))
-            })?;
-        }
-        Ok(())
+        let followers = self.followers(doc);
+        followers
+            .iter()
+            .try_for_each(|conn| self.was_told(*conn, news))
+    }
+
+    /// The same, while there is more to be said in answer to the input under way: those
+    /// who are told what they missed may be at the end.
+    pub(in super::super) fn were_told_at_once(
+        &self,
+        doc: &DocId,
+        news: &Ids,
+    ) -> Result<(), Violation> {
+        let mut followers = self.followers(doc);
+        followers.retain(|conn| self.open[conn].outbox.is_in_step());
+        followers
+            .iter()
+            .try_for_each(|conn| self.was_told(*conn, news))
+    }
+
+    fn was_told(&self, conn: ConnId, news: &Ids) -> Result<(), Violation> {
+        let knows = &self.open[&conn].knows;
+        Invariant::Told.holds(knows.cover(news), || {
+            format!("{conn:?} was not told {:?}", knows.lacking(news))
+        })
     }
 
     /// It is said to repeat what it was told. False if it was not told so often.
