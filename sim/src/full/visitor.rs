@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// How often clients renew their awareness, as y-protocols does.
-const RENEWAL: Duration = Duration::from_secs(15);
+pub(super) const RENEWAL: Duration = Duration::from_secs(15);
 
 /// y-websocket takes a connection for dead after so long without a message.
 const SILENCE: Duration = Duration::from_secs(30);

@@ -2,7 +2,7 @@
 
 use std::{fs, path::PathBuf};
 
-use ysyncd_sim::Tape;
+use ysyncd_sim::{Configuration, Recording, Shape, Tape, Violation, full};
 
 fn tapes() -> Vec<(PathBuf, Tape)> {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("regressions");
@@ -37,6 +37,17 @@ fn tapes_of_what_went_wrong_hold() {
             "{name}: the engine goes another way, and the tape has to be recorded anew"
         );
     }
+}
+
+/// A token ends in the moment in which somebody goes for good: whoever comes back with
+/// another sees those who were there when they say so again.
+#[test]
+fn who_comes_back_as_another_goes_may_take_its_time_to_see_it() {
+    let seed = 1_795_808_966_272;
+    let swarm = full::Swarm::draw(seed, Shape::Swarm);
+    let outcome = swarm.run(seed, Recording::Last);
+    let violation = outcome.violation.as_ref().map(Violation::to_string);
+    assert_eq!(violation, None, "seed {seed}");
 }
 
 /// That they can fail: with the bug that they were recorded with they do.

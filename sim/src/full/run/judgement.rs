@@ -15,6 +15,7 @@ use crate::{
         scene::{IDS_PER_DOCUMENT, Mood},
         swarm::{BusFaults, Place},
         timeline::Lane,
+        visitor::RENEWAL,
     },
     oracle::{Invariant, Violation},
     planting::plant,
@@ -154,7 +155,13 @@ impl World {
                 && presence::judge(&world.scene).is_ok()
         };
         let detail = format!("client{leaver} goes, and others do not see it");
-        self.wait(LEAVING, Invariant::Presence, &detail, is_seen)
+        // Whose token expires now comes back, and sees those whom it saw before when they
+        // say so again: y-protocols takes what they said last for known.
+        let most = match self.scene.swarm.token_lasts {
+            Some(_) => LEAVING + RENEWAL,
+            None => LEAVING,
+        };
+        self.wait(most, Invariant::Presence, &detail, is_seen)
     }
 
     fn is_everybody_away(&self) -> bool {
