@@ -106,7 +106,8 @@ pub struct Config {
     /// Connections that may wait for one document to load.
     pub waiting_opens_max: usize,
     /// Runs of structs per document that follow a gap, their predecessors
-    /// being unknown.
+    /// being unknown. Of an update that would bring more, only what follows on what
+    /// is known is taken.
     pub gap_runs_max: usize,
     /// Deleted ranges per document that name ids not known yet.
     pub pending_delete_ranges_max: usize,

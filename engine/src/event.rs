@@ -143,7 +143,8 @@ pub enum Event {
         /// Why.
         reason: BusRefusal,
     },
-    /// An update was not taken, and its sender asked to sync again later.
+    /// An update was not taken, and its sender asked to sync again later. Of one that
+    /// opens too many gaps, what opens none is taken.
     UpdateRefused {
         /// Which document.
         doc: DocId,

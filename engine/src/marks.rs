@@ -169,6 +169,8 @@ marks! {
     RefusedNotDurable = "refused_not_durable",
     /// An update was refused as too much waited for what never came.
     RefusedGaps = "refused_gaps",
+    /// Of an update that was refused for that, what waits for nothing was taken.
+    TakenWithoutGaps = "taken_without_gaps",
     /// An update was ignored that built on one that was refused.
     IgnoredOwing = "ignored_owing",
     /// A client was asked for what had been refused.

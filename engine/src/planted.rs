@@ -148,6 +148,10 @@ bugs! {
     UnsavedUnbounded = "unsaved_unbounded",
     /// Updates are taken however many gaps they open.
     GapsUnbounded = "gaps_unbounded",
+    /// Of an update that opens too many gaps, nothing is taken.
+    GapsRefusedWhole = "gaps_refused_whole",
+    /// Of an update that opens too many gaps, what is deleted is taken, known or not.
+    DeletesTakenWithoutGaps = "deletes_taken_without_gaps",
 
     // The life of a document.
     /// A document leaves memory with changes that are saved nowhere.

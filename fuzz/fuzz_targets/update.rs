@@ -5,7 +5,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use ysyncd_engine::{
-    document::{Ahead, DocumentState, NewPart},
+    document::{Ahead, DocumentState, NewPart, Pending},
     lib0::Reader,
     state_vector::StateVector,
     update::Update,
@@ -68,6 +68,7 @@ fn take(state: &mut DocumentState, update: &[u8], bytes: usize) {
         return;
     };
     let _ = state.pending_in(&decoded, &Ahead::default());
+    assert_adds_nothing(state, &state.part_of_use(&decoded, &Ahead::default()));
     let applied = APPLYING.keep(bytes, || state.apply_decoded(&decoded));
     state.check();
     if let NewPart::Some(part) = &applied.new_part {
@@ -81,6 +82,12 @@ fn take(state: &mut DocumentState, update: &[u8], bytes: usize) {
 
 fn assert_update(bytes: &[u8]) {
     Update::decode(bytes).expect("what the engine writes is an update");
+}
+
+fn assert_adds_nothing(state: &DocumentState, part: &[u8]) {
+    let part = Update::decode(part).expect("what the engine writes is an update");
+    let adds = state.pending_in(&part, &Ahead::default());
+    assert_eq!(adds, Pending::default());
 }
 
 /// Loading what a state tells gives that state, and the same bytes again.

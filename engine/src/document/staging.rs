@@ -302,7 +302,6 @@ impl Document {
                 self.staging.ahead.have_come(came);
             }
             _ if is_here() => {
-                marks::hit(Mark::RefusedNotDurable);
                 self.refuse_update(cx, staged.from, Rejection::NotDurable, out);
             }
             // Who sent it is gone, and brings it along when coming back.

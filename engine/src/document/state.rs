@@ -448,7 +448,7 @@ impl DocumentState {
     }
 
     /// An update with these structs and deletes alone.
-    fn encode_stretches(&self, mut stretches: Stretches, deletes: &DeleteSet) -> Bytes {
+    pub(super) fn encode_stretches(&self, mut stretches: Stretches, deletes: &DeleteSet) -> Bytes {
         stretches.sort_by_key(|(client, range)| (std::cmp::Reverse(*client), range.start));
         let sections: Vec<_> = stretches
             .chunk_by(|a, b| a.0 == b.0)

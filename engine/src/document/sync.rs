@@ -296,39 +296,69 @@ impl Document {
         }
         let opens = self.state.pending_in(&update, self.staging.ahead());
         marks::hit_if(Mark::PendingDelete, || opens.delete_ranges > 0);
-        let room = self.room(cx, bytes.len());
-        let admitted = room
-            .and_then(|()| self.growth_allowed(cx, &update, bytes.len()))
-            .and_then(|()| self.gaps_allowed(cx, &update, opens))
-            .and_then(|()| self.nesting_allowed(cx, &update, bytes.len(), out));
         let received = Received {
             from: conn,
             whole,
             opens_gap: opens.gap_runs > 0,
         };
-        match (admitted, cx.journal) {
+        match (self.admit(cx, &update, opens, out), cx.journal) {
             (Ok(()), JournalHealth::Off) => self.take(cx, &update, received, out),
             // What is known already is not refused, and needs no record.
             _ if !self.state.lacks(&update) => marks::hit(Mark::NothingNew),
             _ if planted::is(Bug::StagedTakenForKnown) && self.staging.has(bytes) => {}
-            (Err(reason), _) => {
-                match reason {
-                    Rejection::NotDurable => marks::hit(Mark::RefusedNotDurable),
-                    Rejection::NotSaved => marks::hit(Mark::RefusedNotSaved),
-                    Rejection::TooManyGaps => marks::hit(Mark::RefusedGaps),
-                    Rejection::TooDeep => marks::hit(Mark::RefusedNesting),
-                    Rejection::DocumentFull => {
-                        marks::hit(Mark::RefusedFullDocument);
-                        self.make_room(cx, out);
-                    }
-                    Rejection::MemoryFull => marks::hit(Mark::RefusedMemoryFull),
-                    Rejection::TooManyClients => {}
-                }
-                self.refuse_update(cx, conn, reason, out);
-            }
+            (Err(Rejection::TooManyGaps), _) => self.take_what_is_of_use(cx, conn, &update, out),
+            (Err(reason), _) => self.refuse_update(cx, conn, reason, out),
             (Ok(()), _) => self.stage(cx, &update, opens, received, frame, out),
         }
         Ok(())
+    }
+
+    /// Whether an update may be taken, or why not.
+    fn admit(
+        &mut self,
+        cx: Context<'_>,
+        update: &Update<'_>,
+        opens: Pending,
+        out: &mut Effects,
+    ) -> Result<(), Rejection> {
+        let bytes = update.bytes().len();
+        self.room(cx, bytes)?;
+        self.growth_allowed(cx, update, bytes)?;
+        self.gaps_allowed(cx, update, opens)?;
+        self.nesting_allowed(cx, update, bytes, out)
+    }
+
+    /// Takes of an update that opens too many gaps what opens none, and refuses the
+    /// rest. Somebody else may wait for just that: of two clients each of which knows
+    /// what the other lacks, none would ever be taken anything of.
+    fn take_what_is_of_use(
+        &mut self,
+        cx: Context<'_>,
+        conn: ConnId,
+        update: &Update<'_>,
+        out: &mut Effects,
+    ) {
+        let part = self.state.part_of_use(update, self.staging.ahead());
+        let update = Update::decode(&part).expect("a part of an update is one");
+        let is_of_use = self.state.lacks(&update) && !planted::is(Bug::GapsRefusedWhole);
+        if is_of_use && let Err(reason) = self.nesting_allowed(cx, &update, part.len(), out) {
+            self.refuse_update(cx, conn, reason, out);
+            return;
+        }
+        self.refuse_update(cx, conn, Rejection::TooManyGaps, out);
+        if !is_of_use {
+            return;
+        }
+        marks::hit(Mark::TakenWithoutGaps);
+        let received = Received {
+            from: conn,
+            whole: None,
+            opens_gap: false,
+        };
+        match cx.journal {
+            JournalHealth::Off => self.take(cx, &update, received, out),
+            _ => self.stage(cx, &update, Pending::default(), received, &part, out),
+        }
     }
 
     /// Whether there is room for so many bytes of updates, or why not. One
@@ -451,6 +481,18 @@ impl Document {
         reason: Rejection,
         out: &mut Effects,
     ) {
+        match reason {
+            Rejection::NotDurable => marks::hit(Mark::RefusedNotDurable),
+            Rejection::NotSaved => marks::hit(Mark::RefusedNotSaved),
+            Rejection::TooManyGaps => marks::hit(Mark::RefusedGaps),
+            Rejection::TooDeep => marks::hit(Mark::RefusedNesting),
+            Rejection::DocumentFull => {
+                marks::hit(Mark::RefusedFullDocument);
+                self.make_room(cx, out);
+            }
+            Rejection::MemoryFull => marks::hit(Mark::RefusedMemoryFull),
+            Rejection::TooManyClients => {}
+        }
         let doc = self.id.clone();
         out.push(Effect::Event(Event::UpdateRefused { doc, conn, reason }));
         let connection = self.connection(conn);

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use cpu_time::ThreadTime;
 use proptest::prelude::*;
 use ysyncd_engine::{
-    document::{DocumentState, NewPart},
+    document::{Ahead, DocumentState, NewPart, Pending},
     protocol::Messages,
     state_vector::StateVector,
     update::{ClientId, Update},
@@ -25,6 +25,9 @@ fn survive(state: &mut DocumentState, bytes: &[u8], known: &StateVector) {
     let _ = load(bytes);
     let before = state.encode();
     let foretold = decoded.as_ref().map(|update| state.pending_after(update));
+    if let Ok(update) = &decoded {
+        assert_part_of_use(state, update);
+    }
     let applied = match state.apply(bytes) {
         Ok(applied) => applied,
         Err(error) => {
@@ -54,6 +57,34 @@ fn survive(state: &mut DocumentState, bytes: &[u8], known: &StateVector) {
         assert_told_again(&compacted);
     }
     assert_told_again(state);
+}
+
+/// What of an update waits for nothing adds to nothing that waits, and is all there is:
+/// as much is known after it as after the whole.
+fn assert_part_of_use(state: &DocumentState, update: &Update<'_>) {
+    let bytes = state.part_of_use(update, &Ahead::default());
+    let part = Update::decode(&bytes).expect("what the engine writes is an update");
+    let adds = state.pending_in(&part, &Ahead::default());
+    assert_eq!(adds, Pending::default());
+    let (mut with_part, mut with_all) = (state.clone(), state.clone());
+    with_part.apply_decoded(&part);
+    with_all.apply_decoded(update);
+    with_part.check();
+    assert!(with_all.covers(&with_part));
+    let known = with_all.state_vector();
+    assert_eq!(with_part.state_vector(), known);
+    // Damaged updates delete as many ids as they like.
+    let is_known = |(client, range): (ClientId, std::ops::Range<u32>)| {
+        let range = range.start..range.end.min(known.clock(client));
+        (!range.is_empty()).then_some((client, range))
+    };
+    let deleted = |update: &Update<'_>| -> BTreeSet<_> {
+        let known = update.deletes().filter_map(is_known);
+        known
+            .flat_map(|(client, range)| range.map(move |clock| (client, clock)))
+            .collect()
+    };
+    assert_eq!(deleted(&part), deleted(update));
 }
 
 fn assert_told_again(state: &DocumentState) {
@@ -204,6 +235,7 @@ proptest! {
         for update in updates {
             let update = Update::decode(&update).unwrap();
             let foretold = state.pending_after(&update);
+            assert_part_of_use(&state, &update);
             state.apply_decoded(&update);
             state.check();
             prop_assert_eq!(state.pending(), foretold);

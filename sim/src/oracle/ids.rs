@@ -82,6 +82,19 @@ impl Ids {
         other.lacking(self).lacking(self)
     }
 
+    /// Those of `other` that wait for nothing, these being here: of each client what
+    /// follows on what is known of it, and what is deleted of all that.
+    pub(crate) fn of_use(&self, other: &Self) -> Self {
+        let mut all = self.structs.clone();
+        all.add(&other.structs);
+        let known = Runs::of(all.iter().filter(|run| run.start == 0).collect());
+        let known = Self {
+            structs: known.clone(),
+            deletes: known,
+        };
+        other.shared_with(&known)
+    }
+
     /// Those of an update that is known to be one.
     pub(crate) fn of_valid(update: &[u8]) -> Self {
         Self::of(update).expect("clients send updates")

@@ -205,7 +205,7 @@ impl Watch {
                     })?;
                 }
                 if let JournalCommand::Append { doc, update, .. } = command {
-                    self.writes(doc, update);
+                    self.writes(doc, update)?;
                 }
                 let connections = |doc: &DocId| self.connections.count(doc);
                 let from = self.receiving;
@@ -254,7 +254,9 @@ impl Watch {
             }) => self.applies(now, *conn, *position),
             Output::Event(EngineEvent::UpdateRefused { doc, conn, reason }) => {
                 self.gaps.forget(*conn);
-                self.refused(doc, *reason)
+                self.refused(doc, *reason)?;
+                self.takes_less(doc, *reason);
+                Ok(())
             }
             Output::Drained { unsaved, journaled } => {
                 let is_time_up = self.deadline.is_some_and(|deadline| deadline <= now);
@@ -306,11 +308,9 @@ impl Watch {
         now: Duration,
         status: impl FnOnce() -> Status,
     ) -> Result<(), Violation> {
-        if let Some(Taking { conn, doc, updates }) = self.taking.take()
-            && !self.connections.owes(conn)
-        {
+        if let Some(Taking { conn, doc, updates }) = self.taking.take() {
             for (update, ids) in updates {
-                self.brings_content(&doc, &update);
+                self.brings_content(&doc, &update, &ids);
                 let news = self.documents.all_here(&doc).lacking(&ids);
                 self.documents.taken(&doc, &ids, update.len());
                 self.applied(now, &doc, Some(conn), &update, &news)?;

@@ -43,7 +43,17 @@ fn tapes_of_what_went_wrong_hold() {
 /// another sees those who were there when they say so again.
 #[test]
 fn who_comes_back_as_another_goes_may_take_its_time_to_see_it() {
-    let seed = 1_795_808_966_272;
+    full_world_holds(1_795_808_966_272);
+}
+
+/// Two clients at two nodes know each what the other's node lacks, and send all they
+/// have with a part that waits for it, where nothing may wait.
+#[test]
+fn of_what_opens_too_many_gaps_the_rest_reaches_the_other_node() {
+    full_world_holds(1_795_808_969_002);
+}
+
+fn full_world_holds(seed: u64) {
     let swarm = full::Swarm::draw(seed, Shape::Swarm);
     let outcome = swarm.run(seed, Recording::Last);
     let violation = outcome.violation.as_ref().map(Violation::to_string);

@@ -225,6 +225,25 @@ fn gaps_on_their_way_to_the_disk_count_too() {
 }
 
 #[test]
+fn of_what_opens_too_many_gaps_only_what_opens_none_is_recorded() {
+    let config = Config {
+        gap_runs_max: 0,
+        ..journaling()
+    };
+    let mut world = World::with(config);
+    let one = world.joined("d");
+    world.send_update(one, &text(1, 0, "ab"));
+    world.take_append();
+    // It follows what is on its way.
+    let letters = |client, clock, letters| (client, clock, vec![wire::text_after(1, 0, letters)]);
+    let (follows, waits) = (letters(1, 2, "c"), letters(2, 1, "b"));
+    world.send_update(one, &wire::update(&[waits, follows.clone()], &[]));
+    let (_, update) = world.take_append();
+    assert_eq!(update, wire::update(&[follows], &[]));
+    assert!(world.take(one).iter().any(is_refusal));
+}
+
+#[test]
 fn an_update_that_cannot_be_made_durable_is_refused_without_closing() {
     let mut world = world();
     let (one, two) = (world.joined("d"), world.joined("d"));

@@ -141,6 +141,39 @@ fn what_fills_gaps_may_open_as_many() {
     assert!(!is_taken(&[], &[(5, 0, 1)]));
 }
 
+/// Of two clients each of which knows what the other waits for, both would be refused
+/// for ever.
+#[test]
+fn of_what_opens_too_many_gaps_what_opens_none_is_taken() {
+    let config = Config {
+        gap_runs_max: 0,
+        pending_delete_ranges_max: 0,
+        ..Config::default()
+    };
+    let mut world = World::with(config);
+    let (one, two) = (world.joined("d"), world.joined("d"));
+    let letters = |client, clock, letters| (client, clock, vec![wire::text_after(99, 0, letters)]);
+    let sections = [letters(1, 0, "ab"), letters(2, 2, "cd"), letters(3, 1, "b")];
+    let deletes = [(1, 1, 4), (2, 0, 3), (4, 0, 1)];
+    world.send_update(one, &wire::update(&sections, &deletes));
+    let of_use = wire::update(&sections[..1], &[(1, 1, 1)]);
+    assert_eq!(world.take(two), [protocol::update(&of_use)]);
+    assert_eq!(count(&world.take(one), [2, 0]), 1, "the rest is refused");
+    world.send_update(
+        two,
+        &wire::update(&[letters(2, 0, "ab"), letters(1, 3, "d")], &[]),
+    );
+    assert_eq!(count(&world.take(one), [0, 2]), 1);
+    world.advance(secs(5));
+    let asked = wire::sync_step_1(&[(1, 2), (2, 2)]);
+    assert!(world.take(one).contains(&asked) && world.take(two).contains(&asked));
+    world.send(
+        one,
+        protocol::sync_step_2(&wire::update(&sections[1..2], &[])),
+    );
+    assert_eq!(count(&world.take(two), [0, 2]), 1);
+}
+
 #[test]
 fn too_many_gaps_do_not_keep_out_deletions_that_wait_nor_these_gaps() {
     let (gap, deletion) = (text(1, 5, "behind a gap"), wire::deletion(2, 0, 1));

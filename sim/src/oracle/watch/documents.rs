@@ -202,12 +202,12 @@ impl Documents {
         known.unsaved_since.filter(|_| !is_more)
     }
 
-    /// An update is about to become part of a document, which is to keep what
-    /// is deleted.
-    pub(super) fn brings_content(&mut self, doc: &DocId, update: &[u8]) {
+    /// These ids of an update are about to become part of a document, which is to
+    /// keep what is deleted.
+    pub(super) fn brings_content(&mut self, doc: &DocId, update: &[u8], ids: &Ids) {
         let known = self.known(doc);
         if known.is_loaded {
-            let news = known.here.lacking(&Ids::of_valid(update));
+            let news = known.here.lacking(ids);
             known
                 .content
                 .add(&Ids::sure_content_of(update).shared_with(&news));

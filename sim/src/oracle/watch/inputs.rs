@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use ysyncd_engine::{
-    ConnId, DocId, Input, JournalCommand, JournalRecord, JournalResult, StoreResult,
+    ConnId, DocId, Input, JournalCommand, JournalRecord, JournalResult, Rejection, StoreResult,
     protocol::{Message, Messages},
 };
 
@@ -25,26 +25,58 @@ pub(super) struct Bringing {
     conn: ConnId,
     doc: DocId,
     structs: Ids,
+    /// Something of it opens too many gaps: what opens none is taken, and no more.
+    only_of_use: bool,
 }
 
 impl Watch {
     /// Something goes to the journal.
-    pub(super) fn writes(&mut self, doc: &DocId, update: &[u8]) {
-        if let Some(bringing) = &mut self.bringing
-            && bringing.doc == *doc
-        {
-            let written = Ids::of_valid(update);
-            bringing.structs = written.lacking(&bringing.structs);
+    pub(super) fn writes(&mut self, doc: &DocId, update: &[u8]) -> Result<(), Violation> {
+        let Some(mut bringing) = self.bringing.take_if(|bringing| bringing.doc == *doc) else {
+            return Ok(());
+        };
+        let written = Ids::of_valid(update);
+        if bringing.only_of_use {
+            let of_use = self.here_or_on_its_way(doc).of_use(&written);
+            Invariant::Bounded.holds(of_use.cover(&written), || {
+                let useless = of_use.lacking(&written);
+                format!("{doc}: {useless:?} is taken, though too much waits already")
+            })?;
+        }
+        bringing.structs = written.lacking(&bringing.structs);
+        self.bringing = Some(bringing);
+        Ok(())
+    }
+
+    /// An update of the message under way is refused, with all that follows. If that is
+    /// for the gaps it opens, what opens none is taken all the same.
+    pub(super) fn takes_less(&mut self, doc: &DocId, reason: Rejection) {
+        let here = self.documents.all_here(doc);
+        let of_use = |ids: &mut Ids| *ids = here.of_use(ids);
+        if reason != Rejection::TooManyGaps {
+            self.taking = None;
+            self.bringing = None;
+            return;
+        }
+        if let Some(taking) = &mut self.taking {
+            taking.updates.iter_mut().for_each(|(_, ids)| of_use(ids));
+        }
+        if let Some(bringing) = &mut self.bringing {
+            bringing.only_of_use = true;
+            of_use(&mut bringing.structs);
         }
     }
 
     /// All that the message under way brought and that was new is on its way to the
-    /// journal, unless its sender was refused something, or closed.
+    /// journal, unless it was refused, or its sender was closed.
     pub(super) fn all_is_recorded(&mut self) -> Result<(), Violation> {
-        let Some(Bringing { conn, doc, structs }) = self.bringing.take() else {
+        let Some(bringing) = self.bringing.take() else {
             return Ok(());
         };
-        let is_let_off = self.connections.owes(conn) || !self.connections.is_in(conn);
+        let Bringing {
+            conn, doc, structs, ..
+        } = bringing;
+        let is_let_off = !self.connections.is_in(conn);
         Invariant::Recorded.holds(structs.is_empty() || is_let_off, || {
             format!("{doc}: {conn:?} brings {structs:?}, and nobody writes it down")
         })
@@ -154,7 +186,12 @@ impl Watch {
         }
         if !structs.is_empty() {
             let doc = doc.clone();
-            self.bringing = Some(Bringing { conn, doc, structs });
+            self.bringing = Some(Bringing {
+                conn,
+                doc,
+                structs,
+                only_of_use: false,
+            });
         }
         if !updates.is_empty() {
             self.taking = Some(Taking { conn, doc, updates });

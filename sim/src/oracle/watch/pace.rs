@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use ysyncd_engine::{Config, ConnId, DocId};
 
-use super::{Invariant, Violation, Watch, connections::Connections, is_judged};
+use super::{Ids, Invariant, Violation, Watch, connections::Connections, is_judged};
 use crate::swarm::ENOUGH;
 
 /// How long one engine lets things be.
@@ -79,9 +79,9 @@ impl Watch {
     }
 
     /// An update is about to become part of a document.
-    pub(super) fn brings_content(&mut self, doc: &DocId, update: &[u8]) {
+    pub(super) fn brings_content(&mut self, doc: &DocId, update: &[u8], ids: &Ids) {
         if self.pace.keeps_content {
-            self.documents.brings_content(doc, update);
+            self.documents.brings_content(doc, update, ids);
         }
     }
 

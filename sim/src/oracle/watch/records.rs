@@ -83,7 +83,7 @@ impl Watch {
             if !news.is_empty() {
                 self.growth.applied(&doc, update.len());
             }
-            self.brings_content(&doc, &update);
+            self.brings_content(&doc, &update, &ids);
             self.documents.taken(&doc, &ids, update.len());
             if let Err(violation) = self.applied(now, &doc, from, &update, &news) {
                 self.gaps.note(violation);

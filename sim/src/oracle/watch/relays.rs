@@ -106,18 +106,19 @@ impl Relays {
     pub(super) fn applied(&mut self, doc: &DocId, update: &[u8], here: &Ids) {
         let waiting = self.waiting.entry(doc.clone()).or_default();
         let update = Update::decode(update).ok();
-        let mut told = update.iter().flat_map(Update::outline);
+        // Of what opens too many gaps, a part is taken.
+        let is_here = |outline: &Outline<'_>| here.knows(outline.client().0, outline.id.clock);
+        let told = || update.iter().flat_map(Update::outline).filter(is_here);
         // Mostly nothing waits before, nor afterwards.
         let builds_on_known = |outline: Outline<'_>| {
             here.knows_up_to(outline.client().0, outline.id.clock)
                 && knows_all(here, builds_on(&outline))
         };
-        if waiting.is_empty() && told.all(builds_on_known) {
+        if waiting.is_empty() && told().all(builds_on_known) {
             return;
         }
         waiting.grow_old();
-        let told = update.iter().flat_map(Update::outline);
-        told.for_each(|outline| waiting.add(&outline));
+        told().for_each(|outline| waiting.add(&outline));
         let mut due = Vec::new();
         while let Some((client, ready)) = waiting.take_ready(here) {
             if !ready.is_new {
