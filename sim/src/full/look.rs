@@ -97,8 +97,9 @@ fn is_staged_bounded(scene: &Scene, at: usize, staged: u64) -> Result<(), Violat
 fn is_saved_in_time(scene: &Scene, at: usize, metrics: &str) -> Result<(), Violation> {
     let (node, engine) = (&scene.nodes[at], &scene.swarm.engine);
     let own = engine.save_debounce.max(engine.save_wait_max);
+    // The node that took it may wait as long as it likes to, and fail once.
     let foreign = match scene.swarm.twists.bus {
-        Some(_) => engine.foreign_save_wait,
+        Some(_) => engine.foreign_save_wait.max(own * 2),
         None => Duration::ZERO,
     };
     let longest = own.max(foreign) + SAVING;

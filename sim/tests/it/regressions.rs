@@ -46,6 +46,13 @@ fn who_comes_back_as_another_goes_may_take_its_time_to_see_it() {
     full_world_holds(1_795_808_966_272);
 }
 
+/// What another node took is saved by that, and only when it has had twice the time for
+/// it, here.
+#[test]
+fn what_another_node_took_may_wait_twice_as_long_to_be_saved() {
+    full_world_holds(1_795_814_000_858);
+}
+
 /// Two clients at two nodes know each what the other's node lacks, and send all they
 /// have with a part that waits for it, where nothing may wait.
 #[test]
