@@ -1,8 +1,9 @@
 //! Nothing costs more because a document is large. Times are compared with
 //! each other, never with a clock on the wall.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use cpu_time::ThreadTime;
 use ysyncd_engine::{document::DocumentState, lib0::write_var_uint, update::Update};
 
 use super::wire;
@@ -16,7 +17,7 @@ fn typing_behind(first: &[u8]) -> Duration {
     let one_try = || {
         let mut state = DocumentState::default();
         state.apply(&before).expect("an update");
-        let start = Instant::now();
+        let start = ThreadTime::now();
         for keystroke in &keystrokes {
             state.apply(keystroke).expect("an update");
         }
@@ -50,7 +51,7 @@ fn seeing_nothing_new(letters: u64, first: u64) -> Duration {
     let again = wire::update(&vec![(1, first, vec![gc]); 1_000], &[]);
     let again = Update::decode(&again).expect("an update");
     let one_try = || {
-        let start = Instant::now();
+        let start = ThreadTime::now();
         assert!(!state.lacks(&again));
         start.elapsed()
     };
@@ -77,7 +78,7 @@ fn asking_and_telling_again(clients: u64) -> (Duration, Duration) {
     let state = DocumentState::load(&update).expect("an update");
     let best = |mut once: Box<dyn FnMut() + '_>| {
         let one_try = |_| {
-            let start = Instant::now();
+            let start = ThreadTime::now();
             once();
             start.elapsed()
         };
@@ -106,7 +107,7 @@ fn backwards(letters: u64) -> Vec<wire::Section> {
 fn time_to_apply(updates: &[Vec<u8>]) -> Duration {
     let one_try = |_| {
         let mut state = DocumentState::default();
-        let start = Instant::now();
+        let start = ThreadTime::now();
         for update in updates {
             state.apply(update).expect("an update");
         }
@@ -154,7 +155,7 @@ fn time_where_deletes_wait(waiting: &[wire::Deleted]) -> Duration {
     let letters: Vec<_> = letters.collect();
     let one_try = |_| {
         let mut state = before.clone();
-        let start = Instant::now();
+        let start = ThreadTime::now();
         for letter in &letters {
             let update = Update::decode(letter).expect("an update");
             let foretold = state.pending_after(&update);
@@ -194,7 +195,7 @@ fn letting_come_behind(own: usize) -> Duration {
     let awaited: Vec<_> = awaited.collect();
     let one_try = |_| {
         let mut state = before.clone();
-        let start = Instant::now();
+        let start = ThreadTime::now();
         for update in &awaited {
             let applied = state.apply(update).expect("an update");
             assert!(applied.resend.is_some());
