@@ -57,6 +57,9 @@ pub(crate) struct Awareness {
     /// it is looked at again when it could have been silent since.
     watched: BTreeSet<(Duration, ClientId)>,
     speakers: BTreeMap<Owner, Speaker>,
+    /// Bytes of the states, as JavaScript writes them, of those who are here by the word
+    /// of a user's connections to this server.
+    written_of: BTreeMap<UserId, usize>,
     /// Whose pages they are, or were long ago.
     pages: Pages,
     /// Bytes of the states.
@@ -289,6 +292,15 @@ impl Awareness {
                 .inspect(move |(_, id)| assert_eq!(self.entries[id].user, *user))
         });
         assert_eq!(gone_of.copied().collect::<BTreeSet<_>>(), self.gone);
+        let mut written_of = BTreeMap::new();
+        for entry in self
+            .entries
+            .values()
+            .filter(|entry| entry.counts_for_user())
+        {
+            *written_of.entry(entry.user.clone()).or_default() += entry.written;
+        }
+        assert_eq!(self.written_of, written_of);
         self.pages.check();
         assert_eq!(self.gone.len() + self.watched.len(), self.entries.len());
         for (owner, speaker) in &self.speakers {
@@ -312,10 +324,12 @@ impl Awareness {
     /// Somebody says something else of one for whom it speaks: what is listed stays.
     fn renew(&mut self, now: Duration, by: By<'_>, said: &Said<'_>) -> bool {
         let known = self.entries.get_mut(&said.client);
-        let known = known.filter(|known| known.speaker == by.owner());
-        let (Some(entry), Some(user), Some(state)) = (known, by.user(), said.state) else {
+        let is_its =
+            |known: &&mut Entry| known.speaker == by.owner() && by.user() == Some(&known.user);
+        let (Some(entry), Some(state)) = (known.filter(is_its), said.state) else {
             return false;
         };
+        let counts_for_user = entry.counts_for_user();
         let Some(before) = &mut entry.state else {
             return false;
         };
@@ -324,11 +338,13 @@ impl Awareness {
         let speaker = speaker.expect("who is here is spoken for");
         let written = said.written();
         speaker.written = speaker.written + written - entry.written;
+        if counts_for_user {
+            let of_user = self.written_of.get_mut(&entry.user);
+            let of_user = of_user.expect("it is counted for its user");
+            *of_user = *of_user + written - entry.written;
+        }
         self.state_bytes = self.state_bytes + state.len() - before.len();
         (entry.clock, entry.written) = (said.clock, written);
-        if entry.user != *user {
-            entry.user = user.clone();
-        }
         if !is_same {
             *before = state.into();
         }
@@ -373,6 +389,14 @@ impl Awareness {
             Some(_) => self.watched.remove(&(entry.watched, client)),
             None => self.unlist_gone(&entry, client),
         };
+        if entry.counts_for_user()
+            && let Some(of_user) = self.written_of.get_mut(&entry.user)
+        {
+            *of_user -= entry.written;
+            if *of_user == 0 {
+                self.written_of.remove(&entry.user);
+            }
+        }
         if let Some(speaker) = self.speakers.get_mut(&entry.speaker) {
             if speaker.here.remove(&client) {
                 speaker.written -= entry.written;
@@ -395,6 +419,9 @@ impl Awareness {
             let speaker = self.speakers.entry(entry.speaker).or_default();
             speaker.here.insert(client);
             speaker.written += entry.written;
+            if entry.counts_for_user() {
+                *self.written_of.entry(entry.user.clone()).or_default() += entry.written;
+            }
         } else {
             self.gone.insert((entry.updated, client));
             let of_user = self.gone_of.entry(entry.user.clone()).or_default();
@@ -478,6 +505,11 @@ impl Entry {
     /// Whether it does not expire: by mistake.
     fn is_kept(&self) -> bool {
         planted::is(Bug::BusAwarenessKept) && matches!(self.speaker, Owner::Node(_))
+    }
+
+    /// Whether it is one of those that a user shows by connections to this server.
+    const fn counts_for_user(&self) -> bool {
+        self.state.is_some() && matches!(self.speaker, Owner::Conn(_))
     }
 
     fn state_len(&self) -> usize {

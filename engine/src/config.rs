@@ -99,6 +99,9 @@ pub struct Config {
     /// Size of all awareness states that one connection speaks for, together, that of
     /// the client left out that it speaks for first.
     pub awareness_bytes_max: usize,
+    /// Size of all awareness states in a document that connections of one user to this
+    /// server speak for, together.
+    pub awareness_bytes_per_user_max: usize,
     /// Bytes of awareness a second of which all who have a document open are told, as
     /// far as clients of this server say it. What is more waits, and of it the last word
     /// on each client is told: each client repeats what it hears.
@@ -218,6 +221,12 @@ pub enum ConfigError {
          other, as a connection that speaks for one client must be able to show it"
     )]
     AwarenessTooSmall,
+    /// `awareness_bytes_max` is more than `awareness_bytes_per_user_max`.
+    #[error(
+        "AWARENESS_BYTES_MAX is more than AWARENESS_BYTES_PER_USER_MAX: lower the one or raise \
+         the other, as what holds for all connections of a user holds for each"
+    )]
+    AwarenessPerUserTooSmall,
     /// Nothing would be let through, or a timer would go off all the time.
     #[error("{setting} is 0: expected more, as nobody could be served")]
     Zero {
@@ -271,6 +280,9 @@ impl Config {
         }
         if self.awareness_state_bytes_max > self.awareness_bytes_max {
             return Err(ConfigError::AwarenessTooSmall);
+        }
+        if self.awareness_bytes_max > self.awareness_bytes_per_user_max {
+            return Err(ConfigError::AwarenessPerUserTooSmall);
         }
         if self.keepalive.is_zero() {
             return Err(ConfigError::NoKeepalive);
@@ -343,6 +355,7 @@ impl Default for Config {
             awareness_gone_max: 10_000,
             awareness_state_bytes_max: 64 << 10,
             awareness_bytes_max: 128 << 10,
+            awareness_bytes_per_user_max: 4 << 20,
             awareness_bytes_per_second: const {
                 NonZeroUsize::new(512 << 10).expect("it is more than 0")
             },
@@ -379,7 +392,11 @@ mod tests {
     fn limits_that_do_not_fit_together_are_told() {
         type Change = fn(&mut Config);
         let zero = |setting| ConfigError::Zero { setting };
-        let bad: [(Change, ConfigError); 15] = [
+        let bad: [(Change, ConfigError); 16] = [
+            (
+                |config| config.awareness_bytes_per_user_max = config.awareness_bytes_max - 1,
+                ConfigError::AwarenessPerUserTooSmall,
+            ),
             (
                 |config| config.answers_bytes_per_user_max = config.answers_bytes_max + 1,
                 ConfigError::AnswersPerUserTooLarge,

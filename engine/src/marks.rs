@@ -276,6 +276,8 @@ marks! {
     AwarenessWaits = "awareness_waits",
     /// Somebody says something of a client for whom another user's connection speaks.
     AwarenessSomeoneElses = "awareness_someone_elses",
+    /// A state was not shown, as its user shows as much as it may.
+    AwarenessOfUserFull = "awareness_of_user_full",
     /// A connection repeated what it had been told.
     AwarenessEcho = "awareness_echo",
     /// A message was a repetition and nothing else.

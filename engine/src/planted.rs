@@ -207,6 +207,8 @@ bugs! {
     StalledKept = "stalled_kept",
     /// One connection may speak of any number of bytes of awareness.
     AwarenessUnbounded = "awareness_unbounded",
+    /// A user shows more presence by several connections than it may.
+    AwarenessOfUserUnbounded = "awareness_of_user_unbounded",
     /// Who joins is told who was there some time ago.
     StaleAwareness = "stale_awareness",
     /// What is large is sent to all at once.

@@ -41,8 +41,14 @@ const BREAKING: [&str; 6] = [
 ];
 
 /// Draws a frame that its sender is to be closed for, or is shown to nobody; to
-/// those of its own document in part.
-pub(crate) fn bad_frame(rng: &mut ChaCha8Rng, state_bytes_max: usize, is_own: bool) -> BadFrame {
+/// those of its own document in part. The clients that it tells of there are those of
+/// this intruder alone.
+pub(crate) fn bad_frame(
+    rng: &mut ChaCha8Rng,
+    state_bytes_max: usize,
+    is_own: bool,
+    intruder: usize,
+) -> BadFrame {
     let bad = |name, frame: Vec<u8>, code| BadFrame {
         name,
         frame: frame.into(),
@@ -80,13 +86,7 @@ pub(crate) fn bad_frame(rng: &mut ChaCha8Rng, state_bytes_max: usize, is_own: bo
             awareness(&[(1, "{\"a\":")]),
             CloseCode::InvalidPayload,
         ),
-        12 if is_own => {
-            // Its own is measured apart.
-            let state = large_state(state_bytes_max * 9 / 10);
-            let mut states = vec![(1, "{}")];
-            states.extend((2..=7).map(|id| (id, &*state)));
-            unshown("awareness of six large states", awareness(&states))
-        }
+        12 if is_own => much_presence(state_bytes_max, intruder),
         7 if is_own => {
             let many: Vec<_> = (0..200).map(|id| (id, "{}")).collect();
             unshown("awareness of 200 clients", awareness(&many))
@@ -108,6 +108,19 @@ pub(crate) fn bad_frame(rng: &mut ChaCha8Rng, state_bytes_max: usize, is_own: bo
                 code: Some(CloseCode::InvalidPayload),
             }
         }
+    }
+}
+
+/// More presence than a connection may show, of clients of this intruder's own.
+pub(crate) fn much_presence(state_bytes_max: usize, intruder: usize) -> BadFrame {
+    // The first, its own, counts for its user alone.
+    let state = large_state(state_bytes_max * 9 / 10);
+    let first = intruder as u64 * 10 + 1;
+    let states: Vec<_> = (first..first + 7).map(|id| (id, &*state)).collect();
+    BadFrame {
+        name: "awareness of seven large states",
+        frame: awareness(&states).into(),
+        code: None,
     }
 }
 

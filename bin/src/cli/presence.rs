@@ -27,6 +27,10 @@ pub(crate) struct PresenceSettings {
     #[arg(long, env = "AWARENESS_BYTES_MAX", value_parser = bytes_max)]
     #[arg(default_value = defaults::BYTES_MAX, value_name = "SIZE")]
     pub(crate) awareness_bytes_max: usize,
+    /// The same for all connections of one user to one document together
+    #[arg(long, env = "AWARENESS_BYTES_PER_USER_MAX", value_parser = bytes_per_user_max)]
+    #[arg(default_value = defaults::BYTES_PER_USER_MAX, value_name = "SIZE")]
+    pub(crate) awareness_bytes_per_user_max: usize,
     /// How much may be said of who is there a second, in one document and by the
     /// clients of this server; what is more is told later, the last of each client.
     /// Each client repeats what it hears
@@ -46,6 +50,7 @@ impl PresenceSettings {
         config.awareness_ids_max = self.awareness_ids_max;
         config.awareness_state_bytes_max = self.awareness_state_bytes_max;
         config.awareness_bytes_max = self.awareness_bytes_max;
+        config.awareness_bytes_per_user_max = self.awareness_bytes_per_user_max;
         config.awareness_bytes_per_second = self.awareness_bytes_per_second;
         config.awareness_gone_max = self.awareness_gone_max;
     }
@@ -55,6 +60,7 @@ mod defaults {
     pub(super) const IDS_MAX: &str = "64";
     pub(super) const STATE_BYTES_MAX: &str = "64KiB";
     pub(super) const BYTES_MAX: &str = "128KiB";
+    pub(super) const BYTES_PER_USER_MAX: &str = "4MiB";
     pub(super) const BYTES_PER_SECOND: &str = "512KiB";
     pub(super) const GONE_MAX: &str = "10000";
 }
@@ -69,6 +75,10 @@ fn state_bytes_max(text: &str) -> Parsed<usize> {
 
 fn bytes_max(text: &str) -> Parsed<usize> {
     bytes::parse(or(text, defaults::BYTES_MAX))
+}
+
+fn bytes_per_user_max(text: &str) -> Parsed<usize> {
+    bytes::parse(or(text, defaults::BYTES_PER_USER_MAX))
 }
 
 fn bytes_per_second(text: &str) -> Parsed<NonZeroUsize> {
@@ -90,6 +100,8 @@ mod tests {
         assert_eq!(ids_max(""), Ok(config.awareness_ids_max));
         assert_eq!(state_bytes_max(""), Ok(config.awareness_state_bytes_max));
         assert_eq!(bytes_max(""), Ok(config.awareness_bytes_max));
+        let per_user = config.awareness_bytes_per_user_max;
+        assert_eq!(bytes_per_user_max(""), Ok(per_user));
         let rate = config.awareness_bytes_per_second;
         assert_eq!(bytes_per_second(""), Ok(rate));
         assert!(bytes_per_second("0").is_err());

@@ -426,6 +426,7 @@ fn help_explains_every_variable_and_shows_no_secret() {
         "PUSHES_MAX",
         "AWARENESS_IDS_MAX",
         "AWARENESS_STATE_BYTES_MAX",
+        "AWARENESS_BYTES_PER_USER_MAX",
         "AWARENESS_BYTES_PER_SECOND",
         "AWARENESS_GONE_MAX",
         "HANDSHAKES_MAX",

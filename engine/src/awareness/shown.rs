@@ -41,17 +41,20 @@ pub enum Unshown {
     TooManyIds,
     /// The states that the connection speaks for are bigger than allowed together.
     TooMuch,
+    /// Those of all connections of the user are.
+    TooMuchOfUser,
     /// A connection of another user speaks for the client.
     SomeoneElses,
 }
 
 impl Unshown {
     /// All there are.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::NoObject,
         Self::TooBig,
         Self::TooManyIds,
         Self::TooMuch,
+        Self::TooMuchOfUser,
         Self::SomeoneElses,
     ];
 
@@ -63,6 +66,7 @@ impl Unshown {
             Self::TooBig => "too_big",
             Self::TooManyIds => "too_many_ids",
             Self::TooMuch => "too_much",
+            Self::TooMuchOfUser => "too_much_of_user",
             Self::SomeoneElses => "someone_elses",
         }
     }
@@ -120,7 +124,7 @@ impl Awareness {
             }
         }
         entries.end()?;
-        self.keep_within(owner, own, &mut shown, config);
+        self.keep_within(by, own, &mut shown, config);
         Ok(shown)
     }
 
@@ -226,35 +230,55 @@ impl Awareness {
         self.speakers.get(&owner).and_then(|speaker| speaker.own)
     }
 
-    /// Leaves out of the news what would take the speaker past a limit. A page's own
-    /// state has room beside those of others.
+    /// Leaves out of the news what would take the speaker or its user past a limit. A
+    /// page's own state has room beside those of others that its connection shows.
     fn keep_within(
         &self,
-        owner: Owner,
+        by: By<'_>,
         own: Option<ClientId>,
         shown: &mut Shown<'_>,
         config: &Config,
     ) {
+        let owner = by.owner();
         let known = |client: ClientId| {
             let known = self.entries.get(&client);
             known.filter(|entry| entry.speaker == owner)
         };
         let own_entry = own.and_then(known);
         let mut room = Room::of(owner, self.speakers.get(&owner), own_entry, config);
-        let others = shown.news.values().filter(|said| own != Some(said.client));
-        let mut others: Vec<_> = others.copied().collect();
+        let mut of_user = self.user_room(by, config);
+        let mut news: Vec<_> = shown.news.values().copied().collect();
         // First those that make room, then those that have some.
-        others.sort_by_key(|said| match (known(said.client), said.state) {
-            (Some(_), None) => 0,
-            (Some(_), Some(_)) => 1,
-            (None, _) => 2,
+        news.sort_by_key(|said| match (said.state, known(said.client)) {
+            (None, _) => 0,
+            _ if own == Some(said.client) => 1,
+            (Some(_), Some(_)) => 2,
+            (Some(_), None) => 3,
         });
-        for said in others {
-            if let Err(why) = room.change(known(said.client), &said) {
-                shown.unshown.get_or_insert(why);
-                shown.news.remove(&said.client);
+        for said in news {
+            let before = self.entries.get(&said.client);
+            let left = of_user.after(before, by, &said);
+            let fits = left.and_then(|left| match own == Some(said.client) {
+                true => Ok(left),
+                false => room.change(known(said.client), &said).map(|()| left),
+            });
+            match fits {
+                Ok(left) => of_user = left,
+                Err(why) => {
+                    shown.unshown.get_or_insert(why);
+                    shown.news.remove(&said.client);
+                }
             }
         }
+    }
+
+    fn user_room(&self, by: By<'_>, config: &Config) -> UserRoom {
+        let By::Conn(_, user) = by else {
+            return UserRoom(None);
+        };
+        let written = self.written_of.get(user).copied().unwrap_or_default();
+        let most = config.awareness_bytes_per_user_max;
+        UserRoom(Some(most.saturating_sub(written)))
     }
 
     /// Marks what somebody says of others, or again.
@@ -337,5 +361,27 @@ impl Room {
             true => written + self.id_bytes,
             false => 0,
         }
+    }
+}
+
+/// How many bytes more a user may show by all its connections together. `None`: whom
+/// another node speaks for that has looked after itself.
+#[derive(Clone, Copy)]
+struct UserRoom(Option<usize>);
+
+impl UserRoom {
+    /// What is left after something is said that takes the place of what is known.
+    fn after(self, known: Option<&Entry>, by: By<'_>, said: &Said<'_>) -> Result<Self, Unshown> {
+        let Some(left) = self.0 else {
+            return Ok(self);
+        };
+        let counts = |entry: &&Entry| entry.counts_for_user() && by.user() == Some(&entry.user);
+        let before = known.filter(counts).map_or(0, |entry| entry.written);
+        let after = said.state.map_or(0, |_| said.written());
+        if after > before + left && !planted::is(Bug::AwarenessOfUserUnbounded) {
+            marks::hit(Mark::AwarenessOfUserFull);
+            return Err(Unshown::TooMuchOfUser);
+        }
+        Ok(Self(Some((left + before).saturating_sub(after))))
     }
 }

@@ -504,7 +504,11 @@ impl Watch {
     /// show.
     fn intruders_are_told(&mut self, conn: ConnId, frame: &[u8]) -> Result<(), Violation> {
         let doc = self.connections.doc(conn).clone();
-        let Some(from) = self.receiving.filter(|_| !is_judged(&doc)) else {
+        if is_judged(&doc) {
+            return Ok(());
+        }
+        let Some(from) = self.receiving else {
+            self.connections.are_shown_no_more(&doc, states_in(frame));
             return Ok(());
         };
         self.connections.are_shown(&doc, from, states_in(frame))

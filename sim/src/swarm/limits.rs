@@ -61,6 +61,10 @@ pub(super) fn draw_sizes(rng: &mut ChaCha8Rng, engine: &mut Config) {
     // All that intruders show is told in one frame: which of several somebody missed,
     // and which are news, nobody could tell from outside.
     (engine.awareness_state_bytes_max, engine.awareness_bytes_max) = (16 << 10, 32 << 10);
+    // Intruders are one user. Where that may show no more than a connection of it, what
+    // each of these shows stays within its limit by that.
+    let per_user = [engine.awareness_bytes_max, ENOUGH];
+    engine.awareness_bytes_per_user_max = *per_user.choose(rng).expect("not empty");
 }
 
 /// Draws how large documents have to be to wait longer to be saved, where none waits

@@ -17,7 +17,7 @@ use super::{
     network::{Down, End},
 };
 use crate::{
-    hostile::{bad_frame, oversized_frame, wild_frame},
+    hostile::{bad_frame, much_presence, oversized_frame, wild_frame},
     oracle::{INTRUDER, Invariant, Violation},
     swarm::{Purpose, millis, stream},
 };
@@ -162,9 +162,16 @@ impl World {
         let limits = &self.swarm.engine;
         let intruder = &mut self.intruders[at];
         let is_own = intruder.doc.as_str() == OWN;
-        let mut bad = bad_frame(&mut intruder.rng, limits.awareness_state_bytes_max, is_own);
+        let mut bad = bad_frame(
+            &mut intruder.rng,
+            limits.awareness_state_bytes_max,
+            is_own,
+            at,
+        );
         if intruder.sizes.random_bool(0.2) {
             bad = oversized_frame(&mut intruder.sizes, limits);
+        } else if is_own && intruder.sizes.random_bool(0.2) {
+            bad = much_presence(limits.awareness_state_bytes_max, at);
         }
         self.note(
             Place::Elsewhere,

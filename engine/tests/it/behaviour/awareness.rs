@@ -159,6 +159,39 @@ fn a_connection_may_not_pass_its_limits_by_telling_of_a_client_twice() {
     assert_eq!(world.take(owner), [told]);
     assert!(world.told(is_unshown(one, Unshown::TooMuch)));
 }
+
+#[test]
+fn connections_of_one_user_share_what_it_may_show() {
+    let config = Config {
+        awareness_bytes_max: 700,
+        awareness_bytes_per_user_max: 1_000,
+        ..Config::default()
+    };
+    let mut world = World::with(config);
+    let other = world.greeted_by("other", "d");
+    let (one, two) = (world.greeted_by("u", "d"), world.greeted_by("u", "d"));
+    let of = |bytes: usize| format!(r#"{{"a":"{}"}}"#, "x".repeat(bytes - 8));
+    let large = of(300);
+    world.send(one, awareness(&[(1, 1, &large), (2, 1, &large)]));
+    world.take(other);
+    // A page's own goes before what else it says, and counts.
+    world.send(two, awareness(&[(3, 1, &large), (4, 1, &large)]));
+    assert_eq!(world.take(other), [awareness(&[(3, 1, &large)])]);
+    assert!(world.told(is_unshown(two, Unshown::TooMuchOfUser)));
+    // What takes no more than before is shown, and so is what others say.
+    world.send(two, awareness(&[(3, 2, &large)]));
+    assert_eq!(world.take(other), [awareness(&[(3, 2, &large)])]);
+    world.send(two, awareness(&[(3, 3, &of(401))]));
+    assert!(world.take(other).is_empty());
+    world.send(other, awareness(&[(5, 1, &large)]));
+    assert_eq!(world.take(one).last(), Some(&awareness(&[(5, 1, &large)])));
+    // What goes makes room.
+    world.leave(one);
+    world.send(two, awareness(&[(3, 4, &of(401)), (4, 2, &large)]));
+    let told = awareness(&[(3, 4, &of(401)), (4, 2, &large)]);
+    assert_eq!(world.take(other).last(), Some(&told));
+}
+
 #[test]
 fn when_a_connection_goes_what_it_owned_is_removed_at_the_same_clock() {
     let mut world = World::new();

@@ -23,6 +23,8 @@ pub(super) struct Presence {
     /// many these are.
     state_bytes_max: usize,
     bytes_max: usize,
+    /// How large all are that connections of one user show.
+    bytes_per_user_max: usize,
     ids_max: usize,
     is_on_bus: bool,
     /// Whether so little may be told a second that it comes to wait.
@@ -71,6 +73,7 @@ impl Presence {
             remembers: config.awareness_gone_max >= ENOUGH,
             state_bytes_max: config.awareness_state_bytes_max,
             bytes_max: config.awareness_bytes_max,
+            bytes_per_user_max: config.awareness_bytes_per_user_max,
             ids_max: config.awareness_ids_max,
             is_on_bus: config.node.is_some(),
             is_told_late: config.awareness_bytes_per_second.get() < ENOUGH,
@@ -179,12 +182,14 @@ impl Presence {
         *sayer = sayer.filter(|sayer| *sayer == by && !self.is_on_bus);
     }
 
-    /// Something that a connection says is told: so much it may show.
+    /// Something that a connection says is told: so much it may show, and so much may
+    /// intruders, who are one user.
     pub(super) fn shown(
         &mut self,
         doc: &DocId,
         by: ConnId,
         states: impl Iterator<Item = (u64, u64, Option<usize>)>,
+        is_in: impl Fn(ConnId) -> bool,
     ) -> Result<(), Violation> {
         for (client, clock, bytes) in states {
             // Others may be told with it, and what several said is one of theirs.
@@ -199,6 +204,11 @@ impl Presence {
         }
         let clients = self.documents.get(doc).into_iter().flatten();
         let shown = clients.filter_map(|(_, known)| known.shown);
+        let of_user = shown.clone().filter(|shown| is_in(shown.by));
+        let of_user = of_user.map(|shown| shown.bytes).sum::<usize>();
+        Invariant::Bounded.holds(of_user <= self.bytes_per_user_max, || {
+            format!("{doc}: {of_user} bytes of states are shown by one user")
+        })?;
         let sizes: Vec<_> = shown
             .filter(|shown| shown.by == by)
             .map(|shown| shown.bytes)
@@ -212,6 +222,13 @@ impl Presence {
             let count = sizes.len();
             format!("{doc}: {by:?} shows {count} states of {all} bytes, {largest:?} at most")
         })
+    }
+
+    /// In a document of intruders somebody is told who is gone.
+    pub(super) fn shown_no_more(&mut self, doc: &DocId, clients: impl Iterator<Item = u64>) {
+        for client in clients {
+            self.known(doc, client).shown = None;
+        }
     }
 
     /// Who speaks for those who are there.

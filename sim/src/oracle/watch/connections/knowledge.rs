@@ -126,7 +126,19 @@ impl Connections {
         from: ConnId,
         states: impl Iterator<Item = (u64, u64, Option<usize>)>,
     ) -> Result<(), Violation> {
-        self.presence.shown(doc, from, states)
+        let is_in = |conn: ConnId| self.open.get(conn).is_some_and(super::Connection::is_in);
+        self.presence.shown(doc, from, states, is_in)
+    }
+
+    /// Whoever opens a document of intruders is told who is gone, nobody having said so.
+    pub(in super::super) fn are_shown_no_more(
+        &mut self,
+        doc: &DocId,
+        states: impl Iterator<Item = (u64, u64, Option<usize>)>,
+    ) {
+        let gone = states.filter(|(.., bytes)| bytes.is_none());
+        self.presence
+            .shown_no_more(doc, gone.map(|(client, ..)| client));
     }
 
     /// In a document of intruders somebody says who is there.
