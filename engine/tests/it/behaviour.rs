@@ -2,6 +2,8 @@
 //! still until it is moved, and a store that answers what a test says.
 
 mod awareness;
+mod awareness_limits;
+mod awareness_owners;
 mod bad_input;
 mod bus;
 mod copies;

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use ysyncd_engine::{
     CloseCode, Condition, Config, ConnId, DocId, Engine, Etag, Event, Input, Inspection,
     InspectionLimits, JournalCommand, JournalResult, Now, OpId, Output, Position, Refusal,
-    Snapshot, Status, StoreCommand, StoreError, StoreResult,
+    Snapshot, Status, StoreCommand, StoreError, StoreResult, Unshown,
     auth::{Access, Grant, UserId},
     protocol,
 };
@@ -434,4 +434,9 @@ impl World {
     fn peer(&mut self, conn: ConnId) -> &mut Peer {
         self.peers.get_mut(&conn).expect("the test opened it")
     }
+}
+
+/// Something that a connection said of who is there is not shown, and why.
+pub(super) fn is_unshown(conn: ConnId, why: Unshown) -> impl Fn(&Event) -> bool {
+    move |event| matches!(event, Event::PresenceUnshown { conn: of, reason, .. } if *of == conn && *reason == why)
 }
