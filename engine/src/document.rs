@@ -411,9 +411,10 @@ impl Document {
         }
     }
 
-    /// Panics if something does not hold that always must.
-    pub(crate) fn check(&self, config: &Config) {
-        self.state.check();
+    /// Panics if something does not hold that always must. Its content is given to
+    /// somebody who looks at that.
+    pub(crate) fn check(&self, config: &Config, check_state: impl FnOnce(&DocumentState)) {
+        check_state(&self.state);
         let connected: BTreeSet<_> = self.connections.keys().copied().collect();
         self.awareness.check(&connected);
         self.untold.check();

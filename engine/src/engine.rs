@@ -3,6 +3,7 @@
 mod answers;
 mod backlog;
 mod bus;
+mod check;
 mod effects;
 mod inspect;
 mod journal_operations;
@@ -17,6 +18,7 @@ use std::{
     time::Duration,
 };
 
+pub use self::check::Checked;
 use self::{
     answers::Answers,
     backlog::Backlog,
@@ -260,36 +262,6 @@ impl Engine {
             slot.document.add_to(&mut status, now.mono, health);
         }
         status
-    }
-
-    /// Panics if something does not hold that always must, looking at all
-    /// there is. For simulations and debugging.
-    pub fn check(&self) {
-        assert_eq!(self.documents.len(), self.names.len());
-        let mut totals = Totals::default();
-        for (key, slot) in &self.documents {
-            slot.document.check(&self.config);
-            assert_eq!(self.names.get(&slot.name), Some(key));
-            let timeout = slot.document.next_timeout();
-            assert_eq!(slot.due.is_some(), timeout.is_some());
-            assert!(slot.due <= timeout);
-            let is_due = |due: Duration| self.due.contains(&(due, *key));
-            assert!(slot.due.is_none_or(is_due));
-            assert_eq!(slot.idle_since.is_some(), slot.document.is_idle());
-            assert_eq!(slot.is_loading, slot.document.is_loading());
-            totals.documents += slot.document.bytes();
-            totals.unsaved += slot.document.unsaved_bytes();
-        }
-        assert_eq!(self.totals, totals);
-        let slots = || self.documents.values();
-        let timeouts = slots().filter(|slot| slot.due.is_some());
-        assert_eq!(self.due.len(), timeouts.count());
-        assert_eq!(self.pushing, slots().filter(|slot| slot.pushed).count());
-        let waiting = slots().map(|slot| slot.document.waiting_for_answers());
-        self.answers.check(waiting.sum());
-        let is_here = |link: &Link| self.documents.contains_key(&link.document);
-        assert!(self.connections.values().all(is_here));
-        assert!(self.backlog.docs().all(|doc| !self.names.contains_key(doc)));
     }
 
     fn open(&mut self, now: Duration, conn: ConnId, name: &DocId, grant: Grant) {

@@ -115,7 +115,7 @@ pub mod update;
 pub use awareness::Unshown;
 pub use bus::{BusCommand, BusInput, BusRefusal, Node};
 pub use config::{Config, ConfigError};
-pub use engine::Engine;
+pub use engine::{Checked, Engine};
 pub use event::Event;
 pub use id::{ConnId, DocId, DocIdError, OpId};
 pub use input::Input;

@@ -7,7 +7,7 @@
 use std::{fmt::Write, time::Duration};
 
 use serde::{Deserialize, Serialize};
-use ysyncd_engine::{Config, Engine, Input, Now, Output};
+use ysyncd_engine::{Checked, Config, Engine, Input, Now, Output};
 
 use crate::{Invariant, Violation, oracle::Watch, trace::Hash};
 
@@ -118,6 +118,7 @@ impl Tape {
         let mut engine = Engine::new(self.head.config.clone(), self.head.seed);
         let mut watch = Watch::new(&self.head.config);
         let mut outputs = Hash::default();
+        let mut checked = Checked::default();
         let mut played = 0;
         for (mono, input) in &self.inputs {
             if !watch.expects(input) {
@@ -126,7 +127,7 @@ impl Tape {
             played += 1;
             watch.input(*mono, input);
             engine.handle(Now { mono: *mono }, input.clone());
-            engine.check();
+            engine.check_changed(&mut checked);
             while let Some(output) = engine.poll_output() {
                 hash_output(&mut outputs, &output);
                 watch.output(*mono, &output)?;

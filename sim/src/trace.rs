@@ -1,5 +1,5 @@
-//! What happened in a run: hashed all along, the last events remembered, and
-//! written out on demand.
+//! What happened in a run: hashed all along, and remembered or written out on
+//! demand.
 
 use std::{
     collections::VecDeque,
@@ -19,12 +19,12 @@ const LAST: usize = 80;
 /// A line of a trace is cut after this many bytes.
 const LINE_BYTES_MAX: usize = 240;
 
-/// Room for most notes.
-const NOTE_BYTES: usize = 64;
-
 /// What becomes of the events of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Recording {
+    /// None is kept. That is quickest, and whoever wants to know what came before a
+    /// failure runs the seed again.
+    Nothing,
     /// The last ones are remembered.
     Last,
     /// All are printed as they happen.
@@ -77,6 +77,11 @@ impl Trace {
                 self.hash.number(conn.0);
                 self.hash.number(*total_bytes);
             }
+            Input::Closed { conn } | Input::Freed { conn } => {
+                let is_freed = matches!(input, Input::Freed { .. });
+                self.hash.number(u64::from(is_freed));
+                self.hash.number(conn.0);
+            }
             Input::Tick => self.hash.number(node as u64),
             Input::Store {
                 op,
@@ -92,7 +97,7 @@ impl Trace {
             } => self.hash.number(op.0),
             other => self.hash.text(format_args!("{node} {other:?}")),
         }
-        self.push(now, Happened::Input(node, input.clone()));
+        self.push(now, || Happened::Input(node, input.clone()));
     }
 
     /// Notes what the engine of a node says.
@@ -114,22 +119,30 @@ impl Trace {
                 self.hash.bytes(bytes);
             }
             Output::Event(Event::UpdateApplied { bytes, .. }) => self.hash.number(*bytes as u64),
+            Output::Accept { conn } | Output::Repeated { conn } => {
+                let is_repeated = matches!(output, Output::Repeated { .. });
+                self.hash.number(u64::from(is_repeated));
+                self.hash.number(conn.0);
+            }
             other => self.hash.text(format_args!("{node} {other:?}")),
         }
-        self.push(now, Happened::Output(node, output.clone()));
+        self.push(now, || Happened::Output(node, output.clone()));
     }
 
     /// Notes anything else.
     pub(crate) fn note(&mut self, now: Duration, event: impl Display) {
-        let mut note = String::with_capacity(NOTE_BYTES);
-        write!(note, "{event}").expect("a string takes all");
-        self.hash.bytes(note.as_bytes());
-        self.push(now, Happened::Note(note));
+        self.hash.text(format_args!("{event}"));
+        self.push(now, || Happened::Note(event.to_string()));
     }
 
-    fn push(&mut self, now: Duration, event: Happened) {
+    /// Keeps an event for those who may want to read it, if there is anybody.
+    fn push(&mut self, now: Duration, event: impl FnOnce() -> Happened) {
         self.hash.number(now.as_secs());
         self.hash.number(u64::from(now.subsec_nanos()));
+        if self.recording == Recording::Nothing {
+            return;
+        }
+        let event = event();
         if self.recording == Recording::Print {
             // The hash tells of what the line leaves out.
             println!("{} #{:016x}", line(now, &event), self.hash.value());
@@ -183,8 +196,12 @@ impl Hash {
         for word in words {
             self.number(u64::from_le_bytes(*word));
         }
-        for byte in rest {
-            self.number(u64::from(*byte));
+        if !rest.is_empty() {
+            let mut word = [0; 8];
+            word[..rest.len()].copy_from_slice(rest);
+            // Its length is in a byte that none of them reaches.
+            word[7] = rest.len().to_le_bytes()[0];
+            self.number(u64::from_le_bytes(word));
         }
     }
 

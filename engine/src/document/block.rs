@@ -20,7 +20,7 @@ const BYTES_FULL: usize = 2 << 10;
 const INDEX_STEP: u8 = 8;
 
 /// A run of structs without gaps. Never empty.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Block {
     pub(crate) clocks: ClockRange,
     /// How many structs the bytes tell.

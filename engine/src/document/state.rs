@@ -27,7 +27,9 @@ use crate::{
 /// It holds validated Yjs structs as bytes and is never integrated: to answer
 /// a peer, merge, and save, it only has to know which ids there are. What
 /// clients make of the content is their business.
-#[derive(Debug, Clone, Default)]
+///
+/// Two are equal if they tell the same in the same bytes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DocumentState {
     pub(super) structs: StructStore,
     pub(super) deletes: DeleteSet,

@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// Every struct that is known, gaps or not.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct StructStore {
     pub(super) clients: BTreeMap<ClientId, ClientStructs>,
     pub(super) blocked: Blocked,
@@ -42,7 +42,7 @@ pub(super) enum Placement {
 pub(super) type Runs = SmallVec<[ClockRange; 1]>;
 
 /// The structs of one client.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ClientStructs {
     client: ClientId,
     /// Ascending; adjacent unless clocks between them are unknown.

@@ -17,22 +17,23 @@ pub(super) fn write(text: &TextRef, txn: &mut TransactionMut<'_>, rng: &mut ChaC
 
 /// A place in a text.
 pub(super) fn place(text: &TextRef, txn: &TransactionMut<'_>, rng: &mut ChaCha8Rng) -> u32 {
-    let units = units(text, txn);
-    before_pair(&units, rng.random_range(0..=units.len()))
+    let letters = letters(text, txn);
+    let units = text.len(txn) as usize;
+    before_pair(&letters, rng.random_range(0..=units))
 }
 
 /// What a text is made of; in the place of what is no letter stands a character that
 /// stands for it.
-fn units(text: &TextRef, txn: &TransactionMut<'_>) -> Vec<u16> {
-    let units: Vec<u16> = text.get_string(txn).encode_utf16().collect();
-    if units.len() == text.len(txn) as usize {
-        return units;
+fn letters(text: &TextRef, txn: &TransactionMut<'_>) -> String {
+    let letters = text.get_string(txn);
+    if utf16_len(&letters) == text.len(txn) as usize {
+        return letters;
     }
-    let mut all = Vec::new();
+    let mut all = String::new();
     for part in text.diff(txn, YChange::identity) {
         match part.insert {
-            Out::Any(Any::String(letters)) => all.extend(letters.encode_utf16()),
-            _ => all.push(0xfffc),
+            Out::Any(Any::String(letters)) => all.push_str(&letters),
+            _ => all.push('\u{fffc}'),
         }
     }
     all
@@ -40,22 +41,35 @@ fn units(text: &TextRef, txn: &TransactionMut<'_>) -> Vec<u16> {
 
 /// Removes a few characters.
 pub(super) fn erase(text: &TextRef, txn: &mut TransactionMut<'_>, rng: &mut ChaCha8Rng) {
-    let units = units(text, txn);
-    let from = rng.random_range(0..=units.len());
-    let until = (from + rng.random_range(1..=5)).min(units.len());
-    let (from, until) = (before_pair(&units, from), before_pair(&units, until));
+    let letters = letters(text, txn);
+    let units = text.len(txn) as usize;
+    let from = rng.random_range(0..=units);
+    let until = (from + rng.random_range(1..=5)).min(units);
+    let (from, until) = (before_pair(&letters, from), before_pair(&letters, until));
     if from < until {
         text.remove_range(txn, from, until - from);
     }
 }
 
-/// The place, or the one before if it is inside a surrogate pair, where no
-/// editor puts a cursor.
-fn before_pair(units: &[u16], at: usize) -> u32 {
-    let is_inside = units
-        .get(at)
-        .is_some_and(|unit| (0xdc00..0xe000).contains(unit));
-    u32::try_from(at - usize::from(is_inside)).expect("texts are short")
+/// The place, in units of UTF-16, or the one before if it is inside a surrogate pair,
+/// where no editor puts a cursor.
+fn before_pair(letters: &str, at: usize) -> u32 {
+    let mut before = 0;
+    for letter in letters.chars() {
+        let after = before + letter.len_utf16();
+        if after > at {
+            break;
+        }
+        before = after;
+    }
+    u32::try_from(before).expect("texts are short")
+}
+
+/// How many units of UTF-16 a text has: one for each character, and another one for
+/// each of those that take four bytes in UTF-8.
+fn utf16_len(text: &str) -> usize {
+    let long = text.bytes().filter(|byte| *byte >= 0xf0);
+    text.chars().count() + long.count()
 }
 
 /// Inserts a value, a text or a map.
@@ -206,4 +220,17 @@ fn show_entries<'a, V: Display>(entries: impl Iterator<Item = (&'a str, V)>, sho
 /// comes first, nothing else can look the same.
 fn show_text(text: &str, shown: &mut String) {
     write!(shown, "{}'{text}'", text.len()).expect("a string takes all");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_place_is_inside_of_a_pair() {
+        let letters = "a\u{1f600}\u{e9}";
+        assert_eq!(utf16_len(letters), 4);
+        let places = (0..=4).map(|at| before_pair(letters, at));
+        assert_eq!(places.collect::<Vec<_>>(), [0, 1, 1, 3, 4]);
+    }
 }

@@ -81,7 +81,7 @@ fn count(
 ) -> Result<(), CommandError> {
     let source = Source::drawn(layer, None);
     let one = |seed| {
-        let outcome = source.run(seed, Recording::Last);
+        let outcome = source.run(seed, Recording::Nothing);
         let mut counts = counts.lock().expect("no job panics while it holds this");
         for (name, count) in take_marks().into_iter().flatten() {
             counts.entry(name).or_default()[layer as usize] += count;

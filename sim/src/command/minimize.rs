@@ -46,7 +46,7 @@ pub(crate) fn run(arguments: &Arguments) -> Held {
 fn minimize<C: Configuration>(layer: Layer, arguments: &Arguments) -> Held {
     let seed = arguments.seed;
     let fails = |configuration: &C| -> Option<Invariant> {
-        let outcome = configuration.run(seed, Recording::Last);
+        let outcome = configuration.run(seed, Recording::Nothing);
         outcome.violation.map(|violation| violation.invariant)
     };
     let given: C = arguments.world.origin()?.configuration(seed);

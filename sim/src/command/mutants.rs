@@ -98,10 +98,10 @@ fn find(bug: Bug, arguments: &Arguments) -> Option<Found> {
     };
     layers.into_iter().flatten().find_map(|layer| {
         let source = Source::drawn(layer, Some(bug));
-        let one = |seed| source.run(seed, Recording::Last);
+        let one = |seed| source.run(seed, Recording::Nothing);
         let batch = batch::run(arguments.seeds.clone(), arguments.jobs, one);
         let (seed, outcome) = batch.failure?;
-        let without = Source::drawn(layer, None).run(seed, Recording::Last);
+        let without = Source::drawn(layer, None).run(seed, Recording::Nothing);
         Some(Found {
             layer,
             seeds: seed - arguments.seeds.start + 1,

@@ -211,17 +211,21 @@ pub(crate) fn run(layer: Layer, arguments: &Arguments) -> Held {
     let recording = |seed: u64| match () {
         () if arguments.trace => Recording::Print,
         () if seed.is_multiple_of(REPLAYED) => Recording::Tapes,
-        () => Recording::Last,
+        () => Recording::Nothing,
     };
     let jobs = if arguments.trace { 1 } else { arguments.jobs };
     let seeds = arguments.seeds.clone();
     let batch = batch::run(seeds.clone(), jobs, |seed| {
         source.run(seed, recording(seed))
     });
-    if let Some((seed, outcome)) = &batch.failure {
-        let replay = arguments.world.replay(layer, *seed);
-        failure::print(*seed, outcome, &source.configuration(*seed), &replay);
-        record(layer, arguments, &source, *seed)?;
+    if let Some((seed, outcome)) = batch.failure {
+        let outcome = match recording(seed) {
+            Recording::Nothing => remembering(&source, seed, outcome),
+            _ => outcome,
+        };
+        let replay = arguments.world.replay(layer, seed);
+        failure::print(seed, &outcome, &source.configuration(seed), &replay);
+        record(layer, arguments, &source, seed)?;
         return Ok(false);
     }
     record(layer, arguments, &source, seeds.end - 1)?;
@@ -234,6 +238,17 @@ pub(crate) fn run(layer: Layer, arguments: &Arguments) -> Held {
     let rate = count as f64 / batch.took.as_secs_f64();
     eprintln!("{rate:.0} seeds/s");
     Ok(true)
+}
+
+/// Runs a seed that failed once more, for what happened last.
+fn remembering(source: &Source, seed: u64, failed: Outcome) -> Outcome {
+    let again = source.run(seed, Recording::Last);
+    let detail = |outcome: &Outcome| outcome.violation.as_ref().map(ToString::to_string);
+    if detail(&again) == detail(&failed) {
+        return again;
+    }
+    println!("the seed does not fail the same way once more: the run is no function of it");
+    failed
 }
 
 /// Runs a seed once more for what is to be written down of it.

@@ -5,17 +5,20 @@ mod losses;
 mod troubles;
 
 use std::{
+    cell::RefCell,
+    collections::BTreeMap,
     panic,
     rc::Rc,
     thread,
     time::{Duration, SystemTime},
 };
 
+use bytes::Bytes;
 use rand::RngExt;
 use tokio::task::JoinSet;
 use turmoil::{Builder, Sim};
 use ysyncd_engine::{
-    marks,
+    DocId, marks,
     planted::{self, Bug},
 };
 
@@ -95,6 +98,8 @@ struct World {
     scene: Rc<Scene>,
     sim: Sim<'static>,
     troubles: Troubles,
+    /// Of each document the stored object that was read last, and what it shows.
+    read_last: RefCell<BTreeMap<DocId, (Bytes, String)>>,
 }
 
 impl World {
@@ -134,6 +139,7 @@ impl World {
             scene,
             sim,
             troubles,
+            read_last: RefCell::default(),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::{
     collections::VecDeque,
-    fmt::{self, Display},
+    fmt::{self, Display, Write},
     hash::{DefaultHasher, Hash, Hasher},
     time::Duration,
 };
@@ -45,7 +45,7 @@ impl Display for Lane {
     }
 }
 
-/// The events of one run so far: hashed, printed or remembered.
+/// The events of one run so far: hashed, and printed or remembered on demand.
 #[derive(Debug)]
 pub(super) struct Timeline {
     recording: Recording,
@@ -78,26 +78,32 @@ impl Timeline {
 
     /// Notes an event.
     pub(super) fn note(&mut self, at: Duration, lane: Lane, text: impl Display) {
-        self.push(at, lane, Text::Note(text.to_string()));
+        (at, lane).hash(&mut self.hash);
+        write!(Hashed(&mut self.hash), "{text}").expect("a hash takes all");
+        // So that two texts are not taken for one.
+        self.hash.write_u8(0xff);
+        if self.recording == Recording::Nothing {
+            return;
+        }
+        let note = text.to_string();
+        narration::tell(|narration| narration.note(at, lane, &note));
+        self.push(at, lane, Text::Note(note));
     }
 
     /// Notes bytes on a wire.
     pub(super) fn bytes(&mut self, at: Duration, lane: Lane, verb: &'static str, bytes: &[u8]) {
+        (at, lane).hash(&mut self.hash);
+        (verb, bytes).hash(&mut self.hash);
+        if self.recording == Recording::Nothing {
+            return;
+        }
         self.push(at, lane, Text::Bytes(verb, Bytes::copy_from_slice(bytes)));
     }
 
     fn push(&mut self, at: Duration, lane: Lane, text: Text) {
-        (at, lane).hash(&mut self.hash);
-        match &text {
-            Text::Note(note) => note.hash(&mut self.hash),
-            Text::Bytes(verb, bytes) => (verb, bytes).hash(&mut self.hash),
-        }
         let event = Event { at, lane, text };
         if self.recording == Recording::Print {
             println!("{event}");
-        }
-        if let Text::Note(note) = &event.text {
-            narration::tell(|narration| narration.note(at, lane, note));
         }
         if self.last.len() == LAST {
             self.last.pop_front();
@@ -118,6 +124,16 @@ impl Timeline {
             line
         };
         self.last.iter().map(short).collect()
+    }
+}
+
+/// Hashes a text as it is written.
+struct Hashed<'a>(&'a mut DefaultHasher);
+
+impl Write for Hashed<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.0.write(text.as_bytes());
+        Ok(())
     }
 }
 

@@ -22,6 +22,9 @@ const HANDSHAKE: Duration = Duration::from_secs(20);
 /// How long a client listens to a server that has closed.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
+/// Bytes that a client reads at once.
+const READ_BYTES_MAX: usize = 4 << 10;
+
 /// What a server may say.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Frame {
@@ -63,6 +66,8 @@ pub(super) enum Pumped {
 
 pub(super) struct Socket {
     stream: Tapped<Told>,
+    /// Where it reads to.
+    room: Box<[u8]>,
     inbox: BytesMut,
     outbox: BytesMut,
     rng: ChaCha8Rng,
@@ -100,6 +105,7 @@ impl Socket {
             let stream = Told::connected(stream, way, false);
             let mut socket = Self {
                 stream: Tapped::new(stream, Rc::clone(scene), lane),
+                room: [0; READ_BYTES_MAX].into(),
                 inbox: BytesMut::new(),
                 outbox: BytesMut::new(),
                 rng,
@@ -172,8 +178,7 @@ impl Socket {
                 pumped = Poll::Ready(Ok(Pumped::Some));
             }
             if reads {
-                let mut room = [0; 4 << 10];
-                let mut buf = ReadBuf::new(&mut room);
+                let mut buf = ReadBuf::new(&mut self.room);
                 if let Poll::Ready(read) = Pin::new(&mut self.stream).poll_read(cx, &mut buf) {
                     read?;
                     if buf.filled().is_empty() {

@@ -1,6 +1,7 @@
 //! The ids that updates tell of, read without the engine's codec, so that it
 //! does not vouch for itself.
 
+mod memo;
 mod read;
 mod runs;
 
@@ -50,6 +51,10 @@ impl Ids {
 
     /// The same, and whether a struct holds several values.
     pub(crate) fn and_rows(update: &[u8]) -> Result<(Self, bool), ReadError> {
+        memo::read_once(update, Self::read)
+    }
+
+    fn read(update: &[u8]) -> Result<(Self, bool), ReadError> {
         let told = read::told(update)?;
         let ids = Self {
             structs: Runs::of(told.structs),

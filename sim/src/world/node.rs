@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use ysyncd_engine::{ConnId, DocId, Engine, Event as EngineEvent, Input, Now, Output};
+use ysyncd_engine::{Checked, ConnId, DocId, Engine, Event as EngineEvent, Input, Now, Output};
 
 use super::{Event, Place, World, bus::configuration, network::Down};
 use crate::{
@@ -41,6 +41,7 @@ pub(super) struct Node {
     due: Option<Duration>,
     /// How many inputs the engine got since it was last checked.
     unchecked: usize,
+    checked: Checked,
     tape: Option<(Tape, Hash)>,
 }
 
@@ -73,6 +74,7 @@ impl Node {
             cut_off_until: Duration::ZERO,
             drained: None,
             unchecked: 0,
+            checked: Checked::default(),
             tape: None,
         }
     }
@@ -165,7 +167,7 @@ impl World {
         let is_due = node.unchecked.is_multiple_of(8)
             && node.engine.status(now).documents_bytes <= node.unchecked * BYTES_PER_INPUT;
         if is_due || is_looked_at {
-            node.engine.check();
+            node.engine.check_changed(&mut node.checked);
             node.unchecked = 0;
         }
     }
@@ -238,6 +240,7 @@ impl World {
         let watch = std::mem::replace(&mut node.watch, watch(&self.swarm, at, life));
         self.tapes.extend(node.tape.take().map(finish));
         (node.drained, node.unchecked) = (None, 0);
+        node.checked = Checked::default();
         node.journal.crash();
         self.lose_all(at);
         let journals: Vec<_> = self.nodes.iter().map(|node| &node.journal).collect();

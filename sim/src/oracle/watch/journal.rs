@@ -78,7 +78,9 @@ impl JournalWatch {
 
     /// Another input is under way.
     pub(super) fn begins(&mut self) {
-        self.refused.clear();
+        if !self.refused.is_empty() {
+            self.refused.clear();
+        }
     }
 
     /// A document has failed: what it has of it must be read before it comes
