@@ -27,7 +27,7 @@ pub struct Config {
     /// once the journal has made it durable; without, at once.
     pub journal: bool,
     /// Bytes of updates per document that wait to become durable. Past it, or past
-    /// 8,192 updates, those who send more are not read from until there is room.
+    /// 4,096 updates, those who send more are not read from until there is room.
     pub staged_bytes_max: usize,
     /// Bytes of updates per document that no landed snapshot covers. Past it
     /// new updates are refused until a snapshot lands.

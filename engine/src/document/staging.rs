@@ -35,9 +35,9 @@ const COPIED_BYTES_MAX: usize = 512;
 const ROOM_BYTES_MAX: usize = 4 << 10;
 
 /// Updates past which no more are read from those who send them, however small they
-/// are: each takes some 500 bytes on its way. That is enough for a commit while the one
-/// before is at the disk; more would only wait, and leave the processor's caches.
-const STAGED_MAX: usize = 8_192;
+/// are: each takes some 500 bytes on its way. It is as many as one commit takes; more
+/// would wait for that, and leave the processor's caches meanwhile.
+const STAGED_MAX: usize = 4_096;
 
 /// What of a document is on its way to the journal or in it.
 #[derive(Debug, Default)]

@@ -593,15 +593,15 @@ fn reading_goes_on_once_half_of_the_room_is_free() {
 fn of_small_changes_only_so_many_wait_for_the_disk() {
     let mut world = world();
     let one = world.joined("d");
-    for clock in 0..8_193 {
+    for clock in 0..4_097 {
         assert!(world.paused.is_empty(), "{clock} are allowed");
         world.send_update(one, &text(1, clock, "a"));
     }
     assert!(world.paused.contains(&one));
-    for left in (0..8_193).rev() {
+    for left in (0..4_097).rev() {
         let (op, _) = world.take_append();
         world.journal(op, APPENDED);
-        assert_eq!(world.paused.contains(&one), left > 4_096, "{left} left");
+        assert_eq!(world.paused.contains(&one), left > 2_048, "{left} left");
     }
 }
 
