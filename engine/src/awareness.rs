@@ -116,6 +116,14 @@ pub(crate) enum AwarenessError {
 /// Clients of whom something new is known, with the clock that came.
 pub(crate) type News = BTreeMap<ClientId, u64>;
 
+/// Adds what is said later to news, of which there mostly are none yet.
+pub(crate) fn add_news(news: &mut News, later: News) {
+    match news.is_empty() {
+        true => *news = later,
+        false => news.extend(later),
+    }
+}
+
 impl Awareness {
     /// Takes what somebody says. Returns of whom that tells something new, which is to
     /// be told to all, and why not all of it is shown, if so.

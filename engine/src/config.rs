@@ -26,8 +26,8 @@ pub struct Config {
     /// Whether there is a journal. An update is then applied and relayed only
     /// once the journal has made it durable; without, at once.
     pub journal: bool,
-    /// Bytes of updates per document that wait to become durable. Past it
-    /// those who send more are not read from until there is room.
+    /// Bytes of updates per document that wait to become durable. Past it, or past
+    /// 4,096 updates, those who send more are not read from until there is room.
     pub staged_bytes_max: usize,
     /// Bytes of updates per document that no landed snapshot covers. Past it
     /// new updates are refused until a snapshot lands.

@@ -14,6 +14,24 @@ pub(crate) fn is_valid(text: &[u8]) -> bool {
 /// Bytes of a JSON text as `JSON.stringify` writes it, at most: 1e20 has 21 digits.
 /// Nothing else grows.
 pub(crate) fn written_len(text: &[u8]) -> usize {
+    match may_have_exponents(text) {
+        true => text.len() + exponents(text) * EXPONENT_GROWTH,
+        false => text.len(),
+    }
+}
+
+/// Whether an `e` stands behind a digit anywhere, be it in a string. Looks at all, as
+/// that is done for many bytes at a time.
+fn may_have_exponents(text: &[u8]) -> bool {
+    let behind = text.get(1..).unwrap_or_default();
+    let both = text.iter().zip(behind);
+    both.fold(false, |found, (before, byte)| {
+        found | (before.is_ascii_digit() & byte.eq_ignore_ascii_case(&b'e'))
+    })
+}
+
+/// How many numbers are written with an exponent.
+fn exponents(text: &[u8]) -> usize {
     let mut exponents = 0;
     let (mut in_string, mut escaped, mut before) = (false, false, 0);
     for &byte in text {
@@ -26,7 +44,7 @@ pub(crate) fn written_len(text: &[u8]) -> usize {
         }
         before = byte;
     }
-    text.len() + exponents * EXPONENT_GROWTH
+    exponents
 }
 
 /// How much longer a number may get that is written with an exponent: 1e20 by 17.

@@ -100,8 +100,8 @@ pub(crate) struct LimitSettings {
     #[arg(long, env = "PENDING_DELETE_RANGES_MAX", value_parser = pending_delete_ranges_max)]
     #[arg(default_value = defaults::PENDING_DELETE_RANGES_MAX, value_name = "COUNT")]
     pub(crate) pending_delete_ranges_max: usize,
-    /// Changes of one document that wait for the journal; past it those who send
-    /// more are not read from until it has caught up
+    /// Changes of one document that wait for the journal; past it, or past 4,096
+    /// changes, those who send more are not read from until it has caught up
     #[arg(long, env = "STAGED_BYTES_MAX", value_parser = staged_bytes_max)]
     #[arg(default_value = defaults::STAGED_BYTES_MAX, value_name = "SIZE")]
     pub(crate) staged_bytes_max: usize,

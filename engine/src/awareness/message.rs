@@ -23,6 +23,9 @@ pub(super) const FRAME_BYTES: usize = 256 << 10;
 /// What an id, a clock, a length and no state take, at most.
 const NUMBERS_BYTES: usize = 28;
 
+/// Bytes of a message that tells of one cursor, as most do, or more.
+const CURSOR_BYTES: usize = 256;
+
 /// What a client says of one id.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Said<'a> {
@@ -98,7 +101,8 @@ pub(crate) fn gone(message: &[u8]) -> Vec<(ClientId, u64)> {
 }
 
 pub(super) fn encode<'a>(said: impl ExactSizeIterator<Item = Said<'a>>) -> Vec<u8> {
-    let mut out = Vec::new();
+    // Most tell of one cursor, and need not grow step by step.
+    let mut out = Vec::with_capacity(CURSOR_BYTES);
     write_var_uint(&mut out, said.len() as u64);
     for said in said {
         write_var_uint(&mut out, said.client.0);

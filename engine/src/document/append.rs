@@ -216,16 +216,23 @@ impl Other {
     #[inline(always)]
     fn turn_to(&mut self, client: ClientId, store: &StructStore) -> &Self {
         if self.client != client {
-            let known = |theirs: &ClientStructs| Self {
-                client,
-                listed_end: theirs.listed_end,
-                integrated_end: theirs.integrated_end,
-                settled_end: theirs.settled_end(),
-            };
-            let theirs = store.client(client);
-            *self = theirs.map_or(Self::unknown(client), known);
+            *self = Self::of(client, store);
         }
         self
+    }
+
+    /// Apart from what asks: with a search within them, loops over structs get too large
+    /// to have what they ask inlined.
+    #[inline(never)]
+    fn of(client: ClientId, store: &StructStore) -> Self {
+        let known = |theirs: &ClientStructs| Self {
+            client,
+            listed_end: theirs.listed_end,
+            integrated_end: theirs.integrated_end,
+            settled_end: theirs.settled_end(),
+        };
+        let theirs = store.client(client);
+        theirs.map_or(Self::unknown(client), known)
     }
 
     /// Whether what another client made is settled.

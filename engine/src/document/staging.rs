@@ -15,6 +15,7 @@ use bytes::{Bytes, BytesMut};
 
 use super::{Ahead, Context, Document, NewPart, Pending, Phase};
 use crate::{
+    config::Config,
     effect::{Effect, Effects},
     event::Event,
     id::ConnId,
@@ -32,6 +33,11 @@ const COPIED_BYTES_MAX: usize = 512;
 
 /// How large the rooms are that they are copied to, at most.
 const ROOM_BYTES_MAX: usize = 4 << 10;
+
+/// Updates past which no more are read from those who send them, however small they
+/// are: each takes some 500 bytes on its way. It is as many as one commit takes; more
+/// would wait for that, and leave the processor's caches meanwhile.
+const STAGED_MAX: usize = 4_096;
 
 /// What of a document is on its way to the journal or in it.
 #[derive(Debug, Default)]
@@ -97,6 +103,16 @@ impl Staging {
     /// Bytes of updates that are not durable yet.
     pub(super) const fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// Whether so much waits that no more is to be read.
+    fn is_full(&self, config: &Config) -> bool {
+        self.bytes > config.staged_bytes_max || self.queue.len() > STAGED_MAX
+    }
+
+    /// Whether there is room to read on, once it was full.
+    fn has_room(&self, config: &Config) -> bool {
+        self.bytes <= config.staged_bytes_max / 2 && self.queue.len() <= STAGED_MAX / 2
     }
 
     /// What the document will know once all that is staged is applied.
@@ -242,8 +258,7 @@ impl Document {
             position,
             update: bytes,
         }));
-        let is_full = self.staging.bytes > cx.config.staged_bytes_max;
-        if is_full && self.staging.paused.insert(from) {
+        if self.staging.is_full(cx.config) && self.staging.paused.insert(from) {
             marks::hit(Mark::Pause);
             out.push(Effect::Pause(from));
         }
@@ -434,8 +449,8 @@ impl Document {
 
     /// Reads on from those who had to wait, once there is room again.
     fn resume(&mut self, cx: Context<'_>, out: &mut Effects) {
-        let is_full = self.staging.bytes > cx.config.staged_bytes_max / 2;
-        if is_full || self.staging.paused.is_empty() || planted::is(Bug::NeverResumed) {
+        let has_room = self.staging.has_room(cx.config);
+        if !has_room || self.staging.paused.is_empty() || planted::is(Bug::NeverResumed) {
             return;
         }
         let paused = std::mem::take(&mut self.staging.paused);

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::{Applied, Context, Document, NewPart, Pending, staging::Received};
 use crate::{
-    awareness::{AwarenessError, By, News},
+    awareness::{AwarenessError, By, News, add_news},
     config::Config,
     connection::{Connection, Resync},
     effect::{Effect, Effects, Fault},
@@ -88,7 +88,7 @@ impl Document {
                     self.update(cx, conn, update, frame, whole, out)?;
                 }
                 Message::Awareness(states) => {
-                    presence.extend(self.take_presence(cx, conn, states, out)?);
+                    add_news(presence, self.take_presence(cx, conn, states, out)?);
                 }
                 Message::QueryAwareness => asks_awareness = true,
             }

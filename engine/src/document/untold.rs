@@ -14,7 +14,7 @@ use std::{
 use super::{Context, Document};
 use crate::{
     auth::UserId,
-    awareness::{self, Awareness, News},
+    awareness::{self, Awareness, News, add_news},
     effect::Effects,
     marks::{self, Mark},
     planted::{self, Bug},
@@ -80,7 +80,7 @@ impl Untold {
     fn add(&mut self, user: &UserId, news: News, awareness: &Awareness) {
         let waiting = self.of.entry(user.clone()).or_default();
         let before = waiting.news.len();
-        waiting.news.extend(news);
+        add_news(&mut waiting.news, news);
         self.count += waiting.news.len() - before;
         // Who has come, gone and been forgotten before it was its turn. Clients that
         // know of it take it for gone themselves when they hear nothing of it.

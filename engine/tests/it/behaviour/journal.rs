@@ -609,6 +609,22 @@ fn reading_goes_on_once_half_of_the_room_is_free() {
 }
 
 #[test]
+fn of_small_changes_only_so_many_wait_for_the_disk() {
+    let mut world = world();
+    let one = world.joined("d");
+    for clock in 0..4_097 {
+        assert!(world.paused.is_empty(), "{clock} are allowed");
+        world.send_update(one, &text(1, clock, "a"));
+    }
+    assert!(world.paused.contains(&one));
+    for left in (0..4_097).rev() {
+        let (op, _) = world.take_append();
+        world.journal(op, APPENDED);
+        assert_eq!(world.paused.contains(&one), left > 2_048, "{left} left");
+    }
+}
+
+#[test]
 fn at_the_deadline_documents_that_the_journal_holds_are_no_loss() {
     let mut world = world();
     let conn = world.joined("d");

@@ -13,6 +13,8 @@
 //!         target length(8) target checksum(8), written twice
 //! ```
 
+use std::borrow::Borrow;
+
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 use ysyncd_engine::{DocId, Position};
 
@@ -46,12 +48,13 @@ pub(super) enum Kind {
     Synced = 4,
 }
 
-/// What a frame is about, and how long it is.
+/// What a frame is about, and how long it is. To write one, its document's name is
+/// borrowed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Head {
+pub(super) struct Head<D = DocId> {
     pub(super) kind: Kind,
     /// `None` for [`Kind::Synced`] alone.
-    pub(super) doc: Option<DocId>,
+    pub(super) doc: Option<D>,
     pub(super) position: Position,
     /// How much of the segment was durable when the frame was written.
     pub(super) synced_through: u64,
@@ -59,10 +62,10 @@ pub(super) struct Head {
     body_sum: Sum,
 }
 
-impl Head {
+impl<'a> Head<&'a DocId> {
     pub(super) fn new(
         kind: Kind,
-        doc: Option<DocId>,
+        doc: Option<&'a DocId>,
         position: Position,
         synced_through: u64,
         body: &[u8],
@@ -76,10 +79,12 @@ impl Head {
             body_sum: sum(body),
         }
     }
+}
 
+impl<D: Borrow<DocId>> Head<D> {
     /// Writes the frame that will stand at `offset` of its segment.
     pub(super) fn write(&self, body: &[u8], salt: &Salt, offset: u64, out: &mut Vec<u8>) {
-        let doc = self.doc.as_ref().map_or("", DocId::as_str);
+        let doc = self.doc.as_ref().map_or("", |doc| doc.borrow().as_str());
         let doc_len = u16::try_from(doc.len()).expect("a document id has 300 bytes at most");
         // Written as words: a small record is mostly its heads.
         let mark_kind_len = u64::from(u32::from_le_bytes(HEAD))
@@ -105,7 +110,8 @@ impl Head {
     }
 
     fn len(&self) -> usize {
-        HEAD_FIXED + self.doc.as_ref().map_or(0, |doc| doc.as_str().len())
+        let doc = self.doc.as_ref();
+        HEAD_FIXED + doc.map_or(0, |doc| doc.borrow().as_str().len())
     }
 
     /// The length of the whole frame; `None` if no file could hold it.
@@ -121,7 +127,9 @@ impl Head {
         let body = frame.get(self.len()..end)?;
         (body.len() as u64 == self.body_len && sum(body) == self.body_sum).then_some(body)
     }
+}
 
+impl Head {
     /// The head of the frame whose bytes begin at `at`, if it is whole.
     pub(super) fn front(bytes: &[u8], at: usize, salt: &Salt) -> Option<Self> {
         Self::parse(bytes.get(at..)?, HEAD, |_| Some(at), salt)

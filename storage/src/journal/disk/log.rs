@@ -239,7 +239,7 @@ impl Log {
         let (number, last) = self.last();
         for entry in entries {
             let (start, offset) = (bytes.len(), last.len + bytes.len() as u64);
-            let doc = Some(entry.doc.clone());
+            let doc = Some(&entry.doc);
             let head = Head::new(entry.kind, doc, entry.position, self.synced, &entry.body);
             head.write(&entry.body, &last.header.salt, offset, &mut bytes);
             places.push(Place {

@@ -136,7 +136,7 @@ fn fill(
 ) {
     let frame = |body: &[u8]| {
         // All before it is made durable together with it.
-        let head = Head::new(kind, doc.cloned(), position, offset, body);
+        let head = Head::new(kind, doc, position, offset, body);
         let mut frame = Vec::new();
         head.write(body, salt, offset, &mut frame);
         frame
