@@ -93,7 +93,7 @@ pub struct Config {
     /// a late echo of their state does not bring them back.
     pub awareness_gone_max: usize,
     /// Size of one client's awareness state in bytes of JSON, as JavaScript writes it.
-    /// Past this and the next, and past `awareness_ids_max`, a state is not shown; nor
+    /// Past this and the next two, and past `awareness_ids_max`, a state is not shown; nor
     /// is one that does not fit a client's message.
     pub awareness_state_bytes_max: usize,
     /// Size of all awareness states that one connection speaks for, together, that of
@@ -221,10 +221,12 @@ pub enum ConfigError {
          other, as a connection that speaks for one client must be able to show it"
     )]
     AwarenessTooSmall,
-    /// `awareness_bytes_max` is more than `awareness_bytes_per_user_max`.
+    /// `awareness_bytes_max` and `awareness_state_bytes_max` are together more than
+    /// `awareness_bytes_per_user_max`.
     #[error(
-        "AWARENESS_BYTES_MAX is more than AWARENESS_BYTES_PER_USER_MAX: lower the one or raise \
-         the other, as what holds for all connections of a user holds for each"
+        "AWARENESS_BYTES_MAX and AWARENESS_STATE_BYTES_MAX are together more than \
+         AWARENESS_BYTES_PER_USER_MAX: lower these or raise that, as one connection of a user \
+         may show as much"
     )]
     AwarenessPerUserTooSmall,
     /// Nothing would be let through, or a timer would go off all the time.
@@ -281,7 +283,10 @@ impl Config {
         if self.awareness_state_bytes_max > self.awareness_bytes_max {
             return Err(ConfigError::AwarenessTooSmall);
         }
-        if self.awareness_bytes_max > self.awareness_bytes_per_user_max {
+        let of_one = self
+            .awareness_bytes_max
+            .saturating_add(self.awareness_state_bytes_max);
+        if of_one > self.awareness_bytes_per_user_max {
             return Err(ConfigError::AwarenessPerUserTooSmall);
         }
         if self.keepalive.is_zero() {
@@ -355,7 +360,7 @@ impl Default for Config {
             awareness_gone_max: 10_000,
             awareness_state_bytes_max: 64 << 10,
             awareness_bytes_max: 128 << 10,
-            awareness_bytes_per_user_max: 4 << 20,
+            awareness_bytes_per_user_max: 1 << 20,
             awareness_bytes_per_second: const {
                 NonZeroUsize::new(512 << 10).expect("it is more than 0")
             },
@@ -394,7 +399,7 @@ mod tests {
         let zero = |setting| ConfigError::Zero { setting };
         let bad: [(Change, ConfigError); 16] = [
             (
-                |config| config.awareness_bytes_per_user_max = config.awareness_bytes_max - 1,
+                |config| config.awareness_bytes_per_user_max = (192 << 10) - 1,
                 ConfigError::AwarenessPerUserTooSmall,
             ),
             (

@@ -26,6 +26,7 @@ mod lag;
 mod lineage;
 mod load;
 mod nesting;
+mod of_use;
 mod pending;
 mod persistence;
 mod staging;

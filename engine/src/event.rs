@@ -144,7 +144,7 @@ pub enum Event {
         reason: BusRefusal,
     },
     /// An update was not taken, and its sender asked to sync again later. Of one that
-    /// opens too many gaps, what opens none is taken.
+    /// opens too many gaps, what waits for nothing is taken.
     UpdateRefused {
         /// Which document.
         doc: DocId,

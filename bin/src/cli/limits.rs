@@ -91,7 +91,7 @@ pub(crate) struct LimitSettings {
     #[arg(default_value = defaults::TYPE_DEPTH_MAX, value_name = "COUNT")]
     pub(crate) type_depth_max: usize,
     /// Runs of edits per document of which earlier ones never came; past it what
-    /// opens more gaps is refused, and only the rest of an update taken
+    /// opens more gaps is refused, and of an update only what waits for nothing taken
     #[arg(long, env = "GAP_RUNS_MAX", value_parser = gap_runs_max)]
     #[arg(default_value = defaults::GAP_RUNS_MAX, value_name = "COUNT")]
     pub(crate) gap_runs_max: usize,

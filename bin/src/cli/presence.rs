@@ -27,7 +27,8 @@ pub(crate) struct PresenceSettings {
     #[arg(long, env = "AWARENESS_BYTES_MAX", value_parser = bytes_max)]
     #[arg(default_value = defaults::BYTES_MAX, value_name = "SIZE")]
     pub(crate) awareness_bytes_max: usize,
-    /// The same for all connections of one user to one document together
+    /// States of all clients that the connections of one user speak for, to one document
+    /// of this server. What is more is not shown, nor what a page shows renewed
     #[arg(long, env = "AWARENESS_BYTES_PER_USER_MAX", value_parser = bytes_per_user_max)]
     #[arg(default_value = defaults::BYTES_PER_USER_MAX, value_name = "SIZE")]
     pub(crate) awareness_bytes_per_user_max: usize,
@@ -60,7 +61,7 @@ mod defaults {
     pub(super) const IDS_MAX: &str = "64";
     pub(super) const STATE_BYTES_MAX: &str = "64KiB";
     pub(super) const BYTES_MAX: &str = "128KiB";
-    pub(super) const BYTES_PER_USER_MAX: &str = "4MiB";
+    pub(super) const BYTES_PER_USER_MAX: &str = "1MiB";
     pub(super) const BYTES_PER_SECOND: &str = "512KiB";
     pub(super) const GONE_MAX: &str = "10000";
 }

@@ -7,15 +7,8 @@
 
 use std::collections::BTreeMap;
 
-use bytes::Bytes;
-
-use super::{
-    DocumentState, ahead::Ahead, causality::Stretches, delete_set::DeleteSet, structs::StructStore,
-};
-use crate::{
-    planted::{self, Bug},
-    update::{ClientId, Clock, ClockRange, Id, Update},
-};
+use super::{DocumentState, ahead::Ahead, delete_set::DeleteSet, structs::StructStore};
+use crate::update::{ClientId, Clock, ClockRange, Id, Update};
 
 /// How much is kept for later without being of use yet.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -141,43 +134,6 @@ impl DocumentState {
             gap_runs: self.structs.gap_runs() + runs.behind_gaps() - runs.were_behind_gaps,
             delete_ranges: self.delete_ranges_after(&runs, &deleted),
         }
-    }
-
-    /// What of an update adds nothing to what is kept without being of use yet, once
-    /// those on their way are there: the structs of each client that follow on what is
-    /// known of it, and what is deleted of what is known then.
-    ///
-    /// Takes memory with the update: it is for when there is no room for the rest.
-    #[must_use]
-    pub fn part_of_use(&self, update: &Update<'_>, ahead: &Ahead) -> Bytes {
-        let mut alone = Self::default();
-        alone.apply_decoded(update);
-        let (mut follows, mut clocks) = (Stretches::new(), BTreeMap::new());
-        for (&client, structs) in &alone.structs.clients {
-            let mut clock = self.clock(client, ahead);
-            for run in structs.runs(0) {
-                if run.start <= clock {
-                    let end = clock.max(run.end);
-                    clock = self.structs.end_of_known(Id { client, clock: end });
-                    follows.push((client, run));
-                }
-            }
-            clocks.insert(client, clock);
-        }
-        let known = |client| match clocks.get(&client) {
-            Some(clock) => *clock,
-            None => self.clock(client, ahead),
-        };
-        let of_use = |(client, range): (ClientId, ClockRange)| {
-            let end = match planted::is(Bug::DeletesTakenWithoutGaps) {
-                true => range.end,
-                false => range.end.min(known(client)),
-            };
-            let range = range.start..end;
-            (!range.is_empty()).then_some((client, range))
-        };
-        let deleted: Vec<_> = update.deletes().filter_map(of_use).collect();
-        alone.encode_stretches(follows, &DeleteSet::from(deleted))
     }
 
     /// How many deleted ranges name unknown ids once these runs are known, and these

@@ -73,6 +73,7 @@ struct Staged {
     is_frame: bool,
     position: Position,
     opens_gap: bool,
+    is_part: bool,
     /// What it brings that is counted as long as it is on its way.
     opens: Pending,
     types: usize,
@@ -87,6 +88,8 @@ pub(super) struct Received<'a> {
     pub(super) whole: Option<&'a Bytes>,
     /// Whether something in it follows what is unknown.
     pub(super) opens_gap: bool,
+    /// Whether it is what was taken of an update, and the rest of that was refused.
+    pub(super) is_part: bool,
 }
 
 impl Staging {
@@ -186,6 +189,7 @@ impl Staging {
             is_frame: received.whole.is_some(),
             position,
             opens_gap: received.opens_gap,
+            is_part: received.is_part,
             opens,
             types,
             since: cx.now,
@@ -310,6 +314,7 @@ impl Document {
                     from: staged.from,
                     whole: staged.is_frame.then(|| staged.update.kept()),
                     opens_gap: staged.opens_gap,
+                    is_part: staged.is_part,
                 };
                 let before = self.state.clients();
                 self.take(cx, &staged.update.update(), received, out);
@@ -346,7 +351,9 @@ impl Document {
         }
         self.forget_join();
         if let Some(connection) = self.connections.get_mut(&received.from) {
-            connection.refusals = 0;
+            if !received.is_part {
+                connection.refusals = 0;
+            }
             if received.opens_gap {
                 self.ask_for_gap(cx, received.from);
             }

@@ -300,6 +300,7 @@ impl Document {
             from: conn,
             whole,
             opens_gap: opens.gap_runs > 0,
+            is_part: false,
         };
         match (self.admit(cx, &update, opens, out), cx.journal) {
             (Ok(()), JournalHealth::Off) => self.take(cx, &update, received, out),
@@ -354,6 +355,7 @@ impl Document {
             from: conn,
             whole: None,
             opens_gap: false,
+            is_part: true,
         };
         match cx.journal {
             JournalHealth::Off => self.take(cx, &update, received, out),

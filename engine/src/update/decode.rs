@@ -1,6 +1,6 @@
 //! Reading an update: all of the grammar is checked before anything is used.
 
-use std::cmp::Reverse;
+use std::{cmp::Reverse, collections::BTreeSet};
 
 use bytes::Bytes;
 use thiserror::Error;
@@ -219,27 +219,50 @@ impl<'a> Update<'a> {
 
     /// The same in the order in which they are written: clients descend. What comes
     /// of one client in several sections ascends, though a client may send the last
-    /// first.
+    /// first, or sections that interleave: those come struct by struct.
     pub(crate) fn sections_in_order(&self) -> Sections<'a> {
-        let mut sections = self.sections();
+        let sections = self.sections();
         if self.is_canonical() {
             return sections;
         }
-        let mut order = Vec::new();
-        loop {
-            let at = self.bytes.len() - sections.reader.rest().len();
-            let Some(client) = sections.next_section().expect(CHECKED) else {
-                break;
-            };
-            let at = u32::try_from(at).expect("a message is smaller than 4 GiB");
-            order.push((Reverse(client), sections.next.clock, at));
-            while sections.next_struct().expect(CHECKED).is_some() {}
-        }
+        let mut order = self.pieces();
         order.sort_unstable();
-        Sections {
-            order: Some(order.into_iter()),
-            ..self.sections()
+        if let Some(interleaved) = interleaved(&order) {
+            order = self.pieces_of(&interleaved);
+            order.sort_unstable();
         }
+        Sections {
+            sections_left: order.len() as u64,
+            order: Some(order.into_iter()),
+            ..sections
+        }
+    }
+
+    /// The sections as they stand.
+    fn pieces(&self) -> Vec<Piece> {
+        self.pieces_of(&BTreeSet::new())
+    }
+
+    /// The sections as they stand, those of some clients struct by struct.
+    fn pieces_of(&self, apart: &BTreeSet<ClientId>) -> Vec<Piece> {
+        let mut pieces = Vec::new();
+        let mut sections = self.sections();
+        while let Some(client) = sections.next_section().expect(CHECKED) {
+            let is_apart = apart.contains(&client);
+            let mut piece = sections.next_piece();
+            while let Some(item) = sections.next_struct().expect(CHECKED) {
+                if is_apart {
+                    (piece.structs, piece.end) = (1, item.end());
+                    pieces.extend((!matches!(item.body, Body::Skip)).then_some(piece));
+                    piece = sections.next_piece();
+                }
+            }
+            if !is_apart {
+                piece.end = sections.next.clock;
+                pieces.push(piece);
+            }
+        }
+        pieces
     }
 
     /// The deleted ranges, in the order they came.
@@ -252,6 +275,35 @@ impl<'a> Update<'a> {
 
 const CHECKED: &str = "an update was checked as a whole";
 
+/// Structs of one client that follow each other in an update, a section or a part of
+/// one. Pieces are sorted as sections are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Piece {
+    client: Reverse<ClientId>,
+    clock: Clock,
+    /// Where its first struct stands.
+    at: u32,
+    end: Clock,
+    structs: u32,
+}
+
+/// The clients of which sections interleave, if there are any. To take such sections in
+/// one after the other would take time with the square of their structs: each of the
+/// second comes between two of the first.
+fn interleaved(sections: &[Piece]) -> Option<BTreeSet<ClientId>> {
+    let mut interleaved = BTreeSet::new();
+    let mut before: Option<(Reverse<ClientId>, Clock)> = None;
+    for section in sections {
+        let same = before.filter(|(client, _)| *client == section.client);
+        let end = same.map_or(0, |(_, end)| end);
+        if section.clock < end {
+            interleaved.insert(section.client.0);
+        }
+        before = Some((section.client, section.end.max(end)));
+    }
+    (!interleaved.is_empty()).then_some(interleaved)
+}
+
 /// Walks the sections of an update, and in each its structs.
 pub(crate) struct Sections<'a> {
     reader: Reader<'a>,
@@ -261,8 +313,8 @@ pub(crate) struct Sections<'a> {
     next: Id,
     /// The client of the section being read.
     section: Option<ClientId>,
-    /// Where the sections begin, if they are not to be read as they stand.
-    order: Option<std::vec::IntoIter<(Reverse<ClientId>, Clock, u32)>>,
+    /// What is to be read in place of the sections, if not those as they stand.
+    order: Option<std::vec::IntoIter<Piece>>,
     bytes: &'a [u8],
     /// Whether the sections so far descend by client, one each, none empty.
     canonical: bool,
@@ -312,13 +364,17 @@ impl<'a> Sections<'a> {
             return Ok(None);
         }
         self.sections_left -= 1;
+        let (client, clock);
         if let Some(order) = &mut self.order {
-            let (.., at) = order.next().expect("it names all sections");
-            self.reader = Reader::new(&self.bytes[at as usize..]);
+            let piece = order.next().expect("it names all that are left");
+            self.reader = Reader::new(&self.bytes[piece.at as usize..]);
+            self.structs_left = u64::from(piece.structs);
+            (client, clock) = (piece.client.0, piece.clock);
+        } else {
+            self.structs_left = read_count(&mut self.reader)?;
+            client = read_client(&mut self.reader)?;
+            clock = read_clock(&mut self.reader)?;
         }
-        self.structs_left = read_count(&mut self.reader)?;
-        let client = read_client(&mut self.reader)?;
-        let clock = read_clock(&mut self.reader)?;
         let descends = self.section.is_none_or(|last| client < last);
         self.canonical &= descends && self.structs_left > 0;
         self.section = Some(client);
@@ -355,6 +411,19 @@ impl<'a> Sections<'a> {
         self.structs_left -= 1;
         self.next.clock = plain.clocks().end;
         Some(plain)
+    }
+
+    /// What is left of the section.
+    fn next_piece(&self) -> Piece {
+        const FITS: &str = "a message is smaller than 4 GiB";
+        let at = self.bytes.len() - self.reader.rest().len();
+        Piece {
+            client: Reverse(self.next.client),
+            clock: self.next.clock,
+            at: u32::try_from(at).expect(FITS),
+            end: self.next.clock,
+            structs: u32::try_from(self.structs_left).expect(FITS),
+        }
     }
 
     /// Where the next struct stands.

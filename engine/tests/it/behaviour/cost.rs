@@ -4,7 +4,11 @@
 use std::time::Duration;
 
 use cpu_time::ThreadTime;
-use ysyncd_engine::{document::DocumentState, lib0::write_var_uint, update::Update};
+use ysyncd_engine::{
+    document::{Ahead, DocumentState},
+    lib0::write_var_uint,
+    update::Update,
+};
 
 use super::wire;
 
@@ -137,6 +141,49 @@ fn updates_that_come_backwards_do_not_cost_more_the_more_there_are() {
         time_to_apply(&apart(10_000)),
         time_to_apply(&apart(100_000)),
     );
+    assert!(many < 30 * few, "{many:?}, not {few:?}");
+}
+
+/// A section of garbage, each unit so many clocks after the last.
+fn scattered(from: u64, every: u8, times: u32) -> wire::Section {
+    let units = (0..times).flat_map(|_| [vec![0, 1], vec![10, every - 1]]);
+    (1, from, units.collect())
+}
+
+/// Sections of one client, each struct of which comes between two of the other's.
+fn interleaved(times: u32) -> [wire::Section; 2] {
+    [scattered(0, 6, times), scattered(3, 6, times)]
+}
+
+#[test]
+fn what_interleaves_costs_no_more_the_more_there_is() {
+    let update = |times: u32| {
+        let mut rest = vec![0];
+        write_var_uint(&mut rest, 6 * u64::from(times));
+        let rest: [wire::Section; 2] = [(1, 1, vec![vec![0, 4]]), (1, 5, vec![rest])];
+        wire::update(&[&interleaved(times)[..], &rest].concat(), &[])
+    };
+    let (few, many) = (
+        time_to_apply(&[update(5_000)]),
+        time_to_apply(&[update(50_000)]),
+    );
+    assert!(many < 30 * few, "{many:?}, not {few:?}");
+}
+
+#[test]
+fn what_is_of_use_of_an_update_costs_no_more_the_more_there_is() {
+    let time = |times| {
+        let update = wire::update(&interleaved(times), &[]);
+        let update = Update::decode(&update).expect("an update");
+        let state = DocumentState::default();
+        let one_try = |_| {
+            let start = ThreadTime::now();
+            let _ = state.part_of_use(&update, &Ahead::default());
+            start.elapsed()
+        };
+        (0..3).map(one_try).min().expect("some tries")
+    };
+    let (few, many) = (time(5_000), time(50_000));
     assert!(many < 30 * few, "{many:?}, not {few:?}");
 }
 

@@ -3,7 +3,12 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use ysyncd_engine::{CloseCode, Config, ConnId, Event, Refusal, Rejection, StoreError, protocol};
+use ysyncd_engine::{
+    CloseCode, Config, ConnId, Event, Refusal, Rejection, StoreError,
+    document::{Ahead, DocumentState},
+    protocol,
+    update::Update,
+};
 
 use super::{
     wire::{self, text},
@@ -256,6 +261,49 @@ fn a_client_that_is_refused_again_is_asked_less_and_less_often() {
         pauses.push((world.now - before).as_secs());
     }
     assert_eq!(pauses, [5, 10, 20, 40, 60, 60, 60]);
+}
+
+#[test]
+fn who_is_refused_in_part_is_asked_less_and_less_often_too() {
+    let config = Config {
+        gap_runs_max: 0,
+        ..Config::default()
+    };
+    let mut world = World::with(config);
+    let one = world.joined("d");
+    let mut pauses = Vec::new();
+    for letters in 1..6 {
+        let sections = [
+            (2, 0, vec![wire::first_text(&"a".repeat(letters))]),
+            (1, 5, vec![wire::text_after(9, 0, "behind a gap")]),
+        ];
+        world.send(one, protocol::sync_step_2(&wire::update(&sections, &[])));
+        let before = world.now;
+        while !world
+            .take(one)
+            .iter()
+            .any(|frame| frame.starts_with(&[0, 0]))
+        {
+            world.advance(secs(1));
+        }
+        pauses.push((world.now - before).as_secs());
+    }
+    assert_eq!(pauses, [5, 10, 20, 40, 60]);
+}
+
+/// What of a map entry is kept depends on what the document knows to be deleted.
+#[test]
+fn what_is_of_use_is_taken_in_its_own_words() {
+    let mut state = DocumentState::default();
+    state.apply(&wire::deletion(1, 0, 3)).expect("an update");
+    let entry = (1, 0, vec![wire::long_map_entry("k", &[1, 2, 3])]);
+    let (whole, gap) = (
+        wire::update(std::slice::from_ref(&entry), &[]),
+        (2, 5, vec![vec![0, 1]]),
+    );
+    let both = wire::update(&[gap, entry], &[]);
+    let both = Update::decode(&both).expect("an update");
+    assert_eq!(state.part_of_use(&both, &Ahead::default()), whole);
 }
 
 #[test]

@@ -48,22 +48,17 @@ impl Watch {
         Ok(())
     }
 
-    /// An update of the message under way is refused, with all that follows. If that is
-    /// for the gaps it opens, what opens none is taken all the same.
+    /// An update of the message under way is refused, and it is the only one. If that is
+    /// for the gaps it opens, what opens none is taken all the same; where there is no
+    /// journal, no world limits gaps.
     pub(super) fn takes_less(&mut self, doc: &DocId, reason: Rejection) {
-        let here = self.documents.all_here(doc);
-        let of_use = |ids: &mut Ids| *ids = here.of_use(ids);
+        self.taking = None;
         if reason != Rejection::TooManyGaps {
-            self.taking = None;
             self.bringing = None;
-            return;
-        }
-        if let Some(taking) = &mut self.taking {
-            taking.updates.iter_mut().for_each(|(_, ids)| of_use(ids));
-        }
-        if let Some(bringing) = &mut self.bringing {
+        } else if let Some(bringing) = &mut self.bringing {
             bringing.only_of_use = true;
-            of_use(&mut bringing.structs);
+            let here = self.documents.all_here(doc);
+            bringing.structs = here.of_use(&bringing.structs);
         }
     }
 

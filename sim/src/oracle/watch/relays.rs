@@ -106,19 +106,18 @@ impl Relays {
     pub(super) fn applied(&mut self, doc: &DocId, update: &[u8], here: &Ids) {
         let waiting = self.waiting.entry(doc.clone()).or_default();
         let update = Update::decode(update).ok();
-        // Of what opens too many gaps, a part is taken.
-        let is_here = |outline: &Outline<'_>| here.knows(outline.client().0, outline.id.clock);
-        let told = || update.iter().flat_map(Update::outline).filter(is_here);
+        let mut told = update.iter().flat_map(Update::outline);
         // Mostly nothing waits before, nor afterwards.
         let builds_on_known = |outline: Outline<'_>| {
             here.knows_up_to(outline.client().0, outline.id.clock)
                 && knows_all(here, builds_on(&outline))
         };
-        if waiting.is_empty() && told().all(builds_on_known) {
+        if waiting.is_empty() && told.all(builds_on_known) {
             return;
         }
         waiting.grow_old();
-        told().for_each(|outline| waiting.add(&outline));
+        let told = update.iter().flat_map(Update::outline);
+        told.for_each(|outline| waiting.add(&outline));
         let mut due = Vec::new();
         while let Some((client, ready)) = waiting.take_ready(here) {
             if !ready.is_new {
