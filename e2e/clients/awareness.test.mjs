@@ -248,11 +248,24 @@ test('a room full of large presence keeps nobody out', async t => {
   assert.ok(largest > 2 ** 16 && largest <= 2 ** 20, `the largest frame that it sent: ${largest} bytes`)
 })
 
+test('a user shows so much and no more, on however many connections', async t => {
+  const server = await startServer(t, { env: SMALL })
+  const [before] = await people(t, server, ['ada'])
+  const ids = await crowded(t, server, 32, () => 'mallory')
+  const [late] = await people(t, server, ['bob'])
+  await eventually('they see each other', () => sees(before, late) && sees(late, before))
+  const shown = ids.map(id => late.awareness.getStates().get(id)).filter(state => state)
+  const bytes = JSON.stringify(shown).length
+  assert.ok(bytes > 2 ** 19 && bytes <= 2 ** 20 + ids.length, `${shown.length} states of ${bytes} bytes`)
+  await editsArrive([before, late])
+  assertNoneClosed([before, late])
+})
+
 /** So many readers show as much as they may, which grows when it is said again. Returns the clients. */
-const crowded = async (t, server, readers) => {
+const crowded = async (t, server, readers, user = i => `mallory${i}`) => {
   const ids = Array.from({ length: 2 * readers }, (_, i) => i + 1)
   for (let i = 0; i < readers; i++) {
-    const socket = await reader(t, server, 'doc')
+    const socket = await reader(t, server, 'doc', user(i))
     // The last is too large when it is said again.
     const said = [[ids[2 * i], growing(14_000)], [ids[2 * i + 1], growing(14_000)], [1_000 + i, growing(60_000)]]
     for (const [id, state] of said) socket.send(presence([id, 1, state]))
