@@ -27,6 +27,7 @@ test('a client that does not read for long gets all it missed in one update', { 
   const onItsWay = slow.told.length
   slow.socket.resume()
   await eventually('the slow client has caught up', () => sameText(slow, writer), 30_000)
+    .catch(async error => { throw new Error(await story(error.message, server, writer, slow)) })
   await converged([writer, reader])
 
   const { connections_lagged: lagged, received_bytes: received } = await server.metrics()
@@ -132,6 +133,20 @@ const bareClient = async (t, server, room, { greet = true } = {}) => {
   })
   if (greet) socket.send(frames.step1(Uint8Array.of(0)))
   return client
+}
+
+/** What there is to know when a slow client does not catch up. */
+const story = async (what, server, writer, slow) => {
+  const pending = slow.doc.store.pendingStructs?.missing
+  const metrics = await server.metrics()
+  return [
+    what,
+    `told ${slow.told.length}, the last of ${slow.told.slice(-3)} bytes; ready state ${slow.socket.readyState}`,
+    `waits for ${JSON.stringify([...pending ?? []])}; writer closed by ${writer.closes}`,
+    `of the writer ${Y.getState(writer.doc.store, writer.doc.clientID)}, known ${Y.getState(slow.doc.store, writer.doc.clientID)}`,
+    JSON.stringify(Object.fromEntries(Object.entries(metrics).filter(([, value]) => value > 0))),
+    server.log.slice(-2_000)
+  ].join('\n')
 }
 
 const sameText = (a, b) => a.doc.getText('t').toString() === b.doc.getText('t').toString()
