@@ -18,6 +18,20 @@ const CONFIGURATION = fileURLToPath(new URL('../../deploy/Caddyfile', import.met
  * @param {{port: number}[]} servers
  */
 export const startCaddy = async (t, servers) => {
+  // Somebody else may take a port that was free, for TCP or for QUIC.
+  for (let left = 3; ; left--) {
+    const caddy = await newCaddy(t, servers)
+    try {
+      await caddy.ready()
+      return caddy
+    } catch (error) {
+      if (left === 1) throw new Error(`${error.message}: ${caddy.log}`)
+      await caddy.stop()
+    }
+  }
+}
+
+const newCaddy = async (t, servers) => {
   const folder = await temporaryFolder(t)
   const [port, admin] = [await freePort(), await freePort()]
   const configuration = join(folder, 'Caddyfile')
@@ -33,7 +47,6 @@ export const startCaddy = async (t, servers) => {
   `)
   const caddy = new Caddy({ folder, configuration, port, nodes: servers.map(({ port }) => `127.0.0.1:${port}`) })
   t.after(() => caddy.stop())
-  await caddy.ready()
   return caddy
 }
 
@@ -61,13 +74,18 @@ class Caddy {
     return child
   }
 
+  #runs () {
+    if (this.child.exitCode !== null) throw new Error('Caddy ended')
+  }
+
   async ready () {
     await eventually('Caddy has made its certificates', async () => {
-      if (this.child.exitCode !== null) throw new Error(`Caddy ended: ${this.log}`)
+      this.#runs()
       return await access(this.root).then(() => true, () => false)
     })
     this.authority = await readFile(this.root)
     await eventually('Caddy answers', () => new Promise(resolve => {
+      this.#runs()
       const socket = new WebSocket(`${this.url}/x`, { ca: this.authority })
       socket.on('error', () => resolve(false))
       // Who shows no token is not let in, by the server.
