@@ -13,7 +13,9 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
+import { DATA_DEFAULT } from './load.mjs'
 import { bars, curves } from './pictures.mjs'
+import { compareShards, shardsTable } from './shards.mjs'
 
 const { YSYNCD_BIN, SHARED, LOADGEN, PEERS } = process.env
 const root = fileURLToPath(new URL('../..', import.meta.url))
@@ -57,7 +59,8 @@ const main = async () => {
     const servers = { ...ours(scratch), ...installed() }
     const results = [...measure(servers, scratch), ...await measureLong(servers)]
     const latencies = await measureLatencies(servers)
-    write(servers, results, latencies)
+    const shards = await compareShards({ rounds: 2 * Number(options.reps) + 1, rate: 15_000, data: DATA_DEFAULT })
+    write(servers, results, latencies, shards)
   } finally {
     rmSync(scratch, { recursive: true })
   }
@@ -172,7 +175,7 @@ const listening = async port => {
   throw new Error('the server does not listen')
 }
 
-const write = (servers, results, latencies) => {
+const write = (servers, results, latencies, shards) => {
   const names = Object.keys(servers)
   const rows = FIGURES.map(([scenario, key, label, isMore]) => {
     const values = names.map(name => median(results
@@ -183,12 +186,12 @@ const write = (servers, results, latencies) => {
   mkdirSync(join(root, 'docs'), { recursive: true })
   writeFileSync(join(root, 'docs', 'bench-throughput.svg'), bars('What a second of the processor, or a connection, gives', names, rows))
   writeFileSync(join(root, 'docs', 'bench-latency.svg'), curves('One room of 100: 99 of 100 edits are with everybody within', names, latencies))
-  writeFileSync(join(root, 'docs', 'BENCHMARKS.md'), page(names, rows))
+  writeFileSync(join(root, 'docs', 'BENCHMARKS.md'), page(names, rows, shards))
 }
 
 const median = values => values.sort((a, b) => a - b)[Math.floor(values.length / 2)]
 
-const page = (names, rows) => {
+const page = (names, rows, shards) => {
   const best = ({ isMore, values }) => {
     const peers = values.filter((value, i) => value !== undefined && names[i] !== CEILING && !names[i].startsWith('ysyncd'))
     if (peers.length === 0 || values[0] === undefined) return '-'
@@ -212,6 +215,15 @@ ${rows.map(row => `| ${row.label} | ${cells(row).join(' | ')} | ${best(row)} |`)
 ![Figures as bars](bench-throughput.svg)
 
 ![Latency against load](bench-latency.svg)
+
+## Two shards
+
+${shardsTable(shards)}
+
+The generator needs one of two processors, so that two shards cannot be seen to do twice
+as much by the clock. Instead it is compared what an update costs: with all threads of the server on
+one processor, by one shard and by two; and on both, by two servers of one shard and by one
+of two, under the same load. Medians, with the smallest and the largest.
 
 ## How it is measured
 
