@@ -47,6 +47,8 @@ pub(crate) struct Client {
     pub(crate) link: Link,
     /// When it last heard something.
     pub(crate) heard: Duration,
+    /// How often in a row it was not let in.
+    pub(crate) in_vain: u32,
     yrs: Doc,
     text: TextRef,
     map: MapRef,
@@ -119,6 +121,7 @@ impl Client {
             doc,
             link: Link::Offline,
             heard: Duration::ZERO,
+            in_vain: 0,
             yrs,
             text,
             map,
@@ -192,6 +195,7 @@ impl Client {
     pub(crate) fn opened(&mut self, conn: ConnId, now: Duration) -> Frames {
         self.link = Link::Open(conn);
         self.heard = now;
+        self.in_vain = 0;
         let step_1 = self.ask();
         match self.habit {
             Habit::Shy => vec![step_1],
@@ -226,6 +230,9 @@ impl Client {
 
     /// The connection is gone: so is everybody else.
     pub(crate) fn closed(&mut self) {
+        if let Link::Connecting(_) = self.link {
+            self.in_vain += 1;
+        }
         self.link = Link::Offline;
         for (id, presence) in &mut self.awareness {
             if *id != self.id {

@@ -23,6 +23,7 @@
 //! journal  the simulated journal of a node
 //! oracle   the invariants, numbered
 //! tape     what an engine was told, recorded and replayed
+//! recorded  a world that failed, written down
 //! trace    what happened, hashed and remembered
 //! explain  what frames and commands say, for people
 //! story    what happened, as lanes, moments and arrows
@@ -41,6 +42,7 @@ mod journal;
 mod oracle;
 pub mod page;
 mod planting;
+mod recorded;
 pub mod shrink;
 mod store;
 pub mod story;
@@ -55,6 +57,7 @@ pub use configuration::Configuration;
 pub use floor::floor;
 pub use oracle::{Invariant, Violation};
 pub use planting::{NotBuiltIn, can_plant, plant, take_marks};
+pub use recorded::Recorded;
 pub use swarm::{
     BusFaults, BusIncident, Habit, Happening, Incident, JournalFaults, Shape, StoreFaults, Swarm,
     Visitor,

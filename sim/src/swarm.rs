@@ -62,8 +62,12 @@ pub struct Swarm {
     pub latency: Range<Duration>,
     /// A client's chance to lose its connection, at each of its actions …
     pub connection_loss: f64,
-    /// … and to come back.
+    /// … and to come back, where that is left to chance.
     pub comeback: f64,
+    /// Where it is not: the first pause before a client comes back, which doubles
+    /// with each try in vain, and the longest.
+    #[serde(default)]
+    pub backoff: Option<Range<Duration>>,
     /// Whether clients come back to any node, and not to their own.
     pub roaming: bool,
     /// A frame's chance to be held up, as by a reader that stalls.
@@ -196,6 +200,7 @@ impl Swarm {
             bus::add(&mut stream(seed, Purpose::Bus), &mut swarm);
             limits::draw_steps(&mut stream(seed, Purpose::Steps), &mut swarm.engine);
             limits::draw_presence(&mut stream(seed, Purpose::Presence), &mut swarm.engine);
+            swarm.draw_comebacks(&mut stream(seed, Purpose::Comebacks));
         }
         swarm.bear_gaps();
         swarm
@@ -232,6 +237,7 @@ impl Swarm {
             latency: millis(0)..millis(latency + 1),
             connection_loss: connection_loss + more_loss,
             comeback,
+            backoff: None,
             roaming: rng.random_bool(0.5),
             stall,
             drips: 0.0,
@@ -276,6 +282,18 @@ impl Swarm {
             let longest = rng.random_range(200..6_000);
             self.token_lasts = Some(millis(100)..millis(longest));
         }
+    }
+
+    /// In half of the worlds clients come back as those of y-websocket do. Where
+    /// memory is short they take their time: documents have to be left.
+    fn draw_comebacks(&mut self, rng: &mut ChaCha8Rng) {
+        let usual = millis(100)..millis(2_500);
+        let slow = millis(1_000)..millis(30_000);
+        let pauses = match rng.random_bool(0.7) && !self.is_cramped() {
+            true => usual,
+            false => slow,
+        };
+        self.backoff = rng.random_bool(0.5).then_some(pauses);
     }
 
     /// In some worlds clients read bit by bit; in some, servers do not let go at

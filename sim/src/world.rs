@@ -131,6 +131,7 @@ struct World {
     network: ChaCha8Rng,
     bus: Bus,
     transports: ChaCha8Rng,
+    comebacks: ChaCha8Rng,
     /// One per document, and what all of them draw from.
     other_writers: (Vec<Client>, ChaCha8Rng),
     wires: Wires,
@@ -152,6 +153,8 @@ struct World {
 enum Event {
     /// A client does the next thing.
     Act(usize),
+    /// A client comes back, if it is not there.
+    ComeBack(usize),
     /// A client renews its awareness.
     Renew(usize),
     /// A client goes for good.
@@ -240,6 +243,7 @@ impl World {
             network: stream(seed, Purpose::Network),
             bus: Bus::new(seed, swarm.nodes),
             transports: stream(seed, Purpose::Transports),
+            comebacks: stream(seed, Purpose::Comebacks),
             other_writers: (
                 (0..swarm.documents).map(other).collect(),
                 stream(seed, Purpose::OtherWriter),
@@ -268,6 +272,9 @@ impl World {
         let leaving = leaving.filter_map(|(at, visitor)| Some((visitor.leaves?, at)));
         for (leaves, client) in leaving.collect::<Vec<_>>() {
             self.after(leaves, Event::Leave(client));
+        }
+        if self.swarm.backoff.is_some() {
+            (0..self.clients.len()).for_each(|at| self.after(millis(1), Event::ComeBack(at)));
         }
         for at in 0..self.intruders.len() {
             self.after(millis(1), Event::Intrude(at));
@@ -349,6 +356,9 @@ impl World {
     fn happen(&mut self, event: Event) -> Result<(), Violation> {
         match event {
             Event::Act(client) => self.act(client),
+            // Once all has healed it looks for itself whether it may.
+            Event::ComeBack(_) if self.healed => Ok(()),
+            Event::ComeBack(client) => self.connect_if_let(client),
             Event::Renew(client) => self.renew(client),
             Event::Leave(client) => {
                 self.leave(client);

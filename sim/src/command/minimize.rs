@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, time::Instant};
 
-use ysyncd_sim::{Configuration, Invariant, Recording, Swarm, full, plant, shrink};
+use ysyncd_sim::{Configuration, Invariant, Recorded, Recording, Swarm, full, plant, shrink};
 
 use super::{
     CommandError, Held,
@@ -20,9 +20,12 @@ pub(crate) struct Arguments {
     full: bool,
     #[command(flatten)]
     world: World,
-    /// Where to write the shrunk configuration.
+    /// Where to write the shrunk world.
     #[arg(long, value_name = "FILE", default_value = "minimized.json")]
     out: PathBuf,
+    /// What to say of it there.
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    about: String,
     /// Runs to try at most.
     #[arg(long, default_value_t = 2_000)]
     tries: usize,
@@ -59,8 +62,14 @@ fn minimize<C: Configuration>(layer: Layer, arguments: &Arguments) -> Held {
     };
     let fails_so = |configuration: &C| fails(configuration) == Some(invariant);
     let smallest = shrink::smallest(given, arguments.tries, fails_so, tell);
-    let text = serde_json::to_string_pretty(&smallest).expect("a swarm can be written as JSON");
-    write(&arguments.out, &text)?;
+    let recorded = Recorded {
+        about: arguments.about.clone(),
+        planted: arguments.world.bug()?.map(|bug| bug.name().to_owned()),
+        invariant,
+        seed,
+        swarm: smallest,
+    };
+    write(&arguments.out, &recorded.to_text())?;
     let world = arguments.world.clone().given(&arguments.out);
     println!("replay    {}", world.replay(layer, seed));
     Ok(true)

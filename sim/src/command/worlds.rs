@@ -6,7 +6,9 @@ use std::{
 };
 
 use ysyncd_engine::planted::Bug;
-use ysyncd_sim::{Configuration, Outcome, Recording, Shape, Swarm, can_plant, full, plant};
+use ysyncd_sim::{
+    Configuration, Outcome, Recorded, Recording, Shape, Swarm, can_plant, full, plant,
+};
 
 use super::{CommandError, Held, batch, failure, picture, read, seeds, write};
 
@@ -55,8 +57,8 @@ pub(crate) struct World {
     /// How big worlds are.
     #[arg(long, value_enum, default_value_t)]
     shape: Shape,
-    /// Take this configuration, as `minimize` writes it, instead of drawing
-    /// one.
+    /// Take the configuration of this world, as `minimize` writes it, instead of
+    /// drawing one.
     #[arg(long, value_name = "FILE")]
     swarm: Option<PathBuf>,
     /// Plant this bug; `mutants --list` names them.
@@ -85,11 +87,13 @@ impl World {
             expect_panics(self.panics)?;
             return Ok(Origin::Drawn(self.shape, self.panics));
         };
-        let written = serde_json::from_str(&read(path)?);
+        let recorded = Recorded::<C>::from_text(&read(path)?);
         let path = path.clone();
-        let written: Box<C> = written.map_err(|error| CommandError::Swarm { path, error })?;
+        let written = recorded
+            .map_err(|error| CommandError::Swarm { path, error })?
+            .swarm;
         expect_panics(written.panics())?;
-        Ok(Origin::Written(written))
+        Ok(Origin::Written(Box::new(written)))
     }
 
     /// What is to be planted.

@@ -30,6 +30,8 @@ pub(crate) enum Purpose {
     Steps,
     /// How much of who is there may be told a second.
     Presence,
+    /// How clients come back, and when.
+    Comebacks,
     /// What one intruder sends that is too large.
     Oversized(usize),
     /// What one node's journal does.
@@ -57,6 +59,7 @@ pub(crate) fn stream(seed: u64, purpose: Purpose) -> ChaCha8Rng {
         Purpose::Sizes => 40,
         Purpose::Steps => 30,
         Purpose::Presence => 31,
+        Purpose::Comebacks => 32,
         Purpose::Oversized(intruder) => 41 + intruder as u64,
         Purpose::Journal(node) => 10 + node as u64,
         Purpose::Intruder(intruder) => 50 + intruder as u64,

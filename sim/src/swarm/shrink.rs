@@ -102,6 +102,7 @@ fn take_from_clients(steps: &mut Steps<'_, Swarm>, swarm: &Swarm) {
     });
     steps.add("values only", |swarm| swarm.content = Content::Flat);
     steps.add("tokens for ever", |swarm| swarm.token_lasts = None);
+    steps.add("come back by chance", |swarm| swarm.backoff = None);
 }
 
 fn drop_document(swarm: &mut Swarm) {

@@ -35,7 +35,8 @@ impl World {
         self.after(pause, Event::Act(at));
         if self.clients[at].link == Link::Offline {
             // Some edits are made offline; then it comes back.
-            if self.healed || self.streams[at].random_bool(self.swarm.comeback) {
+            let by_chance = self.swarm.backoff.is_none();
+            if self.healed || by_chance && self.streams[at].random_bool(self.swarm.comeback) {
                 return self.connect_if_let(at);
             }
         } else if !self.healed && self.streams[at].random_bool(self.swarm.connection_loss) {
@@ -218,7 +219,19 @@ impl World {
         wire.up_until = Some(until);
         let noticed = between(&mut self.network, &(millis(1)..millis(3_000)));
         self.after(until - self.now + noticed, Event::Gone(conn));
+        self.part(at);
+    }
+
+    /// A client's connection is gone. It comes back after a while, if that is not
+    /// left to chance.
+    pub(super) fn part(&mut self, at: usize) {
         self.clients[at].closed();
+        if let Some(pauses) = self.swarm.backoff.clone() {
+            let doubled = 2_u32.saturating_pow(self.clients[at].in_vain);
+            let pause = pauses.start.saturating_mul(doubled).min(pauses.end);
+            let pause = between(&mut self.comebacks, &(pause / 2..pause));
+            self.after(pause, Event::ComeBack(at));
+        }
     }
 
     /// A client goes, and nobody will ever hear again what only it knew.

@@ -258,7 +258,7 @@ impl World {
             }
             Down::Closed => {
                 wire.client_open = false;
-                self.clients[at].closed();
+                self.part(at);
                 Ok(())
             }
             Down::Frame(frame) => {

@@ -274,11 +274,11 @@ impl World {
         for wire in self.wires.iter_mut().filter(|wire| wire.node == at) {
             wire.client_open = false;
         }
-        for client in &mut self.clients {
-            if let Link::Open(conn) | Link::Connecting(conn) = client.link
+        for client in 0..self.clients.len() {
+            if let Link::Open(conn) | Link::Connecting(conn) = self.clients[client].link
                 && self.wires[conn].node == at
             {
-                client.closed();
+                self.part(client);
             }
         }
         for intruder in &mut self.intruders {
