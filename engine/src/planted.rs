@@ -453,6 +453,8 @@ bugs! {
     ChokedForEver = "choked_for_ever",
     /// An alarm that is set is not moved up when something is due earlier.
     AlarmNotMovedUp = "alarm_not_moved_up",
+    /// The answer to a ping that was read last goes out behind the close frame.
+    PongBehindClose = "pong_behind_close",
     /// Of the writes that fail in one commit only the first is told.
     OnlyFirstAnswerFails = "only_first_answer_fails",
     /// What answers several writes names the first of them.

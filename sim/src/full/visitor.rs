@@ -36,6 +36,9 @@ const BACKOFF_MAX: Duration = Duration::from_millis(2_500);
 /// How long a ping may go unanswered where nothing goes wrong.
 const PONG: Duration = Duration::from_secs(10);
 
+/// So long before and after the end of their tokens clients ping all the time.
+const NEAR_THE_END: Duration = millis(10);
+
 /// A client makes no more edits at once while this much waits to be sent.
 const UNSENT_MAX: usize = 2 << 10;
 
@@ -71,6 +74,8 @@ struct Session {
     forged_at: Option<Instant>,
     /// It was told so.
     is_told: bool,
+    /// From when on it pings all the time, as its token is about to end.
+    ping_at: Option<Instant>,
     /// What it pinged and was not answered, the oldest first.
     pings: VecDeque<(Instant, Vec<u8>)>,
 }
@@ -199,6 +204,7 @@ impl Visitor {
             excuses,
             forged_at: None,
             is_told: false,
+            ping_at: self.pings_from(until),
             pings: ping_ahead
                 .map(|payload| (now, payload))
                 .into_iter()
@@ -225,6 +231,7 @@ impl Visitor {
             if !reads {
                 wake = wake.min(session.deaf_until);
             }
+            wake = session.ping_at.map_or(wake, |at| wake.min(at));
             tokio::select! {
                 biased;
                 pumped = session.socket.pump(reads) => match pumped {
@@ -304,6 +311,7 @@ impl Visitor {
             session.renew_at = now + RENEWAL;
             self.announce(session);
         }
+        self.ping_to_the_end(session);
         if now < session.act_at {
             return Ok(None);
         }
@@ -381,6 +389,26 @@ impl Visitor {
             session.socket.ping(&payload);
             session.pings.push_back((Instant::now(), payload));
         }
+    }
+
+    /// When somebody who pings at all begins to do so all the time.
+    fn pings_from(&self, until: Option<Duration>) -> Option<Instant> {
+        let from = until?.saturating_sub(NEAR_THE_END);
+        let pings = self.scene.swarm.twists.pings > 0.0;
+        pings.then(|| Instant::now() + from.saturating_sub(self.scene.now()))
+    }
+
+    /// A server that closes a connection may just have read a ping.
+    fn ping_to_the_end(&mut self, session: &mut Session) {
+        let now = Instant::now();
+        if session.ping_at.is_none_or(|at| now < at) {
+            return;
+        }
+        let end = session.excuses.until.unwrap_or_default() + NEAR_THE_END;
+        session.ping_at = (self.scene.now() < end).then(|| now + millis(1));
+        let payload: [u8; 8] = self.habits.random();
+        session.socket.ping(&payload);
+        session.pings.push_back((now, payload.to_vec()));
     }
 
     /// Edits, and tells of it where it is connected.

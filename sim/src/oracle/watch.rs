@@ -468,7 +468,8 @@ impl Watch {
                     let detail = format!("a snapshot is no update: {error}");
                     Invariant::SnapshotComplete.violated(detail)
                 })?;
-                self.growth.written(doc, body.len());
+                let staged = self.journal.staged(doc);
+                self.growth.written(doc, body.len(), staged);
                 self.content_is_kept(doc, body)?;
                 entries::stand_alone(body, has_rows)?;
                 self.documents.saves(doc, ids)

@@ -2,9 +2,7 @@
 
 use std::{fs, path::PathBuf};
 
-use ysyncd_sim::{
-    Configuration, Recorded, Recording, Shape, Swarm, Tape, Violation, can_plant, full,
-};
+use ysyncd_sim::{Configuration, Recorded, Swarm, Tape, can_plant, full};
 
 /// The files of the folder whose names end so, each as a text.
 fn files(ending: &str) -> Vec<(String, String)> {
@@ -75,34 +73,6 @@ fn hold<C: Configuration>(ending: &str) {
             violation.expect("it is one")
         );
     }
-}
-
-/// A token ends in the moment in which somebody goes for good: whoever comes back with
-/// another sees those who were there when they say so again.
-#[test]
-fn who_comes_back_as_another_goes_may_take_its_time_to_see_it() {
-    full_world_holds(1_795_808_966_272);
-}
-
-/// What another node took is saved by that, and only when it has had twice the time for
-/// it, here.
-#[test]
-fn what_another_node_took_may_wait_twice_as_long_to_be_saved() {
-    full_world_holds(1_795_814_000_858);
-}
-
-/// Two clients at two nodes know each what the other's node lacks, and send all they
-/// have with a part that waits for it, where nothing may wait.
-#[test]
-fn of_what_opens_too_many_gaps_the_rest_reaches_the_other_node() {
-    full_world_holds(1_795_808_969_002);
-}
-
-fn full_world_holds(seed: u64) {
-    let swarm = full::Swarm::draw(seed, Shape::Swarm);
-    let outcome = swarm.run(seed, Recording::Last);
-    let violation = outcome.violation.as_ref().map(Violation::to_string);
-    assert_eq!(violation, None, "seed {seed}");
 }
 
 /// That they can fail: with the bug that they were recorded with they do.

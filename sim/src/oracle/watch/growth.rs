@@ -37,7 +37,7 @@ pub(super) struct Staged {
 struct Size {
     /// It has so many bytes at least …
     least: usize,
-    /// … and at most, with all that was ever sent to it.
+    /// … and at most, with all that was sent to it since it was last written.
     most: usize,
     /// As many types have come at most.
     types: usize,
@@ -94,9 +94,12 @@ impl Growth {
         self.size(doc).least += bytes;
     }
 
-    /// It is written, and takes so much from now on.
-    pub(super) fn written(&mut self, doc: &DocId, bytes: usize) {
-        self.size(doc).least = bytes;
+    /// It is written, and takes so much from now on, and what is on its way to the
+    /// journal.
+    pub(super) fn written(&mut self, doc: &DocId, bytes: usize, staged: Staged) {
+        let size = self.size(doc);
+        size.least = bytes;
+        size.most = size.most.min(bytes + staged.of_it);
     }
 
     /// An update is taken, the document knowing what is `here`, or comes to, and so

@@ -200,8 +200,12 @@ impl Watch {
         match result {
             StoreResult::Loaded(Ok(Some(snapshot))) => match Ids::of(&snapshot.body) {
                 Ok(ids) => {
-                    self.growth.comes(doc, &snapshot.body);
-                    match self.documents.is_loaded(doc) {
+                    let is_loaded = self.documents.is_loaded(doc);
+                    // What is here already does not count twice.
+                    if !is_loaded || !self.documents.all_here(doc).cover(&ids) {
+                        self.growth.comes(doc, &snapshot.body);
+                    }
+                    match is_loaded {
                         true => self.growth.merged(doc),
                         false => self.growth.loaded(doc, snapshot.body.len()),
                     }
