@@ -259,7 +259,7 @@ impl Swarm {
 
     /// What builds on what is lost for good would be refused for ever.
     fn bear_gaps(&mut self) {
-        if !self.keeps_all() {
+        if !self.loses_nothing_for_good() {
             self.engine.gap_runs_max = ENOUGH;
             self.engine.pending_delete_ranges_max = ENOUGH;
         }
@@ -303,11 +303,18 @@ impl Swarm {
         self.lingers = millis(*[0, 100, 5_000].choose(rng).expect("not empty"));
     }
 
-    /// Whether all that was ever made comes to every node some day.
+    /// Whether all that was ever made is kept by the servers, and comes to every node
+    /// some day.
     fn keeps_all(&self) -> bool {
+        self.engine.journal && !self.journal.damage && self.loses_nothing_for_good()
+    }
+
+    /// Whether all that was ever made comes to every node some day, from whoever made it
+    /// if not from elsewhere.
+    fn loses_nothing_for_good(&self) -> bool {
         let vanishes = |incident: &Incident| matches!(incident.what, Happening::Vanish { .. });
-        self.engine.journal
-            && !self.journal.damage
+        let is_damaged = self.engine.journal && self.journal.damage;
+        !is_damaged
             && self.clients.iter().all(|visitor| visitor.leaves.is_none())
             && !self.incidents.iter().any(vanishes)
     }

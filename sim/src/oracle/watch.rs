@@ -308,14 +308,8 @@ impl Watch {
         now: Duration,
         status: impl FnOnce() -> Status,
     ) -> Result<(), Violation> {
-        if let Some(Taking { conn, doc, updates }) = self.taking.take() {
-            for (update, ids) in updates {
-                self.brings_content(&doc, &update, &ids);
-                let news = self.documents.all_here(&doc).lacking(&ids);
-                self.documents.taken(&doc, &ids, update.len());
-                self.applied(now, &doc, Some(conn), &update, &news)?;
-                self.taken.push((doc.clone(), ids));
-            }
+        if let Some(taking) = self.taking.take() {
+            self.takes(now, taking)?;
         }
         while !self.records.is_empty() {
             self.record_was_told()?;
@@ -395,6 +389,36 @@ impl Watch {
         })
     }
 
+    /// Without a journal: what a message says is part of its document now, or of each
+    /// update what waits for nothing.
+    fn takes(&mut self, now: Duration, taking: Taking) -> Result<(), Violation> {
+        let Taking {
+            conn,
+            doc,
+            updates,
+            only_of_use,
+        } = taking;
+        for (update, ids) in updates {
+            self.brings_content(&doc, &update, &ids);
+            let news = self.documents.all_here(&doc).lacking(&ids);
+            match only_of_use {
+                // How many bytes the part takes only the engine knows.
+                true => {
+                    self.documents.taken(&doc, &ids, 0);
+                    let here = self.documents.all_here(&doc);
+                    self.relays.applied_part(&doc, &update, &ids, here);
+                    self.gains(now, &doc, Some(conn), &news)?;
+                }
+                false => {
+                    self.documents.taken(&doc, &ids, update.len());
+                    self.applied(now, &doc, Some(conn), &update, &news)?;
+                }
+            }
+            self.taken.push((doc.clone(), ids));
+        }
+        Ok(())
+    }
+
     /// An update is part of a document from now on, or as from now on.
     fn applied(
         &mut self,
@@ -406,6 +430,17 @@ impl Watch {
     ) -> Result<(), Violation> {
         let here = self.documents.all_here(doc);
         self.relays.applied(doc, update, here);
+        self.gains(now, doc, from, news)
+    }
+
+    /// Something new became part of a document.
+    fn gains(
+        &mut self,
+        now: Duration,
+        doc: &DocId,
+        from: Option<ConnId>,
+        news: &Ids,
+    ) -> Result<(), Violation> {
         if !news.is_empty() {
             self.documents.is_changed(now, doc);
         }

@@ -17,6 +17,8 @@ pub(super) struct Taking {
     pub(super) conn: ConnId,
     pub(super) doc: DocId,
     pub(super) updates: Vec<(Vec<u8>, Ids)>,
+    /// Something of it opens too many gaps: what opens none is taken, and no more.
+    pub(super) only_of_use: bool,
 }
 
 /// What a message says to an engine with a journal.
@@ -49,16 +51,22 @@ impl Watch {
     }
 
     /// An update of the message under way is refused, and it is the only one. If that is
-    /// for the gaps it opens, what opens none is taken all the same; where there is no
-    /// journal, no world limits gaps.
+    /// for the gaps it opens, what opens none is taken all the same.
     pub(super) fn takes_less(&mut self, doc: &DocId, reason: Rejection) {
-        self.taking = None;
         if reason != Rejection::TooManyGaps {
-            self.bringing = None;
-        } else if let Some(bringing) = &mut self.bringing {
+            (self.taking, self.bringing) = (None, None);
+            return;
+        }
+        let here = self.documents.all_here(doc);
+        if let Some(bringing) = &mut self.bringing {
             bringing.only_of_use = true;
-            let here = self.documents.all_here(doc);
             bringing.structs = here.of_use(&bringing.structs);
+        }
+        if let Some(taking) = &mut self.taking {
+            taking.only_of_use = true;
+            for (_, ids) in &mut taking.updates {
+                *ids = here.of_use(ids);
+            }
         }
     }
 
@@ -189,7 +197,12 @@ impl Watch {
             });
         }
         if !updates.is_empty() {
-            self.taking = Some(Taking { conn, doc, updates });
+            self.taking = Some(Taking {
+                conn,
+                doc,
+                updates,
+                only_of_use: false,
+            });
         }
     }
 

@@ -104,9 +104,26 @@ impl Relays {
 
     /// An update became part of a document, which now knows what `here` says.
     pub(super) fn applied(&mut self, doc: &DocId, update: &[u8], here: &Ids) {
+        self.applied_of(doc, update, |_| true, here);
+    }
+
+    /// The same of a part of it, which these structs are.
+    pub(super) fn applied_part(&mut self, doc: &DocId, update: &[u8], part: &Ids, here: &Ids) {
+        let is_of_it = |told: &Outline<'_>| part.knows(told.client().0, told.id.clock);
+        self.applied_of(doc, update, is_of_it, here);
+    }
+
+    fn applied_of(
+        &mut self,
+        doc: &DocId,
+        update: &[u8],
+        is_taken: impl Fn(&Outline<'_>) -> bool,
+        here: &Ids,
+    ) {
         let waiting = self.waiting.entry(doc.clone()).or_default();
         let update = Update::decode(update).ok();
-        let mut told = update.iter().flat_map(Update::outline);
+        let taken = || update.iter().flat_map(Update::outline).filter(&is_taken);
+        let mut told = taken();
         // Mostly nothing waits before, nor afterwards.
         let builds_on_known = |outline: Outline<'_>| {
             here.knows_up_to(outline.client().0, outline.id.clock)
@@ -116,8 +133,7 @@ impl Relays {
             return;
         }
         waiting.grow_old();
-        let told = update.iter().flat_map(Update::outline);
-        told.for_each(|outline| waiting.add(&outline));
+        taken().for_each(|outline| waiting.add(&outline));
         let mut due = Vec::new();
         while let Some((client, ready)) = waiting.take_ready(here) {
             if !ready.is_new {
