@@ -38,13 +38,25 @@ export const launch = ({ dataDir, port = 0, env = {} }) => {
     },
     stdio: ['ignore', 'pipe', 'pipe']
   })
-  return new Server(child, dataDir)
+  const server = new Server(child, dataDir)
+  running.add(server)
+  child.once('exit', () => running.delete(server))
+  return server
 }
 
-/** A folder that is removed when the test ends. */
+const running = new Set()
+
+/**
+ * A folder that is removed when the test ends. What is to be done then is done in
+ * the order in which it was asked for, so that servers may still write there.
+ */
 export const temporaryFolder = async t => {
   const path = await mkdtemp(join(tmpdir(), 'ysyncd-e2e-'))
-  t.after(() => rm(path, { recursive: true, force: true }))
+  t.after(async () => {
+    const writing = [...running].filter(({ dataDir }) => dataDir === path)
+    await Promise.all(writing.map(server => server.stop('SIGKILL')))
+    await rm(path, { recursive: true, force: true })
+  })
   return path
 }
 
