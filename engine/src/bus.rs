@@ -37,7 +37,7 @@ pub struct Node {
 
 /// What the bus is asked to do. Commands are carried out in order; while the
 /// bus is down none is issued.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum BusCommand {
     /// Tell what others publish of a document, from `Subscribed` on.
     Subscribe {
@@ -59,7 +59,7 @@ pub enum BusCommand {
 }
 
 /// What the bus tells.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum BusInput {
     /// There is a connection. Nothing is subscribed to on it yet.
@@ -82,7 +82,7 @@ pub enum BusInput {
 }
 
 /// Why a message of the bus is not taken. Whoever sent it is told nothing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum BusRefusal {
     /// It is no message.
     #[error("malformed message: {0}")]

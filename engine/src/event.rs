@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// Something worth a log line or a metric.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Event {
     /// A document came into memory.
     DocumentLoaded {

@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// One thing that happened outside.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Input {
     /// A client that holds a grant asks for a document. Answered by exactly

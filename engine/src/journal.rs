@@ -15,7 +15,7 @@ use crate::id::DocId;
 pub struct Position(pub u64);
 
 /// One update in the journal.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct JournalRecord {
     /// Its place.
@@ -30,7 +30,7 @@ pub struct JournalRecord {
 /// Commands take effect in the order in which they are given, and their
 /// results come in that order. Once one has failed with
 /// [`JournalError::Failed`], all that follow fail until `Reopen` succeeds.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum JournalCommand {
     /// Make an update durable.
     Append {
@@ -61,7 +61,7 @@ pub enum JournalCommand {
 /// The answer to a [`JournalCommand`]. Each has exactly one. That to a write (`Append`
 /// or `Trim`) is also that to all writes right before it that have none yet, back to
 /// the last `Read` or `Reopen`: all of them are durable, or of none it is known.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum JournalResult {
     /// Answer to `Append`: the update is durable. After a failure it is not
@@ -77,7 +77,7 @@ pub enum JournalResult {
 }
 
 /// Why the journal did not do what it was asked.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, thiserror::Error)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum JournalError {
     /// The disk is full or failing. Nothing more is taken until the journal

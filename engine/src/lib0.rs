@@ -11,7 +11,7 @@ use thiserror::Error;
 pub const UINT_MAX: u64 = (1 << 53) - 1;
 
 /// Why bytes cannot be read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Error)]
 pub enum ReadError {
     /// The bytes end before the value does.
     #[error("unexpected end")]

@@ -17,7 +17,7 @@ use crate::{
 pub type Receivers = SmallVec<[ConnId; 2]>;
 
 /// One thing to do outside. Outputs are carried out in the order they come.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Output {
     /// The document is ready: finish the handshake. Always the first output
     /// of a connection.
@@ -102,7 +102,7 @@ pub enum Output {
 }
 
 /// Why a handshake is refused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum Refusal {
     /// The store did not answer the load with a snapshot or a certain absence.
     #[error("the document cannot be loaded now, try again later")]
@@ -155,7 +155,7 @@ impl Refusal {
 }
 
 /// WebSocket close codes in use (RFC 6455 section 7.4).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u16)]
 pub enum CloseCode {
     /// The server is going down.

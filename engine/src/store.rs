@@ -10,7 +10,7 @@ use bytes::Bytes;
 use crate::id::DocId;
 
 /// What a store is asked to do.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum StoreCommand {
     /// Read the snapshot of a document.
     Load {
@@ -29,7 +29,7 @@ pub enum StoreCommand {
 }
 
 /// The condition of a save.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Condition {
     /// No object is stored.
     Absent,
@@ -38,12 +38,12 @@ pub enum Condition {
 }
 
 /// The name that a store gives to one version of one object.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Etag(pub Arc<str>);
 
 /// A stored snapshot.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Snapshot {
     /// A Yjs v1 update.
@@ -54,7 +54,7 @@ pub struct Snapshot {
 }
 
 /// The one answer to a [`StoreCommand`].
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum StoreResult {
     /// Answer to `Load`: the snapshot, or `None` if there is certainly none.
@@ -64,7 +64,7 @@ pub enum StoreResult {
 }
 
 /// Why a store did not do what it was asked.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, thiserror::Error)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum StoreError {
     /// The condition of a save did not hold: the object is another one, or

@@ -181,6 +181,10 @@ pub struct JournalFaults {
     pub damage: bool,
 }
 
+/// How likely a client comes back with each thing it does, where it is not to stay away
+/// for long.
+const COMEBACK_USUAL: f64 = 0.3;
+
 impl Swarm {
     /// Draws the configuration of a seed.
     #[must_use]
@@ -221,7 +225,7 @@ impl Swarm {
         let is_cramped = engine.documents_bytes_max < ENOUGH;
         let (more_loss, comeback) = match is_cramped {
             true => (0.2, 0.05),
-            false => (0.0, 0.3),
+            false => (0.0, COMEBACK_USUAL),
         };
         let other_writer = rng.random_bool(0.3);
         let other_writer = other_writer.then(|| millis(rng.random_range(200..8_000)));
@@ -284,16 +288,13 @@ impl Swarm {
         }
     }
 
-    /// In half of the worlds clients come back as those of y-websocket do. Where
-    /// memory is short they take their time: documents have to be left.
+    /// In some worlds clients come back as those of y-websocket do; not where documents
+    /// have to be left for a while.
     fn draw_comebacks(&mut self, rng: &mut ChaCha8Rng) {
-        let usual = millis(100)..millis(2_500);
-        let slow = millis(1_000)..millis(30_000);
-        let pauses = match rng.random_bool(0.7) && !self.is_cramped() {
-            true => usual,
-            false => slow,
-        };
-        self.backoff = rng.random_bool(0.5).then_some(pauses);
+        let longest = *[2_500, 30_000].choose(rng).expect("not empty");
+        if rng.random_bool(0.5) && self.comeback >= COMEBACK_USUAL {
+            self.backoff = Some(millis(100)..millis(longest));
+        }
     }
 
     /// In some worlds clients read bit by bit; in some, servers do not let go at

@@ -7,7 +7,7 @@
 use std::{fmt::Write, time::Duration};
 
 use serde::{Deserialize, Serialize};
-use ysyncd_engine::{Checked, Config, Engine, Input, Now, Output};
+use ysyncd_engine::{Checked, Config, Engine, Input, Now};
 
 use crate::{Invariant, Violation, oracle::Watch, trace::Hash};
 
@@ -129,22 +129,11 @@ impl Tape {
             engine.handle(Now { mono: *mono }, input.clone());
             engine.check_changed(&mut checked);
             while let Some(output) = engine.poll_output() {
-                hash_output(&mut outputs, &output);
+                outputs.of(&output);
                 watch.output(*mono, &output)?;
             }
             watch.settled(*mono, || engine.status(Now { mono: *mono }))?;
         }
         Ok((played, outputs.value()))
-    }
-}
-
-/// Adds what an engine says to a hash.
-pub(crate) fn hash_output(hash: &mut Hash, output: &Output) {
-    match output {
-        Output::Send { conns, frame } => {
-            conns.iter().for_each(|conn| hash.number(conn.0));
-            hash.bytes(frame);
-        }
-        other => hash.text(format_args!("{other:?}")),
     }
 }

@@ -4,12 +4,11 @@
 use std::{
     collections::VecDeque,
     fmt::{self, Display, Write},
+    hash,
     time::Duration,
 };
 
-use ysyncd_engine::{
-    Event, Input, JournalCommand, JournalResult, Output, StoreCommand, StoreResult,
-};
+use ysyncd_engine::{Input, Output};
 
 use crate::explain;
 
@@ -68,64 +67,13 @@ impl Trace {
 
     /// Notes what the engine of a node is told.
     pub(crate) fn input(&mut self, now: Duration, node: usize, input: &Input) {
-        match input {
-            Input::Received { conn, bytes } => {
-                self.hash.number(conn.0);
-                self.hash.bytes(bytes);
-            }
-            Input::Written { conn, total_bytes } => {
-                self.hash.number(conn.0);
-                self.hash.number(*total_bytes);
-            }
-            Input::Closed { conn } | Input::Freed { conn } => {
-                let is_freed = matches!(input, Input::Freed { .. });
-                self.hash.number(u64::from(is_freed));
-                self.hash.number(conn.0);
-            }
-            Input::Tick => self.hash.number(node as u64),
-            Input::Store {
-                op,
-                result: StoreResult::Loaded(Ok(Some(snapshot))),
-            } => {
-                self.hash.number(op.0);
-                self.hash.bytes(snapshot.etag.0.as_bytes());
-                self.hash.bytes(&snapshot.body);
-            }
-            Input::Journal {
-                op,
-                result: JournalResult::Appended(Ok(())),
-            } => self.hash.number(op.0),
-            other => self.hash.text(format_args!("{node} {other:?}")),
-        }
+        self.hash.of((node, input));
         self.push(now, || Happened::Input(node, input.clone()));
     }
 
     /// Notes what the engine of a node says.
     pub(crate) fn output(&mut self, now: Duration, node: usize, output: &Output) {
-        match output {
-            Output::Send { conns, frame } => {
-                conns.iter().for_each(|conn| self.hash.number(conn.0));
-                self.hash.bytes(frame);
-            }
-            Output::Store {
-                op,
-                command: StoreCommand::Save { body: bytes, .. },
-            }
-            | Output::Journal {
-                op,
-                command: JournalCommand::Append { update: bytes, .. },
-            } => {
-                self.hash.number(op.0);
-                self.hash.bytes(bytes);
-            }
-            Output::Event(Event::UpdateApplied { bytes, .. }) => self.hash.number(*bytes as u64),
-            Output::Accept { conn } | Output::Repeated { conn } => {
-                let is_repeated = matches!(output, Output::Repeated { .. });
-                self.hash.number(u64::from(is_repeated));
-                self.hash.number(conn.0);
-            }
-            other => self.hash.text(format_args!("{node} {other:?}")),
-        }
+        self.hash.of((node, output));
         self.push(now, || Happened::Output(node, output.clone()));
     }
 
@@ -210,6 +158,10 @@ impl Hash {
         self.0 = mixed ^ (mixed >> 32);
     }
 
+    pub(crate) fn of(&mut self, value: impl hash::Hash) {
+        value.hash(self);
+    }
+
     pub(crate) fn text(&mut self, text: fmt::Arguments<'_>) {
         self.write_fmt(text).expect("a hash takes all");
     }
@@ -225,5 +177,32 @@ impl Write for Hash {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         self.bytes(text.as_bytes());
         Ok(())
+    }
+}
+
+impl hash::Hasher for Hash {
+    fn finish(&self) -> u64 {
+        self.value()
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        self.bytes(bytes);
+    }
+
+    fn write_u8(&mut self, number: u8) {
+        self.number(number.into());
+    }
+
+    fn write_u32(&mut self, number: u32) {
+        self.number(number.into());
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        self.number(number);
+    }
+
+    /// Lengths, and which of its variants an enum is.
+    fn write_usize(&mut self, number: usize) {
+        self.number(number as u64);
     }
 }

@@ -84,7 +84,7 @@ pub enum Body<'a> {
 }
 
 /// Why bytes are no message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Error)]
 pub enum EnvelopeError {
     /// The bytes end too early.
     #[error("unexpected end")]

@@ -12,7 +12,7 @@ use super::{
 use crate::lib0::{ReadError, Reader};
 
 /// Why bytes are no update, or none that every client could load.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Error)]
 #[non_exhaustive]
 pub enum DecodeError {
     /// The bytes cannot be read.

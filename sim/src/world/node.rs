@@ -11,7 +11,7 @@ use crate::{
     journal::Journal,
     oracle::{Invariant, Violation, Watch},
     swarm::{Swarm, millis},
-    tape::{Tape, hash_output},
+    tape::Tape,
     trace::{Hash, Recording},
 };
 
@@ -124,7 +124,7 @@ impl World {
             self.trace.output(now, at, &output);
             let node = &mut self.nodes[at];
             if let Some((_, hash)) = &mut node.tape {
-                hash_output(hash, &output);
+                hash.of(&output);
             }
             node.watch.output(now, &output)?;
             self.output(at, output)?;
