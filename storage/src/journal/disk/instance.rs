@@ -19,8 +19,8 @@ use super::{
     JournalOptions, OpenError,
     device::{Device, Lock},
     folder::{DiskError, Folder},
-    frame::Kind,
-    log::{Entry, Log},
+    log::Log,
+    records::{Entry, Span},
     recovery::{Recovered, RecoveryError},
 };
 
@@ -140,7 +140,7 @@ impl Shared<'_> {
             tracing::warn!(%folder, bytes, "the journal ends in a write that was cut off, and that is dropped; unless the disk has lost something, it was never reported durable");
         }
         for doc in recovered.index.docs() {
-            if recovered.index.records(doc).any(|(_, place)| place.damaged) {
+            if recovered.index.runs(doc).any(|run| run.place.damaged) {
                 let folder = folder.path().display();
                 tracing::error!(%doc, %folder, "the journal's records of the document are damaged; it is not served");
             }
@@ -182,22 +182,22 @@ impl Shared<'_> {
         log: &Log,
     ) -> Result<Vec<Entry>, OpenError> {
         let (mut ours, mut last) = (BTreeSet::new(), Position(0));
-        for (position, place) in log.index().records(doc) {
-            ours.insert(log.load(place)?.1);
-            last = position;
+        for run in log.index().runs(doc) {
+            let copies = Entry::copies(doc, run.span, log.load(run)?).into_iter();
+            ours.extend(copies.map(|entry| entry.body));
+            last = run.span.last;
         }
         let mut entries = Vec::new();
-        for (_, place) in recovered.index.records(doc) {
-            let (kind, body) = folder.load(place, recovered.salt(place.segment))?;
-            let kind = if place.damaged { Kind::Damage } else { kind };
-            if ours.insert(body.clone()) {
-                last = Position(last.0.checked_add(1).ok_or(OpenError::NoPosition)?);
-                entries.push(Entry {
-                    kind,
-                    doc: doc.clone(),
-                    position: last,
-                    body: body.into(),
-                });
+        for run in recovered.index.runs(doc) {
+            let found = folder.load(run, recovered.salt(run.place.segment))?;
+            for mut entry in Entry::copies(doc, run.span, found) {
+                if ours.insert(entry.body.clone()) {
+                    let next = last.0.checked_add(1).map(Position);
+                    let span = next.and_then(|next| Span::from(next, entry.span.records()));
+                    entry.span = span.ok_or(OpenError::NoPosition)?;
+                    last = entry.span.last;
+                    entries.push(entry);
+                }
             }
         }
         Ok(entries)
