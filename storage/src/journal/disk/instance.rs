@@ -20,7 +20,7 @@ use super::{
     device::{Device, Lock},
     folder::{DiskError, Folder},
     log::Log,
-    records::{Entry, Span},
+    records::{Copied, Span},
     recovery::{Recovered, RecoveryError},
 };
 
@@ -158,9 +158,9 @@ impl Shared<'_> {
         let folder = self.folder(number);
         let docs: Vec<_> = recovered.index.docs().cloned().collect();
         for doc in &docs {
-            let entries = self.adopted(doc, &recovered, &folder, log)?;
-            if !entries.is_empty() {
-                log.append(&entries, true)?;
+            let copied = self.adopted(doc, &recovered, &folder, log)?;
+            if !copied.is_empty() {
+                log.append(&copied, true)?;
             }
         }
         log.tidy();
@@ -180,27 +180,27 @@ impl Shared<'_> {
         recovered: &Recovered,
         folder: &Folder,
         log: &Log,
-    ) -> Result<Vec<Entry>, OpenError> {
+    ) -> Result<Vec<Copied>, OpenError> {
         let (mut ours, mut last) = (BTreeSet::new(), Position(0));
         for run in log.index().runs(doc) {
-            let copies = Entry::copies(doc, run.span, log.load(run)?).into_iter();
-            ours.extend(copies.map(|entry| entry.body));
+            let copied = Copied::from(doc, run.span, log.load(run)?).into_iter();
+            ours.extend(copied.map(|copied| copied.body));
             last = run.span.last;
         }
-        let mut entries = Vec::new();
+        let mut copied = Vec::new();
         for run in recovered.index.runs(doc) {
             let found = folder.load(run, recovered.salt(run.place.segment))?;
-            for mut entry in Entry::copies(doc, run.span, found) {
-                if ours.insert(entry.body.clone()) {
+            for mut record in Copied::from(doc, run.span, found) {
+                if ours.insert(record.body.clone()) {
                     let next = last.0.checked_add(1).map(Position);
-                    let span = next.and_then(|next| Span::from(next, entry.span.records()));
-                    entry.span = span.ok_or(OpenError::NoPosition)?;
-                    last = entry.span.last;
-                    entries.push(entry);
+                    let span = next.and_then(|next| Span::from(next, record.span.records()));
+                    record.span = span.ok_or(OpenError::NoPosition)?;
+                    last = record.span.last;
+                    copied.push(record);
                 }
             }
         }
-        Ok(entries)
+        Ok(copied)
     }
 }
 

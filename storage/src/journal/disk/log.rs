@@ -22,7 +22,7 @@ use super::{
     folder::{DiskError, Folder, Found},
     frame::{Head, Header, Kind},
     index::{Index, Place, Run},
-    records::{Entry, Span, by_frame, packed},
+    records::{Copied, Span, Write, by_frame, packed},
     recovery::{Recovered, Segment},
     segment::mend,
 };
@@ -134,11 +134,10 @@ impl Log {
     /// Carries out writes, durably if `sync`.
     pub(super) fn commit(
         &mut self,
-        writes: impl IntoIterator<Item = JournalWrite>,
+        writes: &[JournalWrite],
         sync: bool,
     ) -> Result<(), JournalError> {
-        let entries: Vec<_> = writes.into_iter().map(Entry::from).collect();
-        self.unless_failed(|log| log.append(&entries, sync))
+        self.unless_failed(|log| log.append(writes, sync))
     }
 
     /// Makes durable what was answered, even where calls have failed since.
@@ -222,26 +221,25 @@ impl Log {
     }
 
     /// Writes frames after all others, durably if `sync`.
-    pub(super) fn append(&mut self, entries: &[Entry], sync: bool) -> Result<(), DiskError> {
+    pub(super) fn append(&mut self, writes: &[impl Write], sync: bool) -> Result<(), DiskError> {
         let mut bytes = mem::take(&mut self.frames);
         bytes.clear();
         let mut places = Vec::new();
         let (number, last) = self.last();
         let (salt, len) = (last.header.salt, last.len);
-        for frame in by_frame(entries) {
+        for frame in by_frame(writes) {
             let (start, offset) = (bytes.len(), len + bytes.len() as u64);
-            let (kind, doc) = (frame[0].kind, &frame[0].doc);
-            let (span, body) = packed(frame, &mut self.body);
-            let head = Head::new(kind, Some(doc), span, self.synced, body);
+            let (entry, body) = packed(frame, &mut self.body);
+            let head = Head::new(entry.kind, Some(entry.doc), entry.span, self.synced, body);
             head.write(body, &salt, offset, &mut bytes);
             let place = Place {
                 segment: number,
                 offset,
                 len: bytes.len() - start,
-                span,
-                damaged: kind == Kind::Damage,
+                span: entry.span,
+                damaged: entry.kind == Kind::Damage,
             };
-            places.push((kind, doc, place));
+            places.push((entry.kind, entry.doc, place));
         }
         let file = self.folder.file(number);
         let written = self.file.append(&bytes);
@@ -337,22 +335,22 @@ impl Log {
 
     /// Writes the records of a segment once more, at the end, durably.
     fn copy_live(&mut self, segment: u64) -> Result<(), DiskError> {
-        let (mut entries, mut bytes) = (Vec::new(), 0);
+        let (mut copied, mut bytes) = (Vec::new(), 0);
         for (doc, run) in self.index.in_segment(segment) {
-            entries.extend(Entry::copies(&doc, run.span, self.load(run)?));
+            copied.extend(Copied::from(&doc, run.span, self.load(run)?));
             // As long as one of its records is here, all that was read is.
             bytes += run.place.len;
             if bytes > COPY_BYTES {
-                self.append(&mem::take(&mut entries), true)?;
+                self.append(&mem::take(&mut copied), true)?;
                 bytes = 0;
             }
         }
-        if entries.is_empty() {
+        if copied.is_empty() {
             // What has replaced records there has to be durable first.
             return self.sync_file();
         }
         marks::hit(Mark::SegmentCopied);
-        self.append(&entries, !planted::is(Bug::CopiesUnsynced))
+        self.append(&copied, !planted::is(Bug::CopiesUnsynced))
     }
 
     pub(super) fn load(&self, run: Run) -> Result<Found, DiskError> {

@@ -4,7 +4,7 @@
 //! within bounds: those of somebody who types are smaller than a head. The body holds
 //! the length (2) and the update of each but the last, and the last update.
 
-use std::{fmt, iter};
+use std::{fmt, iter, mem};
 
 use bytes::{Buf, Bytes};
 use ysyncd_engine::{DocId, JournalRecord, Position};
@@ -19,7 +19,10 @@ pub(super) const RECORDS_MAX: u64 = 256;
 /// what is read at once for one of them.
 const SHARED_MAX: usize = 16 << 10;
 
-const _: () = assert!(SHARED_MAX <= u16::MAX as usize, "lengths have two bytes");
+/// Bytes of the length of a record.
+const LENGTH: usize = size_of::<u16>();
+
+const _: () = assert!(SHARED_MAX <= u16::MAX as usize, "a length holds it");
 
 /// Positions that follow each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,11 +31,25 @@ pub(super) struct Span {
     pub(super) last: Position,
 }
 
-/// A frame to be written, or a record, which may share one.
-#[derive(Debug)]
-pub(super) struct Entry {
+/// What is written: a frame, or part of one that records share.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Entry<'a> {
     pub(super) kind: Kind,
-    pub(super) doc: DocId,
+    pub(super) doc: &'a DocId,
+    pub(super) span: Span,
+    body: &'a [u8],
+}
+
+/// What makes an entry.
+pub(super) trait Write {
+    fn entry(&self) -> Entry<'_>;
+}
+
+/// What is written once more, elsewhere.
+#[derive(Debug)]
+pub(super) struct Copied {
+    kind: Kind,
+    doc: DocId,
     pub(super) span: Span,
     pub(super) body: Bytes,
 }
@@ -92,47 +109,18 @@ impl fmt::Display for Span {
     }
 }
 
-impl Entry {
-    /// What to write where records that were found are to be copied to.
-    pub(super) fn copies(doc: &DocId, span: Span, found: Found) -> Vec<Self> {
-        let copy = |kind, span, body| Self {
-            kind,
-            doc: doc.clone(),
-            span,
-            body,
-        };
-        match found {
-            Found::Damage(bytes) => vec![copy(Kind::Damage, span, bytes)],
-            Found::Records(records) => {
-                let records = records.into_iter();
-                let span = |record: &JournalRecord| Span::one(record.position);
-                records
-                    .map(|record| copy(Kind::Append, span(&record), record.update))
-                    .collect()
-            }
-        }
-    }
-
-    fn follows(&self, before: &Self) -> bool {
-        let position = before.span.last.0.checked_add(1);
-        [self.kind, before.kind] == [Kind::Append; 2]
-            && position == Some(self.span.first.0)
-            && self.doc == before.doc
-    }
-}
-
-impl From<JournalWrite> for Entry {
-    fn from(write: JournalWrite) -> Self {
-        let (kind, doc, position, body) = match write {
-            JournalWrite::Append {
+impl Write for JournalWrite {
+    fn entry(&self) -> Entry<'_> {
+        let (kind, doc, position, body) = match self {
+            Self::Append {
                 doc,
                 position,
                 update,
-            } => (Kind::Append, doc, position, update),
-            JournalWrite::Trim { doc, through } => (Kind::Trim, doc, through, Bytes::new()),
+            } => (Kind::Append, doc, *position, &update[..]),
+            Self::Trim { doc, through } => (Kind::Trim, doc, *through, &[][..]),
         };
         let span = Span::one(position);
-        Self {
+        Entry {
             kind,
             doc,
             span,
@@ -141,45 +129,92 @@ impl From<JournalWrite> for Entry {
     }
 }
 
-/// The entries, by the frames that they go into.
-pub(super) fn by_frame(entries: &[Entry]) -> impl Iterator<Item = &[Entry]> {
-    let mut rest = entries;
+impl Write for Copied {
+    fn entry(&self) -> Entry<'_> {
+        Entry {
+            kind: self.kind,
+            doc: &self.doc,
+            span: self.span,
+            body: &self.body,
+        }
+    }
+}
+
+impl Copied {
+    /// What to write for records that were found.
+    pub(super) fn from(doc: &DocId, span: Span, found: Found) -> Vec<Self> {
+        let copied = |kind, span, body| Self {
+            kind,
+            doc: doc.clone(),
+            span,
+            body,
+        };
+        match found {
+            Found::Damage(bytes) => vec![copied(Kind::Damage, span, bytes)],
+            Found::Records(records) => {
+                let span = |record: &JournalRecord| Span::one(record.position);
+                let records = records.into_iter();
+                records
+                    .map(|record| copied(Kind::Append, span(&record), record.update))
+                    .collect()
+            }
+        }
+    }
+}
+
+impl Entry<'_> {
+    /// Whether it may share a frame with the one before.
+    fn follows(&self, before: &Self) -> bool {
+        let position = before.span.last.0.checked_add(1);
+        [self.kind, before.kind] == [Kind::Append; 2]
+            && position == Some(self.span.first.0)
+            && self.doc == before.doc
+    }
+}
+
+/// The writes, by the frames that they go into.
+pub(super) fn by_frame<W: Write>(writes: &[W]) -> impl Iterator<Item = &[W]> {
+    let mut rest = writes;
     iter::from_fn(move || {
-        let (frame, after) = rest.split_at_checked(in_first_frame(rest))?;
+        let (frame, after) = rest.split_at(in_first_frame(rest)?);
         rest = after;
-        (!frame.is_empty()).then_some(frame)
+        Some(frame)
     })
 }
 
-fn in_first_frame(entries: &[Entry]) -> usize {
-    let Some(first) = entries.first() else {
-        return 0;
-    };
-    let mut bytes = first.body.len();
-    let pairs = entries.windows(2).zip(1..RECORDS_MAX);
-    let following = pairs.take_while(|(pair, _)| {
-        bytes += size_of::<u16>() + pair[1].body.len();
-        pair[1].follows(&pair[0]) && bytes <= SHARED_MAX
+fn in_first_frame<W: Write>(writes: &[W]) -> Option<usize> {
+    let (first, others) = writes.split_first()?;
+    let mut last = first.entry();
+    let mut bytes = last.body.len();
+    let following = others.iter().zip(1..RECORDS_MAX).take_while(|(write, _)| {
+        let before = mem::replace(&mut last, write.entry());
+        bytes += LENGTH + last.body.len();
+        bytes <= SHARED_MAX && last.follows(&before)
     });
-    1 + following.count()
+    Some(1 + following.count())
 }
 
-/// The body of a frame with these entries, and the positions that it is about. `room` is
-/// for those who share one.
-pub(super) fn packed<'a>(frame: &'a [Entry], room: &'a mut Vec<u8>) -> (Span, &'a [u8]) {
+/// What stands in a frame: an entry for all that share it, and the body. `room` is for
+/// the body if they are several.
+pub(super) fn packed<'f: 'r, 'r, W: Write>(
+    frame: &'f [W],
+    room: &'r mut Vec<u8>,
+) -> (Entry<'f>, &'r [u8]) {
     let (last, others) = frame.split_last().expect("a frame holds something");
+    let mut entry = last.entry();
     let Some(first) = others.first() else {
-        return (last.span, &last.body);
+        return (entry, entry.body);
     };
     room.clear();
-    for entry in others {
-        let len = u16::try_from(entry.body.len()).expect("it shares a frame");
+    for other in others {
+        let body = other.entry().body;
+        let len = u16::try_from(body.len()).expect("it shares a frame");
         room.extend_from_slice(&len.to_le_bytes());
-        room.extend_from_slice(&entry.body);
+        room.extend_from_slice(body);
     }
-    room.extend_from_slice(&last.body);
-    let (first, last) = (first.span.first, last.span.last);
-    (Span { first, last }, room)
+    room.extend_from_slice(entry.body);
+    entry.span.first = first.entry().span.first;
+    (entry, room)
 }
 
 /// The records in the body of a frame. `None` if it is no such body.
