@@ -86,6 +86,8 @@ pub(super) struct Received<'a> {
     pub(super) from: ConnId,
     /// The frame that it came in, if that holds nothing else.
     pub(super) whole: Option<&'a Bytes>,
+    /// How many clients it tells of that had not written when it came.
+    pub(super) newcomers: usize,
     /// Whether something in it follows what is unknown.
     pub(super) opens_gap: bool,
     /// Whether it is what was taken of an update, and the rest of that was refused.
@@ -246,7 +248,9 @@ impl Document {
         let from = received.from;
         let kept = self.staging.keep(frame, update.bytes(), received);
         let bytes = kept.slice(kept.len() - update.bytes().len()..);
-        let types = self.state.expect(update, opens, &mut self.staging.ahead);
+        let types = self
+            .state
+            .expect(update, opens, received.newcomers, &mut self.staging.ahead);
         if planted::is(Bug::SentBeforeDurable) {
             self.send_update(cx, Some(from), protocol::update(&bytes), out);
         }
@@ -313,6 +317,7 @@ impl Document {
                 let received = Received {
                     from: staged.from,
                     whole: staged.is_frame.then(|| staged.update.kept()),
+                    newcomers: 0,
                     opens_gap: staged.opens_gap,
                     is_part: staged.is_part,
                 };

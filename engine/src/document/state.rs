@@ -230,11 +230,16 @@ impl DocumentState {
         deepest + loose
     }
 
-    /// Notes that an update, which opens so many gaps, is on its way. Returns how many
-    /// types it brings.
-    pub fn expect(&self, update: &Update<'_>, opens: Pending, ahead: &mut Ahead) -> usize {
+    /// Notes that an update, which opens so many gaps and tells of so many new clients,
+    /// is on its way. Returns how many types it brings.
+    pub fn expect(
+        &self,
+        update: &Update<'_>,
+        opens: Pending,
+        newcomers: usize,
+        ahead: &mut Ahead,
+    ) -> usize {
         let types = self.new_types(update);
-        let newcomers = self.new_clients(update, ahead);
         match update.run() {
             Some((client, run)) => {
                 let clock = self.clock_after(*client, run, ahead);

@@ -299,10 +299,12 @@ impl Document {
         let received = Received {
             from: conn,
             whole,
+            newcomers: self.state.new_clients(&update, self.staging.ahead()),
             opens_gap: opens.gap_runs > 0,
             is_part: false,
         };
-        match (self.admit(cx, &update, opens, out), cx.journal) {
+        let admitted = self.admit(cx, &update, opens, received.newcomers, out);
+        match (admitted, cx.journal) {
             (Ok(()), JournalHealth::Off) => self.take(cx, &update, received, out),
             // What is known already is not refused, and needs no record.
             _ if !self.state.lacks(&update) => marks::hit(Mark::NothingNew),
@@ -320,11 +322,12 @@ impl Document {
         cx: Context<'_>,
         update: &Update<'_>,
         opens: Pending,
+        newcomers: usize,
         out: &mut Effects,
     ) -> Result<(), Rejection> {
         let bytes = update.bytes().len();
         self.room(cx, bytes)?;
-        self.growth_allowed(cx, update, bytes)?;
+        self.growth_allowed(cx, update, newcomers)?;
         self.gaps_allowed(cx, update, opens)?;
         self.nesting_allowed(cx, update, bytes, out)
     }
@@ -354,6 +357,7 @@ impl Document {
         let received = Received {
             from: conn,
             whole: None,
+            newcomers: self.state.new_clients(&update, self.staging.ahead()),
             opens_gap: false,
             is_part: true,
         };
@@ -393,30 +397,30 @@ impl Document {
             && cx.others_bytes + self.bytes() < config.documents_growth_max
     }
 
-    /// Whether the document may grow by an update, or why not. Deleting is
+    /// Whether the document may grow by an update that tells of so many clients that are
+    /// new, or why not. Deleting is
     /// always allowed: it makes room. What was loaded may be past the limits:
     /// they are for what is new.
     fn growth_allowed(
         &self,
         cx: Context<'_>,
         update: &Update<'_>,
-        bytes: usize,
+        new: usize,
     ) -> Result<(), Rejection> {
         let config = cx.config;
         let tells_structs =
             || update.structs().next().is_some() || planted::is(Bug::DeletesRefusedWhenFull);
         let bytes = match planted::is(Bug::FullSeenLate) {
             true => 0,
-            false => bytes,
+            false => update.bytes().len(),
         };
-        let ahead = self.staging.ahead();
         let new = match planted::is(Bug::ClientsUncounted) {
             true => 0,
-            false => self.state.new_clients(update, ahead),
+            false => new,
         };
         let newcomers = match planted::is(Bug::StagedClientsUncounted) {
             true => 0,
-            false => ahead.newcomers(),
+            false => self.staging.ahead().newcomers(),
         };
         let clients = self.state.clients() + newcomers + new;
         let grows_to = cx.others_bytes + self.bytes() + bytes + new * Config::CLIENT_BYTES;

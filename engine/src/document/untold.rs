@@ -77,6 +77,11 @@ impl Untold {
         }
     }
 
+    /// When what waits may be told.
+    const fn due(&self) -> Duration {
+        self.paid_at.saturating_sub(BURST)
+    }
+
     fn add(&mut self, user: &UserId, news: News, awareness: &Awareness) {
         let waiting = self.of.entry(user.clone()).or_default();
         let before = waiting.news.len();
@@ -151,16 +156,19 @@ impl Document {
         if news.is_empty() {
             return;
         }
-        self.untold.add(user, news, &self.awareness);
         self.watch_awareness(cx);
+        let bytes = self.said_bytes(&news);
+        if self.untold.of.is_empty() && self.untold.due() <= cx.now && bytes <= PIECE_BYTES {
+            return self.tell_piece(cx, &news, out);
+        }
+        self.untold.add(user, news, &self.awareness);
         self.tell_untold(cx, out);
     }
 
     /// Tells what waits, as much as it is time for.
     pub(super) fn tell_untold(&mut self, cx: Context<'_>, out: &mut Effects) {
-        let rate = cx.config.awareness_bytes_per_second.get();
         while !self.untold.of.is_empty() {
-            let due = self.untold.paid_at.saturating_sub(BURST);
+            let due = self.untold.due();
             if due > cx.now {
                 marks::hit(Mark::AwarenessWaits);
                 if !planted::is(Bug::PresenceLeftUntold) {
@@ -169,15 +177,24 @@ impl Document {
                 return;
             }
             let piece = self.untold.take_piece(&self.awareness);
-            let Some(states) = self.awareness.encode_news(&piece) else {
-                return;
-            };
-            let repeated: usize = piece.keys().map(|id| self.awareness.said_len(*id)).sum();
-            let takes = Duration::from_secs_f64(repeated as f64 / rate as f64);
-            self.untold.paid_at = self.untold.paid_at.max(cx.now) + takes;
-            self.tell_awareness(cx, &states, out);
-            self.publish_awareness(cx, &states, out);
+            self.tell_piece(cx, &piece, out);
         }
+    }
+
+    fn tell_piece(&mut self, cx: Context<'_>, piece: &News, out: &mut Effects) {
+        let Some(states) = self.awareness.encode_news(piece) else {
+            return;
+        };
+        let rate = cx.config.awareness_bytes_per_second.get();
+        let takes = Duration::from_secs_f64(self.said_bytes(piece) as f64 / rate as f64);
+        self.untold.paid_at = self.untold.paid_at.max(cx.now) + takes;
+        self.tell_awareness(cx, &states, out);
+        self.publish_awareness(cx, &states, out);
+    }
+
+    /// Bytes that all repeat who are told so much.
+    fn said_bytes(&self, news: &News) -> usize {
+        news.keys().map(|id| self.awareness.said_len(*id)).sum()
     }
 }
 

@@ -12,6 +12,7 @@
 //! recovery.rs  what a folder holds
 //! segment.rs   what a segment holds: torn, or damaged
 //! index.rs     which records there are, and where
+//! records.rs   what is to be written, and which records share a frame
 //! folder.rs    the files
 //! frame.rs     the format
 //! device.rs    all that touches the disk
@@ -26,6 +27,7 @@ mod index;
 mod inspect;
 mod instance;
 mod log;
+mod records;
 mod recovery;
 mod segment;
 #[cfg(feature = "simulated")]

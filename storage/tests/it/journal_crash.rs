@@ -37,19 +37,25 @@ enum Step {
     Reopen,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 enum Write {
     Append(usize, u64, usize),
     Trim(usize, u64),
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let one = |write| vec![write];
     let write = prop_oneof![
-        5 => (0..DOCS.len(), 0u64..8, 0usize..900).prop_map(|(d, p, l)| Write::Append(d, p, l)),
-        1 => (0..DOCS.len(), 0u64..8).prop_map(|(d, p)| Write::Trim(d, p)),
+        5 => (0..DOCS.len(), 0u64..8, 0usize..900)
+            .prop_map(move |(d, p, l)| one(Write::Append(d, p, l))),
+        // They share a frame.
+        2 => (0..DOCS.len(), 0u64..6, 2u64..6, 0usize..90)
+            .prop_map(|(d, p, n, l)| (p..p + n).map(|p| Write::Append(d, p, l)).collect()),
+        1 => (0..DOCS.len(), 0u64..8).prop_map(move |(d, p)| one(Write::Trim(d, p))),
     ];
+    let writes = prop::collection::vec(write, 1..6).prop_map(|writes| writes.concat());
     let step = prop_oneof![
-        12 => prop::collection::vec(write, 1..6).prop_map(Step::Commit),
+        12 => writes.prop_map(Step::Commit),
         1 => Just(Step::Restart),
         1 => Just(Step::Kill),
         2 => any::<u64>().prop_map(Step::LosePower),

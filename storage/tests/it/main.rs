@@ -11,6 +11,7 @@ mod disk;
 mod journal;
 mod journal_crash;
 mod journal_damage;
+mod journal_frames;
 mod journal_instances;
 mod journal_space;
 mod journal_sync;

@@ -10,12 +10,17 @@ use std::{
     sync::Arc,
 };
 
-use ysyncd_engine::planted::{self, Bug};
+use bytes::Bytes;
+use ysyncd_engine::{
+    JournalRecord,
+    planted::{self, Bug},
+};
 
 use super::{
     device::{Device, DeviceFile, unless_missing},
     frame::{Head, Kind, Salt},
-    index::Place,
+    index::Run,
+    records::unpacked,
 };
 
 /// EIO, on every system in use: the disk cannot read it.
@@ -39,6 +44,15 @@ impl DiskError {
     pub(super) fn kind(&self) -> io::ErrorKind {
         self.source.kind()
     }
+}
+
+/// What stands where records are to be.
+#[derive(Debug)]
+pub(super) enum Found {
+    /// They do, ascending.
+    Records(Vec<JournalRecord>),
+    /// What is not what was written: the bytes that were found.
+    Damage(Bytes),
 }
 
 /// The segments of one journal, as files.
@@ -92,23 +106,29 @@ impl Folder {
         read.map_err(DiskError::of("read back", &file))
     }
 
-    /// Reads the frame in a place. What is not what was written comes as
-    /// [`Kind::Damage`], with the bytes found there.
-    pub(super) fn load(&self, place: Place, salt: &Salt) -> Result<(Kind, Vec<u8>), DiskError> {
+    /// Reads records where they stand.
+    pub(super) fn load(&self, run: Run, salt: &Salt) -> Result<Found, DiskError> {
+        let Run { span, place } = run;
         let file = self.file(place.segment);
         let bytes = match self.device.read_at(&file, place.offset, place.len) {
-            Ok(bytes) => bytes,
-            Err(error) if is_damage(&error) => Vec::new(),
+            Ok(bytes) => Bytes::from(bytes),
+            Err(error) if is_damage(&error) => Bytes::new(),
             Err(error) => return Err(DiskError::of("read", &file)(error)),
         };
         let head = Head::of_frame(&bytes, place.offset, salt);
-        let body = head
-            .as_ref()
-            .and_then(|head| Some((head.kind, head.body(&bytes)?)));
-        Ok(match body {
-            Some((kind, body)) => (kind, body.to_vec()),
-            None => (Kind::Damage, bytes),
-        })
+        let found = head.and_then(|head| {
+            let body = bytes.slice_ref(head.body(&bytes)?);
+            match head.kind {
+                Kind::Append if place.damaged => None,
+                Kind::Append => {
+                    let mut records = unpacked(head.span, body)?;
+                    records.retain(|record| span.contains(record.position));
+                    Some(Found::Records(records))
+                }
+                _ => Some(Found::Damage(body)),
+            }
+        });
+        Ok(found.unwrap_or(Found::Damage(bytes)))
     }
 
     /// Makes a segment that holds these bytes, or replaces it: durable under

@@ -7,8 +7,8 @@
 //! Numbers are little-endian.
 //!
 //! ```text
-//! head    mark(4) kind(1) doc length(2) 0(1) position(8) body length(8)
-//!         synced through(8) checksum of the body(8) doc checksum(8)
+//! head    mark(4) kind(1) doc length(2) records but for one(1) position of the first(8)
+//!         body length(8) synced through(8) checksum of the body(8) doc checksum(8)
 //! header  mark(8) salt(16) number(8) length of the segment before(8)
 //!         target length(8) target checksum(8), written twice
 //! ```
@@ -18,9 +18,11 @@ use std::borrow::Borrow;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 use ysyncd_engine::{DocId, Position};
 
+use super::records::{RECORDS_MAX, Span};
+
 const HEAD: [u8; 4] = *b"ysJ<";
 const TAIL: [u8; 4] = *b"ysJ>";
-const HEADER: [u8; 8] = *b"ysyncdJ2";
+const HEADER: [u8; 8] = *b"ysyncdJ3";
 
 /// Bytes of a head but for the document's name.
 const HEAD_FIXED: usize = 48;
@@ -38,7 +40,7 @@ pub(super) type Salt = [u8; 16];
 /// What a frame says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// A record.
+    /// Records; the body holds their updates.
     Append = 1,
     /// Records up to the position are gone.
     Trim = 2,
@@ -55,7 +57,8 @@ pub(super) struct Head<D = DocId> {
     pub(super) kind: Kind,
     /// `None` for [`Kind::Synced`] alone.
     pub(super) doc: Option<D>,
-    pub(super) position: Position,
+    /// The positions of its records, or of those that were in what was found damaged.
+    pub(super) span: Span,
     /// How much of the segment was durable when the frame was written.
     pub(super) synced_through: u64,
     body_len: u64,
@@ -66,14 +69,14 @@ impl<'a> Head<&'a DocId> {
     pub(super) fn new(
         kind: Kind,
         doc: Option<&'a DocId>,
-        position: Position,
+        span: Span,
         synced_through: u64,
         body: &[u8],
     ) -> Self {
         Self {
             kind,
             doc,
-            position,
+            span,
             synced_through,
             body_len: body.len() as u64,
             body_sum: sum(body),
@@ -86,13 +89,16 @@ impl<D: Borrow<DocId>> Head<D> {
     pub(super) fn write(&self, body: &[u8], salt: &Salt, offset: u64, out: &mut Vec<u8>) {
         let doc = self.doc.as_ref().map_or("", |doc| doc.borrow().as_str());
         let doc_len = u16::try_from(doc.len()).expect("a document id has 300 bytes at most");
+        let records = self.span.records();
+        debug_assert!(records <= RECORDS_MAX);
         // Written as words: a small record is mostly its heads.
         let mark_kind_len = u64::from(u32::from_le_bytes(HEAD))
             | u64::from(self.kind as u8) << 32
-            | u64::from(doc_len) << 40;
+            | u64::from(doc_len) << 40
+            | (records - 1) << 56;
         let words = [
             mark_kind_len,
-            self.position.0,
+            self.span.first.0,
             self.body_len,
             self.synced_through,
             u64::from_le_bytes(self.body_sum),
@@ -172,8 +178,9 @@ impl Head {
         let fields = rest;
         let [kind] = take(&mut rest)?;
         let doc_len = usize::from(u16::from_le_bytes(take(&mut rest)?));
-        let [_] = take(&mut rest)?;
+        let [more_records] = take(&mut rest)?;
         let position = Position(u64::from_le_bytes(take(&mut rest)?));
+        let span = Span::from(position, u64::from(more_records) + 1)?;
         let body_len = u64::from_le_bytes(take(&mut rest)?);
         let synced_through = u64::from_le_bytes(take(&mut rest)?);
         let body_sum = take(&mut rest)?;
@@ -194,7 +201,7 @@ impl Head {
         let head = Self {
             kind,
             doc,
-            position,
+            span,
             synced_through,
             body_len,
             body_sum,

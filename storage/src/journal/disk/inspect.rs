@@ -94,10 +94,10 @@ fn records(recovered: &Recovered) -> BTreeMap<DocId, RecordsReport> {
     let docs = recovered.index.docs();
     docs.map(|doc| {
         let mut report = RecordsReport::default();
-        for (_, place) in recovered.index.records(doc) {
-            report.count += 1;
-            report.bytes += place.len as u64;
-            report.damaged |= place.damaged;
+        for run in recovered.index.runs(doc) {
+            report.count += run.span.records();
+            report.bytes += run.bytes();
+            report.damaged |= run.place.damaged;
         }
         (doc.clone(), report)
     })

@@ -19,8 +19,8 @@ use super::{
     JournalOptions, OpenError,
     device::{Device, Lock},
     folder::{DiskError, Folder},
-    frame::Kind,
-    log::{Entry, Log},
+    log::Log,
+    records::{Copied, Span},
     recovery::{Recovered, RecoveryError},
 };
 
@@ -140,7 +140,7 @@ impl Shared<'_> {
             tracing::warn!(%folder, bytes, "the journal ends in a write that was cut off, and that is dropped; unless the disk has lost something, it was never reported durable");
         }
         for doc in recovered.index.docs() {
-            if recovered.index.records(doc).any(|(_, place)| place.damaged) {
+            if recovered.index.runs(doc).any(|run| run.place.damaged) {
                 let folder = folder.path().display();
                 tracing::error!(%doc, %folder, "the journal's records of the document are damaged; it is not served");
             }
@@ -158,9 +158,9 @@ impl Shared<'_> {
         let folder = self.folder(number);
         let docs: Vec<_> = recovered.index.docs().cloned().collect();
         for doc in &docs {
-            let entries = self.adopted(doc, &recovered, &folder, log)?;
-            if !entries.is_empty() {
-                log.append(&entries, true)?;
+            let copied = self.adopted(doc, &recovered, &folder, log)?;
+            if !copied.is_empty() {
+                log.append(&copied, true)?;
             }
         }
         log.tidy();
@@ -180,27 +180,27 @@ impl Shared<'_> {
         recovered: &Recovered,
         folder: &Folder,
         log: &Log,
-    ) -> Result<Vec<Entry>, OpenError> {
+    ) -> Result<Vec<Copied>, OpenError> {
         let (mut ours, mut last) = (BTreeSet::new(), Position(0));
-        for (position, place) in log.index().records(doc) {
-            ours.insert(log.load(place)?.1);
-            last = position;
+        for run in log.index().runs(doc) {
+            let copied = Copied::from(doc, run.span, log.load(run)?).into_iter();
+            ours.extend(copied.map(|copied| copied.body));
+            last = run.span.last;
         }
-        let mut entries = Vec::new();
-        for (_, place) in recovered.index.records(doc) {
-            let (kind, body) = folder.load(place, recovered.salt(place.segment))?;
-            let kind = if place.damaged { Kind::Damage } else { kind };
-            if ours.insert(body.clone()) {
-                last = Position(last.0.checked_add(1).ok_or(OpenError::NoPosition)?);
-                entries.push(Entry {
-                    kind,
-                    doc: doc.clone(),
-                    position: last,
-                    body: body.into(),
-                });
+        let mut copied = Vec::new();
+        for run in recovered.index.runs(doc) {
+            let found = folder.load(run, recovered.salt(run.place.segment))?;
+            for mut record in Copied::from(doc, run.span, found) {
+                if ours.insert(record.body.clone()) {
+                    let next = last.0.checked_add(1).map(Position);
+                    let span = next.and_then(|next| Span::from(next, record.span.records()));
+                    record.span = span.ok_or(OpenError::NoPosition)?;
+                    last = record.span.last;
+                    copied.push(record);
+                }
             }
         }
-        Ok(entries)
+        Ok(copied)
     }
 }
 

@@ -11,18 +11,18 @@
 
 use std::{collections::BTreeMap, mem};
 
-use bytes::Bytes;
 use ysyncd_engine::{
-    DocId, JournalError, JournalRecord, Position,
+    DocId, JournalError, JournalRecord,
     marks::{self, Mark},
     planted::{self, Bug},
 };
 
 use super::{
     device::DeviceFile,
-    folder::{DiskError, Folder},
+    folder::{DiskError, Folder, Found},
     frame::{Head, Header, Kind},
-    index::{Index, Place},
+    index::{Index, Place, Run},
+    records::{Copied, Span, Write, by_frame, packed},
     recovery::{Recovered, Segment},
     segment::mend,
 };
@@ -56,18 +56,10 @@ pub(super) struct Log {
     unsynced: Vec<u8>,
     /// How much of it a frame after it declares durable.
     declared: u64,
-    /// Room for frames, used again.
+    /// Room for frames, and for a body that records share, used again.
     frames: Vec<u8>,
+    body: Vec<u8>,
     failed: Option<String>,
-}
-
-/// A frame to be written.
-#[derive(Debug)]
-pub(super) struct Entry {
-    pub(super) kind: Kind,
-    pub(super) doc: DocId,
-    pub(super) position: Position,
-    pub(super) body: Bytes,
 }
 
 impl Log {
@@ -117,6 +109,7 @@ impl Log {
             unsynced: Vec::new(),
             declared: len,
             frames: Vec::new(),
+            body: Vec::new(),
             failed: None,
         })
     }
@@ -141,11 +134,10 @@ impl Log {
     /// Carries out writes, durably if `sync`.
     pub(super) fn commit(
         &mut self,
-        writes: impl IntoIterator<Item = JournalWrite>,
+        writes: &[JournalWrite],
         sync: bool,
     ) -> Result<(), JournalError> {
-        let entries: Vec<_> = writes.into_iter().map(Entry::from).collect();
-        self.unless_failed(|log| log.append(&entries, sync))
+        self.unless_failed(|log| log.append(writes, sync))
     }
 
     /// Makes durable what was answered, even where calls have failed since.
@@ -171,25 +163,22 @@ impl Log {
     }
 
     pub(super) fn read(&mut self, doc: &DocId) -> Result<Vec<JournalRecord>, JournalError> {
-        let places: Vec<_> = self.index.records(doc).collect();
-        let mut records = Vec::with_capacity(places.len());
+        let runs: Vec<_> = self.index.runs(doc).collect();
+        let mut records = Vec::new();
         let mut damage = None;
-        for (position, place) in places {
-            match self.unless_failed(|log| log.load(place))? {
-                (Kind::Append, update) => {
-                    let update = update.into();
-                    records.push(JournalRecord { position, update });
-                }
-                _ => damage = Some((position, place)),
+        for run in runs {
+            match self.unless_failed(|log| log.load(run))? {
+                Found::Records(found) => records.extend(found),
+                Found::Damage(_) => damage = Some(run),
             }
         }
-        let Some((position, place)) = damage else {
+        let Some(run) = damage else {
             return self.unless_failed(|_| Ok(records));
         };
-        let file = self.folder.file(place.segment);
-        let (position, offset, file) = (position.0, place.offset, file.display());
-        tracing::error!(%doc, position, %file, offset, "a record of the journal is damaged; the document is not served");
-        let damage = format!("record {position}, in {file} at byte {offset}");
+        let file = self.folder.file(run.place.segment);
+        let (span, offset, file) = (run.span, run.place.offset, file.display());
+        tracing::error!(%doc, %span, %file, offset, "records of the journal are damaged; the document is not served");
+        let damage = format!("{span}, in {file} at byte {offset}");
         Err(JournalError::Damaged(damage))
     }
 
@@ -232,22 +221,25 @@ impl Log {
     }
 
     /// Writes frames after all others, durably if `sync`.
-    pub(super) fn append(&mut self, entries: &[Entry], sync: bool) -> Result<(), DiskError> {
+    pub(super) fn append(&mut self, writes: &[impl Write], sync: bool) -> Result<(), DiskError> {
         let mut bytes = mem::take(&mut self.frames);
         bytes.clear();
-        let mut places = Vec::with_capacity(entries.len());
+        let mut places = Vec::new();
         let (number, last) = self.last();
-        for entry in entries {
-            let (start, offset) = (bytes.len(), last.len + bytes.len() as u64);
-            let doc = Some(&entry.doc);
-            let head = Head::new(entry.kind, doc, entry.position, self.synced, &entry.body);
-            head.write(&entry.body, &last.header.salt, offset, &mut bytes);
-            places.push(Place {
+        let (salt, len) = (last.header.salt, last.len);
+        for frame in by_frame(writes) {
+            let (start, offset) = (bytes.len(), len + bytes.len() as u64);
+            let (entry, body) = packed(frame, &mut self.body);
+            let head = Head::new(entry.kind, Some(entry.doc), entry.span, self.synced, body);
+            head.write(body, &salt, offset, &mut bytes);
+            let place = Place {
                 segment: number,
                 offset,
                 len: bytes.len() - start,
+                span: entry.span,
                 damaged: entry.kind == Kind::Damage,
-            });
+            };
+            places.push((entry.kind, entry.doc, place));
         }
         let file = self.folder.file(number);
         let written = self.file.append(&bytes);
@@ -263,15 +255,10 @@ impl Log {
         if bytes.capacity() <= FRAMES_BYTES_KEPT {
             self.frames = bytes;
         }
-        // Mostly many of one document follow each other.
-        let mut places = places.into_iter();
-        for run in entries.chunk_by(|one, next| one.kind == next.kind && one.doc == next.doc) {
-            let (kind, doc) = (run[0].kind, &run[0].doc);
-            let positions = run.iter().map(|entry| entry.position);
-            let records = positions.zip(places.by_ref());
+        for (kind, doc, place) in places {
             match kind {
-                Kind::Append | Kind::Damage => self.index.insert(doc, number, records),
-                Kind::Trim => records.for_each(|(through, _)| self.index.trim(doc, through)),
+                Kind::Append | Kind::Damage => self.index.insert(doc, place),
+                Kind::Trim => self.index.trim(doc, place.span.last),
                 Kind::Synced => {}
             }
         }
@@ -348,33 +335,27 @@ impl Log {
 
     /// Writes the records of a segment once more, at the end, durably.
     fn copy_live(&mut self, segment: u64) -> Result<(), DiskError> {
-        let (mut entries, mut bytes) = (Vec::new(), 0);
-        for (doc, position, place) in self.index.in_segment(segment) {
-            let (kind, body) = self.load(place)?;
-            bytes += body.len();
-            let body = body.into();
-            entries.push(Entry {
-                kind,
-                doc,
-                position,
-                body,
-            });
+        let (mut copied, mut bytes) = (Vec::new(), 0);
+        for (doc, run) in self.index.in_segment(segment) {
+            copied.extend(Copied::from(&doc, run.span, self.load(run)?));
+            // As long as one of its records is here, all that was read is.
+            bytes += run.place.len;
             if bytes > COPY_BYTES {
-                self.append(&mem::take(&mut entries), true)?;
+                self.append(&mem::take(&mut copied), true)?;
                 bytes = 0;
             }
         }
-        if entries.is_empty() {
+        if copied.is_empty() {
             // What has replaced records there has to be durable first.
             return self.sync_file();
         }
         marks::hit(Mark::SegmentCopied);
-        self.append(&entries, !planted::is(Bug::CopiesUnsynced))
+        self.append(&copied, !planted::is(Bug::CopiesUnsynced))
     }
 
-    pub(super) fn load(&self, place: Place) -> Result<(Kind, Vec<u8>), DiskError> {
-        let salt = self.segments[&place.segment].header.salt;
-        self.folder.load(place, &salt)
+    pub(super) fn load(&self, run: Run) -> Result<Found, DiskError> {
+        let salt = self.segments[&run.place.segment].header.salt;
+        self.folder.load(run, &salt)
     }
 
     /// Puts a new file in the place of the last one, with all that was
@@ -384,11 +365,14 @@ impl Log {
         let (number, last) = self.last();
         self.folder.remove_leftovers(number)?;
         let mut bytes = self.folder.read_front(number, self.synced)?;
-        let mut records = self.index.in_segment(number);
-        records.retain(|(_, _, place)| place.offset < self.synced);
-        for (doc, position) in mend(&mut bytes, &last.header, &records) {
-            tracing::error!(%doc, position = position.0, "a record of the journal was lost when the disk failed");
-            self.index.mark_damaged(&doc, position);
+        let runs = self.index.in_segment(number).into_iter();
+        let places = runs.map(|(doc, run)| (doc, run.place));
+        let places: Vec<_> = places
+            .filter(|(_, place)| place.offset < self.synced)
+            .collect();
+        for (doc, place) in mend(&mut bytes, &last.header, &places) {
+            tracing::error!(%doc, span = %place.span, "records of the journal were lost when the disk failed");
+            self.index.mark_damaged(&doc, place);
         }
         bytes.extend(&self.unsynced);
         let (folder, last) = (self.folder.clone(), self.last_mut());
@@ -436,25 +420,6 @@ impl Log {
     }
 }
 
-impl From<JournalWrite> for Entry {
-    fn from(write: JournalWrite) -> Self {
-        let (kind, doc, position, body) = match write {
-            JournalWrite::Append {
-                doc,
-                position,
-                update,
-            } => (Kind::Append, doc, position, update),
-            JournalWrite::Trim { doc, through } => (Kind::Trim, doc, through, Bytes::new()),
-        };
-        Self {
-            kind,
-            doc,
-            position,
-            body,
-        }
-    }
-}
-
 /// Gives a segment a new file with these bytes, all of them declared durable.
 fn rewrite(
     folder: &Folder,
@@ -469,6 +434,6 @@ fn rewrite(
 }
 
 fn declare_synced(segment: &Segment, offset: u64, out: &mut Vec<u8>) {
-    let head = Head::new(Kind::Synced, None, Position(0), offset, &[]);
+    let head = Head::new(Kind::Synced, None, Span::NONE, offset, &[]);
     head.write(&[], &segment.header.salt, offset, out);
 }

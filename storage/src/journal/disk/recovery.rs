@@ -102,21 +102,24 @@ impl Recovered {
         let Head {
             kind,
             doc: Some(doc),
-            position,
+            span,
             ..
         } = &frame.head
         else {
             return;
         };
         if *kind == Kind::Trim {
-            return self.index.trim(doc, *position);
+            return self.index.trim(doc, span.last);
         }
-        let place = Place {
-            segment,
-            offset: frame.offset as u64,
-            len: frame.len,
-            damaged: *kind == Kind::Damage || !frame.intact,
-        };
-        self.index.insert(doc, place.segment, [(*position, place)]);
+        self.index.insert(
+            doc,
+            Place {
+                segment,
+                offset: frame.offset as u64,
+                len: frame.len,
+                span: *span,
+                damaged: *kind == Kind::Damage || !frame.intact,
+            },
+        );
     }
 }

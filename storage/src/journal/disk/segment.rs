@@ -5,11 +5,12 @@
 //! so what is unreadable before that point is damage: it was durable, and is
 //! no more.
 
-use ysyncd_engine::{DocId, Position};
+use ysyncd_engine::DocId;
 
 use super::{
     frame::{Head, Header, Kind, Salt},
     index::Place,
+    records::Span,
 };
 
 /// What a segment holds.
@@ -69,41 +70,34 @@ pub(super) fn scan(
 }
 
 /// Makes the front of a segment readable that the disk has damaged, given the
-/// records that are needed of it. Tells which of them are lost: frames of
-/// [`Kind::Damage`] stand in their places. What is not needed any more is
-/// passed over, and costs nobody anything; a trim among it is forgotten, so
-/// that records come back that a snapshot holds.
+/// places of the records that are needed of it. Tells which of them are lost: frames
+/// of [`Kind::Damage`] stand there. What is not needed any more is passed over, and
+/// costs nobody anything; a trim among it is forgotten, so that records come back that
+/// a snapshot holds.
 pub(super) fn mend(
     bytes: &mut [u8],
     header: &Header,
-    records: &[(DocId, Position, Place)],
-) -> Vec<(DocId, Position)> {
+    places: &[(DocId, Place)],
+) -> Vec<(DocId, Place)> {
     if let Some(front) = bytes.get_mut(..header.len()) {
         front.copy_from_slice(&header.encode());
     }
     let mut lost = Vec::new();
-    for (doc, position, place) in records {
+    for (doc, place) in places {
         let start = usize::try_from(place.offset).ok();
         let frame = start.and_then(|start| bytes.get_mut(start..)?.get_mut(..place.len));
         let frame = frame.expect("a record stands in its segment");
-        if !restore(frame, place.offset, &header.salt) {
-            let (doc, salt) = (doc.clone(), &header.salt);
-            fill(
-                frame,
-                Kind::Damage,
-                Some(&doc),
-                *position,
-                place.offset,
-                salt,
-            );
-            lost.push((doc, *position));
+        let (offset, salt) = (place.offset, &header.salt);
+        if !restore(frame, offset, salt) {
+            fill(frame, Kind::Damage, Some(doc), place.span, offset, salt);
+            lost.push((doc.clone(), *place));
         }
     }
     for (offset, piece) in pieces(bytes, header) {
         if let Piece::Gap(len) = piece {
             let gap = &mut bytes[offset..offset + len];
-            let offset = offset as u64;
-            fill(gap, Kind::Synced, None, Position(0), offset, &header.salt);
+            let (offset, salt) = (offset as u64, &header.salt);
+            fill(gap, Kind::Synced, None, Span::NONE, offset, salt);
         }
     }
     lost
@@ -126,17 +120,10 @@ fn restore(frame: &mut [u8], offset: u64, salt: &Salt) -> bool {
 
 /// Puts a frame into a place that had one or several, of the same documents.
 /// What is found in the middle is its body.
-fn fill(
-    place: &mut [u8],
-    kind: Kind,
-    doc: Option<&DocId>,
-    position: Position,
-    offset: u64,
-    salt: &Salt,
-) {
+fn fill(place: &mut [u8], kind: Kind, doc: Option<&DocId>, span: Span, offset: u64, salt: &Salt) {
     let frame = |body: &[u8]| {
         // All before it is made durable together with it.
-        let head = Head::new(kind, doc, position, offset, body);
+        let head = Head::new(kind, doc, span, offset, body);
         let mut frame = Vec::new();
         head.write(body, salt, offset, &mut frame);
         frame

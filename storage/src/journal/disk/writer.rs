@@ -147,7 +147,7 @@ impl Writer {
     fn carry_out(&mut self, turn: Turn, answers: &mut Answers) {
         marks::hit_if(Mark::DiskTurnOfSeveral, || turn.committed.len() > 1);
         if !turn.committed.is_empty() {
-            let result = self.commit(turn.writes);
+            let result = self.commit(&turn.writes);
             for reply in turn.committed {
                 answers.add(reply, result.clone());
             }
@@ -158,7 +158,7 @@ impl Writer {
         self.log.tidy();
     }
 
-    fn commit(&mut self, writes: Vec<JournalWrite>) -> Result<(), JournalError> {
+    fn commit(&mut self, writes: &[JournalWrite]) -> Result<(), JournalError> {
         match self.mode {
             SyncMode::Always => self.log.commit(writes, true),
             SyncMode::Interval(interval) => {
