@@ -254,6 +254,8 @@ marks! {
     PendingDeleteResolved = "pending_delete_resolved",
     /// Two structs were joined.
     Squash = "squash",
+    /// Two blocks became one, as what was missing between them came.
+    BlocksJoined = "blocks_joined",
     /// Two structs were not joined, as they may be values of a map's key.
     MapEntryNotSquashed = "map_entry_not_squashed",
     /// Two structs were not joined, as their right origins differ.

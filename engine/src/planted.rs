@@ -36,6 +36,17 @@ macro_rules! bugs {
                 self < Self::PartialWriteLost
             }
 
+            /// Whether nothing comes of it but that something takes too long.
+            #[must_use]
+            pub const fn is_slow(self) -> bool {
+                matches!(
+                    self,
+                    Self::InterleavedTakenWhole
+                        | Self::DeletesSearchedThrough
+                        | Self::BlocksLeftApart
+                )
+            }
+
             /// What goes wrong, in a sentence.
             #[must_use]
             pub fn what(self) -> &'static str {
@@ -426,6 +437,15 @@ bugs! {
     /// A document of the journal that is put off, memory being short, is not tried
     /// again.
     PutOffForgotten = "put_off_forgotten",
+
+    // What takes time with the square of a message, or with all that there is, and does
+    // right otherwise.
+    /// Sections of one client that interleave are taken in one after the other.
+    InterleavedTakenWhole = "interleaved_taken_whole",
+    /// A deleted range is looked for from the first on.
+    DeletesSearchedThrough = "deletes_searched_through",
+    /// Blocks stay apart when the gap between them is filled.
+    BlocksLeftApart = "blocks_left_apart",
 
     // Sockets.
     /// What a socket did not take of a write is not written again.

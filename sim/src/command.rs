@@ -1,6 +1,7 @@
 //! The subcommands.
 
 pub(crate) mod batch;
+pub(crate) mod cost;
 pub(crate) mod failure;
 pub(crate) mod floor;
 pub(crate) mod marks;

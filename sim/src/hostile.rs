@@ -180,7 +180,7 @@ pub(crate) fn crafted_update(rng: &mut ChaCha8Rng) -> (Vec<u8>, bool) {
     }
 }
 
-fn awareness(states: &[(u64, &str)]) -> Vec<u8> {
+pub(crate) fn awareness(states: &[(u64, &str)]) -> Vec<u8> {
     let mut message = Vec::new();
     write_var_uint(&mut message, states.len() as u64);
     for (client, state) in states {

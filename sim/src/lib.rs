@@ -19,6 +19,7 @@
 //! configuration  what is common to what seeds draw
 //! client   a model client: yrs document, awareness, y-websocket's habits
 //! hostile  frames that break servers
+//! cost     what hostile shapes of input take, at two sizes
 //! store    the simulated snapshot store
 //! journal  the simulated journal of a node
 //! oracle   the invariants, numbered
@@ -34,6 +35,7 @@
 
 mod client;
 mod configuration;
+mod cost;
 pub mod explain;
 mod floor;
 pub mod full;
@@ -54,6 +56,7 @@ mod world;
 use std::any::Any;
 
 pub use configuration::Configuration;
+pub use cost::{CostShape, cost, cost_shape};
 pub use floor::floor;
 pub use oracle::{Invariant, Violation};
 pub use planting::{NotBuiltIn, can_plant, plant, take_marks};

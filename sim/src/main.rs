@@ -8,7 +8,7 @@ use clap::{Parser, Subcommand};
 use mimalloc::MiMalloc;
 
 use self::command::{
-    floor, marks, meta, minimize, mutants, replay,
+    cost, floor, marks, meta, minimize, mutants, replay,
     worlds::{self, Layer},
 };
 
@@ -33,6 +33,8 @@ enum Subcommands {
     /// The full stack: servers, sockets, a bucket and disks, all simulated
     /// below, and as in production above.
     Full(worlds::Arguments),
+    /// Hostile shapes of input, at two sizes: what takes more than in proportion.
+    Cost(cost::Arguments),
     /// Shrinks what goes wrong in a failing world while it still fails.
     Minimize(minimize::Arguments),
     /// Runs engines on recorded tapes.
@@ -51,6 +53,7 @@ fn main() -> ExitCode {
     let held = match Arguments::parse().command {
         Subcommands::Engine(arguments) => worlds::run(Layer::Engine, &arguments),
         Subcommands::Full(arguments) => worlds::run(Layer::Full, &arguments),
+        Subcommands::Cost(arguments) => cost::run(&arguments),
         Subcommands::Minimize(arguments) => minimize::run(&arguments),
         Subcommands::Replay(arguments) => replay::run(&arguments),
         Subcommands::Meta(arguments) => meta::run(&arguments),

@@ -163,6 +163,8 @@ pub enum Invariant {
     /// With a journal: what somebody says that is new goes to the journal, or is
     /// refused.
     Recorded = 63,
+    /// What an input takes grows no faster than it does itself, with what it asks for.
+    Cost = 64,
 }
 
 /// An invariant that did not hold.

@@ -111,6 +111,24 @@ impl Block {
         None
     }
 
+    /// Takes over the structs of the block that follows without a gap. False if both
+    /// are more than one block takes, or less would be known of where they stand.
+    #[must_use]
+    pub(crate) fn take_over(&mut self, client: ClientId, next: &Self) -> bool {
+        debug_assert_eq!(self.clocks.end, next.clocks.start);
+        let fits = self.bytes.len() + next.bytes.len() <= BYTES_FULL;
+        if planted::is(Bug::BlocksLeftApart) || !fits || self.all_listed != next.all_listed {
+            return false;
+        }
+        marks::hit(Mark::BlocksJoined);
+        for item in next.structs(client) {
+            let listed = next.is_listed(item.id.clock);
+            let full = self.push_apart(item.bytes, item.clocks(), listed);
+            debug_assert!(full.is_none(), "they fit");
+        }
+        true
+    }
+
     /// Begins a run of plain structs that follow the last one. `listed`: they are
     /// certainly no map entries.
     #[inline]

@@ -168,11 +168,12 @@ impl Ranges {
     }
 
     fn within(&self, range: ClockRange) -> impl Iterator<Item = ClockRange> {
-        let first = self
-            .0
-            .range(..=range.start)
-            .next_back()
-            .map_or(range.start, |(&start, _)| start);
+        let mut before = self.0.range(..=range.start);
+        let before = match planted::is(Bug::DeletesSearchedThrough) {
+            true => before.fold(None, |_, range| Some(range)),
+            false => before.next_back(),
+        };
+        let first = before.map_or(range.start, |(&start, _)| start);
         self.0
             .range(first..range.end.max(first))
             .map(move |(&start, &end)| start.max(range.start)..end.min(range.end))

@@ -456,6 +456,7 @@ impl ClientStructs {
         let left = at.checked_sub(1);
         let left = left.filter(|left| self.blocks[*left].clocks.end == new.id.clock);
         let touches_left = left.is_some();
+        let mut next = at;
         let new_block = match left {
             Some(left) => self.blocks[left].push(new, listed),
             None if touches_right && self.blocks[at].push_front(new, listed) => None,
@@ -467,16 +468,30 @@ impl ClientStructs {
                 self.blocks.reserve_exact(1);
             }
             self.blocks.insert(at, new_block);
+        } else if touches_left && touches_right && self.join(at - 1) {
+            next = at - 1;
         }
         self.note_run(new.clocks());
         if listed && self.listed_end == new.id.clock {
             self.listed_end = new.end();
-            self.pass_listed(at);
+            self.pass_listed(next);
         }
         Touched {
             left: touches_left,
             right: touches_right,
         }
+    }
+
+    /// Joins a block with the next one, which adjoins it, if both fit into one: gaps that
+    /// are opened and filled would leave ever more blocks otherwise, all of which are
+    /// moved for one that comes before them. True if they are one now.
+    fn join(&mut self, at: usize) -> bool {
+        let (left, right) = self.blocks.split_at_mut(at + 1);
+        let is_joined = left[at].take_over(self.client, &right[0]);
+        if is_joined {
+            self.blocks.remove(at + 1);
+        }
+        is_joined
     }
 
     /// Moves the end of what is listed over blocks that a new struct connected.

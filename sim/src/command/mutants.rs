@@ -3,10 +3,10 @@
 use std::{ops::Range, time::Duration};
 
 use ysyncd_engine::planted::Bug;
-use ysyncd_sim::{Recording, Violation, can_plant};
+use ysyncd_sim::{Outcome, Recording, Violation, can_plant};
 
 use super::{
-    Held, batch, seeds,
+    Held, batch, cost, seeds,
     worlds::{Layer, Source},
 };
 
@@ -32,7 +32,7 @@ pub(crate) struct Arguments {
 
 /// How a bug was found.
 struct Found {
-    layer: Layer,
+    by: &'static str,
     seeds: u64,
     took: Duration,
     violation: Violation,
@@ -57,7 +57,7 @@ pub(crate) fn run(arguments: &Arguments) -> Held {
     // What panics under a planted bug is no news.
     std::panic::set_hook(Box::new(|_| {}));
     let (mut missed, mut unexpected) = (0, Vec::new());
-    println!("| bug | layer | seeds until found | invariant |\n|---|---|---|---|");
+    println!("| bug | found by | seeds until found | invariant |\n|---|---|---|---|");
     for &bug in bugs {
         match find(bug, arguments) {
             Some(found) => {
@@ -71,9 +71,9 @@ pub(crate) fn run(arguments: &Arguments) -> Held {
                         violation.detail
                     ));
                 }
-                let (layer, seeds) = (found.layer.name(), found.seeds);
+                let (by, seeds) = (found.by, found.seeds);
                 let (took, invariant) = (found.took.as_secs_f64(), found.violation.invariant);
-                println!("| {bug} | {layer} | {seeds} ({took:.1} s) | {invariant} |");
+                println!("| {bug} | {by} | {seeds} ({took:.1} s) | {invariant} |");
             }
             None => {
                 println!("| {bug} | | not found | |");
@@ -90,24 +90,40 @@ pub(crate) fn run(arguments: &Arguments) -> Held {
 }
 
 /// Looks for a bug in the engine's worlds, if it is in the engine, and then in
-/// the full stack's.
+/// the full stack's; for one that only takes time, in what input costs.
 fn find(bug: Bug, arguments: &Arguments) -> Option<Found> {
+    if bug.is_slow() {
+        return find_with(arguments, "cost", |seed, planted| {
+            cost::measure(seed, planted.then_some(bug))
+        });
+    }
     let layers = match bug.is_in_engine() {
         true => [Some(Layer::Engine), Some(Layer::Full)],
         false => [None, Some(Layer::Full)],
     };
     layers.into_iter().flatten().find_map(|layer| {
-        let source = Source::drawn(layer, Some(bug));
-        let one = |seed| source.run(seed, Recording::Nothing);
-        let batch = batch::run(arguments.seeds.clone(), arguments.jobs, one);
-        let (seed, outcome) = batch.failure?;
-        let without = Source::drawn(layer, None).run(seed, Recording::Nothing);
-        Some(Found {
-            layer,
-            seeds: seed - arguments.seeds.start + 1,
-            took: batch.took,
-            violation: outcome.violation?,
-            without: without.violation,
+        find_with(arguments, layer.name(), |seed, planted| {
+            let source = Source::drawn(layer, planted.then_some(bug));
+            source.run(seed, Recording::Nothing)
         })
+    })
+}
+
+/// Runs seeds with a bug until one fails, and that one without.
+fn find_with(
+    arguments: &Arguments,
+    by: &'static str,
+    one: impl Fn(u64, bool) -> Outcome + Sync,
+) -> Option<Found> {
+    let batch = batch::run(arguments.seeds.clone(), arguments.jobs, |seed| {
+        one(seed, true)
+    });
+    let (seed, outcome) = batch.failure?;
+    Some(Found {
+        by,
+        seeds: seed - arguments.seeds.start + 1,
+        took: batch.took,
+        violation: outcome.violation?,
+        without: one(seed, false).violation,
     })
 }

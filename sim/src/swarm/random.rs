@@ -32,6 +32,8 @@ pub(crate) enum Purpose {
     Presence,
     /// How clients come back, and when.
     Comebacks,
+    /// What input costs.
+    Shape,
     /// What one intruder sends that is too large.
     Oversized(usize),
     /// What one node's journal does.
@@ -60,6 +62,7 @@ pub(crate) fn stream(seed: u64, purpose: Purpose) -> ChaCha8Rng {
         Purpose::Steps => 30,
         Purpose::Presence => 31,
         Purpose::Comebacks => 32,
+        Purpose::Shape => 33,
         Purpose::Oversized(intruder) => 41 + intruder as u64,
         Purpose::Journal(node) => 10 + node as u64,
         Purpose::Intruder(intruder) => 50 + intruder as u64,

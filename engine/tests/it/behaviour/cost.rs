@@ -258,3 +258,34 @@ fn what_waited_comes_no_slower_behind_many_structs() {
     let many = letting_come_behind(250);
     assert!(many < 3 * few, "{many:?}, not {few:?}");
 }
+
+/// How long it takes to tell clocks in front of so many others of the same client, which
+/// came with gaps that were filled then, the best of some tries.
+fn telling_before(others: u32) -> Duration {
+    const FAR: u64 = 10_000_000;
+    let mut before = DocumentState::default();
+    let one = |clock| (1, clock, vec![vec![0, 1]]);
+    let gap = [scattered(FAR, 2, others)];
+    before.apply(&wire::update(&gap, &[])).expect("an update");
+    let fills = [scattered(FAR + 1, 2, others)];
+    before.apply(&wire::update(&fills, &[])).expect("an update");
+    assert_eq!(before.pending().gap_runs, 1);
+    let letters = (1..=500).map(|clock| wire::update(&[one(3 * clock)], &[]));
+    let letters: Vec<_> = letters.collect();
+    let one_try = |_| {
+        let mut state = before.clone();
+        let start = ThreadTime::now();
+        for letter in &letters {
+            state.apply(letter).expect("an update");
+        }
+        start.elapsed()
+    };
+    (0..3).map(one_try).min().expect("some tries")
+}
+
+#[test]
+fn what_comes_before_costs_no_more_before_many() {
+    let few = telling_before(10_000);
+    let many = telling_before(200_000);
+    assert!(many < 3 * few, "{many:?}, not {few:?}");
+}
