@@ -112,12 +112,12 @@ impl Block {
     }
 
     /// Takes over the structs of the block that follows without a gap. False if both
-    /// are more than one block takes, or less would be known of where they stand.
+    /// are more than one block takes.
     #[must_use]
     pub(crate) fn take_over(&mut self, client: ClientId, next: &Self) -> bool {
         debug_assert_eq!(self.clocks.end, next.clocks.start);
         let fits = self.bytes.len() + next.bytes.len() <= BYTES_FULL;
-        if planted::is(Bug::BlocksLeftApart) || !fits || self.all_listed != next.all_listed {
+        if planted::is(Bug::BlocksLeftApart) || !fits {
             return false;
         }
         marks::hit(Mark::BlocksJoined);

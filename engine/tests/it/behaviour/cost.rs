@@ -260,23 +260,28 @@ fn what_waited_comes_no_slower_behind_many_structs() {
 }
 
 /// How long it takes to tell clocks in front of so many others of the same client, which
-/// came with gaps that were filled then, the best of some tries.
-fn telling_before(others: u32) -> Duration {
+/// came with gaps between them that were `filled` then, the best of some tries.
+fn telling_before(others: usize, first: &[u8], filled: &[u8]) -> Duration {
     const FAR: u64 = 10_000_000;
+    // No more gaps at once than may wait.
+    const AT_ONCE: usize = 500;
     let mut before = DocumentState::default();
-    let one = |clock| (1, clock, vec![vec![0, 1]]);
-    let gap = [scattered(FAR, 2, others)];
-    before.apply(&wire::update(&gap, &[])).expect("an update");
-    let fills = [scattered(FAR + 1, 2, others)];
-    before.apply(&wire::update(&fills, &[])).expect("an update");
+    for from in (0..others).step_by(AT_ONCE) {
+        let from = FAR + 2 * from as u64;
+        for (at, item) in [(from, first), (from + 1, filled)] {
+            let items = vec![[item.to_vec(), wire::skip(1)]; AT_ONCE].concat();
+            let update = wire::update(&[(1, at, items)], &[]);
+            before.apply(&update).expect("an update");
+        }
+    }
     assert_eq!(before.pending().gap_runs, 1);
-    let letters = (1..=500).map(|clock| wire::update(&[one(3 * clock)], &[]));
-    let letters: Vec<_> = letters.collect();
+    let in_front = (1..=500).map(|at| wire::update(&[(1, 3 * at, vec![vec![0, 1]])], &[]));
+    let in_front: Vec<_> = in_front.collect();
     let one_try = |_| {
         let mut state = before.clone();
         let start = ThreadTime::now();
-        for letter in &letters {
-            state.apply(letter).expect("an update");
+        for update in &in_front {
+            state.apply(update).expect("an update");
         }
         start.elapsed()
     };
@@ -285,7 +290,12 @@ fn telling_before(others: u32) -> Duration {
 
 #[test]
 fn what_comes_before_costs_no_more_before_many() {
-    let few = telling_before(10_000);
-    let many = telling_before(200_000);
-    assert!(many < 3 * few, "{many:?}, not {few:?}");
+    let (garbage, letter) = (vec![0, 1], wire::first_text("a"));
+    let entry = wire::map_entry("k", 5);
+    let pairs = [(&garbage, &garbage), (&letter, &entry), (&entry, &letter)];
+    for (first, filled) in pairs {
+        let few = telling_before(10_000, first, filled);
+        let many = telling_before(100_000, first, filled);
+        assert!(many < 4 * few, "{many:?}, not {few:?}");
+    }
 }
