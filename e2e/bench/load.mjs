@@ -13,8 +13,8 @@ export const DATA_DEFAULT = fileURLToPath(new URL('../../target', import.meta.ur
 const { LOADGEN } = process.env
 if (!LOADGEN) throw new Error('LOADGEN is not set: see the head of bench/journal.mjs')
 
-/** One client stands for all users, so limits on one user are off. */
-const LIMITS = {
+/** One client stands for all users, so limits on one user are off; nothing else is changed. */
+export const LIMITS = {
   CONNECTIONS_PER_USER_MAX: 'off',
   INBOUND_MESSAGES_PER_SECOND: 'off',
   INBOUND_BYTES_PER_SECOND: 'off',
@@ -71,6 +71,7 @@ export const generate = async (server, args, { prefix = '', apart = false } = {}
   return result
 }
 
+/** The one in the middle; `undefined` of none. */
 export const median = figures => ascending(figures)[figures.length >> 1]
 
 /** The median of figures, with the smallest and the largest. */
