@@ -389,36 +389,6 @@ impl Watch {
         })
     }
 
-    /// Without a journal: what a message says is part of its document now, or of each
-    /// update what waits for nothing.
-    fn takes(&mut self, now: Duration, taking: Taking) -> Result<(), Violation> {
-        let Taking {
-            conn,
-            doc,
-            updates,
-            only_of_use,
-        } = taking;
-        for (update, ids) in updates {
-            self.brings_content(&doc, &update, &ids);
-            let news = self.documents.all_here(&doc).lacking(&ids);
-            match only_of_use {
-                // How many bytes the part takes only the engine knows.
-                true => {
-                    self.documents.taken(&doc, &ids, 0);
-                    let here = self.documents.all_here(&doc);
-                    self.relays.applied_part(&doc, &update, &ids, here);
-                    self.gains(now, &doc, Some(conn), &news)?;
-                }
-                false => {
-                    self.documents.taken(&doc, &ids, update.len());
-                    self.applied(now, &doc, Some(conn), &update, &news)?;
-                }
-            }
-            self.taken.push((doc.clone(), ids));
-        }
-        Ok(())
-    }
-
     /// An update is part of a document from now on, or as from now on.
     fn applied(
         &mut self,
